@@ -1,0 +1,15 @@
+#pragma once
+// One subcommand of `shardscope` per file: cli/train.cpp defines add_train(), and main.cpp lists it.
+
+#include <CLI/CLI.hpp>
+
+namespace shardscope::cli {
+
+/// Exit codes: 0 done, 1 a run failed, 2 bad input (one message on standard error).
+inline constexpr int kDone = 0, kRunFailed = 1, kBadInput = 2;
+
+/// Adds the subcommand to `app`; when it is chosen its callback runs the command and stores the exit code. Errors are
+/// thrown (core/error.h) and turned into one message and an exit code by main().
+using AddCommand = void (*)(CLI::App& app, int& exit_code);
+
+}  // namespace shardscope::cli

@@ -1,0 +1,31 @@
+#pragma once
+// Moves data between the ranks of a group. One object per rank, group and lane: collectives of one object match in call
+// order. Calls block the calling thread (a lane's thread) until this rank's part is done.
+
+#include <cstdint>
+
+#include "core/program/types.h"
+
+namespace shardscope {
+
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+  virtual int rank() const = 0;  ///< place in the group
+  virtual int size() const = 0;
+  /// Sums in rank order, so every rank gets the same bits. `count` elements.
+  virtual void all_reduce(void* data, std::int64_t count, DType dtype, ReduceOp op) = 0;
+  /// in [size * count], out [count]; out may be this rank's slice of in.
+  virtual void reduce_scatter(const void* in, void* out, std::int64_t count, DType dtype) = 0;
+  /// in [count], out [size * count]; in may be this rank's slice of out.
+  virtual void all_gather(const void* in, void* out, std::int64_t count, DType dtype) = 0;
+  virtual void broadcast(void* data, std::int64_t count, DType dtype, int root) = 0;
+  /// in, out [size * count].
+  virtual void all_to_all(const void* in, void* out, std::int64_t count, DType dtype) = 0;
+  virtual void send(const void* data, std::int64_t count, DType dtype, int peer) = 0;
+  virtual void recv(void* data, std::int64_t count, DType dtype, int peer) = 0;
+  /// Nanoseconds the last call spent waiting for other ranks to arrive.
+  virtual std::int64_t last_wait_ns() const = 0;
+};
+
+}  // namespace shardscope

@@ -1,0 +1,481 @@
+#pragma once
+// Every op a program can hold: plain structs in a closed variant. No base class and no `default:`, so a new op does not
+// build until the backends and the cost model each say what it means to them.
+//
+// Each op lists its operands once, in fields(): the text form, the parser, the race check, byte counts and equality are
+// all derived from that list. Legend of shapes: R rows (= batch * sequence), H hidden, V vocabulary, S sequence,
+// n heads, g key/value heads, d head size. Matrices are row-major. Regions are flat; an empty region is "not there".
+//
+// To add an op: the struct here, its line in `Op`, a kernel (kernels/cpu), a cost (simulator/cost), one conformance
+// case.
+
+#include <cstdint>
+#include <tuple>
+#include <variant>
+
+#include "core/program/types.h"
+
+namespace shardscope {
+
+// ---------------------------------------------------------------- memory
+
+/// Takes memory for `buffer`. Happens in program order, costs no lane time.
+struct Alloc {
+  static constexpr const char* kName = "alloc";
+  BufferId buffer;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.buffer("buffer", s.buffer);
+  }
+};
+
+/// Gives the memory of `buffer` back. Happens in program order, costs no lane time.
+struct Free {
+  static constexpr const char* kName = "free";
+  BufferId buffer;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.buffer("buffer", s.buffer);
+  }
+};
+
+/// Keeps `data` alive, and makes this lane wait for the last op that touched it. No work. (A stream waiting for an
+/// event.)
+struct Hold {
+  static constexpr const char* kName = "hold";
+  Region data;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.update("data", s.data);
+  }
+};
+
+/// dst = value, everywhere.
+struct Fill {
+  static constexpr const char* kName = "fill";
+  Region dst;
+  double value = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.write("dst", s.dst), v.attr("value", s.value);
+  }
+};
+
+/// dst = src, converted to dst's dtype; the buffers may live in different spaces. Same count.
+struct Copy {
+  static constexpr const char* kName = "copy";
+  Region src, dst;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("src", s.src), v.write("dst", s.dst);
+  }
+};
+
+/// dst += src. Same count; sums in fp32.
+struct Accumulate {
+  static constexpr const char* kName = "accumulate";
+  Region src, dst;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("src", s.src), v.update("dst", s.dst);
+  }
+};
+
+/// data *= factor.
+struct Scale {
+  static constexpr const char* kName = "scale";
+  Region data;
+  double factor = 1;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.update("data", s.data), v.attr("factor", s.factor);
+  }
+};
+
+/// out = a + b. out may be a or b.
+struct Add {
+  static constexpr const char* kName = "add";
+  Region a, b, out;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("a", s.a), v.read("b", s.b), v.write("out", s.out);
+  }
+};
+
+// ---------------------------------------------------------------- model
+
+/// Reads the rank's micro-batch number `micro_batch` of this step: tokens and targets i32 [batch * seq],
+/// targets[t] = the token after tokens[t]. The executor's BatchSource fills them.
+struct LoadBatch {
+  static constexpr const char* kName = "load_batch";
+  Region tokens, targets;
+  std::int64_t micro_batch = 0, batch = 0, seq = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.write("tokens", s.tokens), v.write("targets", s.targets);
+    v.attr("micro_batch", s.micro_batch), v.attr("batch", s.batch), v.attr("seq", s.seq);
+  }
+};
+
+/// out[r,:] = table[tokens[r],:] + positions[r % seq,:].  table [V,H], positions [>=S,H] or empty, out [R,H].
+struct Embedding {
+  static constexpr const char* kName = "embedding";
+  Region tokens, table, positions, out;
+  std::int64_t rows = 0, hidden = 0, seq = 0, vocab = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("tokens", s.tokens), v.read("table", s.table), v.read("positions", s.positions), v.write("out", s.out);
+    v.attr("rows", s.rows), v.attr("hidden", s.hidden), v.attr("seq", s.seq), v.attr("vocab", s.vocab);
+  }
+};
+
+/// d_table[tokens[r],:] += d_out[r,:]; d_positions[r % seq,:] += d_out[r,:]. Adds in row order: deterministic.
+struct EmbeddingBackward {
+  static constexpr const char* kName = "embedding_backward";
+  Region tokens, d_out, d_table, d_positions;
+  std::int64_t rows = 0, hidden = 0, seq = 0, vocab = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("tokens", s.tokens), v.read("d_out", s.d_out);
+    v.update("d_table", s.d_table), v.update("d_positions", s.d_positions);
+    v.attr("rows", s.rows), v.attr("hidden", s.hidden), v.attr("seq", s.seq), v.attr("vocab", s.vocab);
+  }
+};
+
+/// out = (x - mean) * rstd * weight + bias by row.  x, out [R,H]; weight, bias [H]; mean, rstd f32 [R].
+struct LayerNorm {
+  static constexpr const char* kName = "layer_norm";
+  Region x, weight, bias, out, mean, rstd;
+  std::int64_t rows = 0, hidden = 0;
+  double eps = 1e-5;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("x", s.x), v.read("weight", s.weight), v.read("bias", s.bias);
+    v.write("out", s.out), v.write("mean", s.mean), v.write("rstd", s.rstd);
+    v.attr("rows", s.rows), v.attr("hidden", s.hidden), v.attr("eps", s.eps);
+  }
+};
+
+/// Gradients of LayerNorm. d_x is added to what is there (the residual branch); d_weight and d_bias are overwritten,
+/// or added to when `accumulate`.
+struct LayerNormBackward {
+  static constexpr const char* kName = "layer_norm_backward";
+  Region d_out, x, weight, mean, rstd, d_x, d_weight, d_bias;
+  std::int64_t rows = 0, hidden = 0;
+  bool accumulate = false;     ///< d_weight, d_bias
+  bool accumulate_d_x = true;  ///< d_x
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("d_out", s.d_out), v.read("x", s.x), v.read("weight", s.weight), v.read("mean", s.mean);
+    v.read("rstd", s.rstd), v.write_or_update("d_x", s.d_x, s.accumulate_d_x);
+    v.write_or_update("d_weight", s.d_weight, s.accumulate), v.write_or_update("d_bias", s.d_bias, s.accumulate);
+    v.attr("rows", s.rows), v.attr("hidden", s.hidden), v.attr("accumulate", s.accumulate);
+    v.attr("accumulate_d_x", s.accumulate_d_x);
+  }
+};
+
+/// out = x * rstd * weight, rstd = 1 / sqrt(mean(x^2) + eps) by row.  rstd f32 [R].
+struct RmsNorm {
+  static constexpr const char* kName = "rms_norm";
+  Region x, weight, out, rstd;
+  std::int64_t rows = 0, hidden = 0;
+  double eps = 1e-5;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("x", s.x), v.read("weight", s.weight), v.write("out", s.out), v.write("rstd", s.rstd);
+    v.attr("rows", s.rows), v.attr("hidden", s.hidden), v.attr("eps", s.eps);
+  }
+};
+
+/// Gradients of RmsNorm; d_x and d_weight as in LayerNormBackward.
+struct RmsNormBackward {
+  static constexpr const char* kName = "rms_norm_backward";
+  Region d_out, x, weight, rstd, d_x, d_weight;
+  std::int64_t rows = 0, hidden = 0;
+  bool accumulate = false;
+  bool accumulate_d_x = true;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("d_out", s.d_out), v.read("x", s.x), v.read("weight", s.weight), v.read("rstd", s.rstd);
+    v.write_or_update("d_x", s.d_x, s.accumulate_d_x), v.write_or_update("d_weight", s.d_weight, s.accumulate);
+    v.attr("rows", s.rows), v.attr("hidden", s.hidden), v.attr("accumulate", s.accumulate);
+    v.attr("accumulate_d_x", s.accumulate_d_x);
+  }
+};
+
+/// c [m,n] = op(a) [m,k] * op(b) [k,n] + bias [n]; with `accumulate` added to c (then no bias).
+/// a is stored [m,k], or [k,m] with trans_a; b is stored [k,n], or [n,k] with trans_b. 2mnk FLOP.
+struct MatMul {
+  static constexpr const char* kName = "matmul";
+  Region a, b, bias, c;
+  std::int64_t m = 0, n = 0, k = 0;
+  bool trans_a = false, trans_b = false, accumulate = false;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("a", s.a), v.read("b", s.b), v.read("bias", s.bias), v.write_or_update("c", s.c, s.accumulate);
+    v.attr("m", s.m), v.attr("n", s.n), v.attr("k", s.k);
+    v.attr("trans_a", s.trans_a), v.attr("trans_b", s.trans_b), v.attr("accumulate", s.accumulate);
+  }
+};
+
+/// d_bias [cols] = column sums of d_out [rows, cols], or added with `accumulate`.
+struct BiasGradient {
+  static constexpr const char* kName = "bias_gradient";
+  Region d_out, d_bias;
+  std::int64_t rows = 0, cols = 0;
+  bool accumulate = false;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("d_out", s.d_out), v.write_or_update("d_bias", s.d_bias, s.accumulate);
+    v.attr("rows", s.rows), v.attr("cols", s.cols), v.attr("accumulate", s.accumulate);
+  }
+};
+
+/// out = f(x), element by element.
+struct Activation {
+  static constexpr const char* kName = "activation";
+  Region x, out;
+  ActivationKind kind = ActivationKind::kGeluTanh;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("x", s.x), v.write("out", s.out), v.attr("kind", s.kind);
+  }
+};
+
+/// d_x = d_out * f'(x). d_x may be d_out.
+struct ActivationBackward {
+  static constexpr const char* kName = "activation_backward";
+  Region x, d_out, d_x;
+  ActivationKind kind = ActivationKind::kGeluTanh;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("x", s.x), v.read("d_out", s.d_out), v.write("d_x", s.d_x), v.attr("kind", s.kind);
+  }
+};
+
+/// out = silu(gate) * up.
+struct SwiGlu {
+  static constexpr const char* kName = "swiglu";
+  Region gate, up, out;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("gate", s.gate), v.read("up", s.up), v.write("out", s.out);
+  }
+};
+
+/// Gradients of SwiGlu. d_gate and d_up are overwritten; neither may be d_out.
+struct SwiGluBackward {
+  static constexpr const char* kName = "swiglu_backward";
+  Region gate, up, d_out, d_gate, d_up;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("gate", s.gate), v.read("up", s.up), v.read("d_out", s.d_out);
+    v.write("d_gate", s.d_gate), v.write("d_up", s.d_up);
+  }
+};
+
+/// Rotary position embedding, in place, on x [R, heads * d]; position = r % seq. Half-split pairing (i, i + d/2) as in
+/// Llama. `inverse` rotates back, which is also the gradient.
+struct Rope {
+  static constexpr const char* kName = "rope";
+  Region x;
+  std::int64_t rows = 0, heads = 0, head_dim = 0, seq = 0;
+  double theta = 10000;
+  bool inverse = false;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.update("x", s.x), v.attr("rows", s.rows), v.attr("heads", s.heads), v.attr("head_dim", s.head_dim);
+    v.attr("seq", s.seq), v.attr("theta", s.theta), v.attr("inverse", s.inverse);
+  }
+};
+
+/// Causal attention, flash style: scores are never stored. Head j of row r starts at q[r * q_stride + j * d]; k and v
+/// likewise with kv_stride and head j * g / n. out [R, n*d]; lse f32 [batch, n, S] = log-sum-exp of the scaled scores.
+/// Scores are scaled by 1 / sqrt(d). 4 * batch * n * S * (S + 1) / 2 * d FLOP.
+struct Attention {
+  static constexpr const char* kName = "attention";
+  Region q, k, v, out, lse;
+  std::int64_t batch = 0, seq = 0, heads = 0, kv_heads = 0, head_dim = 0, q_stride = 0, kv_stride = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("q", s.q), v.read("k", s.k), v.read("v", s.v), v.write("out", s.out), v.write("lse", s.lse);
+    v.attr("batch", s.batch), v.attr("seq", s.seq), v.attr("heads", s.heads), v.attr("kv_heads", s.kv_heads);
+    v.attr("head_dim", s.head_dim), v.attr("q_stride", s.q_stride), v.attr("kv_stride", s.kv_stride);
+  }
+};
+
+/// Gradients of Attention, recomputing the scores from lse. d_q, d_k, d_v have the strides of q, k, v; overwritten.
+struct AttentionBackward {
+  static constexpr const char* kName = "attention_backward";
+  Region d_out, q, k, v, out, lse, d_q, d_k, d_v;
+  std::int64_t batch = 0, seq = 0, heads = 0, kv_heads = 0, head_dim = 0, q_stride = 0, kv_stride = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("d_out", s.d_out), v.read("q", s.q), v.read("k", s.k), v.read("v", s.v), v.read("out", s.out);
+    v.read("lse", s.lse), v.write("d_q", s.d_q), v.write("d_k", s.d_k), v.write("d_v", s.d_v);
+    v.attr("batch", s.batch), v.attr("seq", s.seq), v.attr("heads", s.heads), v.attr("kv_heads", s.kv_heads);
+    v.attr("head_dim", s.head_dim), v.attr("q_stride", s.q_stride), v.attr("kv_stride", s.kv_stride);
+  }
+};
+
+/// loss [1] f32 += scale * sum over rows of -log softmax(logits[r])[targets[r]]; logits [R,V] become their own
+/// gradient, scale * (softmax - onehot). One pass over the logits instead of three.
+struct CrossEntropy {
+  static constexpr const char* kName = "cross_entropy";
+  Region logits, targets, loss;
+  std::int64_t rows = 0, vocab = 0;
+  double scale = 1;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.update("logits", s.logits), v.read("targets", s.targets), v.update("loss", s.loss);
+    v.attr("rows", s.rows), v.attr("vocab", s.vocab), v.attr("scale", s.scale);
+  }
+};
+
+// ---------------------------------------------------------------- optimizer
+
+/// sum [1] f64 += sum of x^2, in double; a NaN or infinity in x makes it so (the finite test rides along).
+struct SumSquares {
+  static constexpr const char* kName = "sum_squares";
+  Region x, sum;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("x", s.x), v.update("sum", s.sum);
+  }
+};
+
+/// norm [1] f32 = sqrt(sum); coefficient [1] f32 = min(1, max_norm / (norm + 1e-6)), 1 if max_norm is 0.
+struct ClipCoefficient {
+  static constexpr const char* kName = "clip_coefficient";
+  Region sum, norm, coefficient;
+  double max_norm = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("sum", s.sum), v.write("norm", s.norm), v.write("coefficient", s.coefficient);
+    v.attr("max_norm", s.max_norm);
+  }
+};
+
+/// Adam on one region: g = grad * coefficient; m, v moments; param -= lr * mhat / (sqrt(vhat) + eps). `decoupled` is
+/// AdamW (param *= 1 - lr * weight_decay first), else weight decay is added to g. lr and the step count come with the
+/// run (StepScalars). One pass: reads 16 bytes, writes 12 per element in fp32.
+struct Adam {
+  static constexpr const char* kName = "adam";
+  Region param, grad, exp_avg, exp_avg_sq, coefficient;
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
+  bool decoupled = true, bias_correction = true;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.update("param", s.param), v.read("grad", s.grad), v.update("exp_avg", s.exp_avg);
+    v.update("exp_avg_sq", s.exp_avg_sq), v.read("coefficient", s.coefficient);
+    v.attr("beta1", s.beta1), v.attr("beta2", s.beta2), v.attr("eps", s.eps);
+    v.attr("weight_decay", s.weight_decay), v.attr("decoupled", s.decoupled);
+    v.attr("bias_correction", s.bias_correction);
+  }
+};
+
+// ---------------------------------------------------------------- communication (N = ranks of the group)
+
+/// data = the group's sum (or maximum) of data, on every rank. Summed in rank order: same bits on every rank and for
+/// every bucket size.
+struct AllReduce {
+  static constexpr const char* kName = "all_reduce";
+  GroupId group;
+  Region data;
+  ReduceOp reduce = ReduceOp::kSum;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.group("group", s.group), v.update("data", s.data), v.attr("reduce", s.reduce);
+  }
+};
+
+/// out = slice r of the group's sum of in, r this rank's place in the group. in [N * count(out)]; out may be that slice
+/// of in itself (in place; the other slices are then undefined).
+struct ReduceScatter {
+  static constexpr const char* kName = "reduce_scatter";
+  GroupId group;
+  Region in, out;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.group("group", s.group), v.read("in", s.in), v.write("out", s.out);
+  }
+};
+
+/// out = every rank's `in`, in rank order. out [N * count(in)]; in may be its own slice of out (in place).
+struct AllGather {
+  static constexpr const char* kName = "all_gather";
+  GroupId group;
+  Region in, out;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.group("group", s.group), v.read("in", s.in), v.write("out", s.out);
+  }
+};
+
+/// data of the group's rank `root`, on every rank.
+struct Broadcast {
+  static constexpr const char* kName = "broadcast";
+  GroupId group;
+  Region data;
+  std::int64_t root = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.group("group", s.group), v.update("data", s.data), v.attr("root", s.root);
+  }
+};
+
+/// Slice j of `in` goes to rank j; slice i of `out` comes from rank i. in and out have N equal slices, no overlap.
+struct AllToAll {
+  static constexpr const char* kName = "all_to_all";
+  GroupId group;
+  Region in, out;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.group("group", s.group), v.read("in", s.in), v.write("out", s.out);
+  }
+};
+
+/// Sends data to place `peer` of the group; matched with that rank's Recv from us, in order.
+struct Send {
+  static constexpr const char* kName = "send";
+  GroupId group;
+  Region data;
+  std::int64_t peer = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.group("group", s.group), v.read("data", s.data), v.attr("peer", s.peer);
+  }
+};
+
+/// Receives data from place `peer` of the group.
+struct Recv {
+  static constexpr const char* kName = "recv";
+  GroupId group;
+  Region data;
+  std::int64_t peer = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.group("group", s.group), v.write("data", s.data), v.attr("peer", s.peer);
+  }
+};
+
+using Op = std::variant<Alloc, Free, Hold, Fill, Copy, Accumulate, Scale, Add, LoadBatch, Embedding, EmbeddingBackward,
+                        LayerNorm, LayerNormBackward, RmsNorm, RmsNormBackward, MatMul, BiasGradient, Activation,
+                        ActivationBackward, SwiGlu, SwiGluBackward, Rope, Attention, AttentionBackward, CrossEntropy,
+                        SumSquares, ClipCoefficient, Adam, AllReduce, ReduceScatter, AllGather, Broadcast, AllToAll,
+                        Send, Recv>;
+
+/// Overload set for std::visit: std::visit(Overloaded{[](const MatMul&) {...}, [](const auto&) {...}}, op).
+template <class... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;
+
+template <class T>
+inline constexpr bool is_collective =
+    std::is_same_v<T, AllReduce> || std::is_same_v<T, ReduceScatter> || std::is_same_v<T, AllGather> ||
+    std::is_same_v<T, Broadcast> || std::is_same_v<T, AllToAll> || std::is_same_v<T, Send> || std::is_same_v<T, Recv>;
+
+}  // namespace shardscope

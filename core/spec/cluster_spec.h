@@ -1,0 +1,46 @@
+#pragma once
+// What it runs on: nodes of devices and the links between them, read from JSON with units in the key names.
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/program/types.h"
+#include "core/units.h"
+
+namespace shardscope {
+
+struct LinkSpec {
+  BytesPerSecond bandwidth;  ///< one way, per device
+  Seconds latency;
+};
+
+struct DeviceSpec {
+  std::string name;
+  std::array<FlopPerSecond, kDTypes> peak_flops{};  ///< dense, by dtype of the inputs; 0: not supported
+  Bytes memory;
+  BytesPerSecond memory_bandwidth;
+};
+
+struct ClusterSpec {
+  std::string name;
+  int nodes = 1, devices_per_node = 1;
+  DeviceSpec device;
+  LinkSpec intra_node;  ///< NVLink, xGMI or PCIe between devices of a node
+  LinkSpec pcie;        ///< device to host
+  LinkSpec nic;         ///< between nodes, per device
+  Bytes host_memory;    ///< of a node
+  BytesPerSecond host_memory_bandwidth;
+  int host_cores = 0;
+  Bytes nvme;  ///< of a node; 0: none
+  BytesPerSecond nvme_read, nvme_write;
+  int ranks() const { return nodes * devices_per_node; }
+};
+
+/// Throws Error with file, key and what would be right; every number must be positive and finite.
+ClusterSpec load_cluster(const std::string& path);
+ClusterSpec parse_cluster(std::string_view json_text, const std::string& file_name);
+
+}  // namespace shardscope

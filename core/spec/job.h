@@ -1,0 +1,71 @@
+#pragma once
+// A job: model, training, parallel layout, data and where to run, from one job file (docs/job.md) and the command
+// line's flags. The only description that lower() needs.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/spec/cluster_spec.h"
+#include "core/spec/model_spec.h"
+#include "core/spec/training_spec.h"
+
+namespace shardscope {
+
+enum class PipelineSchedule : std::uint8_t { kGpipe, k1F1B, kInterleaved, kZbH1, kZbv, kDualPipeV };
+enum class Partition : std::uint8_t { kUniform, kParameters, kBalanced };
+enum class Recompute : std::uint8_t { kNone, kSelective, kFull };
+
+/// textbook: real reduce-scatter and copy-free gathers, what our engine runs by default.
+/// deepspeed: as DeepSpeed 0.19 really does it. The same pass with other parameters.
+enum class ZeroMode : std::uint8_t { kTextbook, kDeepSpeed };
+
+struct ParallelSpec {
+  int dp = 1, tp = 1, pp = 1, cp = 1, ep = 1;
+  bool sp = false;
+  int ulysses = 1;
+  PipelineSchedule schedule = PipelineSchedule::k1F1B;
+  int virtual_stages = 1;
+  Partition partition = Partition::kBalanced;
+  int ranks() const { return dp * tp * pp * cp; }
+};
+
+struct DataSpec {
+  std::string path;       ///< a text file or a directory of them
+  std::string tokenizer;  ///< a SentencePiece model; empty: bytes
+  std::int64_t seq_len = 0;
+};
+
+struct Job {
+  ModelSpec model;
+  TrainingSpec training;
+  ParallelSpec parallel;
+  DataSpec data;
+  ZeroMode zero_mode = ZeroMode::kTextbook;
+  Recompute recompute = Recompute::kNone;
+  std::int64_t steps = 20;
+  std::uint64_t seed = 42;
+  std::string backend = "cpu", launcher = "threads";
+  std::int64_t device_memory_bytes = 0;   ///< limit of the device arena; 0: none
+  std::string machine, cluster, profile;  ///< paths, empty if not given
+};
+
+/// What the command line adds to, or puts in place of, the job file's keys.
+struct JobOverrides {
+  std::optional<std::string> model, deepspeed, data, tokenizer, profile, machine, cluster, zero_mode, recompute;
+  std::optional<int> ranks;  ///< sets dp so that dp*tp*pp*cp = ranks
+  std::optional<int> stage;  ///< zero_optimization.stage
+  std::optional<std::int64_t> steps, seq_len, micro_batch, accumulation;
+  std::optional<std::uint64_t> seed;
+};
+
+/// `path` empty: everything from the overrides. Relative paths in the file are relative to it. Unknown keys are errors.
+Job load_job(const std::string& path, const JobOverrides& overrides);
+Job parse_job(std::string_view json_text, const std::string& file_name, const JobOverrides& overrides);
+
+std::string_view to_string(PipelineSchedule);
+std::string_view to_string(ZeroMode);
+std::string_view to_string(Recompute);
+
+}  // namespace shardscope

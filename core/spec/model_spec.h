@@ -1,0 +1,67 @@
+#pragma once
+// What is trained: the shape of a transformer, read from a Hugging Face config.json, and what follows from the shape
+// alone: its parameters one by one, their number, its FLOPs.
+//
+//   ModelSpec model = load_model("config.json");
+//   std::int64_t n = parameter_count(model);     // 124439808 for gpt2
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace shardscope {
+
+enum class ModelFamily : std::uint8_t { kGpt2, kLlama, kMistral, kQwen2, kGptNeox, kOpt, kBloom };
+enum class NormKind : std::uint8_t { kLayerNorm, kRmsNorm };
+enum class MlpKind : std::uint8_t { kGeluTanh, kGeluErf, kRelu, kSwiGlu };
+enum class PositionKind : std::uint8_t { kLearned, kRope, kAlibi };
+
+/// Normalised shape. Every count is of elements; a config.json in any of the families fills all of it.
+struct ModelSpec {
+  std::string name;  ///< file stem or given name, for tables
+  ModelFamily family = ModelFamily::kGpt2;
+  std::int64_t vocab_size = 0, hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, intermediate = 0;
+  std::int64_t max_positions = 0;
+  std::int64_t embedding_dim = 0;  ///< opt's word_embed_proj_dim; hidden elsewhere
+  NormKind norm = NormKind::kLayerNorm;
+  MlpKind mlp = MlpKind::kGeluTanh;
+  PositionKind positions = PositionKind::kLearned;
+  double norm_eps = 1e-5;
+  double rope_theta = 10000, rotary_fraction = 1;
+  double init_std = 0.02;
+  bool tied_embeddings = true;
+  bool qkv_bias = true, attention_out_bias = true, mlp_bias = true;
+  bool embedding_norm = false;     ///< bloom
+  bool final_norm = true;          ///< opt-350m has none
+  bool parallel_residual = false;  ///< gpt_neox
+};
+
+/// One tensor of the model as its checkpoint names and stores it.
+struct TensorSpec {
+  std::string name;                 ///< "transformer.h.0.attn.c_attn.weight"
+  std::vector<std::int64_t> shape;  ///< row-major; gpt2's Conv1D weights are [in, out], nn.Linear's are [out, in]
+  std::int32_t layer = -1;  ///< block number; -1 before the blocks (embeddings), `layers` after them (norm, head)
+  std::string module;       ///< the leaf module that owns it, "transformer.h.0.attn.c_attn"
+  double init_std = 0;      ///< normal(0, std); 0: constant init_value
+  double init_value = 0;
+};
+
+/// In forward order; tied tensors once. Works for every family.
+std::vector<TensorSpec> list_tensors(const ModelSpec& model);
+
+std::int64_t parameter_count(const ModelSpec& model);
+
+/// FLOPs of one token of a sequence of `seq` tokens, forward and backward, no recompute: 6 per weight that a matmul
+/// uses (input embeddings do not count, the head does) plus causal attention, 6 * layers * heads * head_dim * (seq +
+/// 1).
+double training_flops_per_token(const ModelSpec& model, std::int64_t seq);
+
+/// Throws Error{kParse, kConfig, kUnsupported, kIo} with file, key and what would be right.
+/// A directory means its config.json. Unknown families name the known ones.
+ModelSpec load_model(const std::string& path);
+ModelSpec parse_model(std::string_view json_text, const std::string& file_name);
+
+std::string_view to_string(ModelFamily);
+
+}  // namespace shardscope
