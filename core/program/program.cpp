@@ -1,0 +1,157 @@
+#include "core/program/program.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+
+namespace shardscope {
+
+std::int64_t Parameter::elements() const {
+  std::int64_t n = 1;
+  for (std::int64_t dim : shape) n *= dim;
+  return n;
+}
+
+std::string_view to_string(StateRole role) {
+  static constexpr std::array<std::string_view, 4> kNames{"parameter", "master", "exp_avg", "exp_avg_sq"};
+  return kNames[static_cast<std::size_t>(role)];
+}
+
+BufferId Program::add_buffer(Buffer buffer) {
+  buffers.push_back(std::move(buffer));
+  return BufferId{static_cast<std::int32_t>(buffers.size()) - 1};
+}
+
+NameId Program::intern(std::string_view name) {
+  auto [it, is_new] = interned_.try_emplace(std::string(name), NameId{static_cast<std::int32_t>(names.size())});
+  if (is_new) names.emplace_back(name);
+  return it->second;
+}
+
+std::string_view op_name(const Op& op) {
+  return std::visit([](const auto& o) -> std::string_view { return std::decay_t<decltype(o)>::kName; }, op);
+}
+
+bool is_communication(const Op& op) {
+  return std::visit([](const auto& o) { return is_collective<std::decay_t<decltype(o)>>; }, op);
+}
+
+namespace {
+
+double attention_pairs(std::int64_t batch, std::int64_t heads, std::int64_t seq) {
+  return static_cast<double>(batch) * heads * (static_cast<double>(seq) * (seq + 1) / 2);
+}
+
+double optimizer_flops(std::int64_t count) { return 15.0 * count; }  // multiply-adds, one sqrt, one division
+
+}  // namespace
+
+// Work of the arithmetic itself, counted by hand from each op's definition in ops.h; exp, sqrt and tanh count as one.
+double flops(const Op& op) {
+  return std::visit(
+      Overloaded{
+          [](const MatMul& o) { return 2.0 * o.m * o.n * o.k + (o.bias.empty() ? 0.0 : 1.0 * o.m * o.n); },
+          [](const Attention& o) { return 4.0 * o.head_dim * attention_pairs(o.batch, o.heads, o.seq); },
+          [](const AttentionBackward& o) { return 10.0 * o.head_dim * attention_pairs(o.batch, o.heads, o.seq); },
+          [](const LayerNorm& o) { return 8.0 * o.rows * o.hidden; },
+          [](const LayerNormBackward& o) { return 14.0 * o.rows * o.hidden; },
+          [](const RmsNorm& o) { return 4.0 * o.rows * o.hidden; },
+          [](const RmsNormBackward& o) { return 10.0 * o.rows * o.hidden; },
+          [](const BiasGradient& o) { return 1.0 * o.rows * o.cols; },
+          [](const Activation& o) { return 10.0 * o.x.count; },
+          [](const ActivationBackward& o) { return 18.0 * o.x.count; },
+          [](const SwiGlu& o) { return 5.0 * o.out.count; },
+          [](const SwiGluBackward& o) { return 10.0 * o.d_out.count; },
+          [](const Rope& o) { return 3.0 * o.x.count; },
+          [](const CrossEntropy& o) { return 5.0 * o.rows * o.vocab; },
+          [](const Embedding& o) { return o.positions.empty() ? 0.0 : 1.0 * o.rows * o.hidden; },
+          [](const EmbeddingBackward& o) { return (o.d_positions.empty() ? 1.0 : 2.0) * o.rows * o.hidden; },
+          [](const SumSquares& o) { return 2.0 * o.x.count; },
+          [](const ClipCoefficient&) { return 4.0; },
+          [](const Adam& o) { return optimizer_flops(o.param.count); },
+          [](const Accumulate& o) { return 1.0 * o.dst.count; },
+          [](const Add& o) { return 1.0 * o.out.count; },
+          [](const Scale& o) { return 1.0 * o.data.count; },
+          [](const auto&) { return 0.0; },  // memory, copies and communication do no arithmetic of the model
+      },
+      op);
+}
+
+std::int64_t bytes_touched(const Program& program, const Op& op) {
+  if (std::holds_alternative<Hold>(op)) return 0;
+  std::int64_t bytes = 0;
+  for_each_access(op, [&](const char*, const Region& region, Access access) {
+    bytes += program.bytes(region) * (access == Access::kUpdate ? 2 : 1);
+  });
+  if (const auto* embedding = std::get_if<Embedding>(&op)) {  // gathers rows, not the whole table
+    bytes += program.bytes(embedding->out) - program.bytes(embedding->table);
+    if (!embedding->positions.empty()) bytes += program.bytes(embedding->out) - program.bytes(embedding->positions);
+  }
+  if (const auto* embedding = std::get_if<EmbeddingBackward>(&op)) {
+    bytes += 2 * program.bytes(embedding->d_out) - 2 * program.bytes(embedding->d_table);
+    if (!embedding->d_positions.empty()) bytes -= 2 * program.bytes(embedding->d_positions);
+    if (!embedding->d_positions.empty()) bytes += 2 * program.bytes(embedding->d_out);
+  }
+  return std::max<std::int64_t>(bytes, 0);
+}
+
+std::int64_t collective_bytes(const Program& program, const Op& op) {
+  if (!is_communication(op)) return 0;
+  std::int64_t bytes = 0;
+  for_each_access(op, [&](const char*, const Region& region, Access) { bytes = std::max(bytes, program.bytes(region)); });
+  return bytes;
+}
+
+std::int64_t MemoryTable::total(Space space) const {
+  std::int64_t sum = 0;
+  for (std::int64_t b : bytes[static_cast<std::size_t>(space)]) sum += b;
+  return sum;
+}
+
+namespace {
+
+// Live bytes while walking a program; remembers the peaks.
+class MemoryWalk {
+ public:
+  void take(const Buffer& buffer, OpId at) {
+    const auto space = static_cast<std::size_t>(buffer.space);
+    const auto category = static_cast<std::size_t>(buffer.category);
+    live_.bytes[space][category] += buffer.bytes();
+    auto& own = peak_.peak_by_category.bytes[space][category];
+    own = std::max(own, live_.bytes[space][category]);
+    const std::int64_t total = live_.total(buffer.space);
+    if (total > peak_.peak_bytes[space]) {
+      peak_.peak_bytes[space] = total;
+      peak_.at_peak.bytes[space] = live_.bytes[space];
+      peak_.at[space] = at;
+    }
+  }
+  void give_back(const Buffer& buffer) {
+    live_.bytes[static_cast<std::size_t>(buffer.space)][static_cast<std::size_t>(buffer.category)] -= buffer.bytes();
+  }
+  const MemoryPeak& peak() const { return peak_; }
+
+ private:
+  MemoryTable live_;
+  MemoryPeak peak_;
+};
+
+}  // namespace
+
+MemoryPeak compute_memory_peak(const Program& program) {
+  MemoryWalk walk;
+  for (const Buffer& buffer : program.buffers) {
+    if (buffer.persistent) walk.take(buffer, OpId{});
+  }
+  for (std::size_t i = 0; i < program.instructions.size(); ++i) {
+    const Op& op = program.instructions[i].op;
+    if (const auto* alloc = std::get_if<Alloc>(&op)) {
+      walk.take(program.buffer(alloc->buffer), OpId{static_cast<std::int32_t>(i)});
+    } else if (const auto* free = std::get_if<Free>(&op)) {
+      walk.give_back(program.buffer(free->buffer));
+    }
+  }
+  return walk.peak();
+}
+
+}  // namespace shardscope
