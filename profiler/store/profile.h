@@ -1,0 +1,77 @@
+#pragma once
+// A profile opened for reading: nothing in it is trusted. Tables and views must be exactly those of the schema
+// (profiler/store/schema.h), every value is checked for its type, and whatever the file holds, the answer is rows or
+// one Error. Questions are asked through profiler/query; rows() is what those are made of.
+//
+//   Profile profile("run.db");
+//   for (Rows rows = profile.rows("SELECT id, name FROM run WHERE id = ?", {Value(1)}); rows.next();)
+//     use(rows.integer(0), rows.text(1));
+//
+// One object per thread. A profile that is still being recorded can be read; so can one whose run was killed.
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace shardscope {
+
+/// A value to bind to a `?`.
+using Value = std::variant<std::int64_t, double, std::string>;
+
+/// Rows of one statement, one at a time. Every getter throws Error{kParse} if the column is not of that type; columns
+/// count from 0. All functions throw Error{kIo} or {kParse} with the file's name.
+class Rows {
+ public:
+  Rows(sqlite3* database, std::string file, std::string_view sql, std::initializer_list<Value> values);
+  ~Rows();
+  Rows(Rows&& other) noexcept;
+  Rows(const Rows&) = delete;
+  Rows& operator=(const Rows&) = delete;
+  Rows& operator=(Rows&&) = delete;
+
+  bool next();  ///< moves to the next row; false after the last
+  std::int64_t integer(int column) const;
+  int small(int column) const;    ///< an integer that must fit an int
+  double real(int column) const;  ///< an integer is a real too; NULL is NaN
+  std::string text(int column) const;
+  bool is_null(int column) const;
+  int columns() const;
+
+ private:
+  [[noreturn]] void wrong_type(int column, const char* expected) const;
+  sqlite3* database_;
+  sqlite3_stmt* statement_ = nullptr;
+  std::string file_;
+};
+
+class Profile {
+ public:
+  /// Merges what ranks of a killed run left beside the file (merge_parts) if there is any. Throws Error{kIo} if the
+  /// file is missing, unreadable or locked, Error{kParse} if it is no profile, damaged, or of a newer version.
+  explicit Profile(const std::string& path);
+  ~Profile();
+  Profile(Profile&& other) noexcept;
+  Profile(const Profile&) = delete;
+  Profile& operator=(const Profile&) = delete;
+  Profile& operator=(Profile&&) = delete;
+
+  const std::string& path() const { return path_; }
+  Rows rows(std::string_view sql, std::initializer_list<Value> values = {}) const;
+  /// Makes a query that runs in another thread end with Error{kIo} ("interrupted"). The one call allowed from there.
+  void interrupt() const;
+  sqlite3* handle() const { return database_; }  ///< for `shardscope query`
+
+ private:
+  void check_schema() const;
+  std::string path_;
+  sqlite3* database_ = nullptr;
+};
+
+}  // namespace shardscope
