@@ -29,6 +29,8 @@ struct ModelSpec {
   PositionKind positions = PositionKind::kLearned;
   double norm_eps = 1e-5;
   double rope_theta = 10000, rotary_fraction = 1;
+  std::string rope_scaling;         ///< rope_type other than the plain one ("llama3", "yarn"); empty: plain
+  std::int64_t sliding_window = 0;  ///< tokens that attention looks back; 0: all
   double init_std = 0.02;
   bool tied_embeddings = true;
   bool qkv_bias = true, attention_out_bias = true, mlp_bias = true;
