@@ -1,9 +1,9 @@
 #pragma once
 // Where does the time of a step go?
 //
-// Every instant of a step belongs to one part: what the compute or host lane is doing (optimizer, load, compute), else
-// communication if some is running (exposed: nothing hides it), else copies and NVMe traffic (offload), else idle.
-// So the parts add up to the total, exactly.
+// Every instant of a step belongs to one part: what the compute lane is doing (optimizer, load or compute), else
+// communication if some is running (exposed: nothing hides it), else offload (copies, NVMe, host compute), else idle.
+// So the parts add up to the total, exactly. Measured and predicted runs are divided by the same code.
 
 #include <vector>
 
@@ -23,7 +23,7 @@ struct RankBreakdown {
   Breakdown mean;
 };
 
-struct StepBreakdown {
+struct StepParts {
   int rank = 0;
   std::int64_t step = 0;
   Breakdown parts;
@@ -35,6 +35,6 @@ std::vector<RankBreakdown> step_breakdown(const Profile& profile, std::int64_t r
 /// Mean over ranks of the above; zeros if the run has no steps.
 Breakdown mean_breakdown(const Profile& profile, std::int64_t run);
 /// Every step of every rank, by rank, then step.
-std::vector<StepBreakdown> step_breakdown_by_step(const Profile& profile, std::int64_t run);
+std::vector<StepParts> step_breakdown_by_step(const Profile& profile, std::int64_t run);
 
 }  // namespace shardscope
