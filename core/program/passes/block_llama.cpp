@@ -1,0 +1,123 @@
+// A Llama block: x + attention(rms(x)) with rotary positions and grouped key/value heads, then + SwiGLU(rms(.)).
+
+#include <fmt/format.h>
+
+#include "core/program/passes/layer_builder.h"
+
+namespace shardscope {
+namespace {
+
+class LlamaBlock : public BlockBuilder {
+ public:
+  explicit LlamaBlock(LayerBuilder& builder) : b_(builder), saved_(static_cast<std::size_t>(builder.model().layers)) {}
+
+  Region forward(int layer, Region x) override {
+    Saved& s = saved_[static_cast<std::size_t>(layer)];
+    s = linears(layer);
+    const ModelSpec& m = b_.model();
+    const std::string at = fmt::format("h.{}.", layer);
+    s.norm1 = b_.norm(s.prefix + "input_layernorm", x, at + "ln_1");
+    s.q = b_.forward(s.q_proj, s.norm1.out, at + "q");
+    s.k = b_.forward(s.k_proj, s.norm1.out, at + "k");
+    s.v = b_.forward(s.v_proj, s.norm1.out, at + "v");
+    rotate(s, s.q, s.k, false);
+    s.attention = b_.temporary(at + "attention", s.q.count);
+    s.lse = b_.temporary(at + "lse", b_.rows() * m.heads);
+    b_.emit(Attention{s.q, s.k, s.v, s.attention, s.lse, b_.batch(), b_.seq(), m.heads, m.kv_heads, m.head_dim,
+                      m.heads * m.head_dim, m.kv_heads * m.head_dim},
+            s.prefix + "self_attn");
+    const Region projected = b_.forward(s.o_proj, s.attention, at + "attn_out");
+    const Region middle = b_.temporary(at + "middle", x.count);
+    b_.emit(Add{x, projected, middle}, s.prefix + "self_attn");
+    s.norm2 = b_.norm(s.prefix + "post_attention_layernorm", middle, at + "ln_2");
+    s.gate = b_.forward(s.gate_proj, s.norm2.out, at + "gate");
+    s.up = b_.forward(s.up_proj, s.norm2.out, at + "up");
+    s.act = b_.temporary(at + "act", s.gate.count);
+    b_.emit(SwiGlu{s.gate, s.up, s.act}, s.prefix + "mlp");
+    const Region down = b_.forward(s.down_proj, s.act, at + "mlp_out");
+    const Region out = b_.temporary(at + "out", x.count);
+    b_.emit(Add{middle, down, out}, s.prefix + "mlp");
+    return out;
+  }
+
+  void backward(int layer, Region d_x) override {
+    const Saved& s = saved_[static_cast<std::size_t>(layer)];
+    const std::string at = fmt::format("h.{}.d_", layer);
+    backward_mlp(s, at, d_x);
+    backward_attention(s, at, d_x);
+  }
+
+ private:
+  struct Saved {
+    std::string prefix;
+    Linear q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj;
+    NormState norm1, norm2;
+    Region q, k, v, attention, lse, gate, up, act;
+  };
+
+  Saved linears(int layer) const {
+    const ModelSpec& m = b_.model();
+    const std::int64_t nd = m.heads * m.head_dim, kd = m.kv_heads * m.head_dim;
+    Saved s;
+    s.prefix = fmt::format("model.layers.{}.", layer);
+    s.q_proj = {s.prefix + "self_attn.q_proj", m.hidden, nd, true, m.qkv_bias};
+    s.k_proj = {s.prefix + "self_attn.k_proj", m.hidden, kd, true, m.qkv_bias};
+    s.v_proj = {s.prefix + "self_attn.v_proj", m.hidden, kd, true, m.qkv_bias};
+    s.o_proj = {s.prefix + "self_attn.o_proj", nd, m.hidden, true, m.attention_out_bias};
+    s.gate_proj = {s.prefix + "mlp.gate_proj", m.hidden, m.intermediate, true, m.mlp_bias};
+    s.up_proj = {s.prefix + "mlp.up_proj", m.hidden, m.intermediate, true, m.mlp_bias};
+    s.down_proj = {s.prefix + "mlp.down_proj", m.intermediate, m.hidden, true, m.mlp_bias};
+    return s;
+  }
+
+  void rotate(const Saved& s, Region q, Region k, bool inverse) {
+    const ModelSpec& m = b_.model();
+    const std::string module = s.prefix + "self_attn";
+    b_.emit(Rope{q, b_.rows(), m.heads, m.head_dim, b_.seq(), m.rope_theta, inverse}, module);
+    b_.emit(Rope{k, b_.rows(), m.kv_heads, m.head_dim, b_.seq(), m.rope_theta, inverse}, module);
+  }
+
+  void backward_mlp(const Saved& s, const std::string& at, Region d_x) {
+    b_.backward_weight(s.down_proj, s.act, d_x);
+    const Region d_act = b_.temporary(at + "act", s.act.count);
+    b_.backward_input(s.down_proj, d_x, d_act, false);
+    const Region d_gate = b_.temporary(at + "gate", s.gate.count), d_up = b_.temporary(at + "up", s.up.count);
+    b_.emit(SwiGluBackward{s.gate, s.up, d_act, d_gate, d_up}, s.prefix + "mlp");
+    const Region d_norm = b_.temporary(at + "ln_2", d_x.count);
+    b_.backward_weight(s.up_proj, s.norm2.out, d_up);
+    b_.backward_input(s.up_proj, d_up, d_norm, false);
+    b_.backward_weight(s.gate_proj, s.norm2.out, d_gate);
+    b_.backward_input(s.gate_proj, d_gate, d_norm, true);
+    b_.norm_backward(s.norm2, d_norm, d_x, true);
+  }
+
+  void backward_attention(const Saved& s, const std::string& at, Region d_x) {
+    const ModelSpec& m = b_.model();
+    b_.backward_weight(s.o_proj, s.attention, d_x);
+    const Region d_attention = b_.temporary(at + "attention", s.attention.count);
+    b_.backward_input(s.o_proj, d_x, d_attention, false);
+    const Region d_q = b_.temporary(at + "q", s.q.count), d_k = b_.temporary(at + "k", s.k.count),
+                 d_v = b_.temporary(at + "v", s.v.count);
+    b_.emit(AttentionBackward{d_attention, s.q, s.k, s.v, s.attention, s.lse, d_q, d_k, d_v, b_.batch(), b_.seq(),
+                              m.heads, m.kv_heads, m.head_dim, m.heads * m.head_dim, m.kv_heads * m.head_dim},
+            s.prefix + "self_attn");
+    rotate(s, d_q, d_k, true);
+    const Region d_norm = b_.temporary(at + "ln_1", d_x.count);
+    b_.backward_weight(s.v_proj, s.norm1.out, d_v);
+    b_.backward_input(s.v_proj, d_v, d_norm, false);
+    b_.backward_weight(s.k_proj, s.norm1.out, d_k);
+    b_.backward_input(s.k_proj, d_k, d_norm, true);
+    b_.backward_weight(s.q_proj, s.norm1.out, d_q);
+    b_.backward_input(s.q_proj, d_q, d_norm, true);
+    b_.norm_backward(s.norm1, d_norm, d_x, true);
+  }
+
+  LayerBuilder& b_;
+  std::vector<Saved> saved_;
+};
+
+}  // namespace
+
+std::unique_ptr<BlockBuilder> make_llama_block(LayerBuilder& builder) { return std::make_unique<LlamaBlock>(builder); }
+
+}  // namespace shardscope

@@ -1,0 +1,80 @@
+#pragma once
+// What the passes of lower() hand on to each other: the program so far, and what its buffers stand for.
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/program/program.h"
+#include "core/spec/job.h"
+
+namespace shardscope {
+
+/// The buffers of one parameter as the layers pass made them: whole tensors, before any sharding.
+struct ParameterBuffers {
+  BufferId value, gradient;
+};
+
+/// A part of the parameters that this rank's optimizer updates, as the zero pass leaves it for the optimizer pass.
+struct OptimizerShard {
+  Region value;              ///< what Adam updates (or what its result is copied to, if `own_master`)
+  Region gradient;           ///< the reduced gradient of the same elements
+  Region gather;             ///< whole flat buffer to all-gather into afterwards; empty: none
+  bool own_master = false;   ///< Adam works on a separate fp32 copy, then copied to `value` (as DeepSpeed does)
+  int flatten_group = -1;    ///< >= 0: gradients of a group are first copied into one flat buffer (as DeepSpeed does)
+  NameId name;
+};
+
+struct Draft {
+  const Job* job = nullptr;
+  int rank = 0;
+  Program program;
+  GroupId data_parallel;                   ///< in program.groups
+  std::vector<ParameterBuffers> buffers;   ///< by parameter
+  std::vector<std::string> modules;        ///< by parameter: the leaf module that owns it
+  std::vector<OptimizerShard> shards;
+  bool shards_are_partial = false;         ///< shards of ranks differ, so norms are summed over the group
+
+  const Group& dp() const { return program.group(data_parallel); }
+};
+
+/// Appends instructions with one label until it is changed.
+class Emitter {
+ public:
+  explicit Emitter(std::vector<Instruction>& out) : out_(out) {}
+  Label label;
+  void operator()(Op op, Lane lane = Lane::kCompute) { out_.push_back({std::move(op), lane, label, {}}); }
+
+ private:
+  std::vector<Instruction>& out_;
+};
+
+/// Calls f(Region&) for every operand of an op, empty ones included.
+template <class F>
+struct RegionVisitor {
+  F& f;
+  void buffer(const char*, BufferId) {}
+  void group(const char*, GroupId) {}
+  template <class T>
+  void attr(const char*, const T&) {}
+  void read(const char*, Region& r) { f(r); }
+  void write(const char*, Region& r) { f(r); }
+  void update(const char*, Region& r) { f(r); }
+  void write_or_update(const char*, Region& r, bool) { f(r); }
+};
+template <class F>
+void for_each_region(Op& op, F&& f) {
+  std::visit([&](auto& o) { std::decay_t<decltype(o)>::fields(o, RegionVisitor<F>{f}); }, op);
+}
+
+// The passes, in the order of lower(). What holds before and after each, and why it stands where it does, is said in
+// its source file.
+void pass_stages(Draft& draft);
+void pass_layers(Draft& draft);
+void pass_zero(Draft& draft);
+void pass_optimizer(Draft& draft);
+void pass_fold_fills(Draft& draft);
+void pass_lifetimes(Draft& draft);
+void pass_order(Draft& draft);
+
+}  // namespace shardscope

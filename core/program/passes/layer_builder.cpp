@@ -1,0 +1,113 @@
+#include "core/program/passes/layer_builder.h"
+
+#include <fmt/format.h>
+
+#include "core/check.h"
+
+namespace shardscope {
+
+LayerBuilder::LayerBuilder(Draft& draft, std::vector<Instruction>& out)
+    : draft_(draft),
+      emit_(out),
+      batch_(draft.job->training.micro_batch),
+      seq_(draft.job->data.seq_len),
+      rows_(batch_ * seq_),
+      started_(draft.program.parameters.size(), false) {
+  for (std::size_t i = 0; i < draft.program.parameters.size(); ++i) index_[draft.program.parameters[i].name] = i;
+}
+
+void LayerBuilder::begin_micro_batch(int micro_batch) {
+  micro_batch_ = micro_batch;
+  emit_.label.micro_batch = micro_batch;
+}
+
+void LayerBuilder::begin(Phase phase, int layer) {
+  emit_.label.phase = phase;
+  emit_.label.layer = layer;
+}
+
+void LayerBuilder::emit(Op op, const std::string& module) {
+  emit_.label.name = draft_.program.intern(module);
+  emit_(std::move(op));
+}
+
+Region LayerBuilder::temporary(const std::string& name, std::int64_t elements, Category category, DType dtype) {
+  Buffer buffer{fmt::format("{}.mb{}", name, micro_batch_), dtype, elements, category};
+  return draft_.program.whole(draft_.program.add_buffer(std::move(buffer)));
+}
+
+Region LayerBuilder::value(const std::string& parameter) const {
+  const auto it = index_.find(parameter);
+  SS_CHECK(it != index_.end(), parameter);
+  return draft_.program.whole(draft_.buffers[it->second].value);
+}
+
+Region LayerBuilder::gradient(const std::string& parameter) {
+  const auto it = index_.find(parameter);
+  SS_CHECK(it != index_.end(), parameter);
+  const Region region = draft_.program.whole(draft_.buffers[it->second].gradient);
+  if (!started_[it->second]) {
+    started_[it->second] = true;
+    emit(Fill{region, 0}, draft_.modules[it->second]);
+  }
+  return region;
+}
+
+Region LayerBuilder::forward(const Linear& linear, Region x, const std::string& out_name) {
+  const Region out = temporary(out_name, rows_ * linear.out);
+  MatMul op{x, value(linear.module + ".weight"), {}, out, rows_, linear.out, linear.in};
+  if (linear.bias) op.bias = value(linear.module + ".bias");
+  op.trans_b = linear.transposed;
+  emit(op, linear.module);
+  return out;
+}
+
+void LayerBuilder::backward_weight(const Linear& linear, Region x, Region d_out) {
+  MatMul op{x, d_out, {}, gradient(linear.module + ".weight"), linear.in, linear.out, rows_};
+  if (linear.transposed) {
+    std::swap(op.a, op.b);
+    std::swap(op.m, op.n);
+  }
+  op.trans_a = true;
+  op.accumulate = true;
+  emit(op, linear.module);
+  if (linear.bias) {
+    emit(BiasGradient{d_out, gradient(linear.module + ".bias"), rows_, linear.out, true}, linear.module);
+  }
+}
+
+void LayerBuilder::backward_input(const Linear& linear, Region d_out, Region d_x, bool accumulate) {
+  MatMul op{d_out, value(linear.module + ".weight"), {}, d_x, rows_, linear.in, linear.out};
+  op.trans_b = !linear.transposed;
+  op.accumulate = accumulate;
+  emit(op, linear.module);
+}
+
+NormState LayerBuilder::norm(const std::string& module, Region x, const std::string& out_name) {
+  const ModelSpec& m = model();
+  NormState state{module, x, temporary(out_name, rows_ * m.hidden), {}, temporary(out_name + ".rstd", rows_)};
+  const Region weight = value(module + ".weight");
+  if (m.norm == NormKind::kLayerNorm) {
+    state.mean = temporary(out_name + ".mean", rows_);
+    emit(LayerNorm{x, weight, value(module + ".bias"), state.out, state.mean, state.rstd, rows_, m.hidden, m.norm_eps},
+         module);
+  } else {
+    emit(RmsNorm{x, weight, state.out, state.rstd, rows_, m.hidden, m.norm_eps}, module);
+  }
+  return state;
+}
+
+void LayerBuilder::norm_backward(const NormState& s, Region d_out, Region d_x, bool accumulate_d_x) {
+  const std::int64_t hidden = model().hidden;
+  const Region weight = value(s.module + ".weight"), d_weight = gradient(s.module + ".weight");
+  if (model().norm == NormKind::kLayerNorm) {
+    const Region d_bias = gradient(s.module + ".bias");
+    emit(LayerNormBackward{d_out, s.x, weight, s.mean, s.rstd, d_x, d_weight, d_bias, rows_, hidden, true,
+                           accumulate_d_x},
+         s.module);
+  } else {
+    emit(RmsNormBackward{d_out, s.x, weight, s.rstd, d_x, d_weight, rows_, hidden, true, accumulate_d_x}, s.module);
+  }
+}
+
+}  // namespace shardscope

@@ -1,0 +1,77 @@
+#pragma once
+// Emits the ops of model layers for one micro-batch, forward and hand-derived backward, on whole parameters.
+// Legend: R rows (micro-batch * sequence), H hidden. Gradients of parameters are always added to; the first touch of
+// each in a step is preceded by a Fill with 0 (fold_fills later turns most of these pairs into plain writes).
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/program/passes/draft.h"
+
+namespace shardscope {
+
+/// y [R,out] = x [R,in] * W + b. W is stored [in,out] (gpt2's Conv1D), or [out,in] with `transposed` (nn.Linear).
+struct Linear {
+  std::string module;
+  std::int64_t in = 0, out = 0;
+  bool transposed = false, bias = false;
+};
+
+/// What a norm keeps for its backward.
+struct NormState {
+  std::string module;
+  Region x, out, mean, rstd;
+};
+
+/// The parts of a layer that all families share. Parameter gradients remember over micro-batches whether they started.
+class LayerBuilder {
+ public:
+  LayerBuilder(Draft& draft, std::vector<Instruction>& out);
+
+  void begin_micro_batch(int micro_batch);
+  void begin(Phase phase, int layer);
+
+  std::int64_t rows() const { return rows_; }
+  std::int64_t batch() const { return batch_; }
+  std::int64_t seq() const { return seq_; }
+  const ModelSpec& model() const { return draft_.job->model; }
+  void emit(Op op, const std::string& module);
+
+  /// A new buffer of this micro-batch, e.g. "h.0.x.mb1".
+  Region temporary(const std::string& name, std::int64_t elements, Category category = Category::kActivation,
+                   DType dtype = DType::kF32);
+  Region value(const std::string& parameter) const;
+  Region gradient(const std::string& parameter);
+
+  Region forward(const Linear& linear, Region x, const std::string& out_name);
+  /// Adds to the gradients of weight and bias.
+  void backward_weight(const Linear& linear, Region x, Region d_out);
+  /// d_x = (or +=, with accumulate) d_out * W^T.
+  void backward_input(const Linear& linear, Region d_out, Region d_x, bool accumulate);
+
+  NormState norm(const std::string& module, Region x, const std::string& out_name);
+  /// d_x += (or =) the norm's gradient.
+  void norm_backward(const NormState& state, Region d_out, Region d_x, bool accumulate_d_x);
+
+ private:
+  Draft& draft_;
+  Emitter emit_;
+  std::int64_t batch_, seq_, rows_;
+  int micro_batch_ = 0;
+  std::map<std::string, std::size_t, std::less<>> index_;  ///< parameter name -> index
+  std::vector<bool> started_;                              ///< by parameter: its gradient has been zeroed this step
+};
+
+/// One transformer block of a family; keeps what its backward needs. One object per micro-batch.
+class BlockBuilder {
+ public:
+  virtual ~BlockBuilder() = default;
+  virtual Region forward(int layer, Region x) = 0;       ///< returns the block's output [R,H]
+  virtual void backward(int layer, Region d_x) = 0;      ///< d_x: gradient of the output in, of the input out; in place
+};
+std::unique_ptr<BlockBuilder> make_gpt2_block(LayerBuilder& builder);
+std::unique_ptr<BlockBuilder> make_llama_block(LayerBuilder& builder);
+
+}  // namespace shardscope

@@ -1,0 +1,103 @@
+// stages: refuses what cannot run, and gives the rank its place.
+// Before: nothing. After: program.rank, world, groups and parameters' names are known; no op exists.
+// First, because every later pass relies on a legal mix.
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "core/program/passes/draft.h"
+
+namespace shardscope {
+namespace {
+
+[[noreturn]] void unsupported(const std::string& what) {
+  throw Error(ErrorKind::kUnsupported, what);
+}
+
+void refuse_what_is_not_built(const Job& job) {
+  const ParallelSpec& p = job.parallel;
+  const ZeroSpec& zero = job.training.zero;
+  if (p.tp > 1) unsupported("parallel.tp: tensor parallelism is not built yet; use 1");
+  if (p.pp > 1) unsupported("parallel.pp: pipeline parallelism is not built yet; use 1");
+  if (p.cp > 1 || p.ulysses > 1) unsupported("parallel.cp, parallel.ulysses: context parallelism is not built yet; use 1");
+  if (p.ep > 1) unsupported("parallel.ep: expert parallelism is not built yet; use 1");
+  if (p.sp) unsupported("parallel.sp: sequence parallelism is not built yet; use false");
+  if (zero.offload_optimizer.device != OffloadDevice::kNone) {
+    unsupported("zero_optimization.offload_optimizer: offload is not built yet; leave it out");
+  }
+  if (zero.offload_param.device != OffloadDevice::kNone) {
+    unsupported("zero_optimization.offload_param: offload is not built yet; leave it out");
+  }
+  if (zero.hpz_partition_size > 1 || zero.quantized_weights || zero.quantized_gradients) {
+    unsupported("zero_optimization: ZeRO++ (zero_hpz_partition_size, zero_quantized_*) is not built yet; leave it out");
+  }
+  if (zero.mics_shard_size > 0) unsupported("zero_optimization.mics_shard_size: MiCS is not built yet; leave it out");
+  if (job.training.precision.kind != Precision::kFp32) {
+    unsupported("bf16.enabled, fp16.enabled: mixed precision is not built yet; training runs in fp32");
+  }
+  if (job.recompute != Recompute::kNone) unsupported("recompute: activation checkpointing is not built yet; use none");
+}
+
+bool is_gpt2_like(const ModelSpec& m) {
+  return m.family == ModelFamily::kGpt2 && m.norm == NormKind::kLayerNorm && m.positions == PositionKind::kLearned &&
+         m.mlp != MlpKind::kSwiGlu && m.kv_heads == m.heads;
+}
+
+bool is_llama_like(const ModelSpec& m) {
+  const bool family = m.family == ModelFamily::kLlama || m.family == ModelFamily::kQwen2;
+  return family && m.norm == NormKind::kRmsNorm && m.positions == PositionKind::kRope && m.mlp == MlpKind::kSwiGlu &&
+         m.rotary_fraction == 1;
+}
+
+void check_model(const Job& job) {
+  const ModelSpec& m = job.model;
+  if (!is_gpt2_like(m) && !is_llama_like(m)) {
+    unsupported(fmt::format("model {}: programs are built for the gpt2 and llama families (llama, qwen2); {} is read for "
+                            "its shape only",
+                            m.name, to_string(m.family)));
+  }
+  const std::int64_t seq = job.data.seq_len;
+  if (seq < 1) throw Error(ErrorKind::kConfig, fmt::format("data.seq_len: is {}; it must be at least 1", seq));
+  if (m.positions == PositionKind::kLearned && seq > m.max_positions) {
+    throw Error(ErrorKind::kConfig, fmt::format("data.seq_len: is {}, but model {} has {} positions; use at most {}", seq,
+                                                m.name, m.max_positions, m.max_positions));
+  }
+  if (m.positions == PositionKind::kRope && m.head_dim % 2 != 0) {
+    throw Error(ErrorKind::kConfig,
+                fmt::format("model {}: head size {} is odd; rotary positions need an even one", m.name, m.head_dim));
+  }
+}
+
+void check_batch(const Job& job) {
+  const TrainingSpec& t = job.training;
+  if (t.micro_batch < 1 || t.accumulation < 1 ||
+      t.train_batch_size != t.micro_batch * t.accumulation * job.parallel.dp) {
+    throw Error(ErrorKind::kConfig,
+                fmt::format("train_batch_size: is {}, but micro-batch {} * accumulation {} * data-parallel size {} is {}",
+                            t.train_batch_size, t.micro_batch, t.accumulation, job.parallel.dp,
+                            t.micro_batch * t.accumulation * job.parallel.dp));
+  }
+}
+
+}  // namespace
+
+void pass_stages(Draft& draft) {
+  const Job& job = *draft.job;
+  refuse_what_is_not_built(job);
+  check_model(job);
+  if (job.parallel.dp < 1) throw Error(ErrorKind::kConfig, fmt::format("ranks: is {}; it must be at least 1", job.parallel.dp));
+  check_batch(job);
+  Program& program = draft.program;
+  program.world = job.parallel.ranks();
+  if (draft.rank < 0 || draft.rank >= program.world) {
+    throw Error(ErrorKind::kConfig, fmt::format("rank {}: there are ranks 0 to {}", draft.rank, program.world - 1));
+  }
+  program.rank = draft.rank;
+  Group dp{"dp", {}, draft.rank};
+  for (int r = 0; r < job.parallel.dp; ++r) dp.ranks.push_back(r);
+  program.groups.push_back(std::move(dp));
+  draft.data_parallel = GroupId{0};
+  program.tokens_per_step = job.training.train_batch_size * job.data.seq_len;
+}
+
+}  // namespace shardscope
