@@ -29,10 +29,10 @@ struct BarSeries {
 };
 
 struct Bar {
-  std::string label;            ///< "ZeRO-2"
-  bool predicted = false;       ///< drawn hatched, and called so
-  std::vector<double> values;   ///< one per series, >= 0, in the chart's unit
-  std::string note;             ///< behind the bar, after its total: "4 ranks"
+  std::string label;           ///< "ZeRO-2"
+  bool predicted = false;      ///< drawn hatched, and called so
+  std::vector<double> values;  ///< one per series, >= 0, in the chart's unit
+  std::string note;            ///< behind the bar, after its total: "4 ranks"
   double total() const;
 };
 

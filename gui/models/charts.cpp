@@ -87,7 +87,8 @@ BarChart memory_chart(const std::vector<RunSummary>& runs) {
     bar.values.assign(kMemoryParts.size(), 0);
     for (const MemoryRow& row : run.memory) {
       for (std::size_t s = 0; s < kMemoryParts.size(); ++s) {
-        if (kMemoryParts[s].category == row.category) bar.values[s] += static_cast<double>(std::max<std::int64_t>(0, row.at_peak_bytes));
+        if (kMemoryParts[s].category == row.category)
+          bar.values[s] += static_cast<double>(std::max<std::int64_t>(0, row.at_peak_bytes));
       }
     }
     chart.bars.push_back(std::move(bar));

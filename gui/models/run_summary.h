@@ -19,19 +19,18 @@ struct RunSummary {
   RunRow run;
   double step_time_s = 0;  ///< median over steps, of the slowest rank; 0 without steps
   double tokens_per_s = 0;
-  double last_loss = 0;  ///< NaN where not known: predictions, runs without a step
-  Breakdown parts;       ///< mean over steps and ranks; adds up to parts.total_s
-  int fullest_rank = 0;  ///< rank with the highest device peak; the first of equals
-  std::int64_t peak_bytes = 0;          ///< of its device memory; 0 if nothing was recorded
-  std::vector<MemoryRow> memory;        ///< of the fullest rank, device only: at_peak_bytes add up to peak_bytes
-  std::vector<std::string> diagnostics; ///< what went wrong while it was recorded
+  double last_loss = 0;                  ///< NaN where not known: predictions, runs without a step
+  Breakdown parts;                       ///< mean over steps and ranks; adds up to parts.total_s
+  int fullest_rank = 0;                  ///< rank with the highest device peak; the first of equals
+  std::int64_t peak_bytes = 0;           ///< of its device memory; 0 if nothing was recorded
+  std::vector<MemoryRow> memory;         ///< of the fullest rank, device only: at_peak_bytes add up to peak_bytes
+  std::vector<std::string> diagnostics;  ///< what went wrong while it was recorded
 };
 
 /// Runs of all files, in order of recording, each prediction moved behind the measured run of its name and file.
 /// Throws Error (core/error.h) for the first file that cannot be read. `stop`, if given, makes it return early with
 /// what it has.
-std::vector<RunSummary> load_summaries(const std::vector<std::string>& paths,
-                                       const std::atomic<bool>* stop = nullptr);
+std::vector<RunSummary> load_summaries(const std::vector<std::string>& paths, const std::atomic<bool>* stop = nullptr);
 
 /// Puts each prediction behind the first measured run of its name and file that has none yet; others keep their place.
 std::vector<RunSummary> pair_predictions(std::vector<RunSummary> runs);

@@ -60,7 +60,8 @@ void StackedBars::set_chart(BarChart chart) {
   setAccessibleName(q(chart_.title));
   QString description;
   for (const Bar& bar : chart_.bars) {
-    description += q(bar.label) + (bar.predicted ? ", predicted: " : ": ") + q(format_value(bar.total(), chart_.unit)) + "\n";
+    description +=
+        q(bar.label) + (bar.predicted ? ", predicted: " : ": ") + q(format_value(bar.total(), chart_.unit)) + "\n";
   }
   setAccessibleDescription(description);
   updateGeometry();
@@ -89,7 +90,8 @@ StackedBars::Layout StackedBars::compute_layout(int width) const {
       x = kMargin;
       y += layout.line * 1.2;
     }
-    layout.legend.push_back({{x, y + layout.line * 0.1, swatch, swatch}, {x + swatch + kGap / 2.0, y + metrics.ascent()}});
+    layout.legend.push_back(
+        {{x, y + layout.line * 0.1, swatch, swatch}, {x + swatch + kGap / 2.0, y + metrics.ascent()}});
     x += entry + 2 * kGap;
   }
   if (!chart_.series.empty()) y += layout.line * 1.2 + kGap;
@@ -150,7 +152,8 @@ void StackedBars::paint_axis(QPainter& painter, const Layout& layout) const {
     painter.setPen(faint(palette(), 0.18));
     painter.drawLine(QPointF(x, layout.bars.top() - 2), QPointF(x, layout.bars.bottom() + 2));
     const QString text = q(format_value(tick, chart_.unit));
-    const double left = std::min(x - metrics.horizontalAdvance(text) / 2, width() - metrics.horizontalAdvance(text) - 2.0);
+    const double left =
+        std::min(x - metrics.horizontalAdvance(text) / 2, width() - metrics.horizontalAdvance(text) - 2.0);
     if (left < free_from) continue;
     painter.setPen(faint(palette(), 0.75));
     painter.drawText(QPointF(left, layout.axis_text), text);

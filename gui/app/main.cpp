@@ -1,0 +1,100 @@
+// shardscope-gui: opens profiles in a window, or draws that window into a file.
+
+#include <QApplication>
+#include <QCommandLineParser>
+#include <QFont>
+#include <QTimer>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "gui/views/main_window.h"
+
+namespace shardscope::gui {
+namespace {
+
+constexpr int kDone = 0, kFailed = 1, kBadInput = 2;  // as the command line's
+
+void add_options(QCommandLineParser& parser) {
+  parser.setApplicationDescription(QStringLiteral("Shows the runs of Shardscope profiles, measured beside predicted."));
+  parser.addHelpOption();
+  parser.addOption({QStringLiteral("screenshot"), QStringLiteral("Draw the window into FILE (.png) and end."),
+                    QStringLiteral("FILE")});
+  parser.addOption(
+      {QStringLiteral("size"), QStringLiteral("Size of the window, WIDTHxHEIGHT."), QStringLiteral("WxH")});
+  parser.addOption(
+      {QStringLiteral("theme"), QStringLiteral("light or dark; the desktop's if not given."), QStringLiteral("NAME")});
+  parser.addPositionalArgument(QStringLiteral("profile"), QStringLiteral("Profiles to open."),
+                               QStringLiteral("[RUN.db...]"));
+}
+
+int complain(const QString& message) {
+  std::fprintf(stderr, "shardscope-gui: %s\n", qPrintable(message));
+  return kBadInput;
+}
+
+bool set_size(MainWindow& window, const QString& text) {
+  const QStringList parts = text.split(QLatin1Char('x'));
+  if (parts.size() != 2) return false;
+  const int width = parts[0].toInt(), height = parts[1].toInt();
+  if (width < 320 || height < 240 || width > 16384 || height > 16384) return false;
+  window.resize(width, height);
+  return true;
+}
+
+/// Ends the event loop with an exit code once the window has its answer and has been laid out.
+void take_screenshot_when_ready(MainWindow& window, const QString& file) {
+  const auto shoot = [&window, file] {
+    const bool saved = window.grab().save(file);
+    if (!saved) std::fprintf(stderr, "shardscope-gui: %s: cannot be written\n", qPrintable(file));
+    QApplication::exit(saved ? kDone : kFailed);
+  };
+  QObject::connect(&window, &MainWindow::opened, &window, [&window, shoot] { QTimer::singleShot(50, &window, shoot); });
+  QObject::connect(&window, &MainWindow::refused, &window,
+                   [](const QString& message) { QApplication::exit(complain(message)); });
+}
+
+int run(int argc, char** argv) {
+  // A file can be drawn where there is no display.
+  const std::vector<std::string> arguments(argv, argv + argc);
+  for (const std::string& argument : arguments) {
+    const bool screenshot = argument.rfind("--screenshot", 0) == 0;
+    if (screenshot && qEnvironmentVariableIsEmpty("DISPLAY") && qEnvironmentVariableIsEmpty("WAYLAND_DISPLAY") &&
+        qEnvironmentVariableIsEmpty("QT_QPA_PLATFORM")) {
+      qputenv("QT_QPA_PLATFORM", "offscreen");
+    }
+  }
+  QApplication app(argc, argv);
+  QApplication::setApplicationName(QStringLiteral("shardscope-gui"));
+  QCommandLineParser parser;
+  add_options(parser);
+  parser.process(app);
+
+  const QString theme = parser.value(QStringLiteral("theme"));
+  if (!theme.isEmpty() && theme != QLatin1String("light") && theme != QLatin1String("dark")) {
+    return complain(QStringLiteral("--theme is '%1'; it must be light or dark").arg(theme));
+  }
+  const Theme desktop = theme_of(QApplication::palette());
+  QApplication::setStyle(QStringLiteral("Fusion"));
+  MainWindow window;
+  window.set_theme(theme.isEmpty() ? desktop : theme == QLatin1String("dark") ? Theme::kDark : Theme::kLight);
+  if (parser.isSet(QStringLiteral("size")) && !set_size(window, parser.value(QStringLiteral("size")))) {
+    return complain(
+        QStringLiteral("--size is '%1'; it must be like 1280x860").arg(parser.value(QStringLiteral("size"))));
+  }
+  std::vector<std::string> paths;
+  for (const QString& path : parser.positionalArguments()) paths.push_back(path.toStdString());
+  const QString screenshot = parser.value(QStringLiteral("screenshot"));
+  if (!screenshot.isEmpty()) {
+    if (paths.empty()) return complain(QStringLiteral("--screenshot needs a profile to draw"));
+    take_screenshot_when_ready(window, screenshot);
+  }
+  window.show();
+  if (!paths.empty()) window.open(std::move(paths));
+  return QApplication::exec();
+}
+
+}  // namespace
+}  // namespace shardscope::gui
+
+int main(int argc, char** argv) { return shardscope::gui::run(argc, argv); }
