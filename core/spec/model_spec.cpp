@@ -10,7 +10,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
-#include "core/spec/json_reader.h"
+#include "core/spec/spec_nodes.h"
 
 namespace shardscope {
 namespace {
@@ -196,6 +196,8 @@ std::string name_of(const JsonReader& config, const std::string& file_name) {
   return config.text("model_type");
 }
 
+}  // namespace
+
 ModelSpec read_model(const JsonReader& config, const std::string& file_name) {
   const FamilyReader& family = family_of(config);
   ModelSpec model;
@@ -210,12 +212,10 @@ ModelSpec read_model(const JsonReader& config, const std::string& file_name) {
   } catch (const Error&) {
     throw Error(ErrorKind::kConfig, fmt::format("{}: vocab_size, hidden size, layers and intermediate size multiply to "
                                                 "more than 2^63 parameters; they must be smaller",
-                                                file_name));
+                                                config.file()));
   }
   return model;
 }
-
-}  // namespace
 
 ModelSpec parse_model(std::string_view json_text, const std::string& file_name) {
   const JsonNode root = parse_json(json_text, file_name);

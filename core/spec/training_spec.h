@@ -96,6 +96,7 @@ struct Finding {
     kDead,                ///< DeepSpeed reads it and nothing uses it (allgather_bucket_size)
     kWouldAssert,         ///< DeepSpeed would stop with an assertion
     kDefeatsPurpose,      ///< works, but undoes what was asked for
+    kNotRunHere,          ///< DeepSpeed can, Shardscope refuses to run it
   };
   Kind kind = Kind::kNoEffectHere;
   std::string key;   ///< "zero_optimization.allgather_bucket_size"
@@ -124,6 +125,7 @@ struct AutoValues {
   std::int64_t micro_batch = 1, accumulation = 1;
   double max_grad_norm = 1.0, learning_rate = 5e-5, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
   std::int64_t warmup_steps = 0, total_steps = 0;
+  Precision precision = Precision::kFp32;  ///< HF's --bf16 and --fp16
 };
 
 /// Reads ds_config.json (comments and trailing commas allowed, as HJSON). `data_parallel` closes the batch rule.
@@ -134,7 +136,8 @@ TrainingSpec parse_training(std::string_view json_text, const std::string& file_
                             const AutoValues& autos);
 
 /// Everything `shardscope check` says about a configuration (and, with a model, about the two together). Unlike
-/// parse_training it does not stop at what DeepSpeed would silently ignore: it reports it.
+/// parse_training it does not stop at what DeepSpeed would silently ignore: it reports it. Throws Error for what
+/// DeepSpeed itself would refuse. `data_parallel` 0: not known, taken from the batch keys.
 std::vector<Finding> check_training(std::string_view json_text, const std::string& file_name, const ModelSpec* model,
                                     int data_parallel);
 

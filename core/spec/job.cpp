@@ -1,0 +1,216 @@
+// Reads a job file. Flags are put over its keys before anything is interpreted, so a flag and a key mean the same.
+
+#include "core/spec/job.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <filesystem>
+
+#include "core/check.h"
+#include "core/spec/spec_nodes.h"
+
+namespace shardscope {
+namespace {
+
+constexpr std::array<std::string_view, 6> kSchedules = {"gpipe", "1f1b", "interleaved", "zb-h1", "zbv", "dualpipev"};
+constexpr std::array<std::string_view, 3> kPartitions = {"uniform", "parameters", "balanced"};
+constexpr std::array<std::string_view, 3> kRecomputes = {"none", "selective", "full"};
+constexpr std::array<std::string_view, 2> kZeroModes = {"textbook", "deepspeed"};
+
+const std::vector<std::string_view> kJobKeys = {
+    "model", "deepspeed", "parallel", "recompute", "zero_mode",           "data",    "steps",
+    "seed",  "backend",   "launcher", "machine",   "device_memory_bytes", "cluster", "profile"};
+const std::vector<std::string_view> kParallelKeys = {
+    "dp", "tp", "pp", "cp", "ep", "sp", "ulysses", "schedule", "virtual_stages", "partition"};
+const std::vector<std::string_view> kDataKeys = {"path", "tokenizer", "seq_len"};
+
+/// The index of a word among the words that a key may hold.
+template <std::size_t N>
+std::size_t choice(const JsonReader& reader, std::string_view key, const std::array<std::string_view, N>& words,
+                   std::size_t absent) {
+  if (!reader.has(key)) return absent;
+  const std::string word = reader.text(key);
+  for (std::size_t i = 0; i < N; ++i) {
+    if (words[i] == word) return i;
+  }
+  reader.fail(key, fmt::format("is \"{}\"; it must be one of {}", printable(word), fmt::join(words, ", ")));
+}
+
+std::string beside(const std::string& file, const std::string& path) {
+  const std::filesystem::path given(path);
+  if (path.empty() || given.is_absolute()) return path;
+  return (std::filesystem::path(file).parent_path() / given).string();
+}
+
+/// A member object, made if it is absent.
+JsonNode& block(JsonNode& root, const char* key) {
+  JsonNode* node = root.find(key);
+  if (node == nullptr || node->type == JsonNode::Type::kNull) {
+    root.set(key, json_object());
+    node = root.find(key);
+  }
+  return *node;
+}
+
+/// Reads the job's keys one part at a time. Paths in the file are relative to it, paths in flags to where we are.
+class JobReader {
+ public:
+  JobReader(JsonNode root, const std::string& file, const JobOverrides& flags)
+      : root_(std::move(root)), file_(file), flags_(flags) {}
+
+  Job read() {
+    const JsonReader top(root_, file_, "");
+    top.refuse_unknown(kJobKeys);
+    Job job;
+    job.model = model(top);
+    job.parallel = parallel(top);
+    read_run(top, job);
+    job.data = data(top, job.model);
+    job.training = training(top, job);
+    return job;
+  }
+
+ private:
+  std::string path(const JsonReader& reader, std::string_view key, const std::optional<std::string>& flag) const {
+    return flag ? *flag : beside(file_, reader.text(key, ""));
+  }
+
+  ModelSpec model(const JsonReader& top) const {
+    if (flags_.model) return load_model(*flags_.model);
+    const JsonNode* node = top.find("model");
+    if (node == nullptr) {
+      top.fail("model", "is missing; it must be a Hugging Face config.json (path or object), or give --model");
+    }
+    if (node->is_string()) return load_model(beside(file_, node->text));
+    return read_model(JsonReader(*node, file_, "model"), "");
+  }
+
+  ParallelSpec parallel(const JsonReader& top) const {
+    ParallelSpec spec;
+    if (const auto reader = top.object("parallel")) {
+      reader->refuse_unknown(kParallelKeys);
+      const auto size = [&](const char* key) { return static_cast<int>(reader->integer(key, {1, 1 << 20}, 1)); };
+      spec.dp = size("dp");
+      spec.tp = size("tp");
+      spec.pp = size("pp");
+      spec.cp = size("cp");
+      spec.ep = size("ep");
+      spec.sp = reader->boolean("sp", false);
+      spec.ulysses = size("ulysses");
+      spec.schedule = static_cast<PipelineSchedule>(choice(*reader, "schedule", kSchedules, 1));
+      spec.virtual_stages = size("virtual_stages");
+      spec.partition = static_cast<Partition>(choice(*reader, "partition", kPartitions, 2));
+    }
+    const std::int64_t others = std::int64_t{spec.tp} * spec.pp * spec.cp;
+    if (others * spec.dp > (1 << 24))
+      top.fail("parallel", "makes more than 16777216 ranks; dp*tp*pp*cp must be smaller");
+    if (flags_.ranks) set_ranks(*flags_.ranks, others, spec);
+    return spec;
+  }
+
+  void set_ranks(std::int64_t ranks, std::int64_t others, ParallelSpec& spec) const {
+    if (ranks < 1 || ranks > (1 << 24) || ranks % others != 0) {
+      throw Error(ErrorKind::kConfig,
+                  fmt::format("--ranks {}: it must be a positive multiple of tp*pp*cp = {}", ranks, others));
+    }
+    spec.dp = static_cast<int>(ranks / others);
+  }
+
+  DataSpec data(const JsonReader& top, const ModelSpec& model) const {
+    DataSpec spec;
+    const auto reader = top.object("data");
+    if (reader) {
+      reader->refuse_unknown(kDataKeys);
+      spec.path = path(*reader, "path", {});
+      spec.tokenizer = path(*reader, "tokenizer", {});
+      spec.seq_len = reader->integer("seq_len", {1, INT32_MAX}, 0);
+    }
+    if (flags_.data) spec.path = *flags_.data;
+    if (flags_.tokenizer) spec.tokenizer = *flags_.tokenizer;
+    if (flags_.seq_len) spec.seq_len = *flags_.seq_len;
+    if (spec.seq_len == 0) spec.seq_len = std::min<std::int64_t>(model.max_positions, 1024);
+    if (spec.seq_len < 1 || (model.positions == PositionKind::kLearned && spec.seq_len > model.max_positions)) {
+      throw Error(ErrorKind::kConfig, fmt::format("{}: data.seq_len is {}; the model has positions 1 to {}", file_,
+                                                  spec.seq_len, model.max_positions));
+    }
+    return spec;
+  }
+
+  void read_run(const JsonReader& top, Job& job) const {
+    job.zero_mode = static_cast<ZeroMode>(choice(top, "zero_mode", kZeroModes, 0));
+    job.recompute = static_cast<Recompute>(choice(top, "recompute", kRecomputes, 0));
+    job.steps = flags_.steps ? *flags_.steps : top.integer("steps", {1, INT32_MAX}, job.steps);
+    if (job.steps < 1) throw Error(ErrorKind::kConfig, fmt::format("--steps {}: it must be at least 1", job.steps));
+    job.seed = flags_.seed ? *flags_.seed : static_cast<std::uint64_t>(top.integer("seed", {}, 42));
+    job.backend = choice(top, "backend", std::array<std::string_view, 2>{"cpu", "cuda"}, 0) == 0 ? "cpu" : "cuda";
+    job.launcher =
+        choice(top, "launcher", std::array<std::string_view, 2>{"threads", "mpi"}, 0) == 0 ? "threads" : "mpi";
+    job.device_memory_bytes = top.integer("device_memory_bytes", {}, 0);
+    job.machine = path(top, "machine", flags_.machine);
+    job.cluster = path(top, "cluster", flags_.cluster);
+    job.profile = path(top, "profile", flags_.profile);
+  }
+
+  TrainingSpec training(const JsonReader& top, const Job& job) const {
+    AutoValues autos;
+    autos.hidden = job.model.hidden;
+    autos.total_steps = job.steps;
+    std::string file = file_, prefix = "deepspeed";
+    JsonNode config = json_object();
+    const JsonNode* node = top.find("deepspeed");
+    if (flags_.deepspeed || (node != nullptr && node->is_string())) {
+      file = flags_.deepspeed ? *flags_.deepspeed : beside(file_, node->text);
+      prefix.clear();
+      config = parse_json(read_text_file(file), file);
+    } else if (node != nullptr) {
+      config = *node;
+    } else {
+      config.set("train_micro_batch_size_per_gpu", json_integer(1));
+    }
+    if (config.is_object()) apply_flags(config);
+    return read_training(std::move(config), file, prefix, job.parallel.dp, autos);
+  }
+
+  void apply_flags(JsonNode& config) const {
+    if (flags_.micro_batch) config.set("train_micro_batch_size_per_gpu", json_integer(*flags_.micro_batch));
+    if (flags_.accumulation) config.set("gradient_accumulation_steps", json_integer(*flags_.accumulation));
+    if (flags_.micro_batch || flags_.accumulation) {
+      std::erase_if(config.members, [](const auto& member) { return member.first == "train_batch_size"; });
+    }
+    if (flags_.stage) {
+      JsonNode& zero = block(config, "zero_optimization");
+      if (zero.type == JsonNode::Type::kBool) zero = json_object();
+      if (zero.is_object()) zero.set("stage", json_integer(*flags_.stage));
+    }
+  }
+
+  JsonNode root_;
+  const std::string& file_;
+  const JobOverrides& flags_;
+};
+
+void put_flag_words(JsonNode& root, const JobOverrides& flags) {
+  if (!root.is_object()) return;
+  if (flags.zero_mode) root.set("zero_mode", json_string(*flags.zero_mode));
+  if (flags.recompute) root.set("recompute", json_string(*flags.recompute));
+}
+
+}  // namespace
+
+Job parse_job(std::string_view json_text, const std::string& file_name, const JobOverrides& overrides) {
+  JsonNode root = parse_json(json_text, file_name);
+  put_flag_words(root, overrides);
+  return JobReader(std::move(root), file_name, overrides).read();
+}
+
+Job load_job(const std::string& path, const JobOverrides& overrides) {
+  if (path.empty()) return parse_job("{}", "command line", overrides);
+  return parse_job(read_text_file(path), path, overrides);
+}
+
+std::string_view to_string(PipelineSchedule schedule) { return kSchedules.at(static_cast<std::size_t>(schedule)); }
+std::string_view to_string(ZeroMode mode) { return kZeroModes.at(static_cast<std::size_t>(mode)); }
+std::string_view to_string(Recompute recompute) { return kRecomputes.at(static_cast<std::size_t>(recompute)); }
+
+}  // namespace shardscope
