@@ -22,13 +22,15 @@ struct Pass {
 
 // The whole of lowering, in order.
 constexpr std::array kPasses{
-    Pass{"stages", pass_stages, true},          // checks the mix; groups and coordinates of this rank
-    Pass{"layers", pass_layers, true},          // micro-batches, layers to ops, hand-derived backward; whole parameters
-    Pass{"zero", pass_zero, true},              // flat storage, shards, gathers, reductions, prefetch
-    Pass{"optimizer", pass_optimizer, true},    // norm, clipping, Adam on the shards that zero left, refresh of parameters
-    Pass{"fold_fills", pass_fold_fills, false}, // zero-then-add becomes write; after zero, which decides what starts at 0
-    Pass{"lifetimes", pass_lifetimes, true},    // Alloc, Free and addresses; after everything that touches buffers
-    Pass{"order", pass_order, true},            // cross-lane dependencies, from addresses; so after lifetimes
+    Pass{"stages", pass_stages, true},  // checks the mix; groups and coordinates of this rank
+    Pass{"layers", pass_layers, true},  // micro-batches, layers to ops, hand-derived backward; whole parameters
+    Pass{"zero", pass_zero, true},      // flat storage, shards, gathers, reductions, prefetch
+    Pass{"optimizer", pass_optimizer,
+         true},  // norm, clipping, Adam on the shards that zero left, refresh of parameters
+    Pass{"fold_fills", pass_fold_fills,
+         false},                              // zero-then-add becomes write; after zero, which decides what starts at 0
+    Pass{"lifetimes", pass_lifetimes, true},  // Alloc, Free and addresses; after everything that touches buffers
+    Pass{"order", pass_order, true},          // cross-lane dependencies, from addresses; so after lifetimes
 };
 
 bool is_listed(const std::vector<std::string>& names, const std::string& name) {
@@ -41,7 +43,8 @@ void check_names(const LowerOptions& options) {
   if (!options.until.empty()) asked.push_back(options.until);
   for (const std::string& name : asked) {
     if (!is_listed(known, name)) {
-      throw Error(ErrorKind::kConfig, fmt::format("no pass is named '{}'; passes are {}", name, fmt::join(known, ", ")));
+      throw Error(ErrorKind::kConfig,
+                  fmt::format("no pass is named '{}'; passes are {}", name, fmt::join(known, ", ")));
     }
   }
   for (const Pass& pass : kPasses) {

@@ -71,6 +71,20 @@ struct Copy {
   }
 };
 
+/// A matrix of `rows` x `cols` moved between strides: dst[r * dst_stride + c] = src[r * src_stride + c], and 0 where
+/// that lies beyond the end of src. No conversion; rows of dst do not overlap. (Interleaving shards for one
+/// reduce-scatter.)
+struct CopyRows {
+  static constexpr const char* kName = "copy_rows";
+  Region src, dst;
+  std::int64_t rows = 0, cols = 0, src_stride = 0, dst_stride = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("src", s.src), v.write("dst", s.dst), v.attr("rows", s.rows), v.attr("cols", s.cols);
+    v.attr("src_stride", s.src_stride), v.attr("dst_stride", s.dst_stride);
+  }
+};
+
 /// dst += src. Same count; sums in fp32.
 struct Accumulate {
   static constexpr const char* kName = "accumulate";
@@ -459,11 +473,11 @@ struct Recv {
   }
 };
 
-using Op = std::variant<Alloc, Free, Hold, Fill, Copy, Accumulate, Scale, Add, LoadBatch, Embedding, EmbeddingBackward,
-                        LayerNorm, LayerNormBackward, RmsNorm, RmsNormBackward, MatMul, BiasGradient, Activation,
-                        ActivationBackward, SwiGlu, SwiGluBackward, Rope, Attention, AttentionBackward, CrossEntropy,
-                        SumSquares, ClipCoefficient, Adam, AllReduce, ReduceScatter, AllGather, Broadcast, AllToAll,
-                        Send, Recv>;
+using Op = std::variant<Alloc, Free, Hold, Fill, Copy, CopyRows, Accumulate, Scale, Add, LoadBatch, Embedding,
+                        EmbeddingBackward, LayerNorm, LayerNormBackward, RmsNorm, RmsNormBackward, MatMul, BiasGradient,
+                        Activation, ActivationBackward, SwiGlu, SwiGluBackward, Rope, Attention, AttentionBackward,
+                        CrossEntropy, SumSquares, ClipCoefficient, Adam, AllReduce, ReduceScatter, AllGather, Broadcast,
+                        AllToAll, Send, Recv>;
 
 /// Overload set for std::visit: std::visit(Overloaded{[](const MatMul&) {...}, [](const auto&) {...}}, op).
 template <class... F>

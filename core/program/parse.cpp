@@ -170,9 +170,10 @@ class Parser {
       const auto space = static_cast<std::size_t>(named<Space>(take("a space"), "space"));
       program_.arena_bytes[space] = count(take("bytes"), "bytes");
     } else {
-      fail(fmt::format("'{}' starts no line; known are program, group, buffer, parameter, state, output, arena and a "
-                       "number",
-                       word));
+      fail(
+          fmt::format("'{}' starts no line; known are program, group, buffer, parameter, state, output, arena and a "
+                      "number",
+                      word));
     }
     end_of_line();
   }

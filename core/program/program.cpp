@@ -98,7 +98,8 @@ std::int64_t bytes_touched(const Program& program, const Op& op) {
 std::int64_t collective_bytes(const Program& program, const Op& op) {
   if (!is_communication(op)) return 0;
   std::int64_t bytes = 0;
-  for_each_access(op, [&](const char*, const Region& region, Access) { bytes = std::max(bytes, program.bytes(region)); });
+  for_each_access(op,
+                  [&](const char*, const Region& region, Access) { bytes = std::max(bytes, program.bytes(region)); });
   return bytes;
 }
 

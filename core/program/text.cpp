@@ -79,8 +79,8 @@ void append_parameter(std::string& text, const Parameter& p) {
 }  // namespace
 
 std::string to_string(const Program& program) {
-  std::string text = fmt::format("program rank {} of {} tokens {}\n", program.rank, program.world,
-                                 program.tokens_per_step);
+  std::string text =
+      fmt::format("program rank {} of {} tokens {}\n", program.rank, program.world, program.tokens_per_step);
   for (const Group& g : program.groups) {
     text += fmt::format("group {} ranks {} self {}\n", g.name, fmt::join(g.ranks, ","), g.self);
   }

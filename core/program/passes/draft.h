@@ -15,28 +15,44 @@ struct ParameterBuffers {
   BufferId value, gradient;
 };
 
+/// A parameter's place in a flat buffer of several.
+struct ChunkMember {
+  std::int32_t parameter = 0;
+  std::int64_t offset = 0, count = 0;
+};
+
 /// A part of the parameters that this rank's optimizer updates, as the zero pass leaves it for the optimizer pass.
 struct OptimizerShard {
-  Region value;              ///< what Adam updates (or what its result is copied to, if `own_master`)
-  Region gradient;           ///< the reduced gradient of the same elements
-  Region gather;             ///< whole flat buffer to all-gather into afterwards; empty: none
-  bool own_master = false;   ///< Adam works on a separate fp32 copy, then copied to `value` (as DeepSpeed does)
-  int flatten_group = -1;    ///< >= 0: gradients of a group are first copied into one flat buffer (as DeepSpeed does)
+  Region value;             ///< what Adam updates (or what its result is copied to, if `own_master`)
+  Region gradient;          ///< the reduced gradient of the same elements
+  Region gather;            ///< whole flat buffer to all-gather into afterwards; empty: none
+  bool own_master = false;  ///< Adam works on a separate fp32 copy, then copied to `value` (as DeepSpeed does)
+  int flatten_group = -1;   ///< >= 0: gradients of a group are first copied into one flat buffer (as DeepSpeed does)
   NameId name;
+  std::vector<ChunkMember> members;  ///< the chunk's parameters; ...
+  std::int64_t first = 0;            ///< ... `value` is elements [first, first + count) of the chunk
 };
 
 struct Draft {
   const Job* job = nullptr;
   int rank = 0;
   Program program;
-  GroupId data_parallel;                   ///< in program.groups
-  std::vector<ParameterBuffers> buffers;   ///< by parameter
-  std::vector<std::string> modules;        ///< by parameter: the leaf module that owns it
+  GroupId data_parallel;                  ///< in program.groups
+  std::vector<ParameterBuffers> buffers;  ///< by parameter
+  std::vector<std::string> modules;       ///< by parameter: the leaf module that owns it
   std::vector<OptimizerShard> shards;
-  bool shards_are_partial = false;         ///< shards of ranks differ, so norms are summed over the group
+  bool shards_are_partial = false;  ///< shards of ranks differ, so norms are summed over the group
+  double loss_factor = 1;           ///< what the summed loss must be multiplied with to be the mean
 
   const Group& dp() const { return program.group(data_parallel); }
 };
+
+/// Adds a state piece for each member's part that lies in `home` = elements [first, first + home.count) of its chunk.
+void add_state(Program& program, const std::vector<ChunkMember>& members, StateRole role, Region home,
+               std::int64_t first);
+
+/// Removes buffers that no instruction, state piece, shard or output refers to.
+void drop_unused_buffers(Draft& draft);
 
 /// Appends instructions with one label until it is changed.
 class Emitter {

@@ -68,8 +68,8 @@ class LayerBuilder {
 class BlockBuilder {
  public:
   virtual ~BlockBuilder() = default;
-  virtual Region forward(int layer, Region x) = 0;       ///< returns the block's output [R,H]
-  virtual void backward(int layer, Region d_x) = 0;      ///< d_x: gradient of the output in, of the input out; in place
+  virtual Region forward(int layer, Region x) = 0;   ///< returns the block's output [R,H]
+  virtual void backward(int layer, Region d_x) = 0;  ///< d_x: gradient of the output in, of the input out; in place
 };
 std::unique_ptr<BlockBuilder> make_gpt2_block(LayerBuilder& builder);
 std::unique_ptr<BlockBuilder> make_llama_block(LayerBuilder& builder);

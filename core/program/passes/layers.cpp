@@ -1,7 +1,8 @@
 // layers: micro-batches, and each layer as ops with its hand-derived backward.
 // Before: groups. After: a sequential program of one rank on whole, unsharded parameters, each with a gradient buffer
-// that starts at 0 every step and is added to by every micro-batch; loss = mean over the global batch (this rank's part).
-// Everything later only moves, shards and reorders what stands here; the mathematics of the model is all in this pass.
+// that starts at 0 every step and is added to by every micro-batch; loss = mean over the global batch (this rank's
+// part). Everything later only moves, shards and reorders what stands here; the mathematics of the model is all in this
+// pass.
 
 #include <fmt/format.h>
 
@@ -18,8 +19,7 @@ void add_parameters(Draft& draft) {
     const std::int64_t elements = parameter.elements();
     const BufferId value =
         program.add_buffer({tensor.name, DType::kF32, elements, Category::kParameter, Space::kDevice, true});
-    const BufferId gradient =
-        program.add_buffer({"grad." + tensor.name, DType::kF32, elements, Category::kGradient});
+    const BufferId gradient = program.add_buffer({"grad." + tensor.name, DType::kF32, elements, Category::kGradient});
     draft.buffers.push_back({value, gradient});
     draft.modules.push_back(tensor.module);
     const auto index = static_cast<std::int32_t>(program.parameters.size());
@@ -86,8 +86,8 @@ class MicroBatch {
       blocks_->backward(layer, d_x);
     }
     b_.begin(Phase::kBackward, -1);
-    EmbeddingBackward op{tokens_, d_x, b_.gradient(ends_.embedding + ".weight"), {}, b_.rows(), m_.hidden, b_.seq(),
-                         m_.vocab_size};
+    EmbeddingBackward op{tokens_,  d_x,          b_.gradient(ends_.embedding + ".weight"), {}, b_.rows(), m_.hidden,
+                         b_.seq(), m_.vocab_size};
     if (!ends_.positions.empty()) op.d_positions = b_.gradient(ends_.positions + ".weight");
     b_.emit(op, ends_.embedding);
   }
@@ -110,7 +110,8 @@ class MicroBatch {
 void pass_layers(Draft& draft) {
   Program& program = draft.program;
   add_parameters(draft);
-  program.loss = program.whole(program.add_buffer({"loss", DType::kF32, 1, Category::kWorkspace, Space::kDevice, true}));
+  program.loss =
+      program.whole(program.add_buffer({"loss", DType::kF32, 1, Category::kWorkspace, Space::kDevice, true}));
   LayerBuilder builder(draft, program.instructions);
   builder.begin(Phase::kLoad, -1);
   builder.emit(Fill{program.loss, 0}, "loss");

@@ -10,16 +10,15 @@
 namespace shardscope {
 namespace {
 
-[[noreturn]] void unsupported(const std::string& what) {
-  throw Error(ErrorKind::kUnsupported, what);
-}
+[[noreturn]] void unsupported(const std::string& what) { throw Error(ErrorKind::kUnsupported, what); }
 
 void refuse_what_is_not_built(const Job& job) {
   const ParallelSpec& p = job.parallel;
   const ZeroSpec& zero = job.training.zero;
   if (p.tp > 1) unsupported("parallel.tp: tensor parallelism is not built yet; use 1");
   if (p.pp > 1) unsupported("parallel.pp: pipeline parallelism is not built yet; use 1");
-  if (p.cp > 1 || p.ulysses > 1) unsupported("parallel.cp, parallel.ulysses: context parallelism is not built yet; use 1");
+  if (p.cp > 1 || p.ulysses > 1)
+    unsupported("parallel.cp, parallel.ulysses: context parallelism is not built yet; use 1");
   if (p.ep > 1) unsupported("parallel.ep: expert parallelism is not built yet; use 1");
   if (p.sp) unsupported("parallel.sp: sequence parallelism is not built yet; use false");
   if (zero.offload_optimizer.device != OffloadDevice::kNone) {
@@ -52,15 +51,16 @@ bool is_llama_like(const ModelSpec& m) {
 void check_model(const Job& job) {
   const ModelSpec& m = job.model;
   if (!is_gpt2_like(m) && !is_llama_like(m)) {
-    unsupported(fmt::format("model {}: programs are built for the gpt2 and llama families (llama, qwen2); {} is read for "
-                            "its shape only",
-                            m.name, to_string(m.family)));
+    unsupported(
+        fmt::format("model {}: programs are built for the gpt2 and llama families (llama, qwen2); {} is read for "
+                    "its shape only",
+                    m.name, to_string(m.family)));
   }
   const std::int64_t seq = job.data.seq_len;
   if (seq < 1) throw Error(ErrorKind::kConfig, fmt::format("data.seq_len: is {}; it must be at least 1", seq));
   if (m.positions == PositionKind::kLearned && seq > m.max_positions) {
-    throw Error(ErrorKind::kConfig, fmt::format("data.seq_len: is {}, but model {} has {} positions; use at most {}", seq,
-                                                m.name, m.max_positions, m.max_positions));
+    throw Error(ErrorKind::kConfig, fmt::format("data.seq_len: is {}, but model {} has {} positions; use at most {}",
+                                                seq, m.name, m.max_positions, m.max_positions));
   }
   if (m.positions == PositionKind::kRope && m.head_dim % 2 != 0) {
     throw Error(ErrorKind::kConfig,
@@ -72,10 +72,11 @@ void check_batch(const Job& job) {
   const TrainingSpec& t = job.training;
   if (t.micro_batch < 1 || t.accumulation < 1 ||
       t.train_batch_size != t.micro_batch * t.accumulation * job.parallel.dp) {
-    throw Error(ErrorKind::kConfig,
-                fmt::format("train_batch_size: is {}, but micro-batch {} * accumulation {} * data-parallel size {} is {}",
-                            t.train_batch_size, t.micro_batch, t.accumulation, job.parallel.dp,
-                            t.micro_batch * t.accumulation * job.parallel.dp));
+    throw Error(
+        ErrorKind::kConfig,
+        fmt::format("train_batch_size: is {}, but micro-batch {} * accumulation {} * data-parallel size {} is {}",
+                    t.train_batch_size, t.micro_batch, t.accumulation, job.parallel.dp,
+                    t.micro_batch * t.accumulation * job.parallel.dp));
   }
 }
 
@@ -85,7 +86,8 @@ void pass_stages(Draft& draft) {
   const Job& job = *draft.job;
   refuse_what_is_not_built(job);
   check_model(job);
-  if (job.parallel.dp < 1) throw Error(ErrorKind::kConfig, fmt::format("ranks: is {}; it must be at least 1", job.parallel.dp));
+  if (job.parallel.dp < 1)
+    throw Error(ErrorKind::kConfig, fmt::format("ranks: is {}; it must be at least 1", job.parallel.dp));
   check_batch(job);
   Program& program = draft.program;
   program.world = job.parallel.ranks();

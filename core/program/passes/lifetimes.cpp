@@ -1,0 +1,123 @@
+// lifetimes: when each buffer's memory is taken and given back, and where it lies.
+// Before: ops on buffers without address. After: every buffer that is not persistent has one Alloc, just before its
+// first use, and one Free, just after its last; every buffer has an address, and arena_bytes is the extent of each
+// space. After every pass that adds ops or buffers; before order, because sharing bytes makes ops depend on each other.
+
+#include <map>
+
+#include "core/check.h"
+#include "core/program/passes/draft.h"
+
+namespace shardscope {
+namespace {
+
+/// First and last instruction that touches each buffer; SIZE_MAX if none does.
+struct Uses {
+  std::vector<std::size_t> first, last;
+};
+
+Uses find_uses(Program& program) {
+  Uses uses{std::vector(program.buffers.size(), SIZE_MAX), std::vector(program.buffers.size(), SIZE_MAX)};
+  for (std::size_t i = 0; i < program.instructions.size(); ++i) {
+    for_each_region(program.instructions[i].op, [&](Region& region) {
+      if (region.empty()) return;
+      const auto b = static_cast<std::size_t>(region.buffer.index);
+      if (uses.first[b] == SIZE_MAX) uses.first[b] = i;
+      uses.last[b] = i;
+    });
+  }
+  return uses;
+}
+
+void insert_allocs_and_frees(Program& program) {
+  const Uses uses = find_uses(program);
+  std::vector<std::vector<BufferId>> starting(program.instructions.size()), ending(program.instructions.size());
+  for (std::size_t b = 0; b < program.buffers.size(); ++b) {
+    if (program.buffers[b].persistent || uses.first[b] == SIZE_MAX) continue;
+    const BufferId id{static_cast<std::int32_t>(b)};
+    starting[uses.first[b]].push_back(id);
+    ending[uses.last[b]].push_back(id);
+  }
+  std::vector<Instruction> out;
+  for (std::size_t i = 0; i < program.instructions.size(); ++i) {
+    Instruction& in = program.instructions[i];
+    const Lane lane = in.lane;
+    const Label label = in.label;
+    for (BufferId id : starting[i]) out.push_back({Alloc{id}, lane, label, {}});
+    out.push_back(std::move(in));
+    for (BufferId id : ending[i]) out.push_back({Free{id}, lane, label, {}});
+  }
+  program.instructions = std::move(out);
+}
+
+/// Free ranges of one space; takes the lowest that is large enough, else grows.
+class AddressSpace {
+ public:
+  std::int64_t take(std::int64_t bytes) {
+    for (auto it = free_.begin(); it != free_.end(); ++it) {
+      if (it->second < bytes) continue;
+      const auto [start, size] = *it;
+      free_.erase(it);
+      if (size > bytes) free_[start + bytes] = size - bytes;
+      return start;
+    }
+    if (!free_.empty() && free_.rbegin()->first + free_.rbegin()->second == end_) {  // grow the last free range
+      const std::int64_t start = free_.rbegin()->first;
+      free_.erase(start);
+      end_ = start + bytes;
+      return start;
+    }
+    end_ += bytes;
+    return end_ - bytes;
+  }
+
+  void give_back(std::int64_t start, std::int64_t bytes) {
+    auto next = free_.lower_bound(start);
+    if (next != free_.end() && start + bytes == next->first) {
+      bytes += next->second;
+      next = free_.erase(next);
+    }
+    if (next != free_.begin()) {
+      const auto before = std::prev(next);
+      if (before->first + before->second == start) {
+        before->second += bytes;
+        return;
+      }
+    }
+    free_[start] = bytes;
+  }
+
+  std::int64_t end() const { return end_; }
+
+ private:
+  std::map<std::int64_t, std::int64_t> free_;  ///< start -> bytes; neighbours are joined
+  std::int64_t end_ = 0;
+};
+
+void assign_addresses(Program& program) {
+  std::array<AddressSpace, kSpaces> spaces;
+  const auto space_of = [&](const Buffer& b) -> AddressSpace& { return spaces[static_cast<std::size_t>(b.space)]; };
+  for (Buffer& b : program.buffers) {
+    if (b.persistent) b.address = space_of(b).take(b.bytes());
+  }
+  for (const Instruction& in : program.instructions) {
+    if (const auto* alloc = std::get_if<Alloc>(&in.op)) {
+      Buffer& b = program.buffer(alloc->buffer);
+      b.address = space_of(b).take(b.bytes());
+    } else if (const auto* free = std::get_if<Free>(&in.op)) {
+      const Buffer& b = program.buffer(free->buffer);
+      space_of(b).give_back(b.address, b.bytes());
+    }
+  }
+  for (std::size_t s = 0; s < kSpaces; ++s) program.arena_bytes[s] = spaces[s].end();
+}
+
+}  // namespace
+
+void pass_lifetimes(Draft& draft) {
+  drop_unused_buffers(draft);
+  insert_allocs_and_frees(draft.program);
+  assign_addresses(draft.program);
+}
+
+}  // namespace shardscope

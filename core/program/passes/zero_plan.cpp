@@ -1,0 +1,149 @@
+#include "core/program/passes/zero_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+namespace shardscope {
+namespace {
+
+/// Real reduce-scatter in place of the gradients' own flat buffer, gathers straight into their final place, a layer at
+/// a time. Sources: this project; Megatron's in-place buckets come nearest.
+ZeroPlan textbook_plan(const Job& job) {
+  const ZeroSpec& zero = job.training.zero;
+  ZeroPlan plan;
+  plan.stage = job.parallel.dp > 1 ? zero.stage : 0;
+  plan.chunk_by = plan.stage == 3 ? ChunkBy::kLayer : ChunkBy::kBucket;
+  plan.backward_order = plan.stage != 3;
+  plan.bucket_elements = zero.reduce_bucket_size;
+  plan.overlap = zero.overlap_comm;
+  plan.persistence_threshold = zero.param_persistence_threshold;
+  plan.model_persistence_threshold = zero.model_persistence_threshold;
+  plan.prefetch_elements = zero.prefetch_bucket_size;
+  plan.max_live_elements = zero.max_live_parameters;
+  plan.reuse_distance = 0;  // keeping gathered parameters for later would undo stage 3 for every model below 1e9
+  return plan;
+}
+
+/// As DeepSpeed 0.19 does it; each line is a fact of docs/zero_modes.md.
+ZeroPlan deepspeed_plan(const Job& job) {
+  const ZeroSpec& zero = job.training.zero;
+  ZeroPlan plan;
+  plan.stage = zero.stage;
+  plan.chunk_by = zero.stage == 1 || zero.stage == 2 ? ChunkBy::kWhole : ChunkBy::kParameter;
+  plan.backward_order = false;
+  plan.slice_alignment = zero.stage == 1 || zero.stage == 2 ? 2 : 1;
+  plan.bucket_elements = zero.stage == 0 ? 500'000'000 : zero.reduce_bucket_size;
+  plan.overlap = zero.stage >= 1 && zero.overlap_comm;
+  plan.separate_gradients = true;
+  plan.all_reduce = zero.stage <= 2;
+  plan.permanent_bucket = zero.stage == 3;
+  plan.at_boundary = zero.stage == 0 || (zero.stage == 1 && !zero.overlap_comm);
+  plan.average_by_scaling = true;
+  plan.persistence_threshold = zero.param_persistence_threshold;
+  plan.model_persistence_threshold = zero.model_persistence_threshold;
+  plan.shard_beside_resident = true;
+  plan.prefetch_elements = zero.prefetch_bucket_size;
+  plan.max_live_elements = zero.max_live_parameters;
+  plan.reuse_distance = zero.max_reuse_distance;
+  plan.prefetch_one = false;
+  plan.own_master = zero.stage >= 1;
+  plan.sub_group_elements = zero.stage == 0 ? 0 : (zero.stage == 3 ? zero.sub_group_size : INT64_MAX);
+  return plan;
+}
+
+/// Parameters that stay whole in stage 3: small ones, in order, until the model's share of them is used up.
+std::vector<bool> find_residents(const Draft& draft, const ZeroPlan& plan) {
+  std::vector<bool> resident(draft.program.parameters.size(), !plan.shards_parameters());
+  std::int64_t total = 0;
+  for (std::size_t i = 0; plan.shards_parameters() && i < resident.size(); ++i) {
+    const std::int64_t elements = draft.program.parameters[i].elements();
+    if (elements > plan.persistence_threshold || elements > plan.model_persistence_threshold - total) continue;
+    resident[i] = true;
+    total += elements;
+  }
+  return resident;
+}
+
+/// Opens a chunk whenever the next parameter does not belong to the last one.
+class ChunkMaker {
+ public:
+  ChunkMaker(const Draft& draft, const ZeroPlan& plan) : draft_(draft), plan_(plan) {}
+
+  void add(std::int32_t parameter, ChunkBy by, Residency residency) {
+    const Parameter& p = draft_.program.parameters[static_cast<std::size_t>(parameter)];
+    if (chunks_.empty() || chunks_.back().residency != residency || starts_new(p, by)) open(p, by, residency);
+    Chunk& chunk = chunks_.back();
+    chunk.members.push_back({parameter, chunk.used, p.elements()});
+    chunk.used += p.elements();
+    layer_ = p.layer;
+  }
+
+  std::vector<Chunk> finish() {
+    const std::int64_t n = plan_.shards_optimizer() ? draft_.dp().size() : 1;
+    for (Chunk& chunk : chunks_) {
+      const std::int64_t step = n * plan_.slice_alignment;
+      chunk.elements = (chunk.used + step - 1) / step * step;
+      chunk.slice = chunk.elements / n;
+    }
+    return std::move(chunks_);
+  }
+
+ private:
+  bool starts_new(const Parameter& p, ChunkBy by) const {
+    switch (by) {
+      case ChunkBy::kParameter:
+        return true;
+      case ChunkBy::kLayer:
+        return p.layer != layer_;
+      case ChunkBy::kBucket:
+        return chunks_.back().used + p.elements() > plan_.bucket_elements;
+      case ChunkBy::kWhole:
+        return false;
+    }
+    return true;
+  }
+
+  void open(const Parameter& p, ChunkBy by, Residency residency) {
+    Chunk chunk;
+    chunk.residency = residency;
+    if (by == ChunkBy::kParameter) {
+      chunk.name = p.name;
+    } else {
+      chunk.name = fmt::format("{}.{}", residency == Residency::kFull ? "flat" : "layer", chunks_.size());
+    }
+    chunks_.push_back(std::move(chunk));
+  }
+
+  const Draft& draft_;
+  const ZeroPlan& plan_;
+  std::vector<Chunk> chunks_;
+  std::int32_t layer_ = -2;
+};
+
+}  // namespace
+
+ZeroPlan make_zero_plan(const Job& job) {
+  return job.zero_mode == ZeroMode::kTextbook ? textbook_plan(job) : deepspeed_plan(job);
+}
+
+std::vector<Chunk> make_chunks(const Draft& draft, const ZeroPlan& plan) {
+  std::vector<std::int32_t> order(draft.program.parameters.size());
+  std::iota(order.begin(), order.end(), 0);
+  if (plan.backward_order) std::reverse(order.begin(), order.end());
+  const std::vector<bool> resident = find_residents(draft, plan);
+  ChunkMaker maker(draft, plan);
+  for (std::int32_t p : order) {
+    if (!resident[static_cast<std::size_t>(p)]) maker.add(p, plan.chunk_by, Residency::kSharded);
+  }
+  const Residency whole =
+      plan.shards_parameters() && plan.shard_beside_resident ? Residency::kShardedResident : Residency::kFull;
+  const ChunkBy by = plan.chunk_by == ChunkBy::kLayer ? ChunkBy::kBucket : plan.chunk_by;
+  for (std::int32_t p : order) {
+    if (resident[static_cast<std::size_t>(p)]) maker.add(p, by, whole);
+  }
+  return maker.finish();
+}
+
+}  // namespace shardscope

@@ -1,0 +1,147 @@
+// Gradients in place: every gradient is written where its chunk's reduction reads it, and the reduction is issued as
+// soon as the chunk's last gradient is complete.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "core/program/passes/zero.h"
+
+namespace shardscope {
+namespace {
+
+/// One life of a chunk's flat gradient buffer: a step, or a micro-batch where gradients are sharded.
+struct Life {
+  std::size_t chunk = 0;
+  int micro_batch = 0;
+  std::size_t first = 0, last = 0;
+  BufferId buffer;
+  std::map<std::int32_t, std::size_t> first_touch;  ///< by parameter
+};
+
+class InPlaceReducer {
+ public:
+  explicit InPlaceReducer(ZeroContext& c) : c_(c) {}
+
+  void run() {
+    find_lives();
+    for (Life& life : lives_) start(life);
+    point_writes();
+    std::sort(lives_.begin(), lives_.end(), [](const Life& a, const Life& b) { return a.last < b.last; });
+    for (const Life& life : lives_) reduce(life);
+  }
+
+ private:
+  std::size_t life_of(std::int32_t parameter, int micro_batch) {
+    const std::size_t chunk = c_.places[static_cast<std::size_t>(parameter)].chunk;
+    const int mb = c_.plan.shards_gradients() ? micro_batch : 0;
+    const auto [it, is_new] = index_.try_emplace({chunk, mb}, lives_.size());
+    if (is_new) lives_.push_back({chunk, mb, SIZE_MAX, 0, {}, {}});
+    return it->second;
+  }
+
+  void find_lives() {
+    std::vector<Instruction>& instructions = c_.program().instructions;
+    for (std::size_t i = 0; i < instructions.size(); ++i) {
+      for_each_region(instructions[i].op, [&](Region& region) {
+        const std::int32_t p = c_.gradient_parameter(region);
+        if (p < 0) return;
+        if (std::holds_alternative<Fill>(instructions[i].op)) {  // each life starts with fills of its own
+          c_.dropped[i] = true;
+          return;
+        }
+        Life& life = lives_[life_of(p, instructions[i].label.micro_batch)];
+        life.first = std::min(life.first, i);
+        life.last = i;
+        life.first_touch.try_emplace(p, i);
+      });
+    }
+  }
+
+  void start(Life& life) {
+    const Chunk& chunk = c_.chunks[life.chunk];
+    const std::string suffix = c_.plan.shards_gradients() ? fmt::format(".mb{}", life.micro_batch) : "";
+    life.buffer = c_.add("grad." + chunk.name + suffix, chunk.elements,
+                         c_.plan.shards_gradients() ? Category::kBucket : Category::kGradient);
+    const Region whole = c_.program().whole(life.buffer);
+    if (chunk.used < chunk.elements) fill(whole.part(chunk.used, chunk.elements - chunk.used), life.first);
+    for (const auto& [parameter, position] : life.first_touch) {
+      const ZeroContext::Place& place = c_.places[static_cast<std::size_t>(parameter)];
+      fill(whole.part(place.offset, place.count), position);
+    }
+  }
+
+  void fill(Region region, std::size_t position) {
+    Emitter emit(c_.before[position]);
+    emit.label = c_.program().instructions[position].label;
+    emit(Fill{region, 0});
+  }
+
+  void point_writes() {
+    for (Instruction& in : c_.program().instructions) {
+      for_each_region(in.op, [&](Region& region) {
+        const std::int32_t p = c_.gradient_parameter(region);
+        if (p < 0 || std::holds_alternative<Fill>(in.op)) return;
+        const BufferId buffer = lives_[life_of(p, in.label.micro_batch)].buffer;
+        region = {buffer, c_.places[static_cast<std::size_t>(p)].offset + region.offset, region.count};
+      });
+    }
+  }
+
+  void reduce(const Life& life) {
+    const Chunk& chunk = c_.chunks[life.chunk];
+    const Region whole = c_.program().whole(life.buffer);
+    Emitter emit(c_.after[life.last]);
+    emit.label = c_.program().instructions[life.last].label;
+    emit.label.name = c_.program().intern(chunk.name);
+    if (c_.ranks() == 1) {
+      c_.reduced[life.chunk] = whole;
+      return;
+    }
+    if (c_.plan.stage == 0) {
+      emit(AllReduce{c_.draft.data_parallel, whole}, Lane::kReduce);
+      c_.reduced[life.chunk] = whole;
+    } else if (c_.plan.stage == 1) {
+      c_.reduced[life.chunk] = c_.slice(chunk, whole);
+      emit(ReduceScatter{c_.draft.data_parallel, whole, c_.reduced[life.chunk]}, Lane::kReduce);
+    } else {
+      scatter(emit, life, chunk, whole);
+    }
+    wait(emit, whole);
+  }
+
+  /// Stages 2 and 3: only the slice stays, summed over micro-batches.
+  void scatter(Emitter& emit, const Life& life, const Chunk& chunk, Region whole) {
+    Region& sum = c_.reduced[life.chunk];
+    if (sum.empty()) {
+      sum = c_.program().whole(c_.add("grad_shard." + chunk.name, chunk.slice, Category::kGradient));
+      emit(ReduceScatter{c_.draft.data_parallel, whole, sum}, Lane::kReduce);
+    } else {
+      const Region slice = c_.slice(chunk, whole);
+      emit(ReduceScatter{c_.draft.data_parallel, whole, slice}, Lane::kReduce);
+      emit(Accumulate{slice, sum}, Lane::kReduce);
+    }
+  }
+
+  /// Without overlap compute waits at once; with it, when the next reduction is issued, so two buckets live at most.
+  void wait(Emitter& emit, Region whole) {
+    if (!c_.plan.overlap) {
+      emit(Hold{whole});
+    } else if (c_.plan.shards_gradients()) {
+      if (!in_flight_.empty()) emit(Hold{in_flight_});
+      in_flight_ = whole;
+    }
+  }
+
+  ZeroContext& c_;
+  std::vector<Life> lives_;
+  std::map<std::pair<std::size_t, int>, std::size_t> index_;
+  Region in_flight_;
+};
+
+}  // namespace
+
+void zero_reduce_in_place(ZeroContext& context) { InPlaceReducer(context).run(); }
+
+}  // namespace shardscope
