@@ -13,6 +13,8 @@
 
 namespace shardscope {
 
+struct JsonMember;
+
 struct JsonNode {
   enum class Type : std::uint8_t { kNull, kBool, kInteger, kReal, kString, kArray, kObject };
   Type type = Type::kNull;
@@ -21,8 +23,8 @@ struct JsonNode {
   double real = 0;   ///< also of integers that do not fit 64 bits
   std::string text;  ///< UTF-8
   std::vector<JsonNode> items;
-  std::vector<std::pair<std::string, JsonNode>> members;  ///< in file order
-  int line = 0;                                           ///< 1-based; of the key, for members
+  std::vector<JsonMember> members;  ///< in file order
+  int line = 0;                     ///< 1-based; of the key, for members
 
   bool is_object() const { return type == Type::kObject; }
   bool is_string() const { return type == Type::kString; }
@@ -31,6 +33,13 @@ struct JsonNode {
   const JsonNode* find(std::string_view key) const;  ///< null if this is no object or has no such key
   JsonNode* find(std::string_view key);
   void set(const std::string& key, JsonNode value);  ///< adds or replaces a member
+};
+
+/// A key and its value. Not a std::pair: clang 14 wants a pair's types complete where JsonNode is declared.
+struct JsonMember {
+  JsonMember(std::string key, JsonNode value) : first(std::move(key)), second(std::move(value)) {}
+  std::string first;
+  JsonNode second;
 };
 
 /// Nesting beyond this is refused: no description needs more, and it bounds the reader's own recursion.
