@@ -1,0 +1,63 @@
+// Shares (sequence, key/value head) pairs out to threads; each thread has its own scratch.
+#include "kernels/cpu/kernel.h"
+
+#include "core/check.h"
+
+namespace shardscope {
+namespace {
+
+template <class Op>
+AttentionShape shape_of(const Op& op) {
+  SS_CHECK(op.kv_heads > 0 && op.heads % op.kv_heads == 0, op.heads, op.kv_heads);
+  return {op.seq, op.heads / op.kv_heads, op.head_dim, op.q_stride, op.kv_stride, op.heads * op.head_dim};
+}
+
+/// Where a pair's data begins: in q, k or v, out, lse.
+struct Place {
+  std::int64_t q, kv, out, lse;
+};
+
+template <class Op>
+Place place_of(const Op& op, const AttentionShape& shape, std::int64_t pair) {
+  const std::int64_t sequence = pair / op.kv_heads, kv_head = pair % op.kv_heads, head = kv_head * shape.group;
+  const std::int64_t row = sequence * op.seq;
+  return {row * op.q_stride + head * op.head_dim, row * op.kv_stride + kv_head * op.head_dim,
+          row * shape.out_stride + head * op.head_dim, (sequence * op.heads + head) * op.seq};
+}
+
+/// f(place, scratch) for each pair.
+template <class Op, class Body>
+void for_each_pair(const Op& op, Kernel& kernel, const AttentionShape& shape, Body&& f) {
+  const std::int64_t floats = (kernel.loops.attention.scratch_floats(shape) + 15) / 16 * 16;
+  float* scratch = kernel.lane.scratch.take<float>(floats * kernel.threads);
+  parallel_for(kernel, op.batch * op.kv_heads, 1, [&](std::int64_t begin, std::int64_t end, int thread) {
+    for (std::int64_t pair = begin; pair < end; ++pair) f(place_of(op, shape, pair), scratch + thread * floats);
+  });
+}
+
+}  // namespace
+
+void run(const Attention& op, Kernel& kernel) {
+  const AttentionShape shape = shape_of(op);
+  const AttentionHead first{kernel.data(op.q), kernel.data(op.k), kernel.data(op.v), kernel.data(op.out),
+                            kernel.data(op.lse)};
+  for_each_pair(op, kernel, shape, [&](const Place& at, float* scratch) {
+    const AttentionHead head{first.q + at.q, first.k + at.kv, first.v + at.kv, first.out + at.out, first.lse + at.lse};
+    kernel.loops.attention.forward(shape, head, scratch);
+  });
+}
+
+void run(const AttentionBackward& op, Kernel& kernel) {
+  const AttentionShape shape = shape_of(op);
+  const AttentionBackwardHead first{kernel.data(op.d_out), kernel.data(op.q),   kernel.data(op.k),
+                                    kernel.data(op.v),     kernel.data(op.out), kernel.data(op.lse),
+                                    kernel.data(op.d_q),   kernel.data(op.d_k), kernel.data(op.d_v)};
+  for_each_pair(op, kernel, shape, [&](const Place& at, float* scratch) {
+    const AttentionBackwardHead head{first.d_out + at.out, first.q + at.q,     first.k + at.kv,
+                                     first.v + at.kv,      first.out + at.out, first.lse + at.lse,
+                                     first.d_q + at.q,     first.d_k + at.kv,  first.d_v + at.kv};
+    kernel.loops.attention.backward(shape, head, scratch);
+  });
+}
+
+}  // namespace shardscope

@@ -1,0 +1,226 @@
+// Causal attention of one key/value head, block by block: kQueries rows of queries against kKeys keys at a time, so
+// that the scores stay in the second-level cache and are never stored. Above the diagonal nothing is computed beyond
+// the edge of a register tile. Legend: S sequence, d head size, P(n) n padded to whole vectors.
+#include "kernels/cpu/loops/block_gemm.h"
+#include "kernels/cpu/loops/loops.h"
+#include "kernels/cpu/loops/transpose.h"
+#include "kernels/cpu/loops/vector_math.h"
+
+namespace shardscope::SS_ISA {
+namespace {
+
+constexpr std::int64_t kQueries = 8 * kTileRows, kKeys = 256;
+
+SS_INLINE std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+SS_INLINE float root(float v) { return __builtin_sqrtf(v); }
+SS_INLINE float log_of(float v) { return static_cast<float>(__builtin_log(static_cast<double>(v))); }
+
+void clear(float* data, std::int64_t n) {
+  for_each_vector(n, [&](auto c) { store(data, c, splat(0)); });
+}
+
+/// Queries [query, query + queries) of one head against keys [key, key + keys). Row i sees the first visible(i) of
+/// them.
+struct Tile {
+  std::int64_t query, queries, key, keys;
+  std::int64_t visible(std::int64_t row) const {
+    const std::int64_t n = query + row + 1 - key;
+    return n < 0 ? 0 : least(n, keys);
+  }
+};
+
+/// Cuts the queries' keys [0, last query] into tiles and calls f for each.
+template <class Body>
+SS_INLINE void for_each_tile(std::int64_t query, std::int64_t queries, Body&& f) {
+  const std::int64_t end = query + queries;
+  for (std::int64_t key = 0; key < end; key += kKeys) f(Tile{query, queries, key, least(kKeys, end - key)});
+}
+
+/// out [queries, kKeys] = a [queries, d] b [d, keys], as far as each strip of rows can see.
+SS_INLINE void scores(const Tile& t, const float* a, std::int64_t width, const float* b, std::int64_t ldb,
+                      std::int64_t d, float* out) {
+  for (std::int64_t r = 0; r < t.queries; r += kTileRows) {
+    const std::int64_t rows = least(kTileRows, t.queries - r);
+    multiply_strip<false>(Block{a + r * width, width, 1}, b + t.key, ldb, out + r * kKeys, kKeys, rows,
+                          padded(t.visible(r + rows - 1)), d);
+  }
+}
+
+/// out [queries, width] += p [queries, keys] b [keys, width].
+SS_INLINE void add_over_keys(const Tile& t, const float* p, const float* b, std::int64_t width, float* out) {
+  for (std::int64_t r = 0; r < t.queries; r += kTileRows) {
+    const std::int64_t rows = least(kTileRows, t.queries - r);
+    multiply_strip<true>(Block{p + r * kKeys, kKeys, 1}, b + t.key * width, width, out + r * width, width, rows, width,
+                         t.visible(r + rows - 1));
+  }
+}
+
+/// out [keys, width] += transpose of p [queries, keys] * b [queries, width].
+SS_INLINE void add_over_queries(const Tile& t, const float* p, const float* b, std::int64_t width, float* out) {
+  for (std::int64_t j = 0; j < t.keys; j += kTileRows) {
+    const std::int64_t first = t.key + j > t.query ? t.key + j - t.query : 0;  // earlier queries do not see key j
+    multiply_strip<true>(Block{p + first * kKeys + j, 1, kKeys}, b + first * width, width, out + (t.key + j) * width,
+                         width, least(kTileRows, t.keys - j), width, t.queries - first);
+  }
+}
+
+/// The running softmax of a query: the largest score, the sum of exponentials relative to it.
+struct Running {
+  float top, sum;
+};
+
+/// Scores of a row become exponentials, zeros where it sees nothing up to `width`. What was summed before must be
+/// scaled by the factor returned.
+SS_INLINE float exponentials(float* row, std::int64_t visible, std::int64_t width, Running& running) {
+  float top = running.top;
+  F best = splat(top);
+  for (std::int64_t j = 0; j + kWidth <= visible; j += kWidth) best = max(load(row + j), best);
+  top = max_lane(best);
+  for (std::int64_t j = visible / kWidth * kWidth; j < visible; ++j) top = row[j] > top ? row[j] : top;
+  for (std::int64_t j = visible; j < padded(visible); ++j) row[j] = -__builtin_inff();
+  F sums = splat(0);
+  for (std::int64_t j = 0; j < padded(visible); j += kWidth) {
+    const F e = exp(load(row + j) - top);
+    store(row + j, e);
+    sums += e;
+  }
+  for (std::int64_t j = padded(visible); j < width; j += kWidth) store(row + j, splat(0));
+  const float factor = exp(splat(running.top - top))[0];
+  running = {top, running.sum * factor + sum(sums)};
+  return factor;
+}
+
+SS_INLINE void softmax_tile(const Tile& t, float* p, Running* running, float* out, std::int64_t width) {
+  for (std::int64_t r = 0; r < t.queries; ++r) {
+    const std::int64_t strip_end = least(r / kTileRows * kTileRows + kTileRows, t.queries);
+    if (t.visible(strip_end - 1) == 0) continue;
+    const std::int64_t to = padded(t.visible(strip_end - 1));
+    if (t.visible(r) == 0) {
+      clear(p + r * kKeys, to);
+      continue;
+    }
+    const float factor = exponentials(p + r * kKeys, t.visible(r), to, running[r]);
+    if (factor != 1.0f) {
+      for (std::int64_t c = 0; c < width; c += kWidth) store(out + r * width + c, load(out + r * width + c) * factor);
+    }
+  }
+}
+
+std::int64_t scratch_floats(const AttentionShape& s) {
+  const std::int64_t width = padded(s.head_dim), keys = s.seq * width, transposed = s.head_dim * padded(s.seq);
+  return 3 * keys + 2 * transposed + kQueries * (3 * width + 2 * kKeys + 3);
+}
+
+void forward(const AttentionShape& s, const AttentionHead& h, float* scratch) {
+  const std::int64_t d = s.head_dim, width = padded(d), ld = padded(s.seq);
+  float* keys = scratch;              // k transposed [d, P(S)]
+  float* values = keys + d * ld;      // v [S, P(d)]
+  float* q = values + s.seq * width;  // [kQueries, P(d)], scaled
+  float* out = q + kQueries * width;  // [kQueries, P(d)]
+  float* p = out + kQueries * width;  // [kQueries, kKeys]
+  pack_transposed(h.k, s.kv_stride, s.seq, d, keys, ld);
+  pack(h.v, s.kv_stride, s.seq, d, 1.0f, values);
+  for (std::int64_t head = 0; head < s.group; ++head) {
+    for (std::int64_t query = 0; query < s.seq; query += kQueries) {
+      const std::int64_t n = least(kQueries, s.seq - query);
+      Running running[kQueries];
+      for (Running& r : running) r = {-__builtin_inff(), 0};
+      pack(h.q + head * d + query * s.q_stride, s.q_stride, n, d, 1.0f / root(static_cast<float>(d)), q);
+      clear(out, n * width);
+      for_each_tile(query, n, [&](const Tile& t) {
+        scores(t, q, width, keys, ld, d, p);
+        softmax_tile(t, p, running, out, width);
+        add_over_keys(t, p, values, width, out);
+      });
+      for (std::int64_t r = 0; r < n; ++r) {
+        const float inverse = 1.0f / running[r].sum;
+        float* to = h.out + head * d + (query + r) * s.out_stride;
+        for_each_vector(d, [&](auto c) { store(to, c, load(out + r * width, c) * inverse); });
+        h.lse[head * s.seq + query + r] = running[r].top + log_of(running[r].sum);
+      }
+    }
+  }
+}
+
+/// Scores become probabilities p = e^(score - lse), and d_p becomes the gradient of the scores, p * (d_p - delta). Both
+/// are zero for kTileRows keys and more beyond what the row sees: add_over_queries() reads that far.
+SS_INLINE void score_gradients(const Tile& t, const float* lse, const float* delta, float* p, float* d_p) {
+  for (std::int64_t r = 0; r < t.queries; ++r) {
+    const std::int64_t strip_end = least(r / kTileRows * kTileRows + kTileRows, t.queries);
+    const std::int64_t visible = t.visible(r), to = padded(t.visible(strip_end - 1));
+    float *scores_row = p + r * kKeys, *gradient = d_p + r * kKeys;
+    for (std::int64_t j = visible; j < to; ++j) scores_row[j] = -__builtin_inff(), gradient[j] = 0;
+    for (std::int64_t j = 0; j < to; j += kWidth) {
+      const F probability = exp(load(scores_row + j) - lse[r]);
+      store(scores_row + j, probability);
+      store(gradient + j, probability * (load(gradient + j) - delta[r]));
+    }
+    const std::int64_t zeros = least(padded(kTileRows), kKeys - to);
+    clear(scores_row + to, zeros);
+    clear(gradient + to, zeros);
+  }
+}
+
+/// delta [n] = by row, the sum of d_out * out.
+SS_INLINE void row_products(const float* d_out, std::int64_t width, const float* out, std::int64_t stride,
+                            std::int64_t n, std::int64_t d, float* delta) {
+  for (std::int64_t r = 0; r < n; ++r) {
+    F products = splat(0);
+    for_each_vector(d, [&](auto c) { products += load(d_out + r * width, c) * load(out + r * stride, c); });
+    delta[r] = sum(products);
+  }
+}
+
+void unpack(const float* src, std::int64_t rows, std::int64_t d, float factor, float* dst, std::int64_t stride) {
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for_each_vector(d, [&](auto c) { store(dst + r * stride, c, load(src + r * padded(d), c) * factor); });
+  }
+}
+
+void backward(const AttentionShape& s, const AttentionBackwardHead& h, float* scratch) {
+  const std::int64_t d = s.head_dim, width = padded(d), ld = padded(s.seq);
+  const float scale = 1.0f / root(static_cast<float>(d));
+  float* keys = scratch;                     // k [S, P(d)]
+  float* d_keys = keys + s.seq * width;      // [S, P(d)]
+  float* d_values = d_keys + s.seq * width;  // [S, P(d)]
+  float* keys_t = d_values + s.seq * width;  // k transposed [d, P(S)]
+  float* values_t = keys_t + d * ld;         // v transposed [d, P(S)]
+  float* q = values_t + d * ld;              // [kQueries, P(d)], scaled
+  float* d_out = q + kQueries * width;       // [kQueries, P(d)]
+  float* d_q = d_out + kQueries * width;     // [kQueries, P(d)]
+  float* p = d_q + kQueries * width;         // [kQueries, kKeys]
+  float* d_p = p + kQueries * kKeys;         // [kQueries, kKeys]
+  float* delta = d_p + kQueries * kKeys;     // [kQueries]
+  pack(h.k, s.kv_stride, s.seq, d, 1.0f, keys);
+  pack_transposed(h.k, s.kv_stride, s.seq, d, keys_t, ld);
+  pack_transposed(h.v, s.kv_stride, s.seq, d, values_t, ld);
+  clear(d_keys, 2 * s.seq * width);
+  for (std::int64_t head = 0; head < s.group; ++head) {
+    for (std::int64_t query = 0; query < s.seq; query += kQueries) {
+      const std::int64_t n = least(kQueries, s.seq - query), q_at = head * d + query * s.q_stride;
+      const std::int64_t out_at = head * d + query * s.out_stride;
+      pack(h.q + q_at, s.q_stride, n, d, scale, q);
+      pack(h.d_out + out_at, s.out_stride, n, d, 1.0f, d_out);
+      row_products(d_out, width, h.out + out_at, s.out_stride, n, d, delta);
+      clear(d_q, n * width);
+      for_each_tile(query, n, [&](const Tile& t) {
+        scores(t, q, width, keys_t, ld, d, p);
+        scores(t, d_out, width, values_t, ld, d, d_p);
+        score_gradients(t, h.lse + head * s.seq + query, delta, p, d_p);
+        add_over_queries(t, p, d_out, width, d_values);
+        add_over_queries(t, d_p, q, width, d_keys);
+        add_over_keys(t, d_p, keys, width, d_q);
+      });
+      unpack(d_q, n, d, scale, h.d_q + q_at, s.q_stride);
+    }
+  }
+  unpack(d_keys, s.seq, d, 1.0f, h.d_k, s.kv_stride);
+  unpack(d_values, s.seq, d, 1.0f, h.d_v, s.kv_stride);
+}
+
+}  // namespace
+
+extern const AttentionLoops attention_loops;
+const AttentionLoops attention_loops = {scratch_floats, forward, backward};
+
+}  // namespace shardscope::SS_ISA

@@ -1,0 +1,108 @@
+#pragma once
+// The hot loops of the CPU backend, as tables of functions: one table per file of this folder and instruction set.
+// Ranges [begin, end) are what one thread does. Results do not depend on how the whole is cut into ranges.
+// Legend: H hidden, V vocabulary. Pointers need no alignment; null means "not there" where it says so.
+
+#include <cstdint>
+
+namespace shardscope {
+
+struct ElementwiseLoops {
+  void (*fill)(float* dst, float value, std::int64_t n);
+  void (*accumulate)(const float* src, float* dst, std::int64_t n);
+  void (*scale)(float* data, float factor, std::int64_t n);
+  void (*add)(const float* a, const float* b, float* out, std::int64_t n);  ///< out may be a or b
+};
+
+/// Conversions round to nearest even; too large a number becomes infinity, NaN stays NaN.
+struct ConvertLoops {
+  void (*f32_to_bf16)(const float* src, std::uint16_t* dst, std::int64_t n);
+  void (*bf16_to_f32)(const std::uint16_t* src, float* dst, std::int64_t n);
+  void (*f32_to_f16)(const float* src, std::uint16_t* dst, std::int64_t n);
+  void (*f16_to_f32)(const std::uint16_t* src, float* dst, std::int64_t n);
+};
+
+/// Arrays are indexed by ActivationKind.
+struct ActivationLoops {
+  void (*forward[4])(const float* x, float* out, std::int64_t n);
+  void (*backward[4])(const float* x, const float* d_out, float* d_x, std::int64_t n);  ///< d_x may be d_out
+  void (*swiglu)(const float* gate, const float* up, float* out, std::int64_t n);
+  void (*swiglu_backward)(const float* gate, const float* up, const float* d_out, float* d_gate, float* d_up,
+                          std::int64_t n);
+  /// Rotates the pairs (i, i + half) of one head: cos, sin [half]; `sign` -1 rotates back.
+  void (*rotate)(float* head, const float* cos, const float* sin, float sign, std::int64_t half);
+};
+
+struct NormRows {
+  const float *x, *weight, *bias;  ///< bias may be null
+  float *out, *mean, *rstd;        ///< mean is null in RmsNorm
+  std::int64_t hidden;
+  float eps;
+};
+struct NormBackwardRows {
+  const float *d_out, *x, *weight, *mean, *rstd;  ///< mean is null in RmsNorm
+  float* d_x;
+  std::int64_t hidden;
+  bool accumulate_d_x;
+};
+struct NormLoops {
+  void (*layer_norm)(const NormRows& a, std::int64_t begin, std::int64_t end);
+  void (*rms_norm)(const NormRows& a, std::int64_t begin, std::int64_t end);
+  /// Also adds the rows' share to d_weight [H] and d_bias [H].
+  void (*layer_norm_backward)(const NormBackwardRows& a, float* d_weight, float* d_bias, std::int64_t begin,
+                              std::int64_t end);
+  void (*rms_norm_backward)(const NormBackwardRows& a, float* d_weight, std::int64_t begin, std::int64_t end);
+};
+
+struct AttentionShape {
+  std::int64_t seq, group, head_dim, q_stride, kv_stride, out_stride;  ///< group: query heads per key/value head
+};
+/// One key/value head of one sequence, and its `group` query heads, which follow each other by head_dim in q and out
+/// and by seq in lse.
+struct AttentionHead {
+  const float *q, *k, *v;
+  float *out, *lse;
+};
+struct AttentionBackwardHead {
+  const float *d_out, *q, *k, *v, *out, *lse;
+  float *d_q, *d_k, *d_v;
+};
+struct AttentionLoops {
+  std::int64_t (*scratch_floats)(const AttentionShape& shape);  ///< enough for either direction
+  void (*forward)(const AttentionShape& shape, const AttentionHead& head, float* scratch);
+  void (*backward)(const AttentionShape& shape, const AttentionBackwardHead& head, float* scratch);
+};
+
+struct ReduceLoops {
+  double (*sum_squares)(const float* x, std::int64_t n);
+  /// sums [cols] += column sums of rows [rows, cols].
+  void (*add_rows)(const float* rows, std::int64_t count, std::int64_t cols, float* sums);
+  /// A row of logits [V] becomes scale * (softmax - onehot(target)); returns -log softmax[target].
+  double (*cross_entropy)(float* logits, std::int64_t vocab, std::int32_t target, float scale);
+};
+
+/// Adam with all that is the same for every element worked out: see kernels/cpu/optimizer.cpp.
+struct AdamFactors {
+  float coefficient;                      ///< of the gradient (clipping)
+  float l2;                               ///< added weight decay: gradient += l2 * param
+  float keep;                             ///< decoupled weight decay: param *= keep
+  float beta1, rest1, beta2, rest2;       ///< rest = 1 - beta
+  float step_size, root_correction, eps;  ///< param -= step_size * m / (sqrt(v) * root_correction + eps)
+};
+struct AdamLoops {
+  void (*adam)(const AdamFactors& f, const float* grad, float* param, float* exp_avg, float* exp_avg_sq,
+               std::int64_t n);
+};
+
+/// All of one instruction set.
+struct Loops {
+  const ElementwiseLoops& elementwise;
+  const ConvertLoops& convert;
+  const ActivationLoops& activation;
+  const NormLoops& norm;
+  const AttentionLoops& attention;
+  const ReduceLoops& reduce;
+  const AdamLoops& adam;
+};
+
+}  // namespace shardscope

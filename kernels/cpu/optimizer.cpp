@@ -1,0 +1,65 @@
+#include <cmath>
+
+#include "core/check.h"
+#include "kernels/cpu/kernel.h"
+
+namespace shardscope {
+
+/// In chunks of fixed size, added in order: the number of threads does not change a bit.
+void run(const SumSquares& op, Kernel& kernel) {
+  constexpr std::int64_t kChunk = 1 << 16;
+  const std::int64_t n = op.x.count, chunks = (n + kChunk - 1) / kChunk;
+  const float* x = kernel.data(op.x);
+  double* partial = kernel.lane.scratch.take<double>(chunks);
+  parallel_for(kernel, chunks, 1, [&](std::int64_t begin, std::int64_t end, int) {
+    for (std::int64_t c = begin; c < end; ++c) {
+      const std::int64_t size = n - c * kChunk < kChunk ? n - c * kChunk : kChunk;
+      partial[c] = kernel.loops.reduce.sum_squares(x + c * kChunk, size);
+    }
+  });
+  double total = 0;
+  for (std::int64_t c = 0; c < chunks; ++c) total += partial[c];
+  *kernel.data<double>(op.sum) += total;
+}
+
+/// From the norm as it is reported, so that equal norms clip equally. A NaN norm gives a NaN coefficient.
+void run(const ClipCoefficient& op, Kernel& kernel) {
+  const auto norm = static_cast<float>(std::sqrt(*kernel.data<double>(op.sum)));
+  const double ratio = op.max_norm / (static_cast<double>(norm) + 1e-6);
+  *kernel.data(op.norm) = norm;
+  *kernel.data(op.coefficient) = op.max_norm == 0 || ratio >= 1 ? 1.0f : static_cast<float>(ratio);
+}
+
+namespace {
+
+AdamFactors adam_factors(const Adam& op, const StepScalars& scalars, float coefficient) {
+  const auto t = static_cast<double>(scalars.applied_steps);
+  const double correction1 = op.bias_correction ? 1 - std::pow(op.beta1, t) : 1;
+  const double correction2 = op.bias_correction ? 1 - std::pow(op.beta2, t) : 1;
+  AdamFactors f{};
+  f.coefficient = coefficient;
+  f.l2 = op.decoupled ? 0.0f : static_cast<float>(op.weight_decay);
+  f.keep = op.decoupled ? static_cast<float>(1 - scalars.learning_rate * op.weight_decay) : 1.0f;
+  f.beta1 = static_cast<float>(op.beta1), f.rest1 = static_cast<float>(1 - op.beta1);
+  f.beta2 = static_cast<float>(op.beta2), f.rest2 = static_cast<float>(1 - op.beta2);
+  f.step_size = static_cast<float>(scalars.learning_rate / correction1);
+  f.root_correction = static_cast<float>(1 / std::sqrt(correction2));
+  f.eps = static_cast<float>(op.eps);
+  return f;
+}
+
+}  // namespace
+
+void run(const Adam& op, Kernel& kernel) {
+  const std::int64_t n = op.param.count;
+  SS_CHECK(op.grad.count == n && op.exp_avg.count == n && op.exp_avg_sq.count == n, n, op.grad.count);
+  const float* coefficient = kernel.data(op.coefficient);
+  const AdamFactors factors = adam_factors(op, kernel.scalars, coefficient == nullptr ? 1.0f : *coefficient);
+  const float* grad = kernel.data(op.grad);
+  float *param = kernel.data(op.param), *m = kernel.data(op.exp_avg), *v = kernel.data(op.exp_avg_sq);
+  parallel_for(kernel, n, kElementGrain, [&](std::int64_t begin, std::int64_t end, int) {
+    kernel.loops.adam.adam(factors, grad + begin, param + begin, m + begin, v + begin, end - begin);
+  });
+}
+
+}  // namespace shardscope
