@@ -69,7 +69,6 @@ class Profile {
   sqlite3* handle() const { return database_; }  ///< for `shardscope query`
 
  private:
-  void check_schema() const;
   std::string path_;
   sqlite3* database_ = nullptr;
 };

@@ -1,0 +1,99 @@
+#include "profiler/store/profile.h"
+
+#include <sqlite3.h>
+
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "core/error.h"
+#include "profiler/store/merge.h"
+#include "profiler/store/open_store.h"
+
+namespace shardscope {
+namespace {
+
+void bind(sqlite3_stmt* statement, int index, const Value& value) {
+  if (const auto* integer = std::get_if<std::int64_t>(&value)) sqlite3_bind_int64(statement, index, *integer);
+  if (const auto* real = std::get_if<double>(&value)) sqlite3_bind_double(statement, index, *real);
+  if (const auto* text = std::get_if<std::string>(&value)) {
+    sqlite3_bind_text64(statement, index, text->data(), text->size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+  }
+}
+
+}  // namespace
+
+Rows::Rows(sqlite3* database, std::string file, std::string_view sql, std::initializer_list<Value> values)
+    : database_(database), file_(std::move(file)) {
+  if (sqlite3_prepare_v2(database, sql.data(), static_cast<int>(sql.size()), &statement_, nullptr) != SQLITE_OK) {
+    throw_sqlite(database, file_, "reading");
+  }
+  int index = 0;
+  for (const Value& value : values) bind(statement_, ++index, value);
+}
+
+Rows::~Rows() { sqlite3_finalize(statement_); }
+
+Rows::Rows(Rows&& other) noexcept
+    : database_(other.database_), statement_(std::exchange(other.statement_, nullptr)), file_(std::move(other.file_)) {}
+
+bool Rows::next() {
+  const int code = sqlite3_step(statement_);
+  if (code == SQLITE_ROW) return true;
+  if (code != SQLITE_DONE) throw_sqlite(database_, file_, "reading");
+  return false;
+}
+
+std::int64_t Rows::integer(int column) const {
+  if (sqlite3_column_type(statement_, column) != SQLITE_INTEGER) wrong_type(column, "an integer");
+  return sqlite3_column_int64(statement_, column);
+}
+
+int Rows::small(int column) const {
+  const std::int64_t value = integer(column);
+  if (value < std::numeric_limits<int>::min() || value > std::numeric_limits<int>::max()) {
+    wrong_type(column, "a small integer");
+  }
+  return static_cast<int>(value);
+}
+
+double Rows::real(int column) const {
+  const int type = sqlite3_column_type(statement_, column);
+  if (type == SQLITE_NULL) return std::nan("");
+  if (type != SQLITE_FLOAT && type != SQLITE_INTEGER) wrong_type(column, "a number");
+  return sqlite3_column_double(statement_, column);
+}
+
+std::string Rows::text(int column) const {
+  if (sqlite3_column_type(statement_, column) != SQLITE_TEXT) wrong_type(column, "a text");
+  const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
+  if (text == nullptr) throw_sqlite(database_, file_, "reading");
+  return {text, static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
+}
+
+bool Rows::is_null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
+int Rows::columns() const { return sqlite3_column_count(statement_); }
+
+void Rows::wrong_type(int column, const char* expected) const {
+  const char* name = sqlite3_column_name(statement_, column);
+  throw Error(ErrorKind::kParse,
+              file_ + ": damaged (" + (name == nullptr ? "a column" : name) + " is not " + expected + ")");
+}
+
+Profile::Profile(const std::string& path) : path_(path) {
+  if (has_parts(path)) merge_parts(path);
+  database_ = open_for_reading(path).release();
+}
+
+Profile::~Profile() { sqlite3_close_v2(database_); }
+
+Profile::Profile(Profile&& other) noexcept
+    : path_(std::move(other.path_)), database_(std::exchange(other.database_, nullptr)) {}
+
+Rows Profile::rows(std::string_view sql, std::initializer_list<Value> values) const {
+  return {database_, path_, sql, values};
+}
+
+void Profile::interrupt() const { sqlite3_interrupt(database_); }
+
+}  // namespace shardscope

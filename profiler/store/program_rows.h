@@ -1,0 +1,31 @@
+#pragma once
+// The rows that describe a program's instructions. Ranks whose rows are equal share one program in the profile.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/program/program.h"
+
+namespace shardscope {
+
+/// One row of `op_row`, with texts not yet interned.
+struct OpRecord {
+  std::string kind, lane, phase, name;
+  std::int32_t layer = -1, micro_batch = -1;
+  double flops = 0;
+  std::int64_t bytes = 0;
+  bool communication = false;
+  std::string group_name;             ///< communication only, as the next two
+  std::int64_t group_size = 0;        ///< ranks
+  std::int64_t collective_bytes = 0;  ///< as nccl-tests counts them
+  friend bool operator==(const OpRecord&, const OpRecord&) = default;
+};
+
+/// In program order, Alloc and Free included (memory samples refer to them).
+std::vector<OpRecord> op_records(const Program& program);
+
+/// FNV-1a over every field; equal programs have equal hashes in every run and on every machine.
+std::int64_t hash_of(const std::vector<OpRecord>& records);
+
+}  // namespace shardscope
