@@ -1,0 +1,400 @@
+#include "simulator/clock/virtual_clock.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "core/check.h"
+#include "core/error.h"
+#include "simulator/clock/sharing.h"
+
+namespace shardscope {
+
+namespace {
+
+enum class EventKind : std::uint8_t { kEnd, kWake, kStepStart };
+
+struct Event {
+  std::int64_t time_ns;
+  std::int64_t sequence;
+  std::int32_t subject;   // activity, queue or rank
+  std::uint32_t version;  // of the activity's end; an event of an older version is void
+  EventKind kind;
+};
+
+struct Later {
+  bool operator()(const Event& a, const Event& b) const {
+    return a.time_ns != b.time_ns ? a.time_ns > b.time_ns : a.sequence > b.sequence;
+  }
+};
+
+// One op or one meeting that runs.
+struct Activity {
+  std::int32_t op = -1;  // the op, or -1 for a meeting
+  std::int32_t meeting = -1;
+  std::int32_t demands = 0;
+  std::uint32_t version = 0;
+  double left_ns = 0;  // work left at `since_ns`, in ns at full speed
+  double speed = 0;
+  std::int64_t since_ns = 0;
+};
+
+enum class QueueState : std::uint8_t { kIdle, kWaking, kRunning };
+
+struct QueueRun {
+  std::int32_t cursor = 0;
+  QueueState state = QueueState::kIdle;
+  std::int64_t started_ns = 0;  // of the running op; arrival, for a collective
+};
+
+struct RankRun {
+  std::int32_t left = 0;  // ops of this step not yet done
+  std::int32_t step = 0;
+  std::int64_t step_start_ns = 0;
+  std::int64_t accounted_ns = 0;
+  std::array<std::int32_t, kTimeClasses> running{};
+  RankTimes times;
+};
+
+class Clock {
+ public:
+  Clock(const FlatProgram& program, const ClockOptions& options) : p_(program), options_(options) {
+    pending_.resize(p_.ops.size());
+    queues_.resize(p_.queues.size());
+    ranks_.resize(static_cast<std::size_t>(p_.ranks()));
+    arrived_.resize(p_.meetings.size());
+    load_.resize(p_.capacity.size());
+    events_.reserve(p_.queues.size() * 2 + 16);
+    activities_.reserve(p_.queues.size() + 1);
+    contenders_.reserve(p_.queues.size());
+    sharers_.reserve(p_.queues.size());
+    ready_.reserve(p_.queues.size());
+  }
+
+  ClockResult run() {
+    for (int r = 0; r < p_.ranks(); ++r) begin_step(r);
+    while (next_event()) {
+    }
+    check_all_ended();
+    ClockResult result;
+    result.ops = done_;
+    for (RankRun& rank : ranks_) result.ranks.push_back(std::move(rank.times));
+    return result;
+  }
+
+ private:
+  // ---- events
+
+  bool next_event() {
+    if (needs_sharing_ && (events_.empty() || events_.front().time_ns > now_)) share();
+    if (events_.empty()) return false;
+    std::pop_heap(events_.begin(), events_.end(), Later{});
+    const Event event = events_.back();
+    events_.pop_back();
+    if (event.kind == EventKind::kEnd) {
+      const auto a = static_cast<std::size_t>(event.subject);
+      if (activities_[a].version != event.version) return true;
+      now_ = event.time_ns;
+      end_activity(event.subject);
+    } else {
+      now_ = event.time_ns;
+      if (event.kind == EventKind::kWake) {
+        queues_[static_cast<std::size_t>(event.subject)].state = QueueState::kIdle;
+        ready_.push_back(event.subject);
+      } else {
+        start_lanes(event.subject);
+      }
+    }
+    advance_ready();
+    return true;
+  }
+
+  void schedule(std::int64_t time_ns, EventKind kind, std::int32_t subject, std::uint32_t version = 0) {
+    events_.push_back({time_ns, sequence_++, subject, version, kind});
+    std::push_heap(events_.begin(), events_.end(), Later{});
+  }
+
+  // ---- steps
+
+  void begin_step(int r) {
+    RankRun& rank = ranks_[static_cast<std::size_t>(r)];
+    const auto first = p_.first_op[static_cast<std::size_t>(r)], end = p_.first_op[static_cast<std::size_t>(r) + 1];
+    for (std::int32_t i = first; i < end; ++i) {
+      pending_[static_cast<std::size_t>(i)] = p_.ops[static_cast<std::size_t>(i)].pending;
+    }
+    rank.left = end - first;
+    rank.step_start_ns = now_;
+    schedule(now_ + p_.step_overhead_ns, EventKind::kStepStart, r);
+  }
+
+  void start_lanes(int r) {
+    const auto i = static_cast<std::size_t>(r);
+    for (std::int32_t q = p_.first_queue[i]; q < p_.first_queue[i + 1]; ++q) {
+      queues_[static_cast<std::size_t>(q)] = {p_.queues[static_cast<std::size_t>(q)].first, QueueState::kIdle, now_};
+      ready_.push_back(q);
+    }
+    if (ranks_[i].left == 0) end_step(r);
+  }
+
+  void end_step(int r) {
+    RankRun& rank = ranks_[static_cast<std::size_t>(r)];
+    account(rank);
+    const std::int64_t duration = now_ - rank.step_start_ns;
+    rank.times.step_ns.push_back(duration);
+    rank.times.end_ns = now_;
+    if (RankTrace* trace = trace_of(r)) {
+      const double unknown = std::nan("");
+      trace->step({rank.step, rank.step_start_ns, duration, unknown, unknown, unknown});
+    }
+    if (++rank.step < options_.steps) begin_step(r);
+  }
+
+  // ---- lanes
+
+  void advance_ready() {
+    while (!ready_.empty()) {
+      const std::int32_t q = ready_.back();
+      ready_.pop_back();
+      advance(q);
+    }
+  }
+
+  // Starts what the head of an idle lane can start; ops without duration are done on the way.
+  void advance(std::int32_t q) {
+    QueueRun& queue = queues_[static_cast<std::size_t>(q)];
+    const FlatQueue& flat = p_.queues[static_cast<std::size_t>(q)];
+    while (queue.state == QueueState::kIdle && queue.cursor < flat.end) {
+      const std::int32_t index = p_.order[static_cast<std::size_t>(queue.cursor)];
+      if (pending_[static_cast<std::size_t>(index)] > 0) return;
+      const FlatOp& op = p_.ops[static_cast<std::size_t>(index)];
+      queue.started_ns = now_;
+      if (op.kind == FlatKind::kWork) {
+        queue.state = QueueState::kRunning;
+        count_running(op, 1);
+        start_activity(index, -1, op.demands, op.duration_ns);
+      } else if (op.kind == FlatKind::kMeeting) {
+        queue.state = QueueState::kRunning;
+        arrive(op);
+      } else {
+        if (op.kind == FlatKind::kMemory) trace_memory(index, op);
+        ++queue.cursor;
+        complete(op);
+      }
+    }
+  }
+
+  void arrive(const FlatOp& op) {
+    if (!op.waits_idle) count_running(op, 1);
+    const auto m = static_cast<std::size_t>(op.meeting);
+    const Meeting& meeting = p_.meetings[m];
+    if (++arrived_[m] < meeting.members) return;
+    arrived_[m] = 0;
+    for (std::int32_t i = 0; i < meeting.members; ++i) {
+      const FlatOp& member = p_.ops[static_cast<std::size_t>(member_of(meeting, i))];
+      if (member.waits_idle) count_running(member, 1);
+    }
+    start_activity(-1, op.meeting, meeting.demands, meeting.duration_ns);
+  }
+
+  void end_op(std::int32_t index, std::int64_t work_ns) {
+    const FlatOp& op = p_.ops[static_cast<std::size_t>(index)];
+    QueueRun& queue = queues_[static_cast<std::size_t>(op.queue)];
+    count_running(op, -1);
+    if (RankTrace* trace = trace_of(op.rank)) {
+      const std::int64_t duration = now_ - queue.started_ns;
+      trace->slice({OpId{op.instruction}, ranks_[static_cast<std::size_t>(op.rank)].step,
+                    p_.queues[static_cast<std::size_t>(op.queue)].lane, queue.started_ns, duration,
+                    op.kind == FlatKind::kMeeting ? duration - work_ns : 0});
+    }
+    queue.state = QueueState::kIdle;
+    ++queue.cursor;
+    ready_.push_back(op.queue);
+    complete(op);
+  }
+
+  void complete(const FlatOp& op) {
+    ++done_;
+    for (std::uint32_t s = 0; s < op.successor_count; ++s) {
+      const std::int32_t next = p_.successors[op.first_successor + s];
+      if (--pending_[static_cast<std::size_t>(next)] == 0) wake(next);
+    }
+    RankRun& rank = ranks_[static_cast<std::size_t>(op.rank)];
+    if (--rank.left == 0) end_step(op.rank);
+  }
+
+  // An op has become ready. If its lane stands there waiting for it, the lane wakes up, which takes a moment.
+  void wake(std::int32_t index) {
+    const std::int32_t q = p_.ops[static_cast<std::size_t>(index)].queue;
+    QueueRun& queue = queues_[static_cast<std::size_t>(q)];
+    const bool waits = queue.state == QueueState::kIdle && queue.cursor < p_.queues[static_cast<std::size_t>(q)].end &&
+                       p_.order[static_cast<std::size_t>(queue.cursor)] == index;
+    if (!waits) return;
+    if (p_.wake_ns == 0) {
+      ready_.push_back(q);
+    } else {
+      queue.state = QueueState::kWaking;
+      schedule(now_ + p_.wake_ns, EventKind::kWake, q);
+    }
+  }
+
+  // ---- activities and what they share
+
+  void start_activity(std::int32_t op, std::int32_t meeting, std::int32_t demands, std::int64_t duration_ns) {
+    const std::int32_t a = take_activity();
+    Activity& activity = activities_[static_cast<std::size_t>(a)];
+    const std::uint32_t version = activity.version + 1;
+    activity = {op, meeting, demands, version, static_cast<double>(duration_ns), 1.0, now_};
+    bool tight = false;
+    const auto& drawn = p_.demand_lists[static_cast<std::size_t>(demands)];
+    for (const Demand& d : drawn) {
+      const auto r = static_cast<std::size_t>(d.resource);
+      load_[r] += d.amount;
+      tight = tight || is_tight(r);
+    }
+    if (!drawn.empty()) contenders_.push_back(a);
+    if (tight) {
+      activity.speed = 0;  // until share()
+      needs_sharing_ = true;
+    } else {
+      schedule(now_ + duration_ns, EventKind::kEnd, a, version);
+    }
+  }
+
+  void end_activity(std::int32_t a) {
+    const Activity activity = activities_[static_cast<std::size_t>(a)];
+    ++activities_[static_cast<std::size_t>(a)].version;
+    free_activities_.push_back(a);
+    const auto& drawn = p_.demand_lists[static_cast<std::size_t>(activity.demands)];
+    for (const Demand& d : drawn) {
+      const auto r = static_cast<std::size_t>(d.resource);
+      needs_sharing_ = needs_sharing_ || is_tight(r);
+      load_[r] -= d.amount;
+    }
+    if (!drawn.empty()) {
+      contenders_.erase(std::find(contenders_.begin(), contenders_.end(), a));
+      if (contenders_.empty()) std::fill(load_.begin(), load_.end(), 0.0);  // sheds rounding
+    }
+    if (activity.op >= 0) {
+      end_op(activity.op, 0);
+    } else {
+      end_meeting(p_.meetings[static_cast<std::size_t>(activity.meeting)]);
+    }
+  }
+
+  void end_meeting(const Meeting& meeting) {
+    std::int64_t last_arrival = 0;
+    for (std::int32_t i = 0; i < meeting.members; ++i) {
+      last_arrival = std::max(last_arrival, queue_of(member_of(meeting, i)).started_ns);
+    }
+    for (std::int32_t i = 0; i < meeting.members; ++i) end_op(member_of(meeting, i), now_ - last_arrival);
+  }
+
+  // Gives every contender its fair speed from now on, and moves the ends of those whose speed changed.
+  void share() {
+    needs_sharing_ = false;
+    sharers_.clear();
+    for (std::int32_t a : contenders_) {
+      sharers_.push_back(
+          {p_.demand_lists[static_cast<std::size_t>(activities_[static_cast<std::size_t>(a)].demands)], 1});
+    }
+    share_fairly(sharers_, p_.capacity, scratch_);
+    for (std::size_t i = 0; i < contenders_.size(); ++i) set_speed(contenders_[i], sharers_[i].speed);
+  }
+
+  void set_speed(std::int32_t a, double speed) {
+    Activity& activity = activities_[static_cast<std::size_t>(a)];
+    if (speed == activity.speed) return;
+    const auto passed = static_cast<double>(now_ - activity.since_ns);
+    activity.left_ns = std::max(0.0, activity.left_ns - passed * activity.speed);
+    activity.since_ns = now_;
+    activity.speed = speed;
+    const auto rest = static_cast<std::int64_t>(std::ceil(activity.left_ns / speed - 1e-6));
+    schedule(now_ + std::max<std::int64_t>(rest, 0), EventKind::kEnd, a, ++activity.version);
+  }
+
+  bool is_tight(std::size_t resource) const { return load_[resource] > p_.capacity[resource] * (1 + 1e-9); }
+
+  std::int32_t take_activity() {
+    if (free_activities_.empty()) {
+      activities_.emplace_back();
+      return static_cast<std::int32_t>(activities_.size()) - 1;
+    }
+    const std::int32_t a = free_activities_.back();
+    free_activities_.pop_back();
+    return a;
+  }
+
+  // ---- accounts and traces
+
+  void count_running(const FlatOp& op, int change) {
+    RankRun& rank = ranks_[static_cast<std::size_t>(op.rank)];
+    account(rank);
+    rank.running[static_cast<std::size_t>(op.time_class)] += change;
+  }
+
+  void account(RankRun& rank) {
+    const std::int64_t passed = now_ - rank.accounted_ns;
+    if (passed == 0) return;
+    rank.accounted_ns = now_;
+    for (std::size_t c = 0; c < kTimeClasses; ++c) {
+      if (rank.running[c] == 0) continue;
+      rank.times.busy_ns[c] += passed;
+      return;
+    }
+    rank.times.idle_ns += passed;
+  }
+
+  RankTrace* trace_of(int r) const {
+    return options_.traces.empty() ? nullptr : options_.traces[static_cast<std::size_t>(r)];
+  }
+
+  void trace_memory(std::int32_t index, const FlatOp& op) {
+    RankTrace* trace = trace_of(op.rank);
+    if (trace == nullptr || p_.memory.empty()) return;
+    const MemoryChange& change = p_.memory[static_cast<std::size_t>(index)];
+    trace->memory({OpId{op.instruction}, ranks_[static_cast<std::size_t>(op.rank)].step, now_, change.space,
+                   change.category, change.live_bytes});
+  }
+
+  std::int32_t member_of(const Meeting& meeting, std::int32_t i) const {
+    return p_.members[static_cast<std::size_t>(meeting.first_member + i)];
+  }
+  const QueueRun& queue_of(std::int32_t op) const {
+    return queues_[static_cast<std::size_t>(p_.ops[static_cast<std::size_t>(op)].queue)];
+  }
+
+  void check_all_ended() const {
+    for (std::size_t r = 0; r < ranks_.size(); ++r) {
+      if (ranks_[r].step == options_.steps) continue;
+      for (std::int32_t q = p_.first_queue[r]; q < p_.first_queue[r + 1]; ++q) {
+        const QueueRun& queue = queues_[static_cast<std::size_t>(q)];
+        const FlatQueue& flat = p_.queues[static_cast<std::size_t>(q)];
+        if (queue.cursor >= flat.end) continue;
+        const std::int32_t op = p_.order[static_cast<std::size_t>(queue.cursor)];
+        throw Error(ErrorKind::kConfig,
+                    "the programs cannot end: rank " + std::to_string(r) + " waits for ever at op " +
+                        std::to_string(p_.ops[static_cast<std::size_t>(op)].instruction) + " of lane " +
+                        std::string(to_string(flat.lane)) + "; collectives must be issued in one order by all ranks");
+      }
+    }
+  }
+
+  const FlatProgram& p_;
+  const ClockOptions& options_;
+  std::int64_t now_ = 0, sequence_ = 0, done_ = 0;
+  std::vector<Event> events_;
+  std::vector<std::int32_t> pending_, arrived_, ready_, contenders_, free_activities_;
+  std::vector<QueueRun> queues_;
+  std::vector<RankRun> ranks_;
+  std::vector<Activity> activities_;
+  std::vector<double> load_;
+  std::vector<Sharer> sharers_;
+  SharingScratch scratch_;
+  bool needs_sharing_ = false;
+};
+
+}  // namespace
+
+ClockResult run_clock(const FlatProgram& program, const ClockOptions& options) { return Clock(program, options).run(); }
+
+}  // namespace shardscope

@@ -1,0 +1,101 @@
+#include "simulator/cost/host_costs.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "simulator/cost/interpolate_threads.h"
+#include "simulator/cost/op_family.h"
+
+namespace shardscope {
+
+namespace {
+
+constexpr int kCores = 0, kMemory = 1;  // indices of resources
+
+}  // namespace
+
+HostCosts::HostCosts(const Machine& machine, int ranks)
+    : machine_(machine),
+      ranks_(ranks),
+      threads_(machine.threads_per_rank(ranks)),
+      resources_{{"cores", machine.core_capacity}, {"memory bandwidth", machine.memory_bandwidth.value}},
+      matmul_(machine.matmuls),
+      attention_(machine.attentions),
+      collectives_(machine.collectives, machine.core_capacity) {
+  for (const FamilyCurve& curve : machine.families) families_[curve.family][curve.threads] = curve.seconds;
+}
+
+OpCost HostCosts::cost(const Program& program, const Instruction& instruction) const {
+  if (is_communication(instruction.op)) return collective_cost(program, instruction);
+  const bool is_wide = instruction.lane == Lane::kCompute || instruction.lane == Lane::kHost;
+  const int threads = is_wide ? threads_ : 1;
+  if (const auto* op = std::get_if<MatMul>(&instruction.op)) {
+    return kernel_cost(*op, matmul_.time(*op, threads), threads);
+  }
+  if (const auto* op = std::get_if<Attention>(&instruction.op)) {
+    return kernel_cost(*op, attention_.time(*op, threads), threads);
+  }
+  if (const auto* op = std::get_if<AttentionBackward>(&instruction.op)) {
+    return kernel_cost(*op, attention_.time(*op, threads), threads);
+  }
+  return family_cost(program, instruction.op, threads);
+}
+
+OpCost HostCosts::collective_cost(const Program& program, const Instruction& instruction) const {
+  const int ranks = std::visit(
+      [&](const auto& op) {
+        if constexpr (is_collective<std::decay_t<decltype(op)>>) return program.group(op.group).size();
+        return 1;
+      },
+      instruction.op);
+  const Bytes size(static_cast<double>(collective_bytes(program, instruction.op)));
+  OpCost cost;
+  const Seconds all = collectives_.time(op_name(instruction.op), ranks, size);
+  const Seconds alpha = collectives_.time(op_name(instruction.op), ranks, Bytes(1));
+  cost.seconds.latency = machine_.op_overhead + std::min(all, alpha);
+  cost.seconds.link = all - std::min(all, alpha);
+  cost.demands = demands(1, size, all);
+  return cost;
+}
+
+// A kernel's arithmetic at the best rate seen is its compute part; what it takes beyond that is memory.
+OpCost HostCosts::kernel_cost(const Op& op, Seconds time, int threads) const {
+  const FlopPerSecond peak = threads == 1 ? machine_.core_peak : machine_.peak_per_rank(ranks_);
+  OpCost cost;
+  cost.seconds.compute = std::min(time, Flop(flops(op)) / peak);
+  cost.seconds.memory = time - cost.seconds.compute;
+  cost.seconds.latency = machine_.op_overhead;
+  cost.demands = demands(threads, Bytes(0), time);
+  return cost;
+}
+
+OpCost HostCosts::family_cost(const Program& program, const Op& op, int threads) const {
+  const auto work = family_work(program, op);
+  SS_CHECK(work.has_value(), op_name(op));
+  OpCost cost;
+  cost.seconds.memory = family_time(work->family, work->work, threads);
+  cost.seconds.latency = machine_.op_overhead;
+  cost.demands = demands(threads, Bytes(static_cast<double>(bytes_touched(program, op))), cost.seconds.memory);
+  return cost;
+}
+
+Seconds HostCosts::family_time(const std::string& family, double work, int threads) const {
+  auto found = families_.find(family);
+  if (found == families_.end()) found = families_.find("copy");
+  SS_CHECK(found != families_.end(), family);
+  const auto& by_threads = found->second;
+  return Seconds(
+      interpolate_threads(thread_counts(by_threads), threads, [&](int t) { return by_threads.at(t).at(work); }));
+}
+
+// Memory bandwidth is drawn upon by the part of the bytes that does not fit the caches.
+std::vector<Demand> HostCosts::demands(double cores, Bytes bytes, Seconds time) const {
+  std::vector<Demand> drawn{{kCores, std::min(cores, machine_.core_capacity)}};
+  if (bytes > machine_.cache && time > Seconds(0)) {
+    const BytesPerSecond rate = (bytes - machine_.cache) / time;
+    drawn.push_back({kMemory, std::min(rate.value, machine_.memory_bandwidth.value)});
+  }
+  return drawn;
+}
+
+}  // namespace shardscope

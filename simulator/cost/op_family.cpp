@@ -1,0 +1,102 @@
+#include "simulator/cost/op_family.h"
+
+#include <algorithm>
+#include <array>
+
+namespace shardscope {
+
+namespace {
+
+std::string family_of(const Op& op) {
+  const std::string name(op_name(op));
+  if (const auto* activation = std::get_if<Activation>(&op))
+    return name + ":" + std::string(to_string(activation->kind));
+  if (const auto* activation = std::get_if<ActivationBackward>(&op)) {
+    return name + ":" + std::string(to_string(activation->kind));
+  }
+  return name;
+}
+
+double work_of(const Program& program, const Op& op) {
+  if (const auto* loss = std::get_if<CrossEntropy>(&op)) return static_cast<double>(loss->rows) * loss->vocab;
+  return static_cast<double>(bytes_touched(program, op));
+}
+
+struct Slowness {
+  std::string_view family;
+  double factor;
+};
+
+// Guess, from the arithmetic per byte of each op on a core with 256-bit vectors.
+constexpr std::array kSlowness{
+    Slowness{"activation:gelu_tanh", 3},
+    Slowness{"activation:gelu_erf", 3},
+    Slowness{"activation:silu", 2},
+    Slowness{"activation_backward:gelu_tanh", 3},
+    Slowness{"activation_backward:gelu_erf", 3},
+    Slowness{"activation_backward:silu", 2},
+    Slowness{"swiglu", 2},
+    Slowness{"swiglu_backward", 2},
+    Slowness{"rope", 2},
+    Slowness{"cross_entropy", 20},  // per element, not per byte
+    Slowness{"sum_squares", 1.5},
+    Slowness{"layer_norm_backward", 1.5},
+    Slowness{"rms_norm_backward", 1.5},
+};
+
+}  // namespace
+
+std::optional<FamilyWork> family_work(const Program& program, const Op& op) {
+  return std::visit(
+      [&](const auto& o) -> std::optional<FamilyWork> {
+        using T = std::decay_t<decltype(o)>;
+        if constexpr (std::is_same_v<T, MatMul> || std::is_same_v<T, Attention> ||
+                      std::is_same_v<T, AttentionBackward> || std::is_same_v<T, Alloc> || std::is_same_v<T, Free> ||
+                      std::is_same_v<T, Hold> || is_collective<T>) {
+          return std::nullopt;
+        } else {
+          return FamilyWork{family_of(op), work_of(program, op)};
+        }
+      },
+      op);
+}
+
+double guess_slowness(std::string_view family) {
+  const auto found =
+      std::find_if(kSlowness.begin(), kSlowness.end(), [&](const Slowness& entry) { return entry.family == family; });
+  return found == kSlowness.end() ? 1.0 : found->factor;
+}
+
+const std::vector<std::string>& all_families() {
+  static const std::vector<std::string> families{"fill",
+                                                 "copy",
+                                                 "accumulate",
+                                                 "scale",
+                                                 "add",
+                                                 "load_batch",
+                                                 "embedding",
+                                                 "embedding_backward",
+                                                 "layer_norm",
+                                                 "rms_norm",
+                                                 "layer_norm_backward",
+                                                 "rms_norm_backward",
+                                                 "swiglu",
+                                                 "swiglu_backward",
+                                                 "bias_gradient",
+                                                 "rope",
+                                                 "adam",
+                                                 "sum_squares",
+                                                 "clip_coefficient",
+                                                 "cross_entropy",
+                                                 "activation:gelu_tanh",
+                                                 "activation:gelu_erf",
+                                                 "activation:relu",
+                                                 "activation:silu",
+                                                 "activation_backward:gelu_tanh",
+                                                 "activation_backward:gelu_erf",
+                                                 "activation_backward:relu",
+                                                 "activation_backward:silu"};
+  return families;
+}
+
+}  // namespace shardscope

@@ -1,0 +1,42 @@
+#include "simulator/network/thread_collectives.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+#include "core/check.h"
+
+namespace shardscope {
+
+ThreadCollectives::ThreadCollectives(std::span<const CollectiveCurve> curves, double core_capacity)
+    : core_capacity_(core_capacity) {
+  for (const CollectiveCurve& curve : curves) curves_[curve.op][curve.ranks] = curve.seconds;
+}
+
+Seconds ThreadCollectives::time(std::string_view op, int ranks, Bytes size) const {
+  if (ranks <= 1) return Seconds(0);
+  auto found = curves_.find(op);
+  if (found == curves_.end()) found = curves_.find("all_gather");  // any op that moves its bytes once
+  SS_CHECK(found != curves_.end(), op);
+  const auto& by_ranks = found->second;
+  auto nearest = by_ranks.lower_bound(ranks);
+  if (nearest == by_ranks.end()) nearest = std::prev(by_ranks.end());
+  // Measured with its ranks on the cores there were; the virtual clock shares cores out by itself.
+  const double crowding = std::max(1.0, nearest->first / core_capacity_);
+  return Seconds(nearest->second.at(size.value) / crowding);
+}
+
+CollectiveCurve guess_collective(std::string_view op, int ranks, int cores, BytesPerSecond copy_per_core) {
+  const double crowding = std::max(1.0, static_cast<double>(ranks) / cores);
+  const double alpha = 5e-6 * ranks * crowding;          // two meetings of sleeping threads. Guess
+  const double passes = op == "all_reduce" ? 2.0 : 1.0;  // reads and writes everything, or one of them
+  CollectiveCurve curve{std::string(op), ranks, {}};
+  std::vector<CurvePoint> points;
+  for (double bytes = 64; bytes <= 256e6; bytes *= 4) {
+    points.push_back({bytes, alpha + passes * crowding * bytes / copy_per_core.value});
+  }
+  curve.seconds = Curve(points);
+  return curve;
+}
+
+}  // namespace shardscope
