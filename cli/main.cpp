@@ -9,8 +9,9 @@
 namespace shardscope::cli {
 
 // One line per command; each is defined in the file of its name.
+void add_lower(CLI::App& app, int& exit_code);
 
-constexpr AddCommand kCommands[] = {nullptr};
+constexpr AddCommand kCommands[] = {add_lower};
 
 int exit_code_of(const Error& error) {
   return error.kind() == ErrorKind::kIo || error.kind() == ErrorKind::kDevice ? kRunFailed : kBadInput;
