@@ -8,10 +8,11 @@
 namespace shardscope {
 
 struct StepTimes {
-  std::vector<double> losses;                 ///< per step; NaN in predicted runs
-  std::vector<double> times_s;                ///< per step, of its slowest rank
-  double median_s = 0, p10_s = 0, p90_s = 0;  ///< 0 without steps
-  double tokens_per_s = 0;                    ///< of all ranks, at the median
+  std::vector<double> losses;   ///< per step; NaN in predicted runs
+  std::vector<double> times_s;  ///< per step, of its slowest rank
+  /// 0 without steps. The first step, which warms up, is left out where there are three or more.
+  double median_s = 0, p10_s = 0, p90_s = 0;
+  double tokens_per_s = 0;  ///< of all ranks, at the median
 };
 
 StepTimes step_times(const Profile& profile, std::int64_t run);

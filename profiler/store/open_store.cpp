@@ -70,6 +70,15 @@ int version_of(Connection& connection) {
 /// Whether the file is an SQLite database without a single table: what an interrupted creation leaves.
 bool is_blank(Connection& connection) { return connection.integer("SELECT count(*) FROM sqlite_schema") == 0; }
 
+/// Where that does not work (some network file systems, a reader in the way) SQLite stays with its rollback journal.
+void use_write_ahead_log(Connection& connection) {
+  try {
+    connection.execute("PRAGMA journal_mode = WAL");
+  } catch (const Error&) {
+    if (!is_busy(connection.handle())) throw;
+  }
+}
+
 void create_schema(Connection& connection) {
   Transaction transaction(connection);
   if (is_blank(connection)) connection.execute(create_sql());  // else another process was faster
@@ -127,6 +136,8 @@ void check_schema(Connection& connection) {
   if (wrong.empty() && code != SQLITE_DONE) throw_sqlite(connection.handle(), connection.path(), "reading the schema");
   if (wrong.empty() && !missing.empty()) wrong = missing.begin()->first + " is missing";
   if (!wrong.empty()) throw_foreign(connection.path(), wrong);
+  // The views are ours, word for word; SQLite 3.40 lets only a trusted schema use json_extract().
+  sqlite3_db_config(connection.handle(), SQLITE_DBCONFIG_TRUSTED_SCHEMA, 1, nullptr);
 }
 
 void migrate(Connection& connection, int from, std::span<const Migration> migrations) {
@@ -152,14 +163,14 @@ Connection open_for_writing(const std::string& path) {
   Connection connection(path, Connection::Mode::kCreate);
   defend(connection);
   if (is_blank(connection)) {
-    connection.execute("PRAGMA journal_mode = WAL");
+    use_write_ahead_log(connection);
     create_schema(connection);
   }
   const int version = version_of(connection);
   if (version < kSchemaVersion) migrate(connection, version, schema_migrations());
   check_schema(connection);
-  // Where a write-ahead log does not work (some network file systems) SQLite stays with its rollback journal.
-  connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
+  use_write_ahead_log(connection);
+  connection.execute("PRAGMA synchronous = NORMAL");
   return connection;
 }
 
