@@ -278,8 +278,7 @@ class ThreadHub::End : public Communicator {
 // ---------------------------------------------------------------- the hub
 
 ThreadHub::ThreadHub(int ranks)
-    : spin_(ranks <= static_cast<int>(std::thread::hardware_concurrency())),
-      everybody_(ranks, spin_, aborted_) {
+    : spin_(ranks <= static_cast<int>(std::thread::hardware_concurrency())), everybody_(ranks, spin_, aborted_) {
   SS_CHECK(ranks >= 1, ranks);
 }
 

@@ -1,0 +1,255 @@
+#include "core/engine/executor.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/check.h"
+#include "core/engine/thread_communicator.h"
+#include "core/error.h"
+
+namespace shardscope {
+namespace {
+
+std::size_t at(OpId op) { return static_cast<std::size_t>(op.index); }
+std::size_t at(Lane lane) { return static_cast<std::size_t>(lane); }
+
+GroupId group_of(const Op& op) {
+  return std::visit(
+      [](const auto& o) {
+        if constexpr (is_collective<std::decay_t<decltype(o)>>) {
+          return o.group;
+        } else {
+          return GroupId{};
+        }
+      },
+      op);
+}
+
+/// Runs a collective on its communicator, this rank's memory as `memory` says.
+class CollectiveCall {
+ public:
+  CollectiveCall(Communicator& comm, const Memory& memory) : comm_(comm), memory_(memory) {}
+  void operator()(const AllReduce& o) {
+    comm_.all_reduce(memory_.at(o.data), o.data.count, memory_.dtype(o.data), o.reduce);
+  }
+  void operator()(const ReduceScatter& o) {
+    comm_.reduce_scatter(memory_.at(o.in), memory_.at(o.out), o.out.count, memory_.dtype(o.in));
+  }
+  void operator()(const AllGather& o) {
+    comm_.all_gather(memory_.at(o.in), memory_.at(o.out), o.in.count, memory_.dtype(o.in));
+  }
+  void operator()(const Broadcast& o) {
+    comm_.broadcast(memory_.at(o.data), o.data.count, memory_.dtype(o.data), static_cast<int>(o.root));
+  }
+  void operator()(const AllToAll& o) {
+    comm_.all_to_all(memory_.at(o.in), memory_.at(o.out), o.in.count / comm_.size(), memory_.dtype(o.in));
+  }
+  void operator()(const Send& o) {
+    comm_.send(memory_.at(o.data), o.data.count, memory_.dtype(o.data), static_cast<int>(o.peer));
+  }
+  void operator()(const Recv& o) {
+    comm_.recv(memory_.at(o.data), o.data.count, memory_.dtype(o.data), static_cast<int>(o.peer));
+  }
+  template <class T>
+  void operator()(const T& /*not a collective*/) {
+    SS_CHECK(false, T::kName);
+  }
+
+ private:
+  Communicator& comm_;
+  const Memory& memory_;
+};
+
+std::string describe_op(const Program& program, std::int32_t index) {
+  const Instruction& instruction = program.instruction(OpId{index});
+  return fmt::format("op {} ({} {})", index, op_name(instruction.op), program.name(instruction.label.name));
+}
+
+}  // namespace
+
+std::int64_t steady_now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+Executor::Executor(const Program& program, Backend& backend, Arena& arena, ExecutorOptions options)
+    : program_(program),
+      backend_(backend),
+      arena_(arena),
+      options_(std::move(options)),
+      points_(program.instructions.size(), 0),
+      waited_(kLanes) {
+  plan();
+  if (options_.trace != nullptr) start_ns_.resize(program.instructions.size());
+}
+
+void Executor::plan() {
+  plan_.reserve(program_.instructions.size());
+  for (const Instruction& instruction : program_.instructions) {
+    Planned planned{.lane = instruction.lane};
+    const Op& op = instruction.op;
+    if (const auto* alloc = std::get_if<Alloc>(&op)) {
+      planned.kind = Kind::kAlloc;
+      planned.buffer = alloc->buffer;
+    } else if (const auto* free = std::get_if<Free>(&op)) {
+      planned.kind = Kind::kFree;
+      planned.buffer = free->buffer;
+    } else if (std::holds_alternative<Hold>(op)) {
+      planned.kind = Kind::kHold;
+    } else if (const auto* load = std::get_if<LoadBatch>(&op)) {
+      planned.kind = Kind::kLoadBatch;
+      SS_CHECK(options_.batches != nullptr);
+      SS_CHECK(load->batch == options_.batches->rows() && load->seq == options_.batches->seq_len(), load->batch,
+               load->seq);
+    } else if (is_communication(op)) {
+      planned.kind = Kind::kCollective;
+      planned.comm = &communicator(group_of(op), instruction.lane);
+    } else if (!backend_.supports(program_, op)) {
+      throw Error(ErrorKind::kUnsupported, fmt::format("{} backend: does not run {}", backend_.name(),
+                                                       describe_op(program_, static_cast<std::int32_t>(plan_.size()))));
+    }
+    plan_waits(planned, instruction);
+    plan_.push_back(planned);
+  }
+}
+
+/// Of the ops to wait for only the last of each lane matters, and none that this lane has waited for already.
+void Executor::plan_waits(Planned& planned, const Instruction& instruction) {
+  planned.first_wait = static_cast<std::uint32_t>(waits_.size());
+  auto& waited = waited_[at(instruction.lane)];
+  std::array<OpId, kLanes> last{};
+  for (OpId op : instruction.after) {
+    SS_CHECK(op.valid() && at(op) < plan_.size(), op.index, plan_.size());
+    OpId& seen = last[at(plan_[at(op)].lane)];
+    seen = std::max(seen, op);
+  }
+  for (std::size_t lane = 0; lane < last.size(); ++lane) {
+    const OpId op = last[lane];
+    if (lane == at(instruction.lane) || !op.valid() || op <= waited[lane]) continue;
+    waited[lane] = op;
+    plan_[at(op)].record = true;
+    waits_.push_back({static_cast<Lane>(lane), op});
+  }
+  planned.waits = static_cast<std::uint32_t>(waits_.size()) - planned.first_wait;
+}
+
+Communicator& Executor::communicator(GroupId group, Lane lane) {
+  SS_CHECK(options_.connect != nullptr, group.index);
+  communicators_.resize(program_.groups.size());
+  auto& by_lane = communicators_[static_cast<std::size_t>(group.index)];
+  by_lane.resize(kLanes);
+  auto& end = by_lane[at(lane)];
+  if (end == nullptr) end = options_.connect(program_.group(group), lane);
+  return *end;
+}
+
+void Executor::run_step(std::int64_t step, const StepScalars& scalars) {
+  step_ = static_cast<std::int32_t>(step);
+  scalars_ = scalars;
+  const auto count = static_cast<std::int32_t>(plan_.size());
+  for (std::int32_t i = 0; i < count; ++i) issue(i);
+  backend_.synchronize();
+  arena_.check_step_end();
+  if (options_.trace != nullptr) write_memory_events();
+}
+
+void Executor::issue(std::int32_t index) {
+  const Planned& planned = plan_[static_cast<std::size_t>(index)];
+  for (std::uint32_t w = 0; w < planned.waits; ++w) {
+    const Wait& wait = waits_[planned.first_wait + w];
+    backend_.wait(planned.lane, wait.other, points_[at(wait.on)]);
+  }
+  switch (planned.kind) {
+    case Kind::kAlloc:
+    case Kind::kFree:
+      issue_memory(planned, OpId{index});
+      break;
+    case Kind::kHold:
+      break;
+    case Kind::kRun:
+      run_on_lane(index);
+      break;
+    case Kind::kLoadBatch:
+    case Kind::kCollective:
+      backend_.call(planned.lane, [this, index] { do_work(index); });
+      break;
+  }
+  if (planned.record) points_[static_cast<std::size_t>(index)] = backend_.record(planned.lane);
+}
+
+/// Counted at once, in program order; the time in the trace is when the lane gets there.
+void Executor::issue_memory(const Planned& planned, OpId op) {
+  planned.kind == Kind::kAlloc ? arena_.allocate(planned.buffer, op) : arena_.release(planned.buffer, op);
+  if (options_.trace == nullptr) return;
+  const Buffer& buffer = program_.buffer(planned.buffer);
+  const std::int64_t live =
+      arena_.live().bytes[static_cast<std::size_t>(buffer.space)][static_cast<std::size_t>(buffer.category)];
+  memory_events_.push_back(
+      {.op = op, .step = step_, .space = buffer.space, .category = buffer.category, .live_bytes = live});
+  backend_.call(planned.lane, [this, op] { start_ns_[at(op)] = trace_now(); });
+}
+
+void Executor::run_on_lane(std::int32_t index) {
+  const Instruction& instruction = program_.instruction(OpId{index});
+  if (options_.trace == nullptr) {
+    return backend_.run(instruction.op, arena_.memory(), scalars_, instruction.lane);
+  }
+  backend_.call(instruction.lane, [this, index] { start_ns_[static_cast<std::size_t>(index)] = trace_now(); });
+  backend_.run(instruction.op, arena_.memory(), scalars_, instruction.lane);
+  backend_.call(instruction.lane, [this, index] { write_slice(index, 0); });
+}
+
+/// On the lane's thread: an op that is host work.
+void Executor::do_work(std::int32_t index) {
+  const Planned& planned = plan_[static_cast<std::size_t>(index)];
+  const Op& op = program_.instruction(OpId{index}).op;
+  if (options_.trace != nullptr) start_ns_[static_cast<std::size_t>(index)] = trace_now();
+  try {
+    if (planned.kind == Kind::kCollective) {
+      std::visit(CollectiveCall{*planned.comm, arena_.memory()}, op);
+    } else {
+      const auto& load = std::get<LoadBatch>(op);
+      options_.batches->fill(step_, load.micro_batch, arena_.memory().as<std::int32_t>(load.tokens),
+                             arena_.memory().as<std::int32_t>(load.targets));
+    }
+  } catch (const PeerStopped&) {
+    throw;
+  } catch (const std::exception& error) {
+    fail(index, error);
+  }
+  if (options_.trace != nullptr) write_slice(index, planned.comm == nullptr ? 0 : planned.comm->last_wait_ns());
+}
+
+void Executor::fail(std::int32_t index, const std::exception& error) {
+  const std::string text = fmt::format("{}: {}", describe_op(program_, index), error.what());
+  if (options_.on_failure) options_.on_failure(text);
+  const auto* known = dynamic_cast<const Error*>(&error);
+  throw Error(known == nullptr ? ErrorKind::kDevice : known->kind(), text);
+}
+
+std::int64_t Executor::trace_now() const { return steady_now_ns() - options_.trace_start_ns; }
+
+void Executor::write_slice(std::int32_t index, std::int64_t wait_ns) {
+  const std::int64_t start = start_ns_[static_cast<std::size_t>(index)];
+  options_.trace->slice({.op = OpId{index},
+                         .step = step_,
+                         .lane = plan_[static_cast<std::size_t>(index)].lane,
+                         .start_ns = start,
+                         .duration_ns = trace_now() - start,
+                         .wait_ns = wait_ns});
+}
+
+/// In program order, with times that do not run backwards: lanes get there in another order.
+void Executor::write_memory_events() {
+  std::int64_t last_ns = 0;
+  for (MemoryEvent& event : memory_events_) {
+    last_ns = std::max(last_ns, start_ns_[at(event.op)]);
+    event.time_ns = last_ns;
+    options_.trace->memory(event);
+  }
+  memory_events_.clear();
+}
+
+}  // namespace shardscope

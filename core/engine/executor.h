@@ -1,0 +1,90 @@
+#pragma once
+// Runs one rank's program for real. Issues its instructions in program order from the rank's own thread: memory goes to
+// the arena at once, ops to the lanes of the backend, where they run when their turn has come.
+//
+//   Executor executor(program, backend, arena, {.connect = ..., .batches = &batches, .trace = trace});
+//   executor.run_step(step, {.applied_steps = step + 1, .learning_rate = 3e-4});
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/engine/arena.h"
+#include "core/engine/backend.h"
+#include "core/engine/communicator.h"
+#include "core/engine/sequence_source.h"
+#include "core/program/program.h"
+#include "core/trace.h"
+
+namespace shardscope {
+
+struct ExecutorOptions {
+  /// This rank's end of a group on a lane; called at construction for each pair the program uses. May be empty if it
+  /// uses none.
+  std::function<std::unique_ptr<Communicator>(const Group&, Lane)> connect;
+  BatchSource* batches = nullptr;   ///< null: the program may hold no LoadBatch
+  RankTrace* trace = nullptr;       ///< null: nothing is recorded and nothing is spent on it
+  std::int64_t trace_start_ns = 0;  ///< steady_now_ns() at the start of the run: traces count from here
+  /// Called on a lane's thread when work on it throws, before the exception goes on: to stop peers that wait for us.
+  std::function<void(const std::string&)> on_failure;
+};
+
+class Executor {
+ public:
+  /// Plans the run: which ops are waited for, which communicator each collective uses. Throws Error{kUnsupported}
+  /// naming the first op that the backend does not run.
+  Executor(const Program& program, Backend& backend, Arena& arena, ExecutorOptions options);
+
+  /// Runs the whole program once and returns when every lane is idle. Throws what an op threw, with the op named.
+  /// After an exception the executor may only be destroyed.
+  void run_step(std::int64_t step, const StepScalars& scalars);
+
+ private:
+  enum class Kind : std::uint8_t { kAlloc, kFree, kHold, kRun, kLoadBatch, kCollective };
+  struct Wait {
+    Lane other;
+    OpId on;
+  };
+  struct Planned {  // one instruction, with everything looked up
+    Kind kind = Kind::kRun;
+    Lane lane = Lane::kCompute;
+    bool record = false;  ///< another lane waits for it
+    std::uint32_t first_wait = 0, waits = 0;
+    BufferId buffer;               ///< of Alloc and Free
+    Communicator* comm = nullptr;  ///< of collectives
+  };
+  using Communicators = std::vector<std::vector<std::unique_ptr<Communicator>>>;  // by group, then lane
+
+  void plan();
+  void plan_waits(Planned& planned, const Instruction& instruction);
+  Communicator& communicator(GroupId group, Lane lane);
+  void issue(std::int32_t index);
+  void issue_memory(const Planned& planned, OpId op);
+  void run_on_lane(std::int32_t index);
+  void do_work(std::int32_t index);
+  [[noreturn]] void fail(std::int32_t index, const std::exception& error);
+  std::int64_t trace_now() const;
+  void write_slice(std::int32_t index, std::int64_t wait_ns);
+  void write_memory_events();
+
+  const Program& program_;
+  Backend& backend_;
+  Arena& arena_;
+  const ExecutorOptions options_;
+  StepScalars scalars_;  // read by ops that run later: changes only between steps
+  std::int32_t step_ = 0;
+  std::vector<Planned> plan_;
+  std::vector<Wait> waits_;
+  std::vector<std::int64_t> points_;  // by op: the point recorded after it, in this step
+  Communicators communicators_;
+  std::vector<std::array<OpId, kLanes>> waited_;  // while planning: by lane, the last op of each other lane waited for
+  std::vector<std::int64_t> start_ns_;            // traced runs only, by op
+  std::vector<MemoryEvent> memory_events_;        // traced runs only, of this step
+};
+
+/// Nanoseconds of the monotonic clock.
+std::int64_t steady_now_ns();
+
+}  // namespace shardscope
