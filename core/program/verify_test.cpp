@@ -1,0 +1,165 @@
+// Programs that must be refused, one for each thing the verifier proves, beside the same program put right.
+#include "core/program/verify.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "core/program/text.h"
+
+namespace shardscope {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr const char* kHead =
+    "program rank 0 of 1 tokens 0\n"
+    "group dp ranks 0 self 0\n"
+    "buffer a f32[16] activation device at 0\n"
+    "buffer b f32[16] activation device at 64\n"
+    "buffer p f32[16] parameter device persistent at 128\n"
+    "arena device 192\n";
+
+std::vector<std::string> faults(const std::string& ops, const std::string& head = kHead) {
+  return find_faults(parse_program(head + ops));
+}
+
+TEST(Verify, AcceptsASoundProgram) {
+  EXPECT_THAT(faults("0 alloc buffer=a @compute forward\n"
+                     "1 fill dst=a[0:16] @compute forward\n"
+                     "2 copy src=a[0:16] dst=p[0:16] @reduce forward after 1\n"
+                     "3 free buffer=a @compute forward\n"),
+              IsEmpty());
+}
+
+TEST(Verify, RefusesADataRace) {
+  EXPECT_THAT(faults("0 fill dst=p[0:16] @compute forward\n"
+                     "1 scale data=p[8:16] factor=2 @reduce forward\n"),
+              Contains(HasSubstr("data race on p")));
+  EXPECT_THAT(faults("0 fill dst=p[0:8] @compute forward\n"  // other bytes: no race
+                     "1 scale data=p[8:16] factor=2 @reduce forward\n"),
+              IsEmpty());
+}
+
+TEST(Verify, OrderThroughAThirdLaneIsEnough) {
+  const std::string ops =
+      "0 fill dst=p[0:16] @compute forward\n"
+      "1 hold data=p[0:16] @gather forward after 0\n"
+      "2 scale data=p[0:16] factor=2 @reduce forward after 1\n";
+  EXPECT_THAT(faults(ops), IsEmpty());
+  EXPECT_THAT(faults(ops + "3 fill dst=p[0:16] @compute forward after 1\n"), Contains(HasSubstr("data race")));
+}
+
+TEST(Verify, RefusesARaceThroughReusedBytes) {
+  const std::string head =
+      "program rank 0 of 1 tokens 0\n"
+      "buffer a f32[16] activation device at 0\n"
+      "buffer b f32[16] activation device at 0\n"
+      "buffer p f32[16] parameter device persistent at 64\n"
+      "arena device 128\n";
+  const std::string first =
+      "0 alloc buffer=a @compute forward\n"
+      "1 fill dst=a[0:16] @compute forward\n"
+      "2 copy src=a[0:16] dst=p[0:16] @reduce forward after 1\n"
+      "3 free buffer=a @compute forward\n"
+      "4 alloc buffer=b @compute forward\n";
+  EXPECT_THAT(faults(first + "5 fill dst=b[0:16] @compute forward\n6 free buffer=b @compute forward\n", head),
+              Contains(HasSubstr("data race on b")));
+  EXPECT_THAT(faults(first + "5 fill dst=b[0:16] @compute forward after 2\n6 free buffer=b @compute forward\n", head),
+              IsEmpty());
+}
+
+TEST(Verify, RefusesUseAfterFreeAndBeforeAlloc) {
+  EXPECT_THAT(faults("0 alloc buffer=a @compute forward\n"
+                     "1 free buffer=a @compute forward\n"
+                     "2 fill dst=a[0:16] @compute forward\n"),
+              Contains(HasSubstr("uses buffer a after its free")));
+  EXPECT_THAT(faults("0 fill dst=a[0:16] @compute forward\n"), Contains(HasSubstr("uses buffer a before its alloc")));
+}
+
+TEST(Verify, RefusesALeakAndADoubleFree) {
+  EXPECT_THAT(faults("0 alloc buffer=a @compute forward\n"), Contains(HasSubstr("buffer a is never freed")));
+  EXPECT_THAT(faults("0 alloc buffer=a @compute forward\n"
+                     "1 free buffer=a @compute forward\n"
+                     "2 free buffer=a @compute forward\n"),
+              Contains(HasSubstr("cannot be freed: it is not allocated")));
+  EXPECT_THAT(faults("0 free buffer=p @compute forward\n"), Contains(HasSubstr("it is persistent")));
+}
+
+TEST(Verify, RefusesLiveBuffersOnTheSameBytes) {
+  const std::string head =
+      "program rank 0 of 1 tokens 0\n"
+      "buffer a f32[32] activation device at 0\n"
+      "buffer b f32[16] activation device at 64\n"
+      "arena device 128\n";
+  EXPECT_THAT(faults("0 alloc buffer=a @compute forward\n"
+                     "1 alloc buffer=b @compute forward\n"
+                     "2 free buffer=a @compute forward\n"
+                     "3 free buffer=b @compute forward\n",
+                     head),
+              Contains(HasSubstr("buffer b takes bytes that a still holds")));
+}
+
+TEST(Verify, RefusesBytesOutsideTheArena) {
+  const std::string head =
+      "program rank 0 of 1 tokens 0\n"
+      "buffer a f32[32] activation device at 64\n"
+      "arena device 128\n";
+  EXPECT_THAT(faults("0 alloc buffer=a @compute forward\n1 free buffer=a @compute forward\n", head),
+              Contains(HasSubstr("leaves the device arena")));
+}
+
+TEST(Verify, RefusesOperandsThatDoNotFit) {
+  EXPECT_THAT(faults("0 copy src=p[0:8] dst=p[8:15] @compute forward\n"), Contains(HasSubstr("differ in size")));
+  EXPECT_THAT(faults("0 matmul a=p[0:4] b=p[4:8] c=p[8:12] m=2 n=2 k=3 @compute forward\n"),
+              Contains(HasSubstr("4 elements where 6 are needed")));
+  Program program = parse_program(std::string(kHead) + "0 fill dst=p[0:16] @compute forward\n");
+  std::get<Fill>(program.instructions[0].op).dst.count = 17;
+  EXPECT_THAT(find_faults(program), Contains(HasSubstr("leaves its buffer p")));
+  std::get<Fill>(program.instructions[0].op).dst = {BufferId{99}, 0, 1};
+  EXPECT_THAT(find_faults(program), Contains(HasSubstr("(none)")));
+}
+
+TEST(Verify, ThrowsWithTheFirstFault) {
+  EXPECT_THROW(verify(parse_program(std::string(kHead) + "0 alloc buffer=a @compute forward\n"), "here"), Error);
+}
+
+// ---------------------------------------------------------------- between ranks
+
+std::vector<Program> two_ranks(const std::string& first, const std::string& second) {
+  const auto head = [](int rank) {
+    return "program rank " + std::to_string(rank) + " of 2 tokens 0\ngroup dp ranks 0,1 self " + std::to_string(rank) +
+           "\nbuffer p f32[16] parameter device persistent at 0\narena device 64\n";
+  };
+  return {parse_program(head(0) + first), parse_program(head(1) + second)};
+}
+
+TEST(Match, AcceptsTheSameOrderOnAllRanks) {
+  const std::string ops =
+      "0 all_reduce group=dp data=p[0:8] @reduce backward\n1 broadcast group=dp data=p[0:4] root=1 @reduce backward\n";
+  EXPECT_THAT(find_mismatches(two_ranks(ops, ops)), IsEmpty());
+}
+
+TEST(Match, RefusesWhatWouldHang) {
+  const std::string reduce = "0 all_reduce group=dp data=p[0:8] @reduce backward\n";
+  EXPECT_THAT(find_mismatches(two_ranks(reduce, "0 all_reduce group=dp data=p[0:4] @reduce backward\n")),
+              Contains(HasSubstr("32 bytes (op 0) on rank 0, but all_reduce of 16 bytes")));
+  EXPECT_THAT(find_mismatches(two_ranks(reduce, "")), Contains(HasSubstr("rank 1 issues none")));
+  EXPECT_THAT(find_mismatches(two_ranks(reduce, "0 broadcast group=dp data=p[0:8] @reduce backward\n")),
+              Contains(HasSubstr("a hang")));
+  EXPECT_THAT(find_mismatches(two_ranks(reduce, "0 all_reduce group=dp data=p[0:8] reduce=max @reduce backward\n")),
+              Contains(HasSubstr("a hang")));
+}
+
+TEST(Match, SendsNeedTheirReceives) {
+  const std::string send = "0 send group=dp data=p[0:8] peer=1 @pipeline forward\n";
+  EXPECT_THAT(find_mismatches(two_ranks(send, "0 recv group=dp data=p[0:8] @pipeline forward\n")), IsEmpty());
+  EXPECT_THAT(find_mismatches(two_ranks(send, "0 recv group=dp data=p[0:4] @pipeline forward\n")),
+              Contains(HasSubstr("has 32 bytes, its receive 16")));
+  EXPECT_THAT(find_mismatches(two_ranks(send, "")), Contains(HasSubstr("1 sends meet 0 receives")));
+}
+
+}  // namespace
+}  // namespace shardscope
