@@ -9,9 +9,10 @@
 namespace shardscope::cli {
 
 // One line per command; each is defined in the file of its name.
+void add_check(CLI::App& app, int& exit_code);
 void add_lower(CLI::App& app, int& exit_code);
 
-constexpr AddCommand kCommands[] = {add_lower};
+constexpr AddCommand kCommands[] = {add_check, add_lower};
 
 int exit_code_of(const Error& error) {
   return error.kind() == ErrorKind::kIo || error.kind() == ErrorKind::kDevice ? kRunFailed : kBadInput;
