@@ -13,6 +13,9 @@ namespace shardscope {
 
 namespace {
 
+// More than any op takes; keeps absurd machine files from overflowing the clock's 64 bits.
+constexpr Seconds kLongestOp(1e5);
+
 // Everything of an op that its cost can depend on, as bytes: attributes, operand sizes, types and spaces, group size.
 // Where operands lie in memory is left out.
 class CostKey {
@@ -101,7 +104,8 @@ class CostTable {
     std::visit([&](const auto& op) { std::decay_t<decltype(op)>::fields(op, key); }, instruction.op);
     if (const auto found = cached_.find(key_); found != cached_.end()) return found->second;
     const OpCost cost = costs_.cost(program, instruction);
-    const CachedCost entry{std::max<std::int64_t>(to_ns(cost.seconds.total()), 0), intern(cost.demands)};
+    const Seconds time = std::clamp(cost.seconds.total(), Seconds(0), kLongestOp);
+    const CachedCost entry{to_ns(time), intern(cost.demands)};
     cached_.emplace(key_, entry);
     return entry;
   }

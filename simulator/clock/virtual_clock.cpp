@@ -64,6 +64,7 @@ class Clock {
     ranks_.resize(static_cast<std::size_t>(p_.ranks()));
     arrived_.resize(p_.meetings.size());
     load_.resize(p_.capacity.size());
+    memory_ns_.resize(p_.memory.size());
     events_.reserve(p_.queues.size() * 2 + 16);
     activities_.reserve(p_.queues.size() + 1);
     contenders_.reserve(p_.queues.size());
@@ -143,6 +144,7 @@ class Clock {
     rank.times.step_ns.push_back(duration);
     rank.times.end_ns = now_;
     if (RankTrace* trace = trace_of(r)) {
+      trace_memory(r, *trace);
       const double unknown = std::nan("");
       trace->step({rank.step, rank.step_start_ns, duration, unknown, unknown, unknown});
     }
@@ -176,7 +178,7 @@ class Clock {
         queue.state = QueueState::kRunning;
         arrive(op);
       } else {
-        if (op.kind == FlatKind::kMemory) trace_memory(index, op);
+        if (!memory_ns_.empty()) memory_ns_[static_cast<std::size_t>(index)] = now_;
         ++queue.cursor;
         complete(op);
       }
@@ -348,12 +350,18 @@ class Clock {
     return options_.traces.empty() ? nullptr : options_.traces[static_cast<std::size_t>(r)];
   }
 
-  void trace_memory(std::int32_t index, const FlatOp& op) {
-    RankTrace* trace = trace_of(op.rank);
-    if (trace == nullptr || p_.memory.empty()) return;
-    const MemoryChange& change = p_.memory[static_cast<std::size_t>(index)];
-    trace->memory({OpId{op.instruction}, ranks_[static_cast<std::size_t>(op.rank)].step, now_, change.space,
-                   change.category, change.live_bytes});
+  // As the executor does it: rows in program order, timed by when the lane got there, never running backwards.
+  void trace_memory(int r, RankTrace& trace) {
+    if (p_.memory.empty()) return;
+    const auto i = static_cast<std::size_t>(r);
+    std::int64_t last_ns = 0;
+    for (std::int32_t index = p_.first_op[i]; index < p_.first_op[i + 1]; ++index) {
+      const FlatOp& op = p_.ops[static_cast<std::size_t>(index)];
+      if (op.kind != FlatKind::kMemory) continue;
+      const MemoryChange& change = p_.memory[static_cast<std::size_t>(index)];
+      last_ns = std::max(last_ns, memory_ns_[static_cast<std::size_t>(index)]);
+      trace.memory({OpId{op.instruction}, ranks_[i].step, last_ns, change.space, change.category, change.live_bytes});
+    }
   }
 
   std::int32_t member_of(const Meeting& meeting, std::int32_t i) const {
@@ -365,18 +373,25 @@ class Clock {
 
   void check_all_ended() const {
     for (std::size_t r = 0; r < ranks_.size(); ++r) {
-      if (ranks_[r].step == options_.steps) continue;
-      for (std::int32_t q = p_.first_queue[r]; q < p_.first_queue[r + 1]; ++q) {
-        const QueueRun& queue = queues_[static_cast<std::size_t>(q)];
-        const FlatQueue& flat = p_.queues[static_cast<std::size_t>(q)];
-        if (queue.cursor >= flat.end) continue;
-        const std::int32_t op = p_.order[static_cast<std::size_t>(queue.cursor)];
-        throw Error(ErrorKind::kConfig,
-                    "the programs cannot end: rank " + std::to_string(r) + " waits for ever at op " +
-                        std::to_string(p_.ops[static_cast<std::size_t>(op)].instruction) + " of lane " +
-                        std::string(to_string(flat.lane)) + "; collectives must be issued in one order by all ranks");
-      }
+      if (ranks_[r].step < options_.steps) fail_stuck(r);
     }
+  }
+
+  // Names a collective whose peers never came, or else the first op that was never ready.
+  [[noreturn]] void fail_stuck(std::size_t rank) const {
+    std::int32_t stuck = -1;
+    for (std::int32_t q = p_.first_queue[rank]; q < p_.first_queue[rank + 1]; ++q) {
+      const QueueRun& queue = queues_[static_cast<std::size_t>(q)];
+      if (queue.cursor >= p_.queues[static_cast<std::size_t>(q)].end) continue;
+      if (stuck < 0 || queue.state == QueueState::kRunning) stuck = q;
+    }
+    SS_CHECK(stuck >= 0, rank);
+    const std::int32_t at = queues_[static_cast<std::size_t>(stuck)].cursor;
+    const FlatOp& op = p_.ops[static_cast<std::size_t>(p_.order[static_cast<std::size_t>(at)])];
+    const Lane lane = p_.queues[static_cast<std::size_t>(stuck)].lane;
+    throw Error(ErrorKind::kConfig, "the programs cannot end: rank " + std::to_string(rank) + " waits for ever at op " +
+                                        std::to_string(op.instruction) + " of lane " + std::string(to_string(lane)) +
+                                        "; collectives must be issued in one order by all ranks");
   }
 
   const FlatProgram& p_;
@@ -388,6 +403,7 @@ class Clock {
   std::vector<RankRun> ranks_;
   std::vector<Activity> activities_;
   std::vector<double> load_;
+  std::vector<std::int64_t> memory_ns_;  // traced runs only, by op: when its lane got there
   std::vector<Sharer> sharers_;
   SharingScratch scratch_;
   bool needs_sharing_ = false;
