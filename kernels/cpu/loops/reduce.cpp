@@ -59,26 +59,29 @@ float row_max(const float* x, std::int64_t n) {
   return top;
 }
 
+/// x becomes e^(x - top); returns the sum. Short sums in fp32, the sum of those in double: a vocabulary is long.
+double exponentials(float* x, float top, std::int64_t n) {
+  constexpr std::int64_t kShort = 32 * kWidth;
+  double total = 0;
+  for (std::int64_t begin = 0; begin < n; begin += kShort) {
+    F sums = splat(0);
+    for_each_vector(n - begin < kShort ? n - begin : kShort, [&](auto c) {
+      store(x + begin, c, exp(load(x + begin, c) - top));
+      sums += load(x + begin, c);  // again from memory: beyond the end it reads as zeros
+    });
+    total += static_cast<double>(sum(sums));
+  }
+  return total;
+}
+
 /// Three passes over a row that fits the second-level cache, one over memory.
 double cross_entropy(float* logits, std::int64_t vocab, std::int32_t target, float scale) {
   const float top = row_max(logits, vocab), chosen = logits[target];
-  F sums = splat(0);
-  std::int64_t i = 0;
-  for (; i + kWidth <= vocab; i += kWidth) {
-    const F e = exp(load(logits + i) - top);
-    store(logits + i, e);
-    sums += e;
-  }
-  float rest = 0;
-  if (i < vocab) {
-    const Tail tail{i, static_cast<int>(vocab - i)};
-    store(logits, tail, exp(load(logits, tail) - top));
-    for (std::int64_t j = i; j < vocab; ++j) rest += logits[j];
-  }
-  const float total = sum(sums) + rest, factor = scale / total;
+  const double total = exponentials(logits, top, vocab);
+  const auto factor = static_cast<float>(static_cast<double>(scale) / total);
   for_each_vector(vocab, [&](auto c) { store(logits, c, load(logits, c) * factor); });
   logits[target] -= scale;
-  return __builtin_log(static_cast<double>(total)) + static_cast<double>(top) - static_cast<double>(chosen);
+  return __builtin_log(total) + static_cast<double>(top) - static_cast<double>(chosen);
 }
 
 }  // namespace

@@ -1,0 +1,47 @@
+#pragma once
+// The meaning of the model's ops in plain double precision, forward and backward, written to be read. The backward ones
+// are themselves checked by finite differences (kernels/conformance/reference_test.cpp).
+// Legend: R rows, H hidden, S sequence, n heads, g key/value heads, d head size.
+
+#include "kernels/conformance/case.h"
+
+namespace shardscope::reference {
+
+struct NormForward {
+  Doubles out, mean, rstd;
+};
+struct NormBackward {
+  Doubles d_x, d_weight, d_bias;
+};
+/// `centred`: LayerNorm; else RmsNorm, whose mean and bias stay out. x [R, H]; bias may be empty.
+NormForward norm(const Doubles& x, const Doubles& weight, const Doubles& bias, std::size_t hidden, double eps,
+                 bool centred);
+NormBackward norm_backward(const Doubles& d_out, const Doubles& x, const Doubles& weight, double eps, bool centred);
+
+/// c [m, n] = op(a) op(b), stored as MatMul says.
+Doubles matmul(const MatMul& op, const Doubles& a, const Doubles& b);
+
+double activation(ActivationKind kind, double x);
+double activation_slope(ActivationKind kind, double x);
+
+/// x [R, heads * d], rotated in place.
+Doubles rope(const Rope& op, Doubles x);
+
+struct AttentionForward {
+  Doubles out, lse;
+};
+struct AttentionGradients {
+  Doubles d_q, d_k, d_v;  ///< zero where the strides leave gaps
+};
+AttentionForward attention(const Attention& op, const Doubles& q, const Doubles& k, const Doubles& v);
+AttentionGradients attention_backward(const Attention& op, const Doubles& d_out, const Doubles& q, const Doubles& k,
+                                      const Doubles& v);
+
+/// Sum over rows of -log softmax(logits)[target], times scale; and its gradient.
+struct Loss {
+  double loss = 0;
+  Doubles d_logits;
+};
+Loss cross_entropy(const Doubles& logits, const Doubles& targets, std::size_t vocab, double scale);
+
+}  // namespace shardscope::reference

@@ -1,0 +1,114 @@
+// The references' own gradients, against finite differences of the references' forward in double precision; and the
+// harness itself, against wrong expectations.
+#include "kernels/conformance/reference.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <functional>
+
+namespace shardscope {
+namespace {
+
+using Scalar = std::function<double(const Doubles&)>;
+
+/// Central differences of f at x.
+Doubles slopes(const Scalar& f, Doubles x) {
+  constexpr double kStep = 1e-5;
+  Doubles result;
+  for (double& v : x) {
+    const double middle = v;
+    v = middle + kStep;
+    const double above = f(x);
+    v = middle - kStep;
+    const double below = f(x);
+    v = middle;
+    result.push_back((above - below) / (2 * kStep));
+  }
+  return result;
+}
+
+double dot(const Doubles& a, const Doubles& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+void expect_near(const Doubles& got, const Doubles& want) {
+  EXPECT_THAT(got, testing::Pointwise(testing::DoubleNear(1e-7), want));
+}
+
+TEST(Reference, NormGradients) {
+  for (const bool centred : {false, true}) {
+    CaseBuilder b("norm gradients");
+    const std::size_t hidden = 5;
+    const Doubles x = b.random(15), weight = b.random(5), bias = b.random(5), d_out = b.random(15);
+    const auto got = reference::norm_backward(d_out, x, weight, 1e-5, centred);
+    const auto loss = [&](const Doubles& x_, const Doubles& w, const Doubles& s) {
+      return dot(d_out, reference::norm(x_, w, s, hidden, 1e-5, centred).out);
+    };
+    expect_near(got.d_x, slopes([&](const Doubles& v) { return loss(v, weight, bias); }, x));
+    expect_near(got.d_weight, slopes([&](const Doubles& v) { return loss(x, v, bias); }, weight));
+    expect_near(got.d_bias, slopes([&](const Doubles& v) { return loss(x, weight, v); }, bias));
+  }
+}
+
+TEST(Reference, ActivationSlopes) {
+  for (const auto kind :
+       {ActivationKind::kGeluTanh, ActivationKind::kGeluErf, ActivationKind::kRelu, ActivationKind::kSilu}) {
+    for (const double x : {-4.0, -1.0, -0.3, 0.2, 1.0, 5.0}) {
+      const auto f = [&](const Doubles& v) { return reference::activation(kind, v[0]); };
+      EXPECT_NEAR(reference::activation_slope(kind, x), slopes(f, {x})[0], 1e-8) << to_string(kind) << " at " << x;
+    }
+  }
+}
+
+TEST(Reference, RopeInverseIsItsGradient) {
+  CaseBuilder b("rope gradient");
+  Rope op{{}, 6, 2, 6, 3, 100, false};
+  const Doubles x = b.random(72), d_out = b.random(72);
+  const Doubles want = slopes([&](const Doubles& v) { return dot(d_out, reference::rope(op, v)); }, x);
+  op.inverse = true;
+  expect_near(reference::rope(op, d_out), want);
+}
+
+TEST(Reference, AttentionGradientsWithSharedKeys) {
+  CaseBuilder b("attention gradients");
+  const Attention op{{}, {}, {}, {}, {}, 2, 5, 4, 2, 3, 12, 6};
+  const Doubles q = b.random(120), k = b.random(60), v = b.random(60), d_out = b.random(120);
+  const auto got = reference::attention_backward(op, d_out, q, k, v);
+  const auto loss = [&](const Doubles& q_, const Doubles& k_, const Doubles& v_) {
+    return dot(d_out, reference::attention(op, q_, k_, v_).out);
+  };
+  expect_near(got.d_q, slopes([&](const Doubles& x) { return loss(x, k, v); }, q));
+  expect_near(got.d_k, slopes([&](const Doubles& x) { return loss(q, x, v); }, k));
+  expect_near(got.d_v, slopes([&](const Doubles& x) { return loss(q, k, x); }, v));
+}
+
+TEST(Reference, LossGradient) {
+  CaseBuilder b("loss gradient");
+  const Doubles logits = b.random(21), targets = {3, 0, 6};
+  const auto loss = [&](const Doubles& x) { return reference::cross_entropy(x, targets, 7, 0.25).loss; };
+  expect_near(reference::cross_entropy(logits, targets, 7, 0.25).d_logits, slopes(loss, logits));
+}
+
+TEST(Rounding, SixteenBitFormats) {
+  EXPECT_EQ(rounded(DType::kBF16, 1.00390625), 1.0);       // halfway, to even
+  EXPECT_EQ(rounded(DType::kBF16, 1.01171875), 1.015625);  // halfway, to even
+  EXPECT_EQ(rounded(DType::kF16, 65519), 65504);
+  EXPECT_EQ(rounded(DType::kF16, 65520), INFINITY);
+  EXPECT_EQ(rounded(DType::kF16, 2.0e-8), 0);  // below half the smallest subnormal, 5.96e-8
+  EXPECT_EQ(rounded(DType::kF16, 5.0e-8), std::ldexp(1, -24));
+  for (const DType dtype : {DType::kBF16, DType::kF16}) {
+    for (int bits = 0; bits < 0x10000; ++bits) {
+      std::byte stored[2] = {static_cast<std::byte>(bits & 0xff), static_cast<std::byte>(bits >> 8)}, again[2];
+      const double value = decode(dtype, stored);
+      if (std::isnan(value)) continue;
+      encode(dtype, value, again);
+      ASSERT_EQ(decode(dtype, again), value) << bits;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace shardscope

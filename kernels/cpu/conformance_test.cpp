@@ -1,0 +1,58 @@
+// The shared conformance suite on the CPU backend: every instruction set this machine has, one thread and several.
+#include "kernels/conformance/conformance.h"
+
+#include <gmock/gmock.h>
+
+#include <set>
+
+#include "kernels/cpu/isa.h"
+
+namespace shardscope {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class CpuConformance : public testing::TestWithParam<std::tuple<Isa, int>> {};
+
+TEST_P(CpuConformance, EveryCase) {
+  const auto [isa, threads] = GetParam();
+  const ConformanceResult result = run_conformance(*make_cpu_backend(threads, isa));
+  EXPECT_THAT(result.faults, IsEmpty());
+  EXPECT_THAT(result.skipped, IsEmpty());
+  EXPECT_GT(result.ran, 500);
+}
+
+INSTANTIATE_TEST_SUITE_P(Isas, CpuConformance,
+                         testing::Combine(testing::ValuesIn(available_isas()), testing::Values(1, 3)));
+
+TEST(Conformance, HasACaseForEveryOpTheBackendRuns) {
+  std::set<std::string_view> ops;
+  for (const ConformanceCase& test : conformance_cases()) ops.insert(op_name(test.program.instructions.front().op));
+  EXPECT_EQ(ops.size(), 25U);  // all but Alloc, Free, Hold, LoadBatch and the seven collectives
+}
+
+ConformanceCase scale_case(double wanted, double factor) {
+  CaseBuilder b("scale by hand");
+  const Region data = b.in({2, 4});
+  b.expect(data, {4, wanted});
+  return b.build(Scale{data, factor});
+}
+
+TEST(Conformance, ReportsAWrongElement) {
+  const auto backend = make_cpu_backend(1, best_isa());
+  EXPECT_THAT(run_case(*backend, scale_case(8, 2)), IsEmpty());
+  EXPECT_THAT(run_case(*backend, scale_case(9, 2)), Contains(HasSubstr("data[1] is 8.000000, should be 9.000000")));
+}
+
+TEST(Conformance, ReportsAChangeBesideAnOperand) {
+  CaseBuilder b("fill one too many");
+  const Region all = b.out(5);
+  b.expect(all.part(0, 4), {1, 1, 1, 1});
+  const ConformanceCase test = b.build(Fill{all, 1});
+  EXPECT_THAT(run_case(*make_cpu_backend(1, best_isa()), test), Contains(HasSubstr("changed, and should not")));
+}
+
+}  // namespace
+}  // namespace shardscope
