@@ -82,7 +82,7 @@ std::string format_value(double value, BarUnit unit) {
 }
 
 double contrast_ratio(Rgb a, Rgb b) {
-  const auto [low, high] = std::minmax(luminance(a), luminance(b));
+  const auto [low, high] = std::minmax({luminance(a), luminance(b)});
   return (high + 0.05) / (low + 0.05);
 }
 

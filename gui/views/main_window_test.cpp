@@ -1,4 +1,4 @@
-// The window against files as they come: real profiles are in tests/, here are those that must be refused.
+// The window against files as they come: profiles, and what only looks like one.
 
 #include "gui/views/main_window.h"
 
@@ -11,6 +11,7 @@
 #include <QtTest>
 
 #include "gui/views/stacked_bars.h"
+#include "profiler/store/test_profile.h"
 
 namespace shardscope::gui {
 namespace {
@@ -40,6 +41,41 @@ TEST(MainWindow, StartsEmptyAndSaysHowToGoOn) {
   EXPECT_EQ(window.message(), "");
   EXPECT_EQ(window.findChild<QTableView*>("runs")->model()->rowCount(), 0);
   EXPECT_FALSE(window.findChild<StackedBars*>("steps")->chart().empty_text.empty());
+}
+
+TEST(MainWindow, ShowsTheRunsOfAProfile) {
+  const shardscope::testing::TempFolder folder;
+  shardscope::testing::record_tiny_profile(folder.file("run.db"), "zero-2");
+  shardscope::testing::record_tiny_profile(folder.file("run.db"), "zero-2", 4, /*predicted=*/true);
+  MainWindow window;
+  QSignalSpy opened(&window, &MainWindow::opened);
+  window.open({folder.file("run.db")});
+  ASSERT_TRUE(opened.wait(kPatienceMs)) << window.message().toStdString();
+  EXPECT_EQ(window.message(), "");
+  EXPECT_TRUE(window.windowTitle().contains("run.db"));
+  const QAbstractItemModel* runs = window.findChild<QTableView*>("runs")->model();
+  ASSERT_EQ(runs->rowCount(), 2);
+  EXPECT_EQ(runs->index(0, RunsModel::kKind).data().toString(), "measured");
+  EXPECT_EQ(runs->index(1, RunsModel::kKind).data().toString(), "predicted");
+  EXPECT_EQ(runs->index(0, RunsModel::kPeak).data().toString(), "12 KiB");
+  EXPECT_EQ(window.findChild<StackedBars*>("memory")->chart().bars.size(), 2U);
+  // Parts of test_profile.h's step, of both ranks: rank 1 takes twice as long.
+  const BarChart& steps = window.findChild<StackedBars*>("steps")->chart();
+  EXPECT_DOUBLE_EQ(steps.bars[0].total(), 1.5e-3);
+}
+
+TEST(MainWindow, KeepsWhatItShowedWhenTheNextFileIsBad) {
+  const shardscope::testing::TempFolder folder;
+  shardscope::testing::record_tiny_profile(folder.file("run.db"), "zero-2");
+  MainWindow window;
+  QSignalSpy opened(&window, &MainWindow::opened);
+  window.open({folder.file("run.db")});
+  ASSERT_TRUE(opened.wait(kPatienceMs));
+  EXPECT_FALSE(message_for(window, folder.file("missing.db")).isEmpty());
+  EXPECT_EQ(window.findChild<QTableView*>("runs")->model()->rowCount(), 1);
+  window.open({folder.file("run.db")});
+  ASSERT_TRUE(opened.wait(kPatienceMs));
+  EXPECT_EQ(window.message(), "") << "the message goes when a file opens";
 }
 
 TEST(MainWindow, StaysUpWithOneMessageWhenAFileCannotBeRead) {
