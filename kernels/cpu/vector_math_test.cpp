@@ -57,7 +57,7 @@ TEST(VectorMath, Normal) {
     worst_relative = std::max(worst_relative, error / want);
     worst_density = std::max(worst_density, std::abs(static_cast<double>(normal(splat(x)).density[0]) - density));
   });
-  EXPECT_LT(worst, 2e-7);
+  EXPECT_LT(worst, 3e-7);
   EXPECT_LT(worst_relative, 1e-5);
   EXPECT_LT(worst_density, 1e-7);
 }

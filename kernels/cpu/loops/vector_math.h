@@ -37,7 +37,7 @@ SS_INLINE F exp(F x) {
 /// 1 / (1 + e^-x), relative error below 4e-7.
 SS_INLINE F logistic(F x) { return 1.0f / (1.0f + exp(-x)); }
 
-/// The standard normal distribution function and its density: out.value = P(X <= x), absolute error below 2e-7, and a
+/// The standard normal distribution function and its density: out.value = P(X <= x), absolute error below 3e-7, and a
 /// relative one below 1e-5 down to x = -13. P(X <= -|x|) = t p(t) e^(-x^2/2), t = 1 / (1 + 0.35 |x|), p a Chebyshev fit
 /// of degree 8 (4e-8).
 struct Normal {
