@@ -1,0 +1,136 @@
+// The master test: whatever the number of ranks, micro-batches, bucket sizes and ZeRO stage, training is the same
+// training; and its memory is what the program says, to the byte.
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <cmath>
+
+#include "core/engine/trainer.h"
+#include "core/program/lower.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "tests/random_job.h"
+
+namespace shardscope {
+namespace {
+
+constexpr int kSteps = 3;
+
+TrainResult run(Job job) {
+  job.steps = kSteps;
+  const auto data = make_random_sequences(job.model.vocab_size, job.data.seq_len, 99);
+  TrainOptions options;
+  options.data = data.get();
+  options.poison_memory = true;  // a read of memory that nothing wrote shows as NaN
+  options.threads_per_rank = 1;  // the order of summation inside a matmul may depend on the threads
+  return train(
+      job, [](int, int threads) { return make_cpu_backend(threads); }, options);
+}
+
+/// The same training on one rank: every rank's micro-batches one after the other.
+Job on_one_rank(Job job) {
+  job.training.accumulation *= job.parallel.dp;
+  job.parallel.dp = 1;
+  job.training.zero = ZeroSpec{};
+  job.zero_mode = ZeroMode::kTextbook;
+  return job;
+}
+
+/// Largest relative difference of losses that another order of summation in fp32 may make within kSteps steps.
+constexpr double kTolerance = 2e-5;
+
+void expect_close(const TrainResult& a, const TrainResult& b) {
+  RC_ASSERT(a.losses.size() == b.losses.size());
+  for (std::size_t i = 0; i < a.losses.size(); ++i) {
+    RC_ASSERT(std::isfinite(a.losses[i]));
+    RC_ASSERT(std::abs(a.losses[i] - b.losses[i]) <= kTolerance * std::abs(b.losses[i]));
+    RC_ASSERT(std::abs(a.grad_norms[i] - b.grad_norms[i]) <= 1e-3 * std::abs(b.grad_norms[i]));
+  }
+}
+
+void expect_memory_as_predicted(const Job& job, const TrainResult& result) {
+  for (const RankResult& rank : result.ranks) {
+    const MemoryPeak predicted = compute_memory_peak(lower(job, rank.rank));
+    RC_ASSERT(rank.peak.peak_bytes == predicted.peak_bytes);
+    RC_ASSERT(rank.peak.peak_by_category == predicted.peak_by_category);
+    RC_ASSERT(rank.peak.at_peak == predicted.at_peak);
+  }
+}
+
+RC_GTEST_PROP(Equivalence, AnyMixTrainsLikeOneRankAndInThePredictedBytes, ()) {
+  const Job job = job_of(*gen_job());
+  const TrainResult result = run(job);
+  expect_close(result, run(on_one_rank(job)));
+  expect_memory_as_predicted(job, result);
+}
+
+/// Whether gradients add up over micro-batches where they are computed, before any sum over ranks.
+bool sums_micro_batches_first(const JobChoice& c) { return c.stage < 2 || (c.dp == 1 && !c.deepspeed_mode); }
+
+/// Sums run over ranks in rank order and over micro-batches in order, so where both orders are the same the bits are:
+/// among stages that sum micro-batches first (0, 1), among those that sum ranks first (2, 3), and among all with one
+/// micro-batch. Bucket sizes, overlap, prefetch, persistence and reuse never matter. In deepspeed mode the division by
+/// N is exact where N is a power of two.
+RC_GTEST_PROP(Equivalence, SameOrderOfSummationSameBits, ()) {
+  JobChoice a = *gen_job();
+  JobChoice b = *gen_job();
+  for (int JobChoice::*field :
+       {&JobChoice::layers, &JobChoice::heads, &JobChoice::kv_divisor, &JobChoice::head_dim, &JobChoice::mlp,
+        &JobChoice::vocab, &JobChoice::tied, &JobChoice::seq, &JobChoice::micro_batch, &JobChoice::accumulation,
+        &JobChoice::dp, &JobChoice::adam_w}) {
+    b.*field = a.*field;
+  }
+  b.llama = a.llama;
+  b.clipping = a.clipping;
+  if (a.dp == 3) b.deepspeed_mode = a.deepspeed_mode;
+  if (a.accumulation > 1 && sums_micro_batches_first(a) != sums_micro_batches_first(b)) {
+    b.stage = a.stage;
+    b.deepspeed_mode = a.deepspeed_mode;
+  }
+  const TrainResult first = run(job_of(a)), second = run(job_of(b));
+  RC_ASSERT(first.losses == second.losses);
+  RC_ASSERT(first.grad_norms == second.grad_norms);
+}
+
+RC_GTEST_PROP(Equivalence, SameSeedSameBitsTwice, ()) {
+  const Job job = job_of(*gen_job());
+  const TrainResult first = run(job), second = run(job);
+  RC_ASSERT(first.losses == second.losses);
+  RC_ASSERT(first.grad_norms == second.grad_norms);
+}
+
+/// A gradient that did nothing would pass all of the above.
+TEST(Equivalence, TheLossGoesDown) {
+  JobChoice choice;
+  choice.heads = 2;
+  choice.head_dim = 8;
+  choice.mlp = 32;
+  choice.seq = 16;
+  choice.micro_batch = 4;
+  choice.dp = 2;
+  for (bool llama : {false, true}) {
+    choice.llama = llama;
+    Job job = job_of(choice);
+    job.steps = 60;
+    job.training.optimizer.lr = 1e-2;
+    class Counting : public SequenceSource {  // 0 1 2 3 ..., from any start: learnable
+     public:
+      std::int64_t seq_len() const override { return 16; }
+      std::int64_t sequences_per_epoch() const override { return 0; }
+      std::string describe() const override { return "counting"; }
+      void read(std::int64_t index, std::span<std::int32_t> tokens) const override {
+        for (std::size_t i = 0; i < tokens.size(); ++i)
+          tokens[i] = static_cast<std::int32_t>((index + static_cast<std::int64_t>(i)) % 11);
+      }
+    } data;
+    TrainOptions options;
+    options.data = &data;
+    const TrainResult result = train(
+        job, [](int, int threads) { return make_cpu_backend(threads); }, options);
+    EXPECT_NEAR(result.losses.front(), std::log(11.0), 0.2);
+    EXPECT_LT(result.losses.back(), 0.5);
+  }
+}
+
+}  // namespace
+}  // namespace shardscope

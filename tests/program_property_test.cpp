@@ -1,0 +1,67 @@
+// What holds for the program of every legal job, before anything runs.
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <numeric>
+
+#include "core/program/lower.h"
+#include "core/program/text.h"
+#include "core/program/verify.h"
+#include "tests/random_job.h"
+
+namespace shardscope {
+namespace {
+
+std::vector<Program> lower_all(const Job& job) {
+  std::vector<Program> ranks;
+  for (int r = 0; r < job.parallel.ranks(); ++r) ranks.push_back(lower(job, r));
+  return ranks;
+}
+
+RC_GTEST_PROP(ProgramProperty, EveryJobLowersToSoundMatchingPrograms, ()) {
+  const std::vector<Program> ranks = lower_all(job_of(*gen_job()));
+  for (const Program& program : ranks) {
+    const std::vector<std::string> faults = find_faults(program);
+    if (!faults.empty()) RC_FAIL(faults.front());
+  }
+  const std::vector<std::string> faults = find_mismatches(ranks);
+  if (!faults.empty()) RC_FAIL(faults.front());
+}
+
+RC_GTEST_PROP(ProgramProperty, EveryProgramSurvivesItsText, ()) {
+  const Program program = lower(job_of(*gen_job()), 0);
+  RC_ASSERT(parse_program(to_string(program)) == program);
+}
+
+/// Elements [begin, end) of each parameter, sorted and checked to be disjoint where they should be.
+RC_GTEST_PROP(ProgramProperty, TheRanksTogetherOwnEveryElementOnce, ()) {
+  const JobChoice choice = *gen_job();
+  const std::vector<Program> ranks = lower_all(job_of(choice));
+  const std::size_t copies = choice.stage == 0 || choice.dp == 1 ? ranks.size() : 1;  // moments: whole, or sharded
+  for (StateRole role : {StateRole::kExpAvg, StateRole::kExpAvgSq}) {
+    std::vector<std::vector<std::size_t>> owners;
+    for (const Parameter& p : ranks[0].parameters) owners.emplace_back(static_cast<std::size_t>(p.elements()), 0);
+    for (const Program& program : ranks) {
+      for (const StatePiece& piece : program.state) {
+        if (piece.role != role) continue;
+        for (std::int64_t i = 0; i < piece.home.count; ++i) {
+          ++owners[static_cast<std::size_t>(piece.parameter)][static_cast<std::size_t>(piece.begin + i)];
+        }
+      }
+    }
+    for (const auto& parameter : owners) {
+      for (std::size_t owned : parameter) RC_ASSERT(owned == copies);
+    }
+  }
+}
+
+/// Skipping the one optional pass changes the program, not what is wrong with it: nothing.
+RC_GTEST_PROP(ProgramProperty, SoundWithoutTheOptionalPass, ()) {
+  const Program program = lower(job_of(*gen_job()), 0, {.skip = {"fold_fills"}});
+  const std::vector<std::string> faults = find_faults(program);
+  if (!faults.empty()) RC_FAIL(faults.front());
+}
+
+}  // namespace
+}  // namespace shardscope

@@ -1,0 +1,110 @@
+#pragma once
+// Random small jobs for property tests: any legal mix of what the engine runs, with models of a few thousand
+// parameters.
+
+#include <fmt/format.h>
+#include <rapidcheck.h>
+
+#include <ostream>
+#include <string>
+
+#include "core/spec/job.h"
+
+namespace shardscope {
+
+/// What varies. Shrinks towards the first value of each.
+struct JobChoice {
+  bool llama = false;
+  int layers = 1, heads = 1, kv_divisor = 1, head_dim = 4, mlp = 8, vocab = 11, tied = 1;
+  int seq = 4, micro_batch = 1, accumulation = 1, dp = 1, stage = 0, deepspeed_mode = 0, overlap = 0;
+  int bucket = 1000, prefetch = 0, persistence = 0, reuse = 0, max_live = 1000000, sub_group = 1000000;
+  double clipping = 0;
+  int adam_w = 1;
+};
+
+inline std::ostream& operator<<(std::ostream& out, const JobChoice& c) {
+  return out << fmt::format(
+             "{{llama={}, layers={}, heads={}, kv_divisor={}, head_dim={}, mlp={}, vocab={}, tied={}, seq={}, "
+             "micro={}, "
+             "accumulation={}, dp={}, stage={}, deepspeed_mode={}, overlap={}, bucket={}, prefetch={}, persistence={}, "
+             "reuse={}, max_live={}, sub_group={}, clipping={}, adam_w={}}}",
+             c.llama, c.layers, c.heads, c.kv_divisor, c.head_dim, c.mlp, c.vocab, c.tied, c.seq, c.micro_batch,
+             c.accumulation, c.dp, c.stage, c.deepspeed_mode, c.overlap, c.bucket, c.prefetch, c.persistence, c.reuse,
+             c.max_live, c.sub_group, c.clipping, c.adam_w);
+}
+
+inline ModelSpec model_of(const JobChoice& c) {
+  const int hidden = c.heads * c.head_dim;
+  if (!c.llama) {
+    return parse_model(
+        fmt::format(R"({{"model_type": "gpt2", "vocab_size": {}, "n_embd": {}, "n_layer": {}, "n_head": {},
+                                      "n_positions": 64, "n_inner": {}}})",
+                    c.vocab, hidden, c.layers, c.heads, c.mlp),
+        "random model");
+  }
+  return parse_model(
+      fmt::format(R"({{"model_type": "llama", "vocab_size": {}, "hidden_size": {}, "num_hidden_layers": {},
+                     "num_attention_heads": {}, "num_key_value_heads": {}, "intermediate_size": {},
+                     "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "tie_word_embeddings": {}}})",
+                  c.vocab, hidden, c.layers, c.heads, c.heads / c.kv_divisor, c.mlp, c.tied ? "true" : "false"),
+      "random model");
+}
+
+inline Job job_of(const JobChoice& c) {
+  Job job;
+  job.model = model_of(c);
+  job.parallel.dp = c.dp;
+  job.data.seq_len = c.seq;
+  job.zero_mode = c.deepspeed_mode ? ZeroMode::kDeepSpeed : ZeroMode::kTextbook;
+  job.seed = 7;
+  TrainingSpec& t = job.training;
+  t.micro_batch = c.micro_batch;
+  t.accumulation = c.accumulation;
+  t.train_batch_size = t.micro_batch * t.accumulation * c.dp;
+  t.gradient_clipping = c.clipping;
+  t.optimizer.lr = 1e-3;
+  t.optimizer.eps = 1e-6;  // keeps Adam from blowing up the rounding of gradients that are really zero
+  t.optimizer.weight_decay = 0.1;
+  t.optimizer.kind = c.adam_w ? OptimizerKind::kAdamW : OptimizerKind::kAdam;
+  t.zero.stage = c.stage;
+  t.zero.overlap_comm = c.overlap != 0;
+  t.zero.reduce_bucket_size = c.bucket;
+  t.zero.prefetch_bucket_size = c.prefetch;
+  t.zero.param_persistence_threshold = c.persistence;
+  t.zero.max_reuse_distance = c.reuse;
+  t.zero.max_live_parameters = c.max_live;
+  t.zero.sub_group_size = c.sub_group;
+  return job;
+}
+
+inline rc::Gen<JobChoice> gen_job() {
+  return rc::gen::exec([] {
+    JobChoice c;
+    c.llama = *rc::gen::arbitrary<bool>();
+    c.layers = *rc::gen::inRange(1, 4);
+    c.heads = *rc::gen::element(1, 2, 4);
+    c.kv_divisor = c.heads == 1 ? 1 : *rc::gen::element(1, 2);
+    c.head_dim = *rc::gen::element(4, 6, 8);
+    c.mlp = *rc::gen::element(8, 17, 32);
+    c.vocab = *rc::gen::element(11, 64, 97);
+    c.tied = *rc::gen::inRange(0, 2);
+    c.seq = *rc::gen::inRange(1, 18);
+    c.micro_batch = *rc::gen::inRange(1, 4);
+    c.accumulation = *rc::gen::inRange(1, 4);
+    c.dp = *rc::gen::inRange(1, 5);
+    c.stage = *rc::gen::inRange(0, 4);
+    c.deepspeed_mode = *rc::gen::inRange(0, 2);
+    c.overlap = *rc::gen::inRange(0, 2);
+    c.bucket = *rc::gen::element(1, 100, 1000, 5000, 1000000);
+    c.prefetch = *rc::gen::element(0, 300, 3000, 1000000);
+    c.persistence = *rc::gen::element(0, 10, 40, 1000, 1000000);
+    c.reuse = *rc::gen::element(0, 500, 5000, 1000000);
+    c.max_live = *rc::gen::element(0, 500, 5000, 1000000);
+    c.sub_group = *rc::gen::element(1, 500, 1000000);
+    c.clipping = *rc::gen::element(0.0, 1.0, 0.01);
+    c.adam_w = *rc::gen::inRange(0, 2);
+    return c;
+  });
+}
+
+}  // namespace shardscope
