@@ -9,10 +9,14 @@
 namespace shardscope::cli {
 
 // One line per command; each is defined in the file of its name.
+void add_calibrate(CLI::App& app, int& exit_code);
 void add_check(CLI::App& app, int& exit_code);
+void add_compare(CLI::App& app, int& exit_code);
 void add_lower(CLI::App& app, int& exit_code);
+void add_query(CLI::App& app, int& exit_code);
+void add_report(CLI::App& app, int& exit_code);
 
-constexpr AddCommand kCommands[] = {add_check, add_lower};
+constexpr AddCommand kCommands[] = {add_calibrate, add_check, add_compare, add_lower, add_query, add_report};
 
 int exit_code_of(const Error& error) {
   return error.kind() == ErrorKind::kIo || error.kind() == ErrorKind::kDevice ? kRunFailed : kBadInput;

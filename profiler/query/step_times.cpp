@@ -19,7 +19,7 @@ StepTimes step_times(const Profile& profile, std::int64_t run) {
   Rows rows =
       profile.rows("SELECT max(loss), max(dur_ns) FROM step WHERE run = ? GROUP BY step ORDER BY step", {Value(run)});
   while (rows.next()) {
-    times.losses.push_back(rows.real(0));
+    times.losses.push_back(rows.real_or_nan(0));
     times.times_s.push_back(rows.real(1) * 1e-9);
   }
   const bool warms_up = times.times_s.size() >= 3;

@@ -33,11 +33,11 @@ void defend(Connection& connection) {
 std::string magic_of(const std::string& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  if (!fs::exists(status)) throw Error(ErrorKind::kIo, path + ": no such file");
-  if (fs::is_directory(status)) throw Error(ErrorKind::kIo, path + ": is a directory; a profile is a file");
-  if (!fs::is_regular_file(status)) throw Error(ErrorKind::kIo, path + ": not a regular file");
+  if (!fs::exists(status)) throw Error(ErrorKind::kConfig, path + ": no such file");
+  if (fs::is_directory(status)) throw Error(ErrorKind::kConfig, path + ": is a directory; a profile is a file");
+  if (!fs::is_regular_file(status)) throw Error(ErrorKind::kConfig, path + ": not a regular file");
   std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error(ErrorKind::kIo, path + ": cannot be read (permission?)");
+  if (!file) throw Error(ErrorKind::kConfig, path + ": cannot be read (permission?)");
   std::array<char, 16> head{};
   file.read(head.data(), head.size());
   return {head.data(), static_cast<std::size_t>(file.gcount())};

@@ -14,8 +14,8 @@ namespace shardscope {
 /// Error{kParse} if it holds something else, Error{kIo} if it cannot be written.
 Connection open_for_writing(const std::string& path);
 
-/// Opens for reading, with SQLite's defences on. Throws Error{kIo} if missing, unreadable or locked, Error{kParse} if
-/// it is no profile, damaged, of another version, or its schema is not exactly ours.
+/// Opens for reading, with SQLite's defences on. Throws Error{kConfig} if missing or unreadable, {kIo} if locked,
+/// {kParse} if it is no profile, damaged, of another version, or its schema is not exactly ours.
 Connection open_for_reading(const std::string& path);
 
 /// Brings `connection` from version `from` to the last of `migrations`, in one transaction. Throws Error{kParse} if

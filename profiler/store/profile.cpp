@@ -59,10 +59,13 @@ int Rows::small(int column) const {
 
 double Rows::real(int column) const {
   const int type = sqlite3_column_type(statement_, column);
-  if (type == SQLITE_NULL) return std::nan("");
   if (type != SQLITE_FLOAT && type != SQLITE_INTEGER) wrong_type(column, "a number");
-  return sqlite3_column_double(statement_, column);
+  const double value = sqlite3_column_double(statement_, column);
+  if (!std::isfinite(value)) wrong_type(column, "a finite number");
+  return value;
 }
+
+double Rows::real_or_nan(int column) const { return is_null(column) ? std::nan("") : real(column); }
 
 std::string Rows::text(int column) const {
   if (sqlite3_column_type(statement_, column) != SQLITE_TEXT) wrong_type(column, "a text");

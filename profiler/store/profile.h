@@ -39,7 +39,8 @@ class Rows {
   bool next();  ///< moves to the next row; false after the last
   std::int64_t integer(int column) const;
   int small(int column) const;    ///< an integer that must fit an int
-  double real(int column) const;  ///< an integer is a real too; NULL is NaN
+  double real(int column) const;         ///< finite; an integer is a real too
+  double real_or_nan(int column) const;  ///< NaN for NULL
   std::string text(int column) const;
   bool is_null(int column) const;
   int columns() const;
@@ -53,8 +54,8 @@ class Rows {
 
 class Profile {
  public:
-  /// Merges what ranks of a killed run left beside the file (merge_parts) if there is any. Throws Error{kIo} if the
-  /// file is missing, unreadable or locked, Error{kParse} if it is no profile, damaged, or of a newer version.
+  /// Merges what ranks of a killed run left beside the file (merge_parts) if there is any. Throws Error{kConfig} if
+  /// the file is missing or unreadable, {kIo} if locked, {kParse} if it is no profile, damaged, or of a newer version.
   explicit Profile(const std::string& path);
   ~Profile();
   Profile(Profile&& other) noexcept;

@@ -144,7 +144,7 @@ TEST(ProfileWriter, CountsRowsItCannotKeep) {
     RankTrace* trace = writer.open_rank(0, testing::tiny_program(0, 2));
     trace->slice({OpId{99}, 0, Lane::kCompute, 0, 5, 0});
     trace->slice({testing::kMatMulOp, 0, Lane::kCompute, 0, -5, 0});
-    trace->slice({testing::kGatherOp, 0, Lane::kGather, 0, 5, 6});
+    trace->slice({testing::kGatherOp, 0, Lane::kGather, 0, 5, -1});
     trace->memory({testing::kAllocOp, 0, 0, Space::kDevice, Category::kBatch, -1});
     testing::trace_step(*trace, 0);
     testing::trace_step(*trace, 0);

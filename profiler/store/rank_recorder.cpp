@@ -75,13 +75,14 @@ void RankRecorder::collect(RankBatch& batch) {
   for (const StepEvent& event : steps) divide(event, batch);
 }
 
-void RankRecorder::take(const SliceEvent& event) {
+void RankRecorder::take(SliceEvent event) {
   const auto op = static_cast<std::size_t>(event.op.index);
   if (event.op.index < 0 || op >= ops_.size() || !is_time(event.start_ns) || !is_time(event.duration_ns) ||
-      event.wait_ns < 0 || event.wait_ns > event.duration_ns) {
+      event.wait_ns < 0) {
     ++problems_.invalid_slices;
     return;
   }
+  event.wait_ns = std::min(event.wait_ns, event.duration_ns);  // two clock readings apart
   slice_scratch_.push_back(event);
   OpTotal& total = totals_[op];
   total.min_ns = total.count == 0 ? event.duration_ns : std::min(total.min_ns, event.duration_ns);

@@ -70,7 +70,7 @@ class RankRecorder : public RankTrace {
   };
   template <class Event>
   void push(EventQueue<Event>& queue, const Event& event);
-  void take(const SliceEvent& event);
+  void take(SliceEvent event);
   void take(const MemoryEvent& event);
   void divide(const StepEvent& event, RankBatch& batch);
 

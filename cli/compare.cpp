@@ -1,0 +1,203 @@
+// shardscope compare: runs side by side, measured beside predicted.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <deque>
+#include <memory>
+#include <optional>
+
+#include "cli/command.h"
+#include "cli/run_json.h"
+#include "cli/text_table.h"
+#include "core/error.h"
+#include "profiler/query/op_comparison.h"
+#include "profiler/query/step_breakdown.h"
+#include "profiler/query/step_times.h"
+
+namespace shardscope::cli {
+namespace {
+
+struct Options {
+  std::vector<std::string> paths;
+  int ops = 0;
+  bool json = false;
+};
+
+struct LoadedRun {
+  const Profile* profile = nullptr;
+  std::size_t file = 0;  ///< index of the profile on the command line
+  RunRow row;
+  StepTimes times;
+  Breakdown breakdown;
+  std::int64_t peak_bytes = 0;  ///< device memory of the fullest rank
+};
+
+/// What one line of the table shows: a measured run, its prediction, or both.
+struct Pair {
+  const LoadedRun* measured = nullptr;
+  const LoadedRun* predicted = nullptr;
+  const LoadedRun& any() const { return measured != nullptr ? *measured : *predicted; }
+};
+
+LoadedRun load(const Profile& profile, std::size_t file, const RunRow& row) {
+  LoadedRun run{&profile, file, row, step_times(profile, row.id), mean_breakdown(profile, row.id), 0};
+  for (const RankRow& rank : list_ranks(profile, row.id)) run.peak_bytes = std::max(run.peak_bytes, rank.peak_bytes[0]);
+  return run;
+}
+
+/// The prediction of a measured run: of the same name; best of the same file and recorded next after it.
+const LoadedRun* prediction_of(const LoadedRun& measured, const std::vector<LoadedRun>& runs) {
+  const auto rank_of = [&](const LoadedRun& run) {
+    const bool same_file = run.file == measured.file;
+    const bool later = run.row.id > measured.row.id;
+    return std::tuple(!same_file, !later, later ? run.row.id : -run.row.id);
+  };
+  const LoadedRun* best = nullptr;
+  for (const LoadedRun& run : runs) {
+    if (!run.row.predicted || run.row.name != measured.row.name) continue;
+    if (best == nullptr || rank_of(run) < rank_of(*best)) best = &run;
+  }
+  return best;
+}
+
+std::vector<Pair> pair_up(const std::vector<LoadedRun>& runs) {
+  std::vector<Pair> pairs;
+  for (const LoadedRun& run : runs) {
+    if (!run.row.predicted) pairs.push_back({&run, prediction_of(run, runs)});
+  }
+  for (const LoadedRun& run : runs) {
+    const bool shown = std::any_of(pairs.begin(), pairs.end(), [&](const Pair& p) { return p.predicted == &run; });
+    if (run.row.predicted && !shown) pairs.push_back({nullptr, &run});
+  }
+  return pairs;
+}
+
+/// Relative error of the prediction; nothing without both, or against zero.
+std::optional<double> error_of(const Pair& pair, double (*value)(const LoadedRun&)) {
+  if (pair.measured == nullptr || pair.predicted == nullptr || value(*pair.measured) == 0) return std::nullopt;
+  return value(*pair.predicted) / value(*pair.measured) - 1;
+}
+
+double step_time(const LoadedRun& run) { return run.times.median_s; }
+double peak_memory(const LoadedRun& run) { return static_cast<double>(run.peak_bytes); }
+
+std::string error_text(const Pair& pair, double (*value)(const LoadedRun&)) {
+  const std::optional<double> error = error_of(pair, value);
+  return !error ? "-" : *error == 0 ? "exact" : signed_percent(*error);
+}
+
+template <class F>
+std::string cell(const LoadedRun* run, F&& text) {
+  return run == nullptr ? "-" : text(*run);
+}
+
+void print_table(const std::vector<Pair>& pairs, bool several_files) {
+  const auto ms = [](const LoadedRun& r) { return fmt::format("{:.1f}", r.times.median_s * 1e3); };
+  const auto mib = [](const LoadedRun& r) { return mebibytes(r.peak_bytes); };
+  const auto exposed = [](const LoadedRun& r) {
+    return fmt::format("{:.1f}", r.breakdown.exposed_communication_s * 1e3);
+  };
+  const auto rate = [](const LoadedRun& r) { return fmt::format("{:.0f}", r.times.tokens_per_s); };
+  const auto loss = [](const LoadedRun& r) {
+    return r.times.losses.empty() ? "-" : fmt::format("{:.4f}", r.times.losses.back());
+  };
+  TextTable table({"run", "ZeRO", "ranks", "loss", "step ms", "predicted", "error", "MiB/rank", "predicted", "error",
+                   "exposed ms", "predicted", "tokens/s", "predicted"});
+  for (const Pair& p : pairs) {
+    const LoadedRun& run = p.any();
+    table.add({run.row.name + (several_files ? " (" + run.profile->path() + ")" : ""),
+               std::to_string(run.row.zero_stage), std::to_string(run.row.world), cell(p.measured, loss),
+               cell(p.measured, ms), cell(p.predicted, ms), error_text(p, step_time), cell(p.measured, mib),
+               cell(p.predicted, mib), error_text(p, peak_memory), cell(p.measured, exposed),
+               cell(p.predicted, exposed), cell(p.measured, rate), cell(p.predicted, rate)});
+  }
+  fmt::print("{}", table.text());
+}
+
+void print_ops(const Pair& pair, int count) {
+  if (pair.measured == nullptr || pair.predicted == nullptr) return;
+  const LoadedRun &m = *pair.measured, &p = *pair.predicted;
+  fmt::print("\nRun {}: ops with the largest difference, rank 0, mean us\n", printable(m.row.name));
+  TextTable table({"op", "phase", "name", "measured", "predicted", "difference"}, 3);
+  for (const OpComparison& op : op_comparison(*m.profile, m.row.id, *p.profile, p.row.id, 0)) {
+    if (count-- == 0) break;
+    table.add({fmt::format("{} {}", op.op, op.kind), op.phase, op.name, fmt::format("{:.1f}", op.a_mean_s * 1e6),
+               fmt::format("{:.1f}", op.b_mean_s * 1e6), fmt::format("{:+.1f}", (op.b_mean_s - op.a_mean_s) * 1e6)});
+  }
+  fmt::print("{}", table.text());
+}
+
+nlohmann::json pair_json(const Pair& pair) {
+  const LoadedRun& run = pair.any();
+  nlohmann::json json = run_json(*run.profile, run.row);
+  if (pair.measured == nullptr || pair.predicted == nullptr) return json;
+  const LoadedRun& p = *pair.predicted;
+  json["predicted"] = {{"run", p.row.id},
+                       {"profile", p.profile->path()},
+                       {"step_time_s", p.times.median_s},
+                       {"ranks", ranks_json(*p.profile, p.row.id)}};
+  const auto error = [&](double (*value)(const LoadedRun&)) -> nlohmann::json {
+    const std::optional<double> e = error_of(pair, value);
+    return e ? nlohmann::json(*e) : nlohmann::json();
+  };
+  json["error"] = {{"step_time", error(step_time)}, {"peak_bytes", error(peak_memory)}};
+  return json;
+}
+
+/// Every run once: measured ones with their prediction inside, then every predicted one.
+nlohmann::json all_json(const std::vector<Pair>& pairs, const std::vector<LoadedRun>& runs) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const Pair& pair : pairs) {
+    if (pair.measured != nullptr) list.push_back(pair_json(pair));
+  }
+  for (const LoadedRun& run : runs) {
+    if (run.row.predicted) list.push_back(run_json(*run.profile, run.row));
+  }
+  return {{"runs", std::move(list)}};
+}
+
+void run(const Options& o) {
+  std::deque<Profile> profiles;  // their addresses stay
+  std::vector<LoadedRun> runs;
+  for (const std::string& path : o.paths) {
+    const Profile& profile = profiles.emplace_back(path);
+    for (const RunRow& row : list_runs(profile)) runs.push_back(load(profile, profiles.size() - 1, row));
+  }
+  if (runs.empty()) throw Error(ErrorKind::kConfig, o.paths.front() + ": holds no runs to compare");
+  const std::vector<Pair> pairs = pair_up(runs);
+  if (o.json) {
+    fmt::print("{}", to_line(all_json(pairs, runs)));
+    return;
+  }
+  print_table(pairs, o.paths.size() > 1);
+  if (o.ops > 0) {
+    for (const Pair& pair : pairs) print_ops(pair, o.ops);
+  }
+}
+
+}  // namespace
+
+void add_compare(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command =
+      app.add_subcommand("compare", "Lay runs side by side: loss, step time, memory, exposed communication.");
+  command->add_option("profiles", options->paths, "One or more profiles; runs of the same name are paired")
+      ->required()
+      ->type_name("A.db [B.db]");
+  command->add_option("--ops", options->ops, "Also list this many ops with the largest difference, per pair")
+      ->check(CLI::NonNegativeNumber);
+  command->add_flag("--json", options->json, "One JSON object: runs, each with the keys of train --json");
+  command->footer(
+      "Examples:\n"
+      "  shardscope compare run.db                      measured beside predicted, paired by name\n"
+      "  shardscope compare before.db after.db --ops 10\n"
+      "  shardscope compare run.db --json\n"
+      "Step time is the median step of the slowest rank, memory the peak of the fullest rank's device space.");
+  command->callback([options, &exit_code] {
+    run(*options);
+    exit_code = kDone;
+  });
+}
+
+}  // namespace shardscope::cli
