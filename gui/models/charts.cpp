@@ -36,7 +36,7 @@ constexpr std::array kMemoryParts{
     MemoryPart{Category::kActivation, "activations", "act", kVermilion},
     MemoryPart{Category::kBucket, "buckets", "bkt", kPurple},
     MemoryPart{Category::kWorkspace, "workspace", "work", kYellow},
-    MemoryPart{Category::kBatch, "batch", "bat", kBlack},
+    MemoryPart{Category::kBatch, "batch", "bat", kGrey},
 };
 static_assert(kMemoryParts.size() == kCategories, "every category has a name and a colour");
 

@@ -41,13 +41,21 @@ QString file_names(const std::vector<std::string>& paths) {
   return names.join(QStringLiteral(", "));
 }
 
+/// Every column as wide as its texts; what is left over goes to all alike.
+void fit_columns(QTableView* table) {
+  table->resizeColumnsToContents();
+  const int columns = table->model()->columnCount();
+  int used = 0;
+  for (int column = 0; column < columns; ++column) used += table->columnWidth(column);
+  const int spare = std::max(16, (table->viewport()->width() - used) / columns);
+  for (int column = 0; column < columns; ++column) table->setColumnWidth(column, table->columnWidth(column) + spare);
+}
+
 /// High enough for every row, up to a dozen; then it scrolls.
 void fit_height(QTableView* table) {
   const int rows = std::clamp(table->model()->rowCount(), 2, 12);
-  const int height =
-      table->horizontalHeader()->sizeHint().height() + rows * table->verticalHeader()->defaultSectionSize();
-  table->setMinimumHeight(height / 2);
-  table->setMaximumHeight(height + 2 * table->frameWidth());
+  const int header = table->horizontalHeader()->sizeHint().height();
+  table->setFixedHeight(header + rows * table->verticalHeader()->defaultSectionSize() + 2 * table->frameWidth());
 }
 
 }  // namespace
@@ -87,8 +95,9 @@ void MainWindow::build_central() {
   table_->setShowGrid(false);
   table_->setTabKeyNavigation(false);
   table_->verticalHeader()->hide();
+  table_->verticalHeader()->setDefaultSectionSize(table_->fontMetrics().height() + 8);
   table_->horizontalHeader()->setHighlightSections(false);
-  table_->horizontalHeader()->setStretchLastSection(false);
+  table_->setHorizontalScrollMode(QAbstractItemView::ScrollPerPixel);
 
   steps_ = new StackedBars;
   steps_->setObjectName(QStringLiteral("steps"));
@@ -133,10 +142,7 @@ void MainWindow::open(std::vector<std::string> paths) {
 
 void MainWindow::show_runs(const std::vector<RunSummary>& runs) {
   runs_.set_runs(runs);
-  table_->resizeColumnsToContents();
-  for (int column = 0; column < RunsModel::kColumns; ++column) {
-    table_->setColumnWidth(column, table_->columnWidth(column) + 16);
-  }
+  fit_columns(table_);
   fit_height(table_);
   steps_->set_chart(step_chart(runs));
   memory_->set_chart(memory_chart(runs));

@@ -12,8 +12,8 @@ namespace shardscope::gui {
 
 namespace {
 
-constexpr int kMargin = 12, kGap = 8, kTickTarget = 5;
-constexpr double kBarHeightInLines = 1.35;
+constexpr int kMargin = 12, kGap = 8, kPairGap = 2, kTickTarget = 5;
+constexpr double kBarHeightInLines = 1.35, kTallestBarInLines = 2.2;
 
 QString q(const std::string& text) { return QString::fromStdString(text); }
 QColor colour(Rgb c) { return QColor(c.r, c.g, c.b); }
@@ -23,6 +23,24 @@ QColor faint(const QPalette& palette, double weight) {
   const QColor text = palette.color(QPalette::WindowText), back = palette.color(QPalette::Base);
   const auto mix = [weight](int a, int b) { return static_cast<int>(std::lround(a * weight + b * (1 - weight))); };
   return QColor(mix(text.red(), back.red()), mix(text.green(), back.green()), mix(text.blue(), back.blue()));
+}
+
+void paint_hatch(QPainter& painter, const QRectF& rect) {
+  painter.fillRect(rect, QBrush(QColor(255, 255, 255, 120), Qt::BDiagPattern));
+}
+
+/// The mark is left out where it does not fit; under a hatch it stands on plain ground.
+void paint_segment(QPainter& painter, const QRectF& rect, const BarSeries& series, bool hatched) {
+  painter.fillRect(rect, colour(series.colour));
+  if (hatched) paint_hatch(painter, rect);
+  const QFontMetricsF metrics(painter.font());
+  const double text_width = metrics.horizontalAdvance(q(series.mark));
+  if (rect.width() < text_width + 6) return;
+  QRectF ground(0, 0, text_width + 6, metrics.height());
+  ground.moveCenter(rect.center());
+  if (hatched) painter.fillRect(ground, colour(series.colour));
+  painter.setPen(colour(text_colour_on(series.colour)));
+  painter.drawText(rect, Qt::AlignCenter, q(series.mark));
 }
 
 QString bar_label(const Bar& bar) { return bar.predicted ? QStringLiteral("predicted") : q(bar.label); }
@@ -36,11 +54,11 @@ struct StackedBars::Layout {
     QPointF text;  ///< baseline
   };
   QFont title_font;
-  double line = 0;  ///< height of a line of text
-  QPointF title;    ///< baseline
-  std::vector<LegendEntry> legend;
-  QRectF bars;               ///< area between label column and totals, all bars high
-  std::vector<double> tops;  ///< of each bar
+  double line = 0;                  ///< height of a line of text
+  QPointF title;                    ///< baseline
+  std::vector<LegendEntry> legend;  ///< one per series; then, if there are predictions, what the hatch means
+  QRectF bars;                      ///< area between label column and totals, all bars high
+  std::vector<double> tops;         ///< of each bar
   double bar_height = 0, axis_text = 0, height = 0;
   std::vector<double> ticks;
 
@@ -69,10 +87,21 @@ void StackedBars::set_chart(BarChart chart) {
 }
 
 QSize StackedBars::sizeHint() const { return {720, heightForWidth(720)}; }
-QSize StackedBars::minimumSizeHint() const { return {360, heightForWidth(360)}; }
-int StackedBars::heightForWidth(int width) const { return static_cast<int>(std::ceil(compute_layout(width).height)); }
+QSize StackedBars::minimumSizeHint() const { return {300, heightForWidth(300)}; }
+int StackedBars::heightForWidth(int width) const {
+  return static_cast<int>(std::ceil(compute_layout(width, 0).height));
+}
 
-StackedBars::Layout StackedBars::compute_layout(int width) const {
+std::vector<QString> StackedBars::legend_names() const {
+  std::vector<QString> names;
+  for (const BarSeries& series : chart_.series) names.push_back(q(series.name));
+  const bool predictions =
+      std::any_of(chart_.bars.begin(), chart_.bars.end(), [](const Bar& b) { return b.predicted; });
+  if (predictions) names.push_back(QStringLiteral("predicted"));
+  return names;
+}
+
+StackedBars::Layout StackedBars::compute_layout(int width, int height) const {
   Layout layout;
   const QFontMetricsF metrics(font());
   layout.line = metrics.height();
@@ -84,8 +113,8 @@ StackedBars::Layout StackedBars::compute_layout(int width) const {
 
   double x = kMargin;
   const double swatch = layout.line * 0.8;
-  for (const BarSeries& series : chart_.series) {
-    const double entry = swatch + kGap / 2.0 + metrics.horizontalAdvance(q(series.name));
+  for (const QString& name : legend_names()) {
+    const double entry = swatch + kGap / 2.0 + metrics.horizontalAdvance(name);
     if (x > kMargin && x + entry > width - kMargin) {
       x = kMargin;
       y += layout.line * 1.2;
@@ -102,23 +131,34 @@ StackedBars::Layout StackedBars::compute_layout(int width) const {
     totals = std::max(totals, metrics.horizontalAdvance(q(format_value(bar.total(), chart_.unit) + "  " + bar.note)));
   }
   layout.ticks = axis_ticks(chart_.longest(), chart_.unit, kTickTarget);
-  layout.bar_height = std::ceil(layout.line * kBarHeightInLines);
-  const double top = y;
-  for (std::size_t i = 0; i < chart_.bars.size(); ++i) {
-    const bool pair = chart_.bars[i].predicted && i > 0;
-    if (i > 0) y += pair ? 2 : kGap;
-    layout.tops.push_back(y);
-    y += layout.bar_height;
-  }
   const double left = kMargin + labels + kGap;
-  layout.bars = QRectF(left, top, std::max(1.0, width - left - kMargin - totals - kGap), y - top);
-  layout.axis_text = y + kGap / 2.0 + metrics.ascent();
+  layout.bars = QRectF(left, y, std::max(1.0, width - left - kMargin - totals - kGap), 0);
+  stack_bars(layout, height);
+  layout.axis_text = layout.bars.bottom() + kGap / 2.0 + metrics.ascent();
   layout.height = layout.axis_text + metrics.descent() + kMargin;
   return layout;
 }
 
+/// Where the bars stand, from layout.bars.top() down: a prediction close under its run. They grow with the height that
+/// there is, up to a limit.
+void StackedBars::stack_bars(Layout& layout, int height) const {
+  const auto count = static_cast<double>(chart_.bars.size());
+  double gaps = 0;
+  for (std::size_t i = 1; i < chart_.bars.size(); ++i) gaps += chart_.bars[i].predicted ? kPairGap : kGap;
+  const double below = layout.line + kGap / 2.0 + kMargin;
+  const double room = count > 0 ? (height - layout.bars.top() - gaps - below) / count : 0;
+  layout.bar_height = std::floor(std::clamp(room, layout.line * kBarHeightInLines, layout.line * kTallestBarInLines));
+  double y = layout.bars.top();
+  for (std::size_t i = 0; i < chart_.bars.size(); ++i) {
+    if (i > 0) y += chart_.bars[i].predicted ? kPairGap : kGap;
+    layout.tops.push_back(y);
+    y += layout.bar_height;
+  }
+  layout.bars.setBottom(y);
+}
+
 void StackedBars::paintEvent(QPaintEvent*) {
-  const Layout layout = compute_layout(width());
+  const Layout layout = compute_layout(width(), height());
   QPainter painter(this);
   painter.setRenderHint(QPainter::Antialiasing);
   painter.setPen(palette().color(QPalette::WindowText));
@@ -137,10 +177,17 @@ void StackedBars::paintEvent(QPaintEvent*) {
 }
 
 void StackedBars::paint_legend(QPainter& painter, const Layout& layout) const {
-  for (std::size_t i = 0; i < chart_.series.size(); ++i) {
-    painter.fillRect(layout.legend[i].swatch, colour(chart_.series[i].colour));
+  const std::vector<QString> names = legend_names();
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const QRectF& swatch = layout.legend[i].swatch;
+    if (i < chart_.series.size()) {
+      painter.fillRect(swatch, colour(chart_.series[i].colour));
+    } else {
+      painter.fillRect(swatch, colour(kGrey));
+      paint_hatch(painter, swatch);
+    }
     painter.setPen(palette().color(QPalette::WindowText));
-    painter.drawText(layout.legend[i].text, q(chart_.series[i].name));
+    painter.drawText(layout.legend[i].text, names[i]);
   }
 }
 
@@ -172,13 +219,7 @@ void StackedBars::paint_bar(QPainter& painter, const Layout& layout, int index) 
 
   for (std::size_t s = 0; s < bar.values.size(); ++s) {
     const QRectF rect = segment_rect(index, static_cast<int>(s));
-    if (rect.isEmpty()) continue;
-    const BarSeries& series = chart_.series[s];
-    painter.fillRect(rect, colour(series.colour));
-    if (bar.predicted) painter.fillRect(rect, QBrush(QColor(255, 255, 255, 110), Qt::BDiagPattern));
-    if (rect.width() < metrics.horizontalAdvance(q(series.mark)) + 6) continue;
-    painter.setPen(colour(text_colour_on(series.colour)));
-    painter.drawText(rect, Qt::AlignCenter, q(series.mark));
+    if (!rect.isEmpty()) paint_segment(painter, rect, chart_.series[s], bar.predicted);
   }
   painter.setPen(bar.predicted ? faint(palette(), 0.75) : palette().color(QPalette::WindowText));
   const QString total = q(format_value(bar.total(), chart_.unit) + (bar.note.empty() ? "" : "  " + bar.note));
@@ -189,7 +230,7 @@ QRectF StackedBars::segment_rect(int bar, int series) const {
   if (bar < 0 || series < 0 || bar >= static_cast<int>(chart_.bars.size())) return {};
   const std::vector<double>& values = chart_.bars[static_cast<std::size_t>(bar)].values;
   if (series >= static_cast<int>(values.size())) return {};
-  const Layout layout = compute_layout(width());
+  const Layout layout = compute_layout(width(), height());
   double before = 0;
   for (int s = 0; s < series; ++s) before += values[static_cast<std::size_t>(s)];
   const double left = layout.x_of(before), right = layout.x_of(before + values[static_cast<std::size_t>(series)]);

@@ -38,7 +38,9 @@ class StackedBars : public QWidget {
 
  private:
   struct Layout;
-  Layout compute_layout(int width) const;
+  std::vector<QString> legend_names() const;
+  Layout compute_layout(int width, int height) const;
+  void stack_bars(Layout& layout, int height) const;
   void paint_legend(QPainter& painter, const Layout& layout) const;
   void paint_axis(QPainter& painter, const Layout& layout) const;
   void paint_bar(QPainter& painter, const Layout& layout, int index) const;
