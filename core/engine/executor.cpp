@@ -223,10 +223,11 @@ void Executor::do_work(std::int32_t index) {
 }
 
 void Executor::fail(std::int32_t index, const std::exception& error) {
-  const std::string text = fmt::format("{}: {}", describe_op(program_, index), error.what());
-  if (options_.on_failure) options_.on_failure(text);
   const auto* known = dynamic_cast<const Error*>(&error);
-  throw Error(known == nullptr ? ErrorKind::kDevice : known->kind(), text);
+  const Error named(known == nullptr ? ErrorKind::kDevice : known->kind(),
+                    fmt::format("{}: {}", describe_op(program_, index), error.what()));
+  if (options_.on_failure) options_.on_failure(named);
+  throw named;
 }
 
 std::int64_t Executor::trace_now() const { return steady_now_ns() - options_.trace_start_ns; }

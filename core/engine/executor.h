@@ -15,6 +15,7 @@
 #include "core/engine/backend.h"
 #include "core/engine/communicator.h"
 #include "core/engine/sequence_source.h"
+#include "core/error.h"
 #include "core/program/program.h"
 #include "core/trace.h"
 
@@ -27,8 +28,9 @@ struct ExecutorOptions {
   BatchSource* batches = nullptr;   ///< null: the program may hold no LoadBatch
   RankTrace* trace = nullptr;       ///< null: nothing is recorded and nothing is spent on it
   std::int64_t trace_start_ns = 0;  ///< steady_now_ns() at the start of the run: traces count from here
-  /// Called on a lane's thread when work on it throws, before the exception goes on: to stop peers that wait for us.
-  std::function<void(const std::string&)> on_failure;
+  /// Called on a lane's thread when host work on it throws, before the exception goes on: to stop peers that wait for
+  /// us.
+  std::function<void(const Error&)> on_failure;
 };
 
 class Executor {

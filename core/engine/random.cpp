@@ -38,7 +38,7 @@ std::uint64_t random_key(std::uint64_t seed, std::string_view name) {
 }
 
 double standard_normal(std::uint64_t bits) {
-  const double p = (static_cast<double>(bits >> 11) + 0.5) * 0x1p-53;  // inside (0, 1)
+  const double p = (static_cast<double>(bits >> 12) + 0.5) * 0x1p-52;  // exact, inside (0, 1)
   const double q = p - 0.5;
   if (std::fabs(q) <= 0.425) return normal_centre(q);
   return q < 0 ? -normal_tail(p) : normal_tail(1 - p);

@@ -293,10 +293,12 @@ std::unique_ptr<Communicator> ThreadHub::connect(const Group& group, Lane lane, 
   return std::make_unique<End>(*this, *shared, group.self, fmt::format("group {} on {}", group.name, to_string(lane)));
 }
 
-bool ThreadHub::abort(int rank, const std::string& reason) {
+void ThreadHub::abort(int rank, const std::string& reason) {
   const std::lock_guard lock(mutex_);
-  const bool first = reason_.empty();
-  if (first) reason_ = fmt::format("rank {} failed: {}", rank, reason);
+  if (!failed_rank_) {
+    failed_rank_ = rank;
+    reason_ = fmt::format("rank {} failed: {}", rank, reason);
+  }
   aborted_.store(true, std::memory_order_release);
   everybody_.wake_all();
   for (auto& [key, shared] : groups_) {
@@ -308,7 +310,11 @@ bool ThreadHub::abort(int rank, const std::string& reason) {
       channel.taken.notify_all();
     }
   }
-  return first;
+}
+
+std::optional<int> ThreadHub::failed_rank() const {
+  const std::lock_guard lock(mutex_);
+  return failed_rank_;
 }
 
 void ThreadHub::barrier() {

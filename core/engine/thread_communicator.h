@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,9 +52,10 @@ class ThreadHub {
   ~ThreadHub();
   /// This rank's end of a group on a lane. Thread-safe. The hub must outlive it.
   std::unique_ptr<Communicator> connect(const Group& group, Lane lane, int rank);
-  /// Says that `rank` failed and why, and wakes everybody. The first call is the cause: its text is kept, and it alone
-  /// returns true.
-  bool abort(int rank, const std::string& reason);
+  /// Says that `rank` failed and why, and wakes everybody. The first call is the cause: later ones change nothing.
+  void abort(int rank, const std::string& reason);
+  /// The rank of the first abort(), if there was one.
+  std::optional<int> failed_rank() const;
   bool aborted() const { return aborted_.load(std::memory_order_acquire); }
   /// Waits for all ranks of the run. Throws PeerStopped after abort().
   void barrier();
@@ -65,8 +67,9 @@ class ThreadHub {
   const bool spin_;
   std::atomic<bool> aborted_{false};
   Meeting everybody_;
-  mutable std::mutex mutex_;  // guards the two below
+  mutable std::mutex mutex_;  // guards the rest
   std::map<std::pair<std::vector<int>, Lane>, std::unique_ptr<Shared>> groups_;
+  std::optional<int> failed_rank_;
   std::string reason_;
 };
 
