@@ -21,19 +21,6 @@ struct CheckOptions {
   bool json = false, keys = false;
 };
 
-/// The key table as the Markdown of docs/ds_config.md.
-void print_keys_as_markdown() {
-  std::puts("| key | type | default | here | meaning |\n|---|---|---|---|---|");
-  for (const KeyRow& row : training_keys()) {
-    std::string type(to_string(row.type));
-    if (!row.choices.empty()) {
-      type = std::string(row.choices);
-      for (std::size_t i = type.find('|'); i != std::string::npos; i = type.find('|', i + 2)) type.replace(i, 1, ", ");
-    }
-    fmt::print("| `{}` | {} | {} | {} | {} |\n", row.path, type, row.absent, to_string(row.use), row.what);
-  }
-}
-
 void print_keys_as_json() {
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   for (const KeyRow& row : training_keys()) {
@@ -62,7 +49,7 @@ void print_findings_as_json(const CheckOptions& options, const std::vector<Findi
 }
 
 void run_check(const CheckOptions& options) {
-  if (options.keys) return options.json ? print_keys_as_json() : print_keys_as_markdown();
+  if (options.keys) return options.json ? print_keys_as_json() : fmt::print("{}", training_keys_markdown());
   ModelSpec model;
   if (!options.model.empty()) model = load_model(options.model);
   const std::vector<Finding> findings = check_training(read_text_file(options.config), options.config,

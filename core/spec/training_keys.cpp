@@ -3,6 +3,8 @@
 
 #include "core/spec/training_keys.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "core/check.h"
@@ -404,6 +406,16 @@ std::vector<std::string_view> keys_inside(std::string_view block) {
     if (parent == block) names.push_back(row.name());
   }
   return names;
+}
+
+std::string training_keys_markdown() {
+  std::string out = "| key | type | default | here | meaning |\n|---|---|---|---|---|\n";
+  for (const KeyRow& row : kRows) {
+    std::string type(row.choices.empty() ? to_string(row.type) : row.choices);
+    std::replace(type.begin(), type.end(), '|', '/');
+    out += fmt::format("| `{}` | {} | {} | {} | {} |\n", row.path, type, row.absent, to_string(row.use), row.what);
+  }
+  return out;
 }
 
 std::string_view to_string(KeyType type) {

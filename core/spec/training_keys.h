@@ -51,6 +51,9 @@ const KeyRow* find_training_key(std::string_view path);
 /// Names of the keys directly inside a block ("" for the top level).
 std::vector<std::string_view> keys_inside(std::string_view block);
 
+/// The whole table as Markdown: docs/ds_config.md holds it, and a test compares the two.
+std::string training_keys_markdown();
+
 std::string_view to_string(KeyType);
 std::string_view to_string(KeyUse);
 

@@ -6,6 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
+
 #include "core/error.h"
 #include "core/spec/training_keys.h"
 
@@ -281,6 +284,12 @@ TEST(TrainingKeys, TableIsSound) {
     EXPECT_TRUE(block->is_block()) << row.path;
   }
   EXPECT_GT(training_keys().size(), 300u);
+}
+
+TEST(TrainingKeys, DocumentHoldsTheTable) {
+  std::ifstream in(SHARDSCOPE_SOURCE_DIR "/docs/ds_config.md");
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  EXPECT_TRUE(text.ends_with(training_keys_markdown())) << "paste the output of `shardscope check --keys` into it";
 }
 
 /// Every prefix of a good file is refused or read, never worse.
