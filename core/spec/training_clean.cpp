@@ -139,6 +139,7 @@ class AutoFiller {
     if (path == "scheduler.params.total_num_steps") {
       return autos_.total_steps > 0 ? set(json_integer(autos_.total_steps)) : Result::kNeedsSteps;
     }
+    if (path == "amp.enabled") return set(json_bool(false));
     if (path == "fp16.enabled") return set(json_bool(autos_.precision == Precision::kFp16));
     if (path == "bf16.enabled") return set(json_bool(autos_.precision == Precision::kBf16));
     return put_size(path, set);
@@ -182,7 +183,7 @@ class Cleaner {
     const JsonReader reader(object, file_, outer(block));
     std::vector<std::string> dropped;
     for (auto& [key, value] : object.members) {
-      const std::string path = block.empty() ? key : block + "." + key;
+      const std::string path = joined(block, key);
       const KeyRow* row = find_training_key(path);
       if (row == nullptr) {
         unknown(reader, key, block, kind);
@@ -197,9 +198,12 @@ class Cleaner {
   }
 
  private:
+  static std::string joined(const std::string& block, const std::string& key) {
+    return block.empty() ? key : fmt::format("{}.{}", block, key);
+  }
   std::string outer(const std::string& block) const {
     if (prefix_.empty()) return block;
-    return block.empty() ? prefix_ : prefix_ + "." + block;
+    return block.empty() ? prefix_ : joined(prefix_, block);
   }
 
   void note(Finding::Kind kind, std::string_view key, std::string text) {
@@ -213,7 +217,7 @@ class Cleaner {
           key, (kind == KeyType::kClosed ? "is not a known key, and DeepSpeed refuses it too" : "is not a known key") +
                    hint);
     }
-    const std::string path = block.empty() ? key : block + "." + key;
+    const std::string path = joined(block, key);
     if (kind == KeyType::kPassedOn) {
       note(Finding::Kind::kWouldAssert, path, "DeepSpeed passes it to a constructor that does not take it" + hint);
     } else {
@@ -269,6 +273,7 @@ class Cleaner {
     if (row.use == KeyUse::kRefused && !inert(row, value)) return refuse(reader, row, value);
     if (row.is_block()) clean(value, std::string(row.path), row.type);
     if (row.use == KeyUse::kNoEffect) note(Finding::Kind::kNoEffectHere, row.path, std::string(row.what));
+    if (row.use == KeyUse::kDead) note(Finding::Kind::kDead, row.path, std::string(row.what));
     if (row.use == KeyUse::kIgnored) note(Finding::Kind::kIgnoredByDeepSpeed, row.path, std::string(row.what));
   }
 
@@ -287,14 +292,13 @@ class Cleaner {
   static bool inert(const KeyRow& row, const JsonNode& value) {
     if (value.is_object()) {
       const JsonNode* enabled = value.find("enabled");
-      return enabled != nullptr ? enabled->type == Type::kBool && !enabled->boolean : value.members.empty();
+      if (enabled == nullptr) return value.members.empty();
+      return enabled->is_auto() || (enabled->type == Type::kBool && !enabled->boolean);
     }
     if (row.is_block() || row.type == KeyType::kAny) return value.type == Type::kBool && !value.boolean;
     if (value.type == Type::kBool) return row.absent == (value.boolean ? "true" : "false");
-    if (value.is_number())
-      return std::string_view(row.absent).find_first_of("0123456789") == 0 || row.absent.starts_with("-")
-                 ? std::stod(std::string(row.absent)) == value.real
-                 : false;
+    const bool number = row.absent.find_first_of("-0123456789") == 0;
+    if (value.is_number()) return number && std::stod(std::string(row.absent)) == value.real;
     return value.is_string() && lower_case(value.text) == lower_case(row.absent);
   }
 

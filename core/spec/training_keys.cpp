@@ -107,8 +107,8 @@ constexpr KeyRow kRows[] = {
     {"zero_optimization", kClosed, kUsed, "", ""},
     {"zero_optimization.stage", kInteger, kUsed, "0", "0: replicas; 1: optimizer states sharded; 2: gradients too; 3: parameters too", 0, 3},
     {"zero_optimization.reduce_bucket_size", kInteger, kUsed, "5e8", "elements per gradient reduction", 0, 9.2e18},
-    {"zero_optimization.allgather_bucket_size", kInteger, kUsed, "5e8", "dead in DeepSpeed wherever all_gather_into_tensor exists; textbook mode gathers in pieces of this size", 0, 9.2e18},
-    {"zero_optimization.allgather_partitions", kBool, kNoEffect, "true", "dead in DeepSpeed wherever all_gather_into_tensor exists"},
+    {"zero_optimization.allgather_bucket_size", kInteger, kDead, "5e8", "nothing uses it wherever the backend has all_gather_into_tensor (NCCL and gloo do): the whole flat buffer is gathered in one call", 0, 9.2e18},
+    {"zero_optimization.allgather_partitions", kBool, kDead, "true", "nothing uses it wherever the backend has all_gather_into_tensor (NCCL and gloo do)"},
     {"zero_optimization.reduce_scatter", kBool, kUsed, "true", "true: textbook mode scatters; DeepSpeed all-reduces and keeps a slice"},
     {"zero_optimization.use_multi_rank_bucket_allreduce", kBool, kNoEffect, "true", "zero_mode deepspeed does as true does"},
     {"zero_optimization.contiguous_gradients", kBool, kUsed, "true", "gradients are copied into a bucket as they appear"},
@@ -194,7 +194,7 @@ constexpr KeyRow kRows[] = {
     {"gradient_predivide_factor", kReal, kRefused, "1.0", "gradients are averaged after the reduction", 0},
     {"gradient_allreduce_op", kText, kRefused, "mean", "losses are means over the global batch, so gradients are averaged", -1e300, 1e300, "mean|sum"},
     {"sparse_gradients", kBool, kRefused, "false", "embedding gradients are dense here"},
-    {"disable_allgather", kBool, kIgnored, "false", "nothing in DeepSpeed 0.19 uses it"},
+    {"disable_allgather", kBool, kDead, "false", "nothing in DeepSpeed 0.19 uses it"},
     // activations
     {"activation_checkpointing", kOpen, kUsed, "", "the job's \"recompute\" switches it on; these say how"},
     {"activation_checkpointing.partition_activations", kBool, kUsed, "false", "split kept inputs over tensor-parallel ranks"},
@@ -454,6 +454,8 @@ std::string_view to_string(KeyUse use) {
       return "refused by DeepSpeed too";
     case kIgnored:
       return "ignored by DeepSpeed";
+    case kDead:
+      return "dead in DeepSpeed";
   }
   SS_CHECK(false, static_cast<int>(use));
 }

@@ -30,6 +30,7 @@ enum class KeyUse : std::uint8_t {
   kRefused,   ///< Error{kUnsupported} unless it holds its default, or is a block with "enabled": false
   kGone,      ///< documented, but DeepSpeed itself refuses it
   kIgnored,   ///< documented, but DeepSpeed itself ignores it
+  kDead,      ///< DeepSpeed reads it, and nothing there or here uses it
 };
 
 struct KeyRow {

@@ -167,16 +167,6 @@ void swap_buffers(const Facts& f, Hits& hits) {
 
 void reductions(const Facts& f, Hits& hits) {
   const ZeroSpec& zero = f.spec.zero;
-  if (zero_has(f, "allgather_bucket_size")) {
-    hits.note(
-        Kind::kDead, "zero_optimization.allgather_bucket_size",
-        "DeepSpeed gathers the whole flat buffer in one call wherever the backend has all_gather_into_tensor (NCCL "
-        "and gloo do); the textbook mode here does use it");
-  }
-  if (zero_has(f, "allgather_partitions")) {
-    hits.note(Kind::kDead, "zero_optimization.allgather_partitions",
-              "without effect wherever the backend has all_gather_into_tensor (NCCL and gloo do)");
-  }
   const bool multi_rank = !zero_has(f, "use_multi_rank_bucket_allreduce") ||
                           f.config.object("zero_optimization")->boolean("use_multi_rank_bucket_allreduce", true);
   if (zero_has(f, "reduce_scatter") && zero.reduce_scatter && multi_rank && (zero.stage == 1 || zero.stage == 2)) {

@@ -243,7 +243,7 @@ TEST(TrainingAuto, HuggingFaceFillsIn) {
   autos.precision = Precision::kBf16;
   const TrainingSpec spec = read(R"({"train_batch_size": "auto", "train_micro_batch_size_per_gpu": "auto",
     "gradient_accumulation_steps": "auto", "gradient_clipping": "auto", "bf16": {"enabled": "auto"},
-    "fp16": {"enabled": "auto"},
+    "fp16": {"enabled": "auto"}, "amp": {"enabled": "auto", "opt_level": "auto"},
     "optimizer": {"type": "AdamW", "params": {"lr": "auto", "betas": "auto", "eps": "auto", "weight_decay": "auto"}},
     "scheduler": {"type": "WarmupDecayLR", "params": {"warmup_min_lr": "auto", "warmup_max_lr": "auto",
                   "warmup_num_steps": "auto", "total_num_steps": "auto"}},
