@@ -24,7 +24,9 @@ struct Pass {
 constexpr std::array kPasses{
     Pass{"stages", pass_stages, true},  // checks the mix; groups and coordinates of this rank
     Pass{"layers", pass_layers, true},  // micro-batches, layers to ops, hand-derived backward; whole parameters
-    Pass{"zero", pass_zero, true},      // flat storage, shards, gathers, reductions, prefetch
+    Pass{"recompute", pass_recompute,
+         false},                    // blocks forget and compute again; before zero, which shards the second use too
+    Pass{"zero", pass_zero, true},  // flat storage, shards, gathers, reductions, prefetch
     Pass{"optimizer", pass_optimizer,
          true},  // norm, clipping, Adam on the shards that zero left, refresh of parameters
     Pass{"fold_fills", pass_fold_fills,

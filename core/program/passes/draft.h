@@ -87,6 +87,7 @@ void for_each_region(Op& op, F&& f) {
 // its source file.
 void pass_stages(Draft& draft);
 void pass_layers(Draft& draft);
+void pass_recompute(Draft& draft);
 void pass_zero(Draft& draft);
 void pass_optimizer(Draft& draft);
 void pass_fold_fills(Draft& draft);

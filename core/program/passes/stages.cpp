@@ -34,7 +34,6 @@ void refuse_what_is_not_built(const Job& job) {
   if (job.training.precision.kind != Precision::kFp32) {
     unsupported("bf16.enabled, fp16.enabled: mixed precision is not built yet; training runs in fp32");
   }
-  if (job.recompute != Recompute::kNone) unsupported("recompute: activation checkpointing is not built yet; use none");
 }
 
 bool is_gpt2_like(const ModelSpec& m) {
