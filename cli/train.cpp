@@ -1,0 +1,269 @@
+// shardscope train: runs a job on this machine's cores and sets the prediction of the same run beside it.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <csignal>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "cli/command.h"
+#include "cli/job_options.h"
+#include "cli/memory_json.h"
+#include "cli/train_dumps.h"
+#include "cli/train_progress.h"
+#include "core/engine/arena.h"
+#include "core/engine/data/open_sequences.h"
+#include "core/engine/trainer.h"
+#include "core/error.h"
+#include "core/program/lower.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "profiler/store/profile_writer.h"
+#include "simulator/simulate.h"
+
+namespace shardscope::cli {
+namespace {
+
+struct Options {
+  JobOptions job;
+  std::string dump_weights, dump_batches, name;
+  int threads = 0;
+  bool json = false, quiet = false;
+};
+
+// A signal handler can reach nothing else. The first Ctrl-C finishes the step; the second ends the process.
+std::atomic<bool> stop_requested = false;
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+void request_stop(int /*signal*/) {
+  stop_requested = true;
+  std::signal(SIGINT, SIG_DFL);
+}
+
+std::int64_t device_peak(const MemoryPeak& peak) { return peak.peak_bytes[static_cast<std::size_t>(Space::kDevice)]; }
+
+/// Value at a share of the sorted list, between neighbours by straight line.
+double quantile(std::vector<double> values, double share) {
+  if (values.empty()) return 0;
+  std::sort(values.begin(), values.end());
+  const double place = share * static_cast<double>(values.size() - 1);
+  const auto below = static_cast<std::size_t>(place);
+  const std::size_t above = std::min(below + 1, values.size() - 1);
+  return values[below] + (place - static_cast<double>(below)) * (values[above] - values[below]);
+}
+
+/// Step times that count: the first one pays for cold caches and is left out of three or more.
+std::vector<double> settled_times(const TrainResult& result) {
+  const std::ptrdiff_t skip = result.step_times_s.size() >= 3 ? 1 : 0;
+  return {result.step_times_s.begin() + skip, result.step_times_s.end()};
+}
+
+double tokens_per_second(const TrainResult& result) {
+  const double time = result.median_step_time_s();
+  return time > 0 ? static_cast<double>(result.tokens_per_step) / time : 0;
+}
+
+/// What the job was, for the profile's record.
+std::string job_record(const Job& job) {
+  const nlohmann::json record{{"model", job.model.name},
+                              {"ranks", job.parallel.ranks()},
+                              {"zero_stage", job.training.zero.stage},
+                              {"zero_mode", to_string(job.zero_mode)},
+                              {"micro_batch", job.training.micro_batch},
+                              {"accumulation", job.training.accumulation},
+                              {"train_batch_size", job.training.train_batch_size},
+                              {"seq_len", job.data.seq_len},
+                              {"data", job.data.path},
+                              {"tokenizer", job.data.tokenizer},
+                              {"steps", job.steps},
+                              {"seed", job.seed},
+                              {"learning_rate", job.training.optimizer.lr}};
+  return record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// One run of the command: the job, its programs, its prediction, and what came out.
+class Train {
+ public:
+  explicit Train(const Options& options) : options_(options), job_(load_job(options.job.file, options.job.overrides)) {
+    if (job_.backend != "cpu") {
+      throw Error(ErrorKind::kUnsupported, "backend: \"" + job_.backend + "\" is not done yet; \"cpu\" runs here");
+    }
+    if (job_.data.path.empty()) job_.data.path = default_text_path();
+    for (int rank = 0; rank < job_.parallel.ranks(); ++rank) programs_.push_back(lower(job_, rank));
+    data_ = open_sequences(job_);
+    machine_ = job_.machine.empty() ? default_machine() : load_machine(job_.machine);
+    flops_per_token_ = training_flops_per_token(job_.model, job_.data.seq_len);
+  }
+
+  int run() {
+    write_dumps();
+    prediction_ = predict(nullptr);
+    if (!options_.quiet) print_header();
+    measure();
+    if (!job_.profile.empty()) predict_into_profile();
+    options_.json ? print_json() : print_summary();
+    if (result_.interrupted) {
+      fmt::print(stderr, "shardscope: interrupted after step {} of {}; what was done is kept\n", result_.losses.size(),
+                 job_.steps);
+    }
+    if (!problem_.empty()) fmt::print(stderr, "shardscope: {}\n", problem_);
+    return result_.interrupted || !problem_.empty() ? kRunFailed : kDone;
+  }
+
+ private:
+  void write_dumps() const {
+    if (!options_.dump_weights.empty()) dump_weights(programs_.front(), job_, options_.dump_weights);
+    if (!options_.dump_batches.empty()) dump_batches(*data_, job_, options_.dump_batches);
+  }
+
+  Prediction predict(TraceSink* sink) const {
+    const int steps = static_cast<int>(std::clamp<std::int64_t>(job_.steps, 1, 3));
+    return simulate(programs_, machine_, {.sink = sink, .steps = steps, .flops_per_token = flops_per_token_});
+  }
+
+  RunInfo run_info(bool predicted) const {
+    const int stage = job_.training.zero.stage;
+    return {.name = options_.name.empty() ? fmt::format("zero-{}", stage) : options_.name,
+            .predicted = predicted,
+            .framework = "shardscope",
+            .model = job_.model.name,
+            .world = job_.parallel.ranks(),
+            .zero_stage = stage,
+            .job_json = job_record(job_),
+            .parameters = parameter_count(job_.model),
+            .tokens_per_step = programs_.front().tokens_per_step,
+            .flops_per_token = flops_per_token_,
+            .peak_flops_per_rank = machine_.peak_per_rank(job_.parallel.ranks()).value,
+            .device_memory_limit = job_.device_memory_bytes};
+  }
+
+  void measure() {
+    std::unique_ptr<ProfileWriter> writer;
+    if (!job_.profile.empty()) writer = std::make_unique<ProfileWriter>(job_.profile, run_info(false));
+    TrainProgress progress(job_.steps);
+    TrainOptions train_options{.trace = writer.get(),
+                               .stop = &stop_requested,
+                               .data = data_.get(),
+                               .programs = &programs_,
+                               .threads_per_rank = options_.threads};
+    if (!options_.quiet) train_options.on_step = [&](const StepReport& report) { progress.show(report); };
+    std::signal(SIGINT, request_stop);
+    result_ = train(
+        job_, [](int /*rank*/, int threads) { return make_cpu_backend(threads); }, train_options);
+    std::signal(SIGINT, SIG_DFL);
+    progress.end();
+    if (writer == nullptr) return;
+    writer->finish(result_.interrupted ? RunStatus::kInterrupted : RunStatus::kFinished);
+    problem_ = writer->problem();
+  }
+
+  void predict_into_profile() {
+    if (!problem_.empty()) return;  // the disk is full: one message is enough
+    ProfileWriter writer(job_.profile, run_info(true));
+    predict(&writer);
+    writer.finish();
+    problem_ = writer.problem();
+  }
+
+  void print_header() const {
+    fmt::print(stderr, "{}: {:.1f} M parameters, ZeRO {} ({}) on {} rank{}, {} tokens a step\n", job_.model.name,
+               static_cast<double>(parameter_count(job_.model)) * 1e-6, job_.training.zero.stage,
+               to_string(job_.zero_mode), job_.parallel.ranks(), job_.parallel.ranks() == 1 ? "" : "s",
+               programs_.front().tokens_per_step);
+    fmt::print(stderr, "data {}: {}\n", job_.data.path, data_->describe());
+    fmt::print(stderr, "predicted: {:.3f} s a step{}, {} per rank\n", prediction_.step_time_s,
+               prediction_.calibrated ? "" : " (a guess: no --machine)", format_bytes(largest_predicted()));
+  }
+
+  std::int64_t largest_predicted() const {
+    std::int64_t largest = 0;
+    for (const RankPrediction& rank : prediction_.ranks) largest = std::max(largest, device_peak(rank.peak));
+    return largest;
+  }
+
+  void print_json() const {
+    nlohmann::ordered_json out;
+    const std::vector<double> times = settled_times(result_);
+    out["losses"] = result_.losses;
+    out["step_time_s"] = {
+        {"median", quantile(times, 0.5)}, {"p10", quantile(times, 0.1)}, {"p90", quantile(times, 0.9)}};
+    out["tokens_per_s"] = tokens_per_second(result_);
+    nlohmann::json measured = nlohmann::json::array(), predicted = nlohmann::json::array();
+    for (const RankResult& rank : result_.ranks) measured.push_back(rank_json(rank.rank, rank.peak, rank.rss_bytes));
+    for (const RankPrediction& rank : prediction_.ranks) predicted.push_back(rank_json(rank.rank, rank.peak, 0));
+    out["ranks"] = std::move(measured);
+    out["predicted"] = {{"step_time_s", prediction_.step_time_s}, {"ranks", std::move(predicted)}};
+    out["profile"] = job_.profile.empty() ? nlohmann::json(nullptr) : nlohmann::json(job_.profile);
+    out["grad_norms"] = result_.grad_norms;
+    out["interrupted"] = result_.interrupted;
+    fmt::print("{}\n", out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  }
+
+  void print_summary() const {
+    if (result_.losses.empty()) return;
+    const double time = result_.median_step_time_s();
+    fmt::print("loss        {:.4f} -> {:.4f} in {} steps\n", result_.losses.front(), result_.losses.back(),
+               result_.losses.size());
+    fmt::print("step        {:.4f} s measured, {:.4f} s predicted{}\n", time, prediction_.step_time_s,
+               prediction_.calibrated ? "" : " (a guess: calibrate this machine and give --machine)");
+    fmt::print("speed       {:.0f} tokens/s\n", tokens_per_second(result_));
+    for (const RankResult& rank : result_.ranks) {
+      const std::int64_t predicted = device_peak(prediction_.ranks[static_cast<std::size_t>(rank.rank)].peak);
+      fmt::print("rank {:<2}     {} bytes measured, {} predicted: {}\n", rank.rank, device_peak(rank.peak), predicted,
+                 describe(rank.peak.at_peak, Space::kDevice));
+    }
+    print_resident();
+    if (!job_.profile.empty()) fmt::print("profile     {}\n", job_.profile);
+  }
+
+  /// The process's own figure is another one: it counts whole pages, what ranks share, and what is no rank's.
+  void print_resident() const {
+    std::int64_t arenas = 0;
+    for (const Program& program : programs_) {
+      for (const std::int64_t bytes : program.arena_bytes) arenas += bytes;
+    }
+    fmt::print(
+        "process     {} resident; the ranks' arenas are {}, the rest is code, libraries, the programs, lane stacks "
+        "and kernels' scratch\n",
+        format_bytes(result_.ranks.front().rss_bytes), format_bytes(arenas));
+  }
+
+  const Options& options_;
+  Job job_;
+  std::vector<Program> programs_;
+  std::unique_ptr<SequenceSource> data_;
+  Machine machine_;
+  double flops_per_token_ = 0;
+  Prediction prediction_;
+  TrainResult result_;
+  std::string problem_;
+};
+
+}  // namespace
+
+void add_train(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("train", "Train on this machine's cores, every rank a thread.");
+  add_job_options(*command, options->job);
+  command->add_option("--name", options->name, "Name of the run in the profile; zero-STAGE without it");
+  command->add_option("--threads", options->threads, "Threads per rank; 0: cores / ranks")->check(CLI::Range(0, 4096));
+  command->add_option("--dump-weights", options->dump_weights, "Write the initial weights there before training")
+      ->type_name("W.safetensors");
+  command->add_option("--dump-batches", options->dump_batches, "Write the tokens of every step there before training")
+      ->type_name("B.safetensors");
+  command->add_flag("--quiet", options->quiet, "No progress on standard error");
+  command->add_flag("--json", options->json,
+                    "One JSON object at the end: losses, step_time_s, tokens_per_s, ranks, predicted, profile");
+  command->footer(
+      "Ctrl-C finishes the step under way and keeps what was done; a second one ends at once.\n"
+      "Examples:\n"
+      "  shardscope train --model data/models/gpt-10m.json --ranks 2 --stage 3 --seq 128 --micro-batch 2 --steps 50\n"
+      "  shardscope train job.json --profile run.db --machine machine.json\n"
+      "  shardscope train --model config.json --deepspeed ds_config.json --ranks 4 --data books/ --json\n");
+  command->callback([options, &exit_code] { exit_code = Train(*options).run(); });
+}
+
+}  // namespace shardscope::cli
