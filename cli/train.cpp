@@ -101,7 +101,6 @@ class Train {
   int run() {
     write_dumps();
     prediction_ = predict(nullptr);
-    if (!options_.quiet) print_header();
     measure();
     if (!job_.profile.empty()) predict_into_profile();
     options_.json ? print_json() : print_summary();
@@ -143,6 +142,7 @@ class Train {
   void measure() {
     std::unique_ptr<ProfileWriter> writer;
     if (!job_.profile.empty()) writer = std::make_unique<ProfileWriter>(job_.profile, run_info(false));
+    if (!options_.quiet) print_header();
     TrainProgress progress(job_.steps);
     TrainOptions train_options{.trace = writer.get(),
                                .stop = &stop_requested,
