@@ -3,10 +3,10 @@
 # Bad input: exit code 2 (1 where the machine and not the user is at fault), one line on standard error that says where
 # and what, nothing on standard output, and never a crash.
 set -uo pipefail
-shardscope="$1"
-root="$(cd "$(dirname "$0")/.." && pwd)"
+shardscope="$(realpath "$1")"
 work="$(mktemp -d)"
-trap 'rm -rf "$work"' EXIT
+trap 'chmod -R u+rwx "$work"; rm -rf "$work"' EXIT
+cd "$work" || exit 1
 failures=0 checks=0
 
 fail() {
@@ -16,12 +16,20 @@ fail() {
   printf '      %s\n' "$@"
 }
 
-# refuses WANTED_CODE PATTERN ARGS...: the exit code, one line on stderr that matches the pattern, empty stdout.
-refuses() {
+# check WHAT COMMAND...: the command must succeed.
+check() {
+  checks=$((checks + 1))
+  "${@:2}" >"$work/check.out" 2>&1 || fail "$1" "$(head -c 600 "$work/check.out")"
+}
+
+# refuses PATTERN ARGS...: exit code 2, one line on stderr that matches the pattern, empty stdout.
+refuses() { refuses_with 2 "$@"; }
+
+refuses_with() {
   local wanted="$1" pattern="$2" code=0 lines
   shift 2
   checks=$((checks + 1))
-  timeout 60 "$shardscope" "$@" >"$work/out" 2>"$work/err" </dev/null || code=$?
+  timeout 120 "$shardscope" "$@" >"$work/out" 2>"$work/err" </dev/null || code=$?
   lines=$(wc -l <"$work/err")
   [[ $code -eq $wanted ]] || fail "shardscope $*" "exit code $code, not $wanted" "$(head -c 600 "$work/err")"
   [[ $lines -eq 1 ]] || fail "shardscope $*" "$lines lines on standard error, not 1" "$(head -c 600 "$work/err")"
@@ -29,8 +37,196 @@ refuses() {
   grep -qiE -- "$pattern" "$work/err" || fail "shardscope $*" "does not say '$pattern'" "$(head -c 600 "$work/err")"
 }
 
-refuses 2 'nosuch' nosuch
-refuses 2 '.' --no-such-flag
+# ---- what the tests are about -----------------------------------------------------------------------------------------
+
+cat >model.json <<'END'
+{"model_type": "gpt2", "vocab_size": 256, "n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64}
+END
+cat >ds.json <<'END'
+{"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 2, "zero_optimization": {"stage": 2}}
+END
+cat >job.json <<'END'
+{"model": "model.json", "deepspeed": "ds.json", "parallel": {"dp": 2}, "data": {"path": "text.txt", "seq_len": 32},
+ "steps": 3, "seed": 7}
+END
+cat >cluster.json <<'END'
+{"name": "one node", "nodes": 1, "devices_per_node": 2,
+ "device": {"name": "a card", "memory_gib": 80, "memory_gb_per_s": 2000, "peak_tflops": {"fp32": 20, "bf16": 300}},
+ "pcie": {"gb_per_s": 25, "latency_us": 5}, "intra_node": {"gb_per_s": 300, "latency_us": 2},
+ "host": {"memory_gib": 512, "memory_gb_per_s": 200, "cores": 64}}
+END
+for i in $(seq 400); do printf 'line %d of a text to learn from, with nothing in it\n' "$i"; done >text.txt
+
+# Files that no reader may take, whatever it reads. job.json etc. are truncated in the middle of a key.
+mkdir folder
+: >empty
+head -c 4096 /dev/urandom >binary
+truncate -s 300M enormous
+printf '%0.s[' $(seq 100000) >deep
+printf '{"a": 1}{"b": 2}' >two
+head -c 40 model.json >cut-model
+head -c 40 ds.json >cut-ds
+head -c 40 cluster.json >cut-cluster
+head -c 40 job.json >cut-job
+
+# ---- the command line itself ------------------------------------------------------------------------------------------
+
+refuses 'no command .nosuch' nosuch
+refuses 'subcommand' # nothing at all
+refuses 'no-such-flag' lower job.json --no-such-flag
+refuses '--ranks' lower job.json --ranks many
+check '--help' "$shardscope" --help
+for command in calibrate check compare lower predict query report train; do
+  check "$command has --help with examples" bash -c "'$shardscope' $command --help | grep -q 'shardscope $command'"
+done
+
+# ---- files ------------------------------------------------------------------------------------------------------------
+
+for bad in missing empty binary enormous deep two folder; do
+  refuses "$bad" lower "$bad"
+  refuses "$bad" train "$bad"
+  refuses "$bad" lower --model "$bad"
+  refuses "$bad" lower --model model.json --deepspeed "$bad"
+  refuses "$bad" check "$bad"
+  refuses "$bad" predict job.json --cluster "$bad"
+  refuses "$bad" predict job.json --machine "$bad"
+  refuses "$bad" train job.json --machine "$bad"
+  for command in report compare query; do
+    [[ $command == query ]] && sql=(--limit 1 'SELECT 1') || sql=()
+    refuses "$bad" "$command" "$bad" "${sql[@]}"
+  done
+done
+refuses 'cut-job' lower cut-job
+refuses 'cut-model' lower --model cut-model
+refuses 'cut-ds' lower --model model.json --deepspeed cut-ds
+refuses 'cut-cluster' predict job.json --cluster cut-cluster
+refuses 'missing' train job.json --data missing
+refuses 'empty' train job.json --data empty
+refuses 'folder' train job.json --data folder
+refuses 'missing' train job.json --tokenizer missing
+refuses 'binary' train job.json --tokenizer binary
+printf 'too short' >short
+refuses 'too few|too short' train job.json --data short
+
+if [[ $EUID -ne 0 ]]; then # root reads everything
+  for file in job.json model.json ds.json text.txt; do cp "$file" locked && chmod 000 locked && break; done
+  refuses 'locked' lower locked
+  refuses 'locked' lower --model locked
+  refuses 'locked' train job.json --data locked
+  refuses 'locked' report locked
+  chmod 600 locked
+fi
+
+# ---- contradictions ---------------------------------------------------------------------------------------------------
+
+refuses 'ranks' lower job.json --ranks 0
+refuses 'ranks' train job.json --ranks -1
+refuses 'stage' lower job.json --stage 4
+refuses 'steps' train job.json --steps 0
+refuses 'seq' lower job.json --seq 4096
+refuses 'micro' lower job.json --micro-batch 0
+
+# variant FILE NAME JQ-LIKE-SED: a copy of a file with one thing changed.
+variant() { sed "$3" "$1" >"$2"; cmp -s "$1" "$2" && fail "variant $2" "changes nothing"; }
+variant ds.json batch.json 's/^{/{"train_batch_size": 7, /'
+refuses 'batch' lower --model model.json --deepspeed batch.json --ranks 2
+variant ds.json typo.json 's/zero_optimization/zero_optimisation/'
+refuses 'zero_optimization' lower --model model.json --deepspeed typo.json
+variant ds.json stage.json 's/"stage": 2/"stage": "two"/'
+refuses 'zero_optimization.stage' lower --model model.json --deepspeed stage.json
+variant ds.json both.json 's/^{/{"fp16": {"enabled": true}, "bf16": {"enabled": true}, /'
+refuses 'fp16|bf16' lower --model model.json --deepspeed both.json
+variant model.json heads.json 's/"n_head": 2/"n_head": 5/'
+refuses 'n_head|n_embd|hidden' lower --model heads.json
+variant model.json negative.json 's/"n_layer": 2/"n_layer": -2/'
+refuses 'n_layer' lower --model negative.json
+variant model.json huge.json 's/"n_embd": 32/"n_embd": 99999999999999999999/'
+refuses 'n_embd' lower --model huge.json
+variant model.json family.json 's/gpt2/gpt9/'
+refuses 'gpt2' lower --model family.json
+variant cluster.json slow.json 's/"gb_per_s": 25/"gb_per_s": 0/'
+refuses 'gb_per_s' predict job.json --cluster slow.json
+variant job.json key.json 's/"steps"/"stepz"/'
+refuses 'steps' lower key.json
+variant job.json vocabulary.json 's/"model": "model.json"/"model": {"model_type": "gpt2", "vocab_size": 16, "n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64}/'
+refuses 'vocab' train vocabulary.json
+variant job.json many.json 's/"dp": 2/"dp": 2, "tp": 3/'
+refuses 'tp|tensor' train many.json
+
+# ---- runs that work, and how they end ---------------------------------------------------------------------------------
+
+# values FILE JQ: needs jq or python3; without either these checks are left out, and said so.
+json_ok() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); assert eval(sys.argv[2], {"d": d}), d' "$@"; }
+command -v python3 >/dev/null || { json_ok() { :; }; echo "no python3: JSON output is not looked into"; }
+
+check 'train runs' bash -c "'$shardscope' train job.json --profile run.db --json >train.json 2>train.err"
+check 'train --json has the documented keys' json_ok train.json \
+  '{"losses", "step_time_s", "tokens_per_s", "ranks", "predicted", "profile"} <= set(d) and len(d["losses"]) == 3 and len(d["ranks"]) == 2 and {"rank", "peak_bytes", "memory_by_category", "rss_bytes"} <= set(d["ranks"][0])'
+check 'memory is predicted to the byte' json_ok train.json \
+  '[r["peak_bytes"] for r in d["ranks"]] == [r["peak_bytes"] for r in d["predicted"]["ranks"]]'
+check 'predict runs' bash -c "'$shardscope' predict job.json --json >predict.json"
+check 'predict --json has the documented keys' json_ok predict.json \
+  '{"peak_bytes_per_rank", "memory_by_category", "step_time_s", "breakdown_s", "tokens_per_s", "mfu", "fits", "ranks", "model"} <= set(d)'
+check 'compare runs' bash -c "'$shardscope' compare run.db --json >compare.json"
+check 'the profile has the run and its prediction' json_ok compare.json 'len(d["runs"]) == 2'
+check 'report runs' "$shardscope" report run.db
+check 'query runs' "$shardscope" query run.db 'select * from step_breakdown'
+refuses 'nowhere' query run.db 'select nosuch from nowhere'
+refuses 'only SELECT' query run.db 'delete from run'
+refuses 'no-such-run' report run.db --run no-such-run
+
+# What does not fit is an answer.
+variant job.json small.json 's/"steps": 3/"steps": 3, "device_memory_bytes": 1000/'
+check 'predict says that it does not fit' bash -c "'$shardscope' predict small.json --json >fits.json"
+check 'fits is false' json_ok fits.json 'd["fits"] is False'
+refuses_with 1 'memory.*would fit' train small.json --quiet
+
+# A profile cut short anywhere opens, or is refused in one line.
+size=$(stat -c %s run.db)
+for part in 1 7 25 50 75 99; do
+  head -c $((size * part / 100)) run.db >cut.db
+  "$shardscope" report cut.db >cut.out 2>&1 && continue
+  refuses 'cut.db' report cut.db
+done
+
+# Something that is no profile is left as it was.
+cp binary precious.db
+refuses 'precious.db' train job.json --profile precious.db
+check 'a file that is no profile is left alone' cmp binary precious.db
+refuses 'folder' train job.json --profile folder
+refuses_with 1 'missing' train job.json --profile missing/run.db
+
+# Ctrl-C: the step is finished, what was recorded is kept, the exit code says so.
+"$shardscope" train job.json --steps 100000 --profile stopped.db >stopped.out 2>stopped.err &
+pid=$!
+for _ in $(seq 300); do
+  sleep 0.1
+  [[ $(wc -c <stopped.err) -gt 300 ]] && break
+done
+sleep 1
+kill -INT "$pid"
+code=0
+wait "$pid" || code=$?
+check 'Ctrl-C ends with exit code 1' test "$code" -eq 1
+check 'Ctrl-C is said once' test "$(grep -c 'interrupted' stopped.err)" -eq 1
+check 'what was recorded before Ctrl-C is there' bash -c \
+  "'$shardscope' query stopped.db 'select status, count(*) > 2 from run join step on run.id = step.run where predicted = 0' | grep -E 'interrupted.*1'"
+
+# kill -9: the profile opens.
+"$shardscope" train job.json --steps 100000 --profile killed.db >/dev/null 2>&1 &
+pid=$!
+sleep 4
+kill -KILL "$pid"
+wait "$pid" 2>/dev/null
+check 'a killed run leaves a profile that opens' "$shardscope" report killed.db
+
+# A full disk (here: files may not grow) stops the recording, not the run.
+code=0
+(trap '' XFSZ && ulimit -f 200 && exec "$shardscope" train job.json --steps 2000 --profile full.db --json) \
+  >full.out 2>full.err || code=$?
+check 'a full disk ends with exit code 1' test "$code" -eq 1
+check 'a full disk is said once' test "$(grep -c 'full.db' full.err)" -eq 1
+check 'a full disk does not stop the run' json_ok full.out 'len(d["losses"]) == 2000'
 
 printf '%d checks, %d failed\n' "$checks" "$failures"
 [[ $failures -eq 0 ]]
