@@ -19,7 +19,7 @@ struct JobChoice {
   int seq = 4, micro_batch = 1, accumulation = 1, dp = 1, stage = 0, deepspeed_mode = 0, overlap = 0;
   int bucket = 1000, prefetch = 0, persistence = 0, reuse = 0, max_live = 1000000, sub_group = 1000000;
   double clipping = 0;
-  int adam_w = 1, recompute = 0;
+  int adam_w = 1, recompute = 0, offload = 0;
 };
 
 inline std::ostream& operator<<(std::ostream& out, const JobChoice& c) {
@@ -27,10 +27,10 @@ inline std::ostream& operator<<(std::ostream& out, const JobChoice& c) {
              "{{llama={}, layers={}, heads={}, kv_divisor={}, head_dim={}, mlp={}, vocab={}, tied={}, seq={}, "
              "micro={}, "
              "accumulation={}, dp={}, stage={}, deepspeed_mode={}, overlap={}, bucket={}, prefetch={}, persistence={}, "
-             "reuse={}, max_live={}, sub_group={}, clipping={}, adam_w={}, recompute={}}}",
+             "reuse={}, max_live={}, sub_group={}, clipping={}, adam_w={}, recompute={}, offload={}}}",
              c.llama, c.layers, c.heads, c.kv_divisor, c.head_dim, c.mlp, c.vocab, c.tied, c.seq, c.micro_batch,
              c.accumulation, c.dp, c.stage, c.deepspeed_mode, c.overlap, c.bucket, c.prefetch, c.persistence, c.reuse,
-             c.max_live, c.sub_group, c.clipping, c.adam_w, c.recompute);
+             c.max_live, c.sub_group, c.clipping, c.adam_w, c.recompute, c.offload);
 }
 
 inline ModelSpec model_of(const JobChoice& c) {
@@ -57,8 +57,12 @@ inline Job job_of(const JobChoice& c) {
   job.data.seq_len = c.seq;
   job.zero_mode = c.deepspeed_mode ? ZeroMode::kDeepSpeed : ZeroMode::kTextbook;
   job.seed = 7;
-  job.recompute = static_cast<Recompute>(c.recompute);
   TrainingSpec& t = job.training;
+  if (c.offload && c.stage > 0 && !c.deepspeed_mode) {
+    job.training.zero.offload_optimizer.device = OffloadDevice::kCpu;
+    job.training.zero.offload_optimizer.pin_memory = c.offload == 1;
+  }
+  job.recompute = static_cast<Recompute>(c.recompute);
   t.micro_batch = c.micro_batch;
   t.accumulation = c.accumulation;
   t.train_batch_size = t.micro_batch * t.accumulation * c.dp;
@@ -105,6 +109,7 @@ inline rc::Gen<JobChoice> gen_job() {
     c.clipping = *rc::gen::element(0.0, 1.0, 0.01);
     c.adam_w = *rc::gen::inRange(0, 2);
     c.recompute = *rc::gen::inRange(0, 3);
+    c.offload = *rc::gen::inRange(0, 3);
     return c;
   });
 }

@@ -28,7 +28,8 @@ constexpr std::array kPasses{
          false},                    // blocks forget and compute again; before zero, which shards the second use too
     Pass{"zero", pass_zero, true},  // flat storage, shards, gathers, reductions, prefetch
     Pass{"optimizer", pass_optimizer,
-         true},  // norm, clipping, Adam on the shards that zero left, refresh of parameters
+         true},                           // norm, clipping, Adam on the shards that zero left, refresh of parameters
+    Pass{"offload", pass_offload, true},  // optimizer state and step to the host; moves what optimizer emitted
     Pass{"fold_fills", pass_fold_fills,
          false},                              // zero-then-add becomes write; after zero, which decides what starts at 0
     Pass{"lifetimes", pass_lifetimes, true},  // Alloc, Free and addresses; after everything that touches buffers

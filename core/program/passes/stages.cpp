@@ -12,6 +12,20 @@ namespace {
 
 [[noreturn]] void unsupported(const std::string& what) { throw Error(ErrorKind::kUnsupported, what); }
 
+void check_offload(const Job& job) {
+  const ZeroSpec& zero = job.training.zero;
+  if (zero.stage == 0) {
+    throw Error(ErrorKind::kConfig,
+                "zero_optimization.offload_optimizer: needs stage 1, 2 or 3; stage 0 keeps no shards to offload");
+  }
+  if (zero.offload_optimizer.ratio < 1) {
+    unsupported("zero_optimization.offload_optimizer.ratio: partial offload is not built yet; use 1");
+  }
+  if (job.zero_mode == ZeroMode::kDeepSpeed) {
+    unsupported("zero_mode: deepspeed with offload_optimizer is not built yet; use textbook");
+  }
+}
+
 void refuse_what_is_not_built(const Job& job) {
   const ParallelSpec& p = job.parallel;
   const ZeroSpec& zero = job.training.zero;
@@ -21,9 +35,10 @@ void refuse_what_is_not_built(const Job& job) {
     unsupported("parallel.cp, parallel.ulysses: context parallelism is not built yet; use 1");
   if (p.ep > 1) unsupported("parallel.ep: expert parallelism is not built yet; use 1");
   if (p.sp) unsupported("parallel.sp: sequence parallelism is not built yet; use false");
-  if (zero.offload_optimizer.device != OffloadDevice::kNone) {
-    unsupported("zero_optimization.offload_optimizer: offload is not built yet; leave it out");
+  if (zero.offload_optimizer.device == OffloadDevice::kNvme) {
+    unsupported("zero_optimization.offload_optimizer.device: nvme is not built yet; use cpu");
   }
+  if (zero.offload_optimizer.device == OffloadDevice::kCpu) check_offload(job);
   if (zero.offload_param.device != OffloadDevice::kNone) {
     unsupported("zero_optimization.offload_param: offload is not built yet; leave it out");
   }

@@ -204,6 +204,54 @@ TEST(ZeroDeepSpeed, SmallParametersAreShardedAndWhole) {
   EXPECT_ABOUT(resident(lower(job, 0), Category::kParameter), psi(job) + psi(job) / 2);
 }
 
+// ---------------------------------------------------------------- offload of the optimizer
+
+Job offloaded(int stage) {
+  Job job = make_job(stage, ZeroMode::kTextbook, 4);
+  job.training.zero.offload_optimizer.device = OffloadDevice::kCpu;
+  return job;
+}
+
+std::int64_t resident_in(const Program& program, Space space, Category category) {
+  std::int64_t elements = 0;
+  for (const Buffer& b : program.buffers) {
+    if (b.persistent && b.space == space && b.category == category) elements += b.elements;
+  }
+  return elements;
+}
+
+TEST(Offload, OptimizerStateLivesOnTheHostOnly) {
+  const std::int64_t p = psi(make_job(0, ZeroMode::kTextbook));
+  for (int stage : {1, 2, 3}) {
+    const Program program = lower(offloaded(stage), 1, {.verify = true});
+    EXPECT_EQ(resident_in(program, Space::kDevice, Category::kOptimizer), 0);
+    EXPECT_ABOUT(resident_in(program, Space::kPinned, Category::kOptimizer), 2 * p / 4);
+    EXPECT_ABOUT(resident_in(program, Space::kPinned, Category::kMaster), p / 4);
+    for (const Instruction& in : program.instructions) {
+      if (std::holds_alternative<Adam>(in.op)) EXPECT_EQ(in.lane, Lane::kHost);
+    }
+  }
+}
+
+TEST(Offload, GradientsLeaveWhileBackwardGoesOn) {
+  Job job = offloaded(2);
+  job.training.zero.reduce_bucket_size = 13000;
+  const Program program = lower(job, 0);
+  int copies = 0, backward_after_first = 0;
+  for (const Instruction& in : program.instructions) {
+    copies += in.lane == Lane::kD2H && std::holds_alternative<Copy>(in.op) ? 1 : 0;
+    backward_after_first += copies > 0 && std::holds_alternative<MatMul>(in.op) ? 1 : 0;
+  }
+  EXPECT_GE(copies, 3);
+  EXPECT_GE(backward_after_first, 12);
+}
+
+TEST(Offload, RefusesWhatDeepSpeedRefuses) {
+  Job job = offloaded(1);
+  job.training.zero.stage = 0;
+  EXPECT_THROW(lower(job, 0), Error);
+}
+
 // ---------------------------------------------------------------- passes by name
 
 TEST(Lower, StopsAfterAPassAndRefusesUnknownOnes) {

@@ -1,0 +1,147 @@
+// offload: optimizer state and step on the host (ZeRO-Offload).
+// Before: Adam on the device, on the shards that zero left. After: master parameters and moments live in host memory;
+// each gradient shard goes to pinned memory as soon as it is reduced, Adam runs on the host lane, and its result goes
+// back to the device chunk by chunk while Adam runs on the next.
+// After optimizer, whose Adam ops it moves; before lifetimes, since device gradients then live only until they are
+// copied.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "core/program/passes/draft.h"
+
+namespace shardscope {
+namespace {
+
+class OptimizerOffload {
+ public:
+  explicit OptimizerOffload(Draft& draft)
+      : program_(draft.program),
+        host_(draft.job->training.zero.offload_optimizer.pin_memory ? Space::kPinned : Space::kHost) {}
+
+  void run() {
+    before_.resize(program_.instructions.size());
+    after_.resize(program_.instructions.size());
+    dropped_.assign(program_.instructions.size(), false);
+    for (std::size_t i = 0; i < program_.instructions.size(); ++i) {
+      if (std::holds_alternative<Adam>(program_.instructions[i].op)) move(i);
+    }
+    start_norm_early();
+    merge();
+  }
+
+ private:
+  void move(std::size_t index) {
+    Instruction& in = program_.instructions[index];
+    Adam& adam = std::get<Adam>(in.op);
+    const std::string name(program_.name(in.label.name));
+    const Region value = adam.param, gradient = adam.grad;
+
+    adam.param = add("master." + name, value.count, Category::kMaster, host_);
+    for (const Region& moment : {adam.exp_avg, adam.exp_avg_sq}) program_.buffer(moment.buffer).space = host_;
+    add_master_state(adam.exp_avg, adam.param);
+    adam.grad = add("host_grad." + name, gradient.count, Category::kGradient, Space::kPinned);
+    adam.coefficient = host_coefficient(adam.coefficient);
+    in.lane = Lane::kHost;
+    emit(after_[index], Copy{adam.param, value}, Lane::kH2D, in.label);
+
+    const std::size_t reduced = last_writer(gradient, index);
+    const Label& label = program_.instructions[reduced].label;
+    move_norm(gradient, reduced);
+    emit(after_[reduced], Copy{gradient, adam.grad}, Lane::kD2H, label);
+  }
+
+  Region add(const std::string& name, std::int64_t elements, Category category, Space space) {
+    const bool persistent = category == Category::kMaster;
+    return program_.whole(program_.add_buffer({name, DType::kF32, elements, category, space, persistent}));
+  }
+
+  static void emit(std::vector<Instruction>& out, Op op, Lane lane, const Label& label) {
+    out.push_back({std::move(op), lane, label, {}});
+  }
+
+  /// The master copy holds the elements whose moments lie in `moments`.
+  void add_master_state(Region moments, Region master) {
+    const std::vector<StatePiece> pieces = program_.state;
+    for (StatePiece piece : pieces) {
+      if (piece.role != StateRole::kExpAvg || !piece.home.overlaps(moments)) continue;
+      piece.role = StateRole::kMaster;
+      piece.home = master.part(piece.home.offset - moments.offset, piece.home.count);
+      program_.state.push_back(piece);
+    }
+  }
+
+  /// A copy of the clipping coefficient where the host can read it, made once.
+  Region host_coefficient(Region on_device) {
+    if (!coefficient_.empty()) return coefficient_;
+    coefficient_ = add("host_clip_coefficient", 1, Category::kWorkspace, Space::kPinned);
+    for (std::size_t i = 0; i < program_.instructions.size(); ++i) {
+      if (!std::holds_alternative<ClipCoefficient>(program_.instructions[i].op)) continue;
+      emit(after_[i], Copy{on_device, coefficient_}, Lane::kD2H, program_.instructions[i].label);
+    }
+    return coefficient_;
+  }
+
+  /// The op after which a gradient is complete.
+  std::size_t last_writer(Region gradient, std::size_t before) const {
+    for (std::size_t i = before; i-- > 0;) {
+      bool writes = false;
+      if (std::holds_alternative<Hold>(program_.instructions[i].op)) continue;
+      for_each_access(program_.instructions[i].op, [&](const char*, const Region& r, Access access) {
+        writes = writes || (access != Access::kRead && r.overlaps(gradient));
+      });
+      if (writes) return i;
+    }
+    SS_CHECK(false, program_.buffer(gradient.buffer).name);
+    return 0;
+  }
+
+  /// The gradient's share of the norm is taken while it is still on the device, on the lane that reduced it.
+  void move_norm(Region gradient, std::size_t reduced) {
+    for (std::size_t i = 0; i < program_.instructions.size(); ++i) {
+      const auto* squares = std::get_if<SumSquares>(&program_.instructions[i].op);
+      if (squares == nullptr || !(squares->x == gradient)) continue;
+      dropped_[i] = true;
+      norm_sum_ = squares->sum;
+      first_norm_ = std::min(first_norm_, reduced);
+      emit(after_[reduced], *squares, program_.instructions[reduced].lane, program_.instructions[reduced].label);
+    }
+  }
+
+  /// The sum of squares starts at 0 before its first share, which now comes earlier.
+  void start_norm_early() {
+    for (std::size_t i = 0; i < program_.instructions.size(); ++i) {
+      const auto* fill = std::get_if<Fill>(&program_.instructions[i].op);
+      if (fill == nullptr || norm_sum_.empty() || !(fill->dst == norm_sum_)) continue;
+      dropped_[i] = true;
+      emit(before_[first_norm_], *fill, Lane::kCompute, program_.instructions[i].label);
+    }
+  }
+
+  void merge() {
+    std::vector<Instruction> merged;
+    for (std::size_t i = 0; i < program_.instructions.size(); ++i) {
+      std::move(before_[i].begin(), before_[i].end(), std::back_inserter(merged));
+      if (!dropped_[i]) merged.push_back(std::move(program_.instructions[i]));
+      std::move(after_[i].begin(), after_[i].end(), std::back_inserter(merged));
+    }
+    program_.instructions = std::move(merged);
+  }
+
+  Program& program_;
+  Space host_;
+  std::vector<std::vector<Instruction>> before_, after_;
+  std::vector<bool> dropped_;
+  Region coefficient_, norm_sum_;
+  std::size_t first_norm_ = SIZE_MAX;
+};
+
+}  // namespace
+
+void pass_offload(Draft& draft) {
+  if (draft.job->training.zero.offload_optimizer.device == OffloadDevice::kCpu) OptimizerOffload(draft).run();
+}
+
+}  // namespace shardscope
