@@ -15,7 +15,8 @@ std::vector<CollectiveBandwidth> collective_bandwidth(const Profile& profile, st
     c.ranks = rows.small(2);
     c.bytes = rows.integer(3);
     c.count = rows.integer(4);
-    const double total_s = rows.real(5) * 1e-9, wait_s = rows.real(6) * 1e-9, count = static_cast<double>(c.count);
+    const double total_s = static_cast<double>(rows.integer(5)) * 1e-9,
+                 wait_s = static_cast<double>(rows.integer(6)) * 1e-9, count = static_cast<double>(c.count);
     if (c.count > 0) c.mean_s = total_s / count;
     if (c.count > 0) c.mean_wait_s = wait_s / count;
     if (total_s > wait_s) c.algbw = static_cast<double>(c.bytes) * count / (total_s - wait_s);

@@ -16,11 +16,11 @@ std::vector<OpSummary> op_summary(const Profile& profile, std::int64_t run, int 
     op.phase = rows.text(1);
     op.lane = rows.text(2);
     op.count = rows.integer(3);
-    op.total_s = rows.real(4) * 1e-9;
-    op.min_s = rows.real(5) * 1e-9;
-    op.max_s = rows.real(6) * 1e-9;
-    op.wait_s = rows.real(7) * 1e-9;
-    op.exposed_s = rows.is_null(8) ? 0 : rows.real(8) * 1e-9;
+    op.total_s = static_cast<double>(rows.integer(4)) * 1e-9;
+    op.min_s = static_cast<double>(rows.integer(5)) * 1e-9;
+    op.max_s = static_cast<double>(rows.integer(6)) * 1e-9;
+    op.wait_s = static_cast<double>(rows.integer(7)) * 1e-9;
+    op.exposed_s = rows.is_null(8) ? 0 : static_cast<double>(rows.integer(8)) * 1e-9;
     if (op.count > 0) op.mean_s = op.total_s / static_cast<double>(op.count);
     if (op.total_s > 0) op.flops_per_s = rows.real(9) / op.total_s;
     if (op.total_s > 0) op.bytes_per_s = rows.real(10) / op.total_s;
