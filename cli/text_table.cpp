@@ -39,7 +39,10 @@ std::string TextTable::text() const {
 }
 
 std::string milliseconds(double seconds) { return fmt::format("{:.3f}", seconds * 1e3); }
-std::string mebibytes(std::int64_t bytes) { return fmt::format("{:.1f}", static_cast<double>(bytes) / (1 << 20)); }
+std::string mebibytes(std::int64_t bytes) {
+  const double mib = static_cast<double>(bytes) / (1 << 20);
+  return mib != 0 && mib < 10 ? fmt::format("{:.3f}", mib) : fmt::format("{:.1f}", mib);
+}
 std::string percent(double part, double of) { return of == 0 ? "-" : fmt::format("{:.1f} %", 100 * part / of); }
 std::string signed_percent(double ratio) { return fmt::format("{:+.1f} %", 100 * ratio); }
 

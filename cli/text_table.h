@@ -28,7 +28,7 @@ class TextTable {
 };
 
 std::string milliseconds(double seconds);      ///< "12.345"
-std::string mebibytes(std::int64_t bytes);     ///< "12.3": 1 MiB is 2^20 bytes
+std::string mebibytes(std::int64_t bytes);     ///< "12.3", "0.004": 1 MiB is 2^20 bytes
 std::string percent(double part, double of);   ///< "12.3 %", "-" if `of` is 0
 std::string signed_percent(double ratio);      ///< "+3.1 %" for 0.031
 std::string printable(std::string_view text);  ///< control characters become '?'
