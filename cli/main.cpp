@@ -1,7 +1,10 @@
-// The `shardscope` command: parses the command line, runs one subcommand, turns an Error into one line and an exit code.
+// The `shardscope` command: parses the command line, runs one subcommand, turns an Error into one line and an exit
+// code.
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <string>
 
 #include "cli/command.h"
 #include "core/error.h"
@@ -13,24 +16,45 @@ void add_calibrate(CLI::App& app, int& exit_code);
 void add_check(CLI::App& app, int& exit_code);
 void add_compare(CLI::App& app, int& exit_code);
 void add_lower(CLI::App& app, int& exit_code);
+void add_predict(CLI::App& app, int& exit_code);
 void add_query(CLI::App& app, int& exit_code);
 void add_report(CLI::App& app, int& exit_code);
 void add_train(CLI::App& app, int& exit_code);
 
-constexpr AddCommand kCommands[] = {add_calibrate, add_check, add_compare, add_lower, add_query, add_report, add_train};
+constexpr AddCommand kCommands[] = {add_calibrate, add_check, add_compare, add_lower, add_predict, add_query, add_report, add_train};
 
 int exit_code_of(const Error& error) {
   return error.kind() == ErrorKind::kIo || error.kind() == ErrorKind::kDevice ? kRunFailed : kBadInput;
 }
 
+/// One line for what is wrong with the command line itself.
+std::string usage_problem(const CLI::App* app, const CLI::Error& error) {
+  std::string text = error.what();
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return "shardscope: " + text + "; see " + app->get_name() + " --help\n";
+}
+
+/// CLI11 would only say that a command is missing.
+void refuse_unknown_command(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return;
+  std::string names;
+  for (const CLI::App* command : app.get_subcommands(nullptr)) {
+    if (command->get_name() == argv[1]) return;
+    names += (names.empty() ? "" : ", ") + command->get_name();
+  }
+  throw Error(ErrorKind::kConfig, "there is no command '" + std::string(argv[1]) + "'; there are " + names);
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"Shardscope: run, profile, predict and compare sharded training.", "shardscope"};
   app.require_subcommand(1);
+  app.failure_message(usage_problem);
   int exit_code = kDone;
   for (AddCommand add : kCommands) {
     if (add != nullptr) add(app, exit_code);
   }
   try {
+    refuse_unknown_command(app, argc, argv);
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kDone : kBadInput;

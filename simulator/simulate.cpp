@@ -57,12 +57,10 @@ Prediction simulate(std::span<const Program> ranks, const CostModel& costs, cons
   const std::vector<RankTrace*> traces = open_traces(ranks, options.sink);
   const ClockResult clock = run_clock(flat, {options.steps, traces});
   Prediction prediction;
+  prediction.step_time_s = seconds(clock.end_ns, options.steps);
   for (std::size_t r = 0; r < ranks.size(); ++r) {
-    const RankTimes& times = clock.ranks[r];
     const MemoryPeak peak = compute_memory_peak(ranks[r]);
-    prediction.ranks.push_back(
-        {ranks[r].rank, peak, seconds(times.end_ns, options.steps), breakdown_of(times, options.steps)});
-    prediction.step_time_s = std::max(prediction.step_time_s, prediction.ranks.back().step_time_s);
+    prediction.ranks.push_back({ranks[r].rank, peak, breakdown_of(clock.ranks[r], options.steps)});
     if (!traces.empty() && traces[r] != nullptr) traces[r]->finish(peak, 0);
   }
   prediction.breakdown = mean_of(prediction.ranks);

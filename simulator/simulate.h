@@ -34,14 +34,13 @@ struct StepBreakdown {
 
 struct RankPrediction {
   int rank = 0;
-  MemoryPeak peak;  ///< a fact of the program: equals the executor's to the byte
-  double step_time_s = 0;
-  StepBreakdown breakdown;
+  MemoryPeak peak;          ///< a fact of the program: equals the executor's to the byte
+  StepBreakdown breakdown;  ///< sums to the job's step: a rank that is done early idles
 };
 
 struct Prediction {
-  double step_time_s = 0;   ///< mean over the steps, of the slowest rank
-  StepBreakdown breakdown;  ///< mean over the ranks; sums to their mean step
+  double step_time_s = 0;   ///< mean over the steps; ranks start and end a step together
+  StepBreakdown breakdown;  ///< mean over the ranks; sums to the step
   std::vector<RankPrediction> ranks;
   double tokens_per_s = 0;
   double mfu = 0;  ///< of peak_flops_per_rank; 0 without flops_per_token

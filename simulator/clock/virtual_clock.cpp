@@ -73,13 +73,14 @@ class Clock {
   }
 
   ClockResult run() {
-    for (int r = 0; r < p_.ranks(); ++r) begin_step(r);
+    begin_steps();
     while (next_event()) {
     }
     check_all_ended();
     ClockResult result;
     result.ops = done_;
-    for (RankRun& rank : ranks_) result.ranks.push_back(std::move(rank.times));
+    result.end_ns = now_;
+    for (const RankRun& rank : ranks_) result.ranks.push_back(rank.times);
     return result;
   }
 
@@ -117,6 +118,12 @@ class Clock {
 
   // ---- steps
 
+  // All ranks start a step together, as the trainer's do.
+  void begin_steps() {
+    ranks_in_step_ = p_.ranks();
+    for (int r = 0; r < p_.ranks(); ++r) begin_step(r);
+  }
+
   void begin_step(int r) {
     RankRun& rank = ranks_[static_cast<std::size_t>(r)];
     const auto first = p_.first_op[static_cast<std::size_t>(r)], end = p_.first_op[static_cast<std::size_t>(r) + 1];
@@ -139,16 +146,15 @@ class Clock {
 
   void end_step(int r) {
     RankRun& rank = ranks_[static_cast<std::size_t>(r)];
-    account(rank);
-    const std::int64_t duration = now_ - rank.step_start_ns;
-    rank.times.step_ns.push_back(duration);
-    rank.times.end_ns = now_;
     if (RankTrace* trace = trace_of(r)) {
       trace_memory(r, *trace);
       const double unknown = std::nan("");
-      trace->step({rank.step, rank.step_start_ns, duration, unknown, unknown, unknown});
+      trace->step({rank.step, rank.step_start_ns, now_ - rank.step_start_ns, unknown, unknown, unknown});
     }
-    if (++rank.step < options_.steps) begin_step(r);
+    ++rank.step;
+    if (--ranks_in_step_ > 0) return;
+    for (RankRun& each : ranks_) account(each);
+    if (rank.step < options_.steps) begin_steps();
   }
 
   // ---- lanes
@@ -407,6 +413,7 @@ class Clock {
   std::vector<Sharer> sharers_;
   SharingScratch scratch_;
   bool needs_sharing_ = false;
+  int ranks_in_step_ = 0;  // not yet at the end of theirs
 };
 
 }  // namespace

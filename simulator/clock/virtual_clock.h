@@ -18,16 +18,16 @@ struct ClockOptions {
   std::span<RankTrace* const> traces;  ///< by rank; empty or null: no rows
 };
 
+/// All steps together. The parts of a rank sum to end_ns.
 struct RankTimes {
-  std::int64_t end_ns = 0;                           ///< of the last step
-  std::array<std::int64_t, kTimeClasses> busy_ns{};  ///< by class, all steps together
-  std::int64_t idle_ns = 0;                          ///< the rest
-  std::vector<std::int64_t> step_ns;
+  std::array<std::int64_t, kTimeClasses> busy_ns{};  ///< by class
+  std::int64_t idle_ns = 0;  ///< nothing of these, waiting for other ranks to end their step too
 };
 
 struct ClockResult {
   std::vector<RankTimes> ranks;
-  std::int64_t ops = 0;  ///< handled, all ranks and steps
+  std::int64_t end_ns = 0;  ///< when the slowest rank ended the last step
+  std::int64_t ops = 0;     ///< handled, all ranks and steps
 };
 
 /// Throws Error{kConfig} naming the first stuck op of each rank if the programs cannot end.

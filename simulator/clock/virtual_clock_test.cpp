@@ -283,7 +283,7 @@ TEST(VirtualClockProperty, BoundsOrderAndDeterminismHoldForRandomPrograms) {
     }
     EXPECT_GE(static_cast<double>(step_ns(tight)) + 1, core_ns / cores) << seed;
     for (const RankPrediction& rank : tight.ranks) {
-      EXPECT_NEAR(rank.breakdown.total_s(), rank.step_time_s, 1e-15 + 1e-9 * rank.step_time_s) << seed;
+      EXPECT_NEAR(rank.breakdown.total_s(), tight.step_time_s, 1e-15 + 1e-9 * tight.step_time_s) << seed;
     }
     expect_same_rows(scarce, again);
     // Every op of every rank ran, after what it waits for.

@@ -1,0 +1,78 @@
+// shardscope calibrate: measures this machine for predict and train.
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/command.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "simulator/calibrate/calibrate.h"
+
+namespace shardscope::cli {
+namespace {
+
+struct Options {
+  std::string output = "machine.json";
+  int cores = 0;
+  bool json = false;
+};
+
+void print_summary(const Machine& machine, const std::string& path, double seconds) {
+  fmt::print("{}\n", machine.name);
+  fmt::print("  matrix products    {:8.1f} GFLOP/s on one core, {:.1f} on all\n", machine.core_peak.value / 1e9,
+             machine.machine_peak.value / 1e9);
+  fmt::print("  memory             {:8.1f} GB/s past {:.1f} MB of caches\n", machine.memory_bandwidth.value / 1e9,
+             machine.cache.value / 1e6);
+  fmt::print("  an op on a lane    {:8.2f} us; waking another lane {:.2f} us; a step {:.1f} us\n",
+             machine.op_overhead.value * 1e6, machine.wake_latency.value * 1e6, machine.step_overhead.value * 1e6);
+  fmt::print("written to {} in {:.0f} s: {} curves, {} products, {} attentions\n", path, seconds,
+             machine.families.size() + machine.collectives.size(), machine.matmuls.size(), machine.attentions.size());
+}
+
+void run(const Options& options) {
+  save_machine(default_machine(options.cores), options.output);  // is the place writable? Better to know now
+  const auto begin = std::chrono::steady_clock::now();
+  const auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
+  CalibrateOptions calibration;
+  calibration.cores = options.cores;
+  calibration.progress = [&](const std::string& what) { fmt::print(stderr, "[{:3.0f} s] {}\n", elapsed(), what); };
+  const Machine machine = calibrate([](int /*rank*/, int threads) { return make_cpu_backend(threads); }, calibration);
+  save_machine(machine, options.output);
+  if (!options.json) return print_summary(machine, options.output, elapsed());
+  const nlohmann::ordered_json out{{"machine", options.output},
+                                   {"name", machine.name},
+                                   {"cores", machine.cores},
+                                   {"core_peak_flop_per_s", machine.core_peak.value},
+                                   {"machine_peak_flop_per_s", machine.machine_peak.value},
+                                   {"memory_bandwidth_bytes_per_s", machine.memory_bandwidth.value},
+                                   {"seconds", elapsed()}};
+  fmt::print("{}\n", out.dump());
+}
+
+}  // namespace
+
+void add_calibrate(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand(
+      "calibrate", "Measure this machine, so that predictions are in its own seconds (under a minute).");
+  command->add_option("-o,--output", options->output, "Machine file to write")
+      ->type_name("machine.json")
+      ->capture_default_str();
+  command->add_option("--cores", options->cores, "Cores that ranks will share; 0: all of this machine")
+      ->check(CLI::Range(0, 65536))
+      ->capture_default_str();
+  command->add_flag("--json", options->json, "One JSON object: machine, name, cores, peaks, seconds");
+  command->footer(
+      "The machine should be idle meanwhile. The file says where every number comes from (docs/simulator.md).\n"
+      "Examples:\n"
+      "  shardscope calibrate -o machine.json\n"
+      "  shardscope predict job.json --machine machine.json\n");
+  command->callback([options, &exit_code] {
+    run(*options);
+    exit_code = kDone;
+  });
+}
+
+}  // namespace shardscope::cli

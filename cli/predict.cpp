@@ -1,0 +1,239 @@
+// shardscope predict: what a job would take, in memory and in time, without running it.
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "cli/command.h"
+#include "cli/job_options.h"
+#include "cli/memory_json.h"
+#include "core/engine/arena.h"
+#include "core/error.h"
+#include "core/program/lower.h"
+#include "profiler/store/profile_writer.h"
+#include "simulator/simulate.h"
+
+namespace shardscope::cli {
+namespace {
+
+struct Options {
+  JobOptions job;
+  std::string name;
+  std::int64_t device_memory = 0;
+  bool json = false;
+};
+
+std::int64_t device_peak(const MemoryPeak& peak) { return peak.peak_bytes[static_cast<std::size_t>(Space::kDevice)]; }
+
+std::int64_t all_spaces(const MemoryPeak& peak) {
+  std::int64_t sum = 0;
+  for (std::int64_t bytes : peak.peak_bytes) sum += bytes;
+  return sum;
+}
+
+std::int64_t machine_memory() {
+  return static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::int64_t>(sysconf(_SC_PAGESIZE));
+}
+
+/// Whether it fits: the fullest device against its limit or, without one, all ranks against this machine's memory.
+struct Fit {
+  std::int64_t needed_bytes = 0, limit_bytes = 0;
+  std::string of;  ///< whose limit
+  bool fits() const { return needed_bytes <= limit_bytes; }
+};
+
+class Predict {
+ public:
+  explicit Predict(const Options& options)
+      : options_(options), job_(load_job(options.job.file, options.job.overrides)) {
+    if (options.device_memory > 0) job_.device_memory_bytes = options.device_memory;
+    if (!job_.cluster.empty()) {
+      cluster_ = load_cluster(job_.cluster);
+      check_ranks();
+    } else {
+      machine_ = job_.machine.empty() ? default_machine() : load_machine(job_.machine);
+    }
+    for (int rank = 0; rank < job_.parallel.ranks(); ++rank) programs_.push_back(lower(job_, rank));
+    flops_per_token_ = training_flops_per_token(job_.model, job_.data.seq_len);
+  }
+
+  void run() {
+    std::unique_ptr<ProfileWriter> writer;
+    prediction_ = simulate_into(nullptr);
+    if (!job_.profile.empty()) {
+      writer = std::make_unique<ProfileWriter>(job_.profile, run_info());
+      simulate_into(writer.get());
+      writer->finish();
+      if (!writer->problem().empty()) throw Error(ErrorKind::kIo, writer->problem());
+    }
+    options_.json ? print_json() : print_text();
+  }
+
+ private:
+  void check_ranks() const {
+    if (job_.parallel.ranks() <= cluster_->ranks()) return;
+    throw Error(ErrorKind::kConfig, fmt::format("{}: has {} devices; the job's {} ranks need one each", job_.cluster,
+                                                cluster_->ranks(), job_.parallel.ranks()));
+  }
+
+  Prediction simulate_into(TraceSink* sink) const {
+    const SimulateOptions options{.sink = sink, .steps = 1, .flops_per_token = flops_per_token_};
+    return cluster_ ? simulate(programs_, *cluster_, options) : simulate(programs_, machine_, options);
+  }
+
+  RunInfo run_info() const {
+    const int stage = job_.training.zero.stage;
+    return {.name = options_.name.empty() ? fmt::format("zero-{}", stage) : options_.name,
+            .predicted = true,
+            .framework = "shardscope",
+            .model = job_.model.name,
+            .world = job_.parallel.ranks(),
+            .zero_stage = stage,
+            .job_json = fmt::format(R"({{"ranks":{},"zero_stage":{},"micro_batch":{},"accumulation":{},"seq_len":{}}})",
+                                    job_.parallel.ranks(), stage, job_.training.micro_batch, job_.training.accumulation,
+                                    job_.data.seq_len),
+            .parameters = parameter_count(job_.model),
+            .tokens_per_step = programs_.front().tokens_per_step,
+            .flops_per_token = flops_per_token_,
+            .peak_flops_per_rank = prediction_.peak_flops_per_rank,
+            .device_memory_limit = job_.device_memory_bytes};
+  }
+
+  Fit fit() const {
+    Fit result;
+    std::int64_t fullest = 0, everything = 0;
+    for (const RankPrediction& rank : prediction_.ranks) {
+      fullest = std::max(fullest, device_peak(rank.peak));
+      everything += all_spaces(rank.peak);
+    }
+    if (job_.device_memory_bytes > 0) return {fullest, job_.device_memory_bytes, "device memory given"};
+    if (cluster_) return {fullest, static_cast<std::int64_t>(cluster_->device.memory.value), cluster_->device.name};
+    return {everything, machine_memory(), "this machine's memory, all ranks together"};
+  }
+
+  const RankPrediction& fullest_rank() const {
+    return *std::max_element(prediction_.ranks.begin(), prediction_.ranks.end(),
+                             [](const auto& a, const auto& b) { return device_peak(a.peak) < device_peak(b.peak); });
+  }
+
+  std::string source() const {
+    if (cluster_) return cluster_->name + ": peaks and bandwidths of the file, efficiencies are guesses";
+    return machine_.source;
+  }
+
+  void print_json() const {
+    const Fit memory = fit();
+    const StepBreakdown& b = prediction_.breakdown;
+    nlohmann::ordered_json out;
+    out["model"] = {
+        {"name", job_.model.name}, {"parameters", parameter_count(job_.model)}, {"flops_per_token", flops_per_token_}};
+    out["zero_stage"] = job_.training.zero.stage;
+    out["tokens_per_step"] = programs_.front().tokens_per_step;
+    out["step_time_s"] = prediction_.step_time_s;
+    out["breakdown_s"] = {{"compute", b.compute_s},
+                          {"exposed_communication", b.exposed_communication_s},
+                          {"bubble", b.bubble_s},
+                          {"offload", b.offload_s},
+                          {"optimizer", b.optimizer_s}};
+    out["tokens_per_s"] = prediction_.tokens_per_s;
+    out["mfu"] = prediction_.mfu;
+    out["fits"] = memory.fits();
+    out["memory_limit_bytes"] = memory.limit_bytes;
+    out["headroom_bytes"] = memory.limit_bytes - memory.needed_bytes;
+    out["memory_limit_of"] = memory.of;
+    out["peak_bytes_per_rank"] = nlohmann::json::array();
+    for (const RankPrediction& rank : prediction_.ranks) out["peak_bytes_per_rank"].push_back(device_peak(rank.peak));
+    out["memory_by_category"] = memory_by_category_json(fullest_rank().peak);
+    nlohmann::json ranks = nlohmann::json::array();
+    for (const RankPrediction& rank : prediction_.ranks) ranks.push_back(rank_json(rank.rank, rank.peak, 0));
+    out["ranks"] = std::move(ranks);
+    out["calibrated"] = prediction_.calibrated;
+    out["source"] = source();
+    out["profile"] = job_.profile.empty() ? nlohmann::json(nullptr) : nlohmann::json(job_.profile);
+    fmt::print("{}\n", out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  }
+
+  void print_text() const {
+    fmt::print("{}: {:.1f} M parameters, ZeRO {} ({}), {} rank{}, {} tokens a step\n", job_.model.name,
+               static_cast<double>(parameter_count(job_.model)) * 1e-6, job_.training.zero.stage,
+               to_string(job_.zero_mode), job_.parallel.ranks(), job_.parallel.ranks() == 1 ? "" : "s",
+               programs_.front().tokens_per_step);
+    print_time();
+    print_memory();
+    fmt::print("source      {}\n", source());
+    if (!job_.profile.empty()) fmt::print("profile     {}\n", job_.profile);
+  }
+
+  void print_time() const {
+    const StepBreakdown& b = prediction_.breakdown;
+    const auto part = [&](const char* name, double seconds) {
+      if (seconds <= 0) return;
+      fmt::print("  {:<24}{:10.4f} s  {:5.1f} %\n", name, seconds, 100 * seconds / prediction_.step_time_s);
+    };
+    fmt::print("step        {:.4f} s, {:.0f} tokens/s, MFU {:.1f} %\n", prediction_.step_time_s,
+               prediction_.tokens_per_s, 100 * prediction_.mfu);
+    part("compute", b.compute_s);
+    part("exposed communication", b.exposed_communication_s);
+    part("optimizer", b.optimizer_s);
+    part("offload", b.offload_s);
+    part("bubble", b.bubble_s);
+  }
+
+  void print_memory() const {
+    const Fit memory = fit();
+    const MemoryPeak& peak = fullest_rank().peak;
+    fmt::print("memory      {} on the fullest rank, {}; {} of {} ({})\n", format_bytes(device_peak(peak)),
+               memory.fits() ? "fits" : "DOES NOT FIT", format_bytes(memory.needed_bytes),
+               format_bytes(memory.limit_bytes), memory.of);
+    if (!memory.fits()) {
+      fmt::print("  over by                 {}\n", format_bytes(memory.needed_bytes - memory.limit_bytes));
+    }
+    for (int s = 0; s < kSpaces; ++s) {
+      const auto space = static_cast<Space>(s);
+      const std::int64_t bytes = peak.peak_bytes[static_cast<std::size_t>(s)];
+      if (bytes > 0) fmt::print("  {:<8} {:>14} bytes: {}\n", to_string(space), bytes, describe(peak.at_peak, space));
+    }
+  }
+
+  const Options& options_;
+  Job job_;
+  std::optional<ClusterSpec> cluster_;
+  Machine machine_;
+  std::vector<Program> programs_;
+  double flops_per_token_ = 0;
+  Prediction prediction_;
+};
+
+}  // namespace
+
+void add_predict(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("predict", "Memory and time of a job, without running it.");
+  add_job_options(*command, options->job);
+  command->add_option("--device-memory", options->device_memory, "Limit of a rank's device memory, e.g. 80GiB")
+      ->type_name("BYTES")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::PositiveNumber);
+  command->add_option("--name", options->name, "Name of the run in the profile; zero-STAGE without it");
+  command->add_flag(
+      "--json", options->json,
+      "One JSON object: step_time_s, breakdown_s, tokens_per_s, mfu, fits, ranks, ... (docs/simulator.md)");
+  command->footer(
+      "Without --cluster it speaks of the ranks as threads of this machine, in the seconds that --machine measured\n"
+      "('shardscope calibrate'), or in guesses without it. What does not fit is an answer, not an error.\n"
+      "Examples:\n"
+      "  shardscope predict --model data/models/gpt-10m.json --ranks 4 --stage 3 --seq 128 --machine machine.json\n"
+      "  shardscope predict job.json --profile run.db --json\n"
+      "  shardscope predict --model gpt2/config.json --ranks 8 --cluster data/clusters/dgx.json --device-memory "
+      "40GiB\n");
+  command->callback([options, &exit_code] {
+    Predict(*options).run();
+    exit_code = kDone;
+  });
+}
+
+}  // namespace shardscope::cli

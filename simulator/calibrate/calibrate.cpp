@@ -1,0 +1,232 @@
+#include "simulator/calibrate/calibrate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <ctime>
+#include <fstream>
+#include <set>
+#include <thread>
+
+#include "core/engine/sequence_source.h"
+#include "simulator/calibrate/measure_collectives.h"
+#include "simulator/calibrate/probe.h"
+#include "simulator/calibrate/probe_ops.h"
+#include "simulator/cost/op_family.h"
+
+namespace shardscope {
+
+namespace {
+
+std::string processor_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
+  }
+  return "unknown processor";
+}
+
+std::string today() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%d", &utc);
+  return text;
+}
+
+class Calibration {
+ public:
+  Calibration(const BackendFactory& make_backend, const CalibrateOptions& options)
+      : make_backend_(make_backend), options_(options) {
+    machine_.cores = options.cores > 0 ? options.cores : static_cast<int>(std::thread::hardware_concurrency());
+    machine_.cores = std::max(1, machine_.cores);
+  }
+
+  Machine run() {
+    machine_.name = fmt::format("{} cores of {}", machine_.cores, processor_name());
+    machine_.calibrated = true;
+    machine_.source = fmt::format("shardscope calibrate, {}, {}", today(), machine_.name);
+    machine_.core_capacity = machine_.cores;  // curves are measured with all cores busy
+    for (int threads : thread_counts()) measure_with(threads);
+    measure_loading();
+    measure_ranks();
+    machine_.core_peak = best_rate(1);
+    machine_.machine_peak = best_rate(machine_.cores);
+    return std::move(machine_);
+  }
+
+ private:
+  // One, all, and the half between on larger machines.
+  std::set<int> thread_counts() const {
+    std::set<int> counts{1, machine_.cores};
+    if (machine_.cores >= 4) counts.insert(machine_.cores / 2);
+    return counts;
+  }
+
+  void say(const std::string& text) const {
+    if (options_.progress) options_.progress(text);
+  }
+
+  template <class T>
+  std::vector<T> thinned(const std::vector<T>& all) const {
+    if (options_.detail >= 1) return all;
+    const auto stride = static_cast<std::size_t>(std::ceil(1 / options_.detail));
+    std::vector<T> kept;
+    for (std::size_t i = 0; i < all.size(); i += stride) kept.push_back(all[i]);
+    return kept;
+  }
+
+  void measure_with(int threads) {
+    ProbeTeam team(make_backend_, machine_.cores / threads, threads);
+    if (threads == 1) measure_lanes(team);
+    say(fmt::format("element-wise ops, {} x {} threads", machine_.cores / threads, threads));
+    measure_families(team);
+    say(fmt::format("matrix products, {} x {} threads", machine_.cores / threads, threads));
+    measure_matmuls(team);
+    say(fmt::format("attention, {} x {} threads", machine_.cores / threads, threads));
+    measure_attentions(team);
+  }
+
+  void measure_lanes(ProbeTeam& team) {
+    say("lanes");
+    const double tiny = team.seconds([](ProbeProgram& p) { return Op(Fill{p.floats(16), 0.0}); });
+    machine_.op_overhead = Seconds(tiny);
+    machine_.wake_latency = Seconds(std::max(team.wake_seconds() - tiny, 1e-9));
+    machine_.step_overhead = Seconds(std::max(team.round_trip_seconds() - tiny, 1e-9));
+  }
+
+  // Without the lane's own time, which every op pays once.
+  double net(double seconds) const { return std::max(seconds - machine_.op_overhead.value, 0.02e-6); }
+
+  void measure_families(ProbeTeam& team) {
+    for (const FamilyProbe& probe : thinned_families()) {
+      std::vector<CurvePoint> points;
+      for (std::int64_t elements : probe.is_flat ? flat_sizes_ : sizes_) {
+        const MakeOp make = [&](ProbeProgram& p) { return probe.make(p, elements); };
+        ProbeProgram sample;
+        const auto work = family_work(sample.program(), make(sample));
+        if (!work || (!points.empty() && work->work <= points.back().x)) continue;
+        points.push_back({std::max(work->work, 1.0), net(team.seconds(make))});
+      }
+      machine_.families.push_back({probe.family, team.threads(), Curve(points)});
+      if (probe.family == "copy" && team.threads() == 1) note_memory(points);
+    }
+  }
+
+  std::vector<FamilyProbe> thinned_families() const {
+    std::vector<FamilyProbe> kept = thinned(family_probes());
+    const auto is_copy = [](const FamilyProbe& f) { return f.family == "copy"; };
+    if (std::none_of(kept.begin(), kept.end(), is_copy)) {
+      kept.push_back(*std::find_if(family_probes().begin(), family_probes().end(), is_copy));
+    }
+    return kept;
+  }
+
+  // Copies past every cache, on all cores at once, are what the memory can do. The caches end where a copy's rate has
+  // come half-way down to it.
+  void note_memory(const std::vector<CurvePoint>& copies) {
+    const double past = copies.back().x / copies.back().y;
+    double best = 0;
+    for (const CurvePoint& p : copies) best = std::max(best, p.x / p.y);
+    machine_.memory_bandwidth = BytesPerSecond(past * machine_.cores);
+    machine_.cache = Bytes(copies.back().x);
+    for (auto p = copies.rbegin(); p != copies.rend() && p->x / p->y < std::sqrt(best * past) * 1.001; ++p) {
+      machine_.cache = Bytes(p->x);
+    }
+  }
+
+  std::vector<MatMulPoint> matmul_grid(int threads) const {
+    std::vector<MatMulPoint> grid;
+    for (double m : {64, 256, 1024, 4096}) {
+      for (double n : {64, 256, 1024, 4096}) {
+        for (double k : {64, 256, 1024, 4096}) {
+          if (m * n * k <= kLargestProduct) grid.push_back({threads, m, n, k, false, false, false, 0});
+        }
+      }
+    }
+    return grid;
+  }
+
+  void measure_matmuls(ProbeTeam& team) {
+    for (MatMulPoint point : thinned(matmul_grid(team.threads()))) {
+      for (int variant = 0; variant < 6; ++variant) {  // plain, b transposed, a transposed; each also adding to c
+        point.trans_b = variant % 3 == 1;
+        point.trans_a = variant % 3 == 2;
+        point.accumulate = variant >= 3;
+        point.seconds = net(team.seconds([&](ProbeProgram& p) { return make_matmul(p, point); }));
+        machine_.matmuls.push_back(point);
+      }
+    }
+  }
+
+  void measure_attentions(ProbeTeam& team) {
+    for (double seq : thinned(std::vector<double>{32, 64, 128, 256, 512, 1024})) {
+      for (double head_dim : {16, 32, 64, 128}) {
+        for (double group : {1, 4}) {
+          if (group > 1 && (seq < 64 || head_dim == 16)) continue;
+          for (bool backward : {false, true}) {
+            AttentionPoint point{team.threads(), backward, static_cast<double>(team.threads()), seq, 2 * group, 2,
+                                 head_dim,       0};
+            point.seconds = net(team.seconds([&](ProbeProgram& p) { return make_attention(p, point); }));
+            machine_.attentions.push_back(point);
+          }
+        }
+      }
+    }
+  }
+
+  // Reading a batch: from random numbers, as what data costs to read depends on the data. Guess for real text.
+  void measure_loading() {
+    const auto source = make_random_sequences(256, 128, 1);
+    std::vector<CurvePoint> points;
+    for (std::int64_t rows : {1, 16}) {
+      BatchSource batches(*source, 1, 0, rows, 1);
+      std::vector<std::int32_t> tokens(static_cast<std::size_t>(rows * 128)), targets(tokens.size());
+      constexpr int kRepeats = 50;
+      const auto begin = std::chrono::steady_clock::now();
+      for (int i = 0; i < kRepeats; ++i) batches.fill(i, 0, tokens.data(), targets.data());
+      const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+      points.push_back({static_cast<double>(rows * 128 * 8), seconds / kRepeats});
+    }
+    machine_.families.push_back({"load_batch", 1, Curve(points)});
+  }
+
+  void measure_ranks() {
+    std::set<int> counts{2, 3, 4};
+    for (int ranks = 8; ranks <= machine_.cores; ranks *= 2) counts.insert(ranks);
+    if (options_.detail < 1) counts = {2};
+    for (int ranks : counts) {
+      say(fmt::format("collectives of {} ranks", ranks));
+      const auto curves = measure_collectives(ranks);
+      machine_.collectives.insert(machine_.collectives.end(), curves.begin(), curves.end());
+    }
+  }
+
+  FlopPerSecond best_rate(int threads) const {
+    double best = 1;
+    for (const MatMulPoint& p : machine_.matmuls) {
+      if (p.threads == threads) best = std::max(best, 2 * p.m * p.n * p.k / p.seconds);
+    }
+    return FlopPerSecond(best);
+  }
+
+  static constexpr double kLargestProduct = 1 << 28;  // m n k: half a GFLOP, some milliseconds
+  static inline const std::vector<std::int64_t> sizes_{1 << 10, 1 << 13, 1 << 16, 1 << 18, 1 << 20, 1 << 22};
+  static inline const std::vector<std::int64_t> flat_sizes_{1 << 10, 1 << 13, 1 << 16, 1 << 18,
+                                                            1 << 20, 1 << 22, 1 << 24};
+
+  const BackendFactory& make_backend_;
+  const CalibrateOptions& options_;
+  Machine machine_;
+};
+
+}  // namespace
+
+Machine calibrate(const BackendFactory& make_backend, const CalibrateOptions& options) {
+  return Calibration(make_backend, options).run();
+}
+
+}  // namespace shardscope

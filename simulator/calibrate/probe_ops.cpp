@@ -1,0 +1,189 @@
+#include "simulator/calibrate/probe_ops.h"
+
+#include <algorithm>
+
+namespace shardscope {
+
+namespace {
+
+constexpr std::int64_t kHidden = 256, kVocab = 2048, kSeq = 128, kHeadDim = 32;
+
+// About `elements` in rows of `width`.
+std::int64_t rows_of(std::int64_t elements, std::int64_t width) { return std::max<std::int64_t>(1, elements / width); }
+
+Op make_embedding(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t rows = rows_of(elements, kHidden);
+  return Embedding{p.tokens(rows, kVocab),
+                   p.floats(kVocab * kHidden),
+                   p.floats(kSeq * kHidden),
+                   p.floats(rows * kHidden),
+                   rows,
+                   kHidden,
+                   kSeq,
+                   kVocab};
+}
+
+Op make_embedding_backward(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t rows = rows_of(elements, kHidden);
+  return EmbeddingBackward{p.tokens(rows, kVocab),
+                           p.floats(rows * kHidden),
+                           p.floats(kVocab * kHidden),
+                           p.floats(kSeq * kHidden),
+                           rows,
+                           kHidden,
+                           kSeq,
+                           kVocab};
+}
+
+Op make_layer_norm(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t rows = rows_of(elements, kHidden);
+  const std::int64_t n = rows * kHidden;
+  return LayerNorm{p.floats(n), p.floats(kHidden), p.floats(kHidden), p.floats(n), p.floats(rows), p.floats(rows), rows,
+                   kHidden};
+}
+
+Op make_layer_norm_backward(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t rows = rows_of(elements, kHidden);
+  const std::int64_t n = rows * kHidden;
+  return LayerNormBackward{
+      p.floats(n),       p.floats(n), p.floats(kHidden), p.floats(rows), p.floats(rows), p.floats(n), p.floats(kHidden),
+      p.floats(kHidden), rows,        kHidden,           false,          false};
+}
+
+Op make_rms_norm(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t rows = rows_of(elements, kHidden);
+  const std::int64_t n = rows * kHidden;
+  return RmsNorm{p.floats(n), p.floats(kHidden), p.floats(n), p.floats(rows), rows, kHidden};
+}
+
+Op make_rms_norm_backward(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t rows = rows_of(elements, kHidden);
+  const std::int64_t n = rows * kHidden;
+  return RmsNormBackward{p.floats(n),       p.floats(n), p.floats(kHidden), p.floats(rows), p.floats(n),
+                         p.floats(kHidden), rows,        kHidden,           false,          false};
+}
+
+Op make_bias_gradient(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t rows = rows_of(elements, kHidden);
+  return BiasGradient{p.floats(rows * kHidden), p.floats(kHidden), rows, kHidden, false};
+}
+
+Op make_rope(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t rows = rows_of(elements, kHidden);
+  return Rope{p.floats(rows * kHidden), rows, kHidden / kHeadDim, kHeadDim, kSeq};
+}
+
+Op make_cross_entropy(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t rows = rows_of(elements, kVocab);
+  return CrossEntropy{p.floats(rows * kVocab), p.tokens(rows, kVocab), p.floats(1), rows, kVocab, 1e-3};
+}
+
+Op make_adam(ProbeProgram& p, std::int64_t n) {
+  return Adam{p.floats(n), p.floats(n), p.floats(n), p.floats(n), p.floats(1)};
+}
+
+std::vector<FamilyProbe> plain_probes() {
+  return {{"fill",
+           [](auto& p, auto n) {
+             return Op(Fill{p.floats(n), 0.0});
+           },
+           true},
+          {"copy",
+           [](auto& p, auto n) {
+             return Op(Copy{p.floats(n), p.floats(n)});
+           },
+           true},
+          {"accumulate",
+           [](auto& p, auto n) {
+             return Op(Accumulate{p.floats(n), p.floats(n)});
+           },
+           true},
+          {"scale",
+           [](auto& p, auto n) {
+             return Op(Scale{p.floats(n), 1.0});
+           },
+           true},
+          {"add",
+           [](auto& p, auto n) {
+             return Op(Add{p.floats(n), p.floats(n), p.floats(n)});
+           }},
+          {"sum_squares",
+           [](auto& p, auto n) {
+             return Op(SumSquares{p.floats(n), p.doubles(1)});
+           },
+           true},
+          {"adam", make_adam, true},
+          {"clip_coefficient", [](auto& p, auto) {
+             return Op(ClipCoefficient{p.doubles(1), p.floats(1), p.floats(1), 1.0});
+           }}};
+}
+
+std::vector<FamilyProbe> model_probes() {
+  return {{"embedding", make_embedding},
+          {"embedding_backward", make_embedding_backward},
+          {"layer_norm", make_layer_norm},
+          {"layer_norm_backward", make_layer_norm_backward},
+          {"rms_norm", make_rms_norm},
+          {"rms_norm_backward", make_rms_norm_backward},
+          {"bias_gradient", make_bias_gradient},
+          {"swiglu",
+           [](auto& p, auto n) {
+             return Op(SwiGlu{p.floats(n), p.floats(n), p.floats(n)});
+           }},
+          {"swiglu_backward",
+           [](auto& p, auto n) {
+             return Op(SwiGluBackward{p.floats(n), p.floats(n), p.floats(n), p.floats(n), p.floats(n)});
+           }},
+          {"rope", make_rope},
+          {"cross_entropy", make_cross_entropy}};
+}
+
+std::vector<FamilyProbe> activation_probes() {
+  std::vector<FamilyProbe> probes;
+  for (ActivationKind kind :
+       {ActivationKind::kGeluTanh, ActivationKind::kGeluErf, ActivationKind::kRelu, ActivationKind::kSilu}) {
+    const std::string name(to_string(kind));
+    probes.push_back({"activation:" + name, [kind](ProbeProgram& p, std::int64_t n) {
+                        return Op(Activation{p.floats(n), p.floats(n), kind});
+                      }});
+    probes.push_back({"activation_backward:" + name, [kind](ProbeProgram& p, std::int64_t n) {
+                        return Op(ActivationBackward{p.floats(n), p.floats(n), p.floats(n), kind});
+                      }});
+  }
+  return probes;
+}
+
+}  // namespace
+
+const std::vector<FamilyProbe>& family_probes() {
+  static const std::vector<FamilyProbe> probes = [] {
+    std::vector<FamilyProbe> all;
+    for (const auto& part : {plain_probes(), model_probes(), activation_probes()}) {
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+  }();
+  return probes;
+}
+
+Op make_matmul(ProbeProgram& p, const MatMulPoint& s) {
+  const auto m = static_cast<std::int64_t>(s.m), n = static_cast<std::int64_t>(s.n), k = static_cast<std::int64_t>(s.k);
+  return MatMul{p.floats(m * k), p.floats(k * n), {}, p.floats(m * n), m, n, k, s.trans_a, s.trans_b, s.accumulate};
+}
+
+Op make_attention(ProbeProgram& p, const AttentionPoint& s) {
+  const auto batch = static_cast<std::int64_t>(s.batch), seq = static_cast<std::int64_t>(s.seq);
+  const auto heads = static_cast<std::int64_t>(s.heads), kv_heads = static_cast<std::int64_t>(s.kv_heads);
+  const auto d = static_cast<std::int64_t>(s.head_dim);
+  const std::int64_t q = batch * seq * heads * d, kv = batch * seq * kv_heads * d, lse = batch * seq * heads;
+  if (!s.backward) {
+    return Attention{p.floats(q), p.floats(kv), p.floats(kv), p.floats(q), p.floats(lse), batch,
+                     seq,         heads,        kv_heads,     d,           heads * d,     kv_heads * d};
+  }
+  return AttentionBackward{
+      p.floats(q),  p.floats(q),  p.floats(kv), p.floats(kv), p.floats(q), p.floats(lse), p.floats(q),
+      p.floats(kv), p.floats(kv), batch,        seq,          heads,       kv_heads,      d,
+      heads * d,    kv_heads * d};
+}
+
+}  // namespace shardscope
