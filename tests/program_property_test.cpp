@@ -34,11 +34,14 @@ RC_GTEST_PROP(ProgramProperty, EveryProgramSurvivesItsText, ()) {
   RC_ASSERT(parse_program(to_string(program)) == program);
 }
 
-/// Elements [begin, end) of each parameter, sorted and checked to be disjoint where they should be.
 RC_GTEST_PROP(ProgramProperty, TheRanksTogetherOwnEveryElementOnce, ()) {
   const JobChoice choice = *gen_job();
   const std::vector<Program> ranks = lower_all(job_of(choice));
-  const std::size_t copies = choice.stage == 0 || choice.dp == 1 ? ranks.size() : 1;  // moments: whole, or sharded
+  const auto dp = static_cast<std::size_t>(choice.dp);
+  const std::int64_t shard_size = job_of(choice).training.zero.mics_shard_size;
+  // moments: whole on every rank, or one copy over all of them, or (MiCS) one copy in each shard group
+  const std::size_t copies =
+      choice.stage == 0 || dp == 1 ? dp : (shard_size > 0 ? dp / static_cast<std::size_t>(shard_size) : 1);
   for (StateRole role : {StateRole::kExpAvg, StateRole::kExpAvgSq}) {
     std::vector<std::vector<std::size_t>> owners;
     for (const Parameter& p : ranks[0].parameters) owners.emplace_back(static_cast<std::size_t>(p.elements()), 0);

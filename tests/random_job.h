@@ -19,7 +19,7 @@ struct JobChoice {
   int seq = 4, micro_batch = 1, accumulation = 1, dp = 1, stage = 0, deepspeed_mode = 0, overlap = 0;
   int bucket = 1000, prefetch = 0, persistence = 0, reuse = 0, max_live = 1000000, sub_group = 1000000;
   double clipping = 0;
-  int adam_w = 1, recompute = 0, offload = 0;
+  int adam_w = 1, recompute = 0, offload = 0, copies = 1, ratio = 10;
 };
 
 inline std::ostream& operator<<(std::ostream& out, const JobChoice& c) {
@@ -27,10 +27,11 @@ inline std::ostream& operator<<(std::ostream& out, const JobChoice& c) {
              "{{llama={}, layers={}, heads={}, kv_divisor={}, head_dim={}, mlp={}, vocab={}, tied={}, seq={}, "
              "micro={}, "
              "accumulation={}, dp={}, stage={}, deepspeed_mode={}, overlap={}, bucket={}, prefetch={}, persistence={}, "
-             "reuse={}, max_live={}, sub_group={}, clipping={}, adam_w={}, recompute={}, offload={}}}",
+             "reuse={}, max_live={}, sub_group={}, clipping={}, adam_w={}, recompute={}, offload={}, copies={}, "
+             "ratio={}}}",
              c.llama, c.layers, c.heads, c.kv_divisor, c.head_dim, c.mlp, c.vocab, c.tied, c.seq, c.micro_batch,
              c.accumulation, c.dp, c.stage, c.deepspeed_mode, c.overlap, c.bucket, c.prefetch, c.persistence, c.reuse,
-             c.max_live, c.sub_group, c.clipping, c.adam_w, c.recompute, c.offload);
+             c.max_live, c.sub_group, c.clipping, c.adam_w, c.recompute, c.offload, c.copies, c.ratio);
 }
 
 inline ModelSpec model_of(const JobChoice& c) {
@@ -61,8 +62,11 @@ inline Job job_of(const JobChoice& c) {
   if (c.offload && c.stage > 0 && !c.deepspeed_mode) {
     job.training.zero.offload_optimizer.device = OffloadDevice::kCpu;
     job.training.zero.offload_optimizer.pin_memory = c.offload == 1;
+    if (c.stage == 3) job.training.zero.offload_optimizer.ratio = c.ratio / 10.0;
   }
   job.recompute = static_cast<Recompute>(c.recompute);
+  if (c.copies > 1 && c.stage == 3 && !c.deepspeed_mode && c.dp % c.copies == 0)
+    t.zero.mics_shard_size = c.dp / c.copies;
   t.micro_batch = c.micro_batch;
   t.accumulation = c.accumulation;
   t.train_batch_size = t.micro_batch * t.accumulation * c.dp;
@@ -110,6 +114,8 @@ inline rc::Gen<JobChoice> gen_job() {
     c.adam_w = *rc::gen::inRange(0, 2);
     c.recompute = *rc::gen::inRange(0, 3);
     c.offload = *rc::gen::inRange(0, 3);
+    c.ratio = *rc::gen::element(10, 5, 2, 0);
+    c.copies = *rc::gen::inRange(1, 4);
     return c;
   });
 }

@@ -37,7 +37,9 @@ struct Draft {
   const Job* job = nullptr;
   int rank = 0;
   Program program;
-  GroupId data_parallel;                  ///< in program.groups
+  GroupId data_parallel;  ///< in program.groups
+  GroupId shard_group;    ///< ranks that share one copy of the sharded state: data_parallel, or part of it
+  GroupId replica_group;  ///< ranks with the same shard of other copies (MiCS, HSDP); invalid: no other
   std::vector<ParameterBuffers> buffers;  ///< by parameter
   std::vector<std::string> modules;       ///< by parameter: the leaf module that owns it
   std::vector<OptimizerShard> shards;
@@ -45,6 +47,7 @@ struct Draft {
   double loss_factor = 1;           ///< what the summed loss must be multiplied with to be the mean
 
   const Group& dp() const { return program.group(data_parallel); }
+  const Group& shards_group() const { return program.group(shard_group); }
 };
 
 /// Adds a state piece for each member's part that lies in `home` = elements [first, first + home.count) of its chunk.

@@ -19,20 +19,37 @@ class OptimizerOffload {
  public:
   explicit OptimizerOffload(Draft& draft)
       : program_(draft.program),
+        ratio_(draft.job->training.zero.offload_optimizer.ratio),
         host_(draft.job->training.zero.offload_optimizer.pin_memory ? Space::kPinned : Space::kHost) {}
 
   void run() {
     before_.resize(program_.instructions.size());
     after_.resize(program_.instructions.size());
     dropped_.assign(program_.instructions.size(), false);
-    for (std::size_t i = 0; i < program_.instructions.size(); ++i) {
-      if (std::holds_alternative<Adam>(program_.instructions[i].op)) move(i);
-    }
+    for (std::size_t i : find_moved()) move(i);
     start_norm_early();
     merge();
   }
 
  private:
+  /// All Adam ops; with ratio < 1 (Twin-Flow) the first 1 - ratio of the elements stay on the device.
+  std::vector<std::size_t> find_moved() const {
+    std::vector<std::size_t> all;
+    std::int64_t total = 0, seen = 0;
+    for (std::size_t i = 0; i < program_.instructions.size(); ++i) {
+      const auto* adam = std::get_if<Adam>(&program_.instructions[i].op);
+      if (adam == nullptr) continue;
+      all.push_back(i);
+      total += adam->param.count;
+    }
+    const auto stays = static_cast<std::int64_t>((1 - ratio_) * static_cast<double>(total));
+    std::erase_if(all, [&](std::size_t i) {
+      seen += std::get<Adam>(program_.instructions[i].op).param.count;
+      return seen <= stays;
+    });
+    return all;
+  }
+
   void move(std::size_t index) {
     Instruction& in = program_.instructions[index];
     Adam& adam = std::get<Adam>(in.op);
@@ -131,6 +148,7 @@ class OptimizerOffload {
   }
 
   Program& program_;
+  double ratio_;  ///< share of the elements whose step runs on the host
   Space host_;
   std::vector<std::vector<Instruction>> before_, after_;
   std::vector<bool> dropped_;

@@ -53,7 +53,7 @@ class OptimizerStep {
     p_.grad_norm = scalar("grad_norm", DType::kF32, true);
     emit_(Fill{sum, 0});
     for (const OptimizerShard& shard : d_.shards) emit_(SumSquares{shard.gradient, sum});
-    if (d_.shards_are_partial) emit_(AllReduce{d_.data_parallel, sum}, Lane::kReduce);
+    if (d_.shards_are_partial) emit_(AllReduce{d_.shard_group, sum}, Lane::kReduce);
     emit_(ClipCoefficient{sum, p_.grad_norm, coefficient_, d_.job->training.gradient_clipping});
   }
 
@@ -93,7 +93,7 @@ class OptimizerStep {
   void gather(const OptimizerShard& shard) {
     if (shard.gather.empty()) return;
     emit_.label.name = shard.name;
-    emit_(AllGather{d_.data_parallel, shard.value, shard.gather}, Lane::kGather);
+    emit_(AllGather{d_.shard_group, shard.value, shard.gather}, Lane::kGather);
   }
 
   Draft& d_;

@@ -18,11 +18,27 @@ void check_offload(const Job& job) {
     throw Error(ErrorKind::kConfig,
                 "zero_optimization.offload_optimizer: needs stage 1, 2 or 3; stage 0 keeps no shards to offload");
   }
-  if (zero.offload_optimizer.ratio < 1) {
-    unsupported("zero_optimization.offload_optimizer.ratio: partial offload is not built yet; use 1");
+  if (zero.offload_optimizer.ratio < 1 && zero.stage != 3) {
+    throw Error(ErrorKind::kConfig,
+                "zero_optimization.offload_optimizer.ratio: below 1 needs stage 3, as in DeepSpeed");
   }
   if (job.zero_mode == ZeroMode::kDeepSpeed) {
     unsupported("zero_mode: deepspeed with offload_optimizer is not built yet; use textbook");
+  }
+}
+
+void check_mics(const Job& job) {
+  const std::int64_t size = job.training.zero.mics_shard_size;
+  if (job.training.zero.stage != 3) {
+    throw Error(ErrorKind::kConfig, "zero_optimization.mics_shard_size: needs stage 3, as in DeepSpeed");
+  }
+  if (job.parallel.dp % size != 0) {
+    throw Error(ErrorKind::kConfig, fmt::format("zero_optimization.mics_shard_size: is {}; it must divide the "
+                                                "data-parallel size {}",
+                                                size, job.parallel.dp));
+  }
+  if (job.zero_mode == ZeroMode::kDeepSpeed) {
+    unsupported("zero_mode: deepspeed with mics_shard_size is not built yet; use textbook");
   }
 }
 
@@ -45,7 +61,7 @@ void refuse_what_is_not_built(const Job& job) {
   if (zero.hpz_partition_size > 1 || zero.quantized_weights || zero.quantized_gradients) {
     unsupported("zero_optimization: ZeRO++ (zero_hpz_partition_size, zero_quantized_*) is not built yet; leave it out");
   }
-  if (zero.mics_shard_size > 0) unsupported("zero_optimization.mics_shard_size: MiCS is not built yet; leave it out");
+  if (zero.mics_shard_size > 0) check_mics(job);
   if (job.training.precision.kind != Precision::kFp32) {
     unsupported("bf16.enabled, fp16.enabled: mixed precision is not built yet; training runs in fp32");
   }
@@ -70,7 +86,17 @@ void check_model(const Job& job) {
                     "its shape only",
                     m.name, to_string(m.family)));
   }
+  if (!m.rope_scaling.empty()) {
+    unsupported(fmt::format("model {}: rope_scaling '{}' is not built yet; plain rotary positions are", m.name,
+                            m.rope_scaling));
+  }
   const std::int64_t seq = job.data.seq_len;
+  if (m.sliding_window > 0 && m.sliding_window < seq) {
+    unsupported(
+        fmt::format("model {}: sliding_window {} is shorter than data.seq_len {}; windowed attention is not "
+                    "built yet, use at most {}",
+                    m.name, m.sliding_window, seq, m.sliding_window));
+  }
   if (seq < 1) throw Error(ErrorKind::kConfig, fmt::format("data.seq_len: is {}; it must be at least 1", seq));
   if (m.positions == PositionKind::kLearned && seq > m.max_positions) {
     throw Error(ErrorKind::kConfig, fmt::format("data.seq_len: is {}, but model {} has {} positions; use at most {}",
@@ -94,6 +120,24 @@ void check_batch(const Job& job) {
   }
 }
 
+GroupId add_group(Program& program, const std::string& name, int first, int stride, int size) {
+  Group group{name, {}, (program.rank - first) / stride};
+  for (int i = 0; i < size; ++i) group.ranks.push_back(first + i * stride);
+  program.groups.push_back(std::move(group));
+  return GroupId{static_cast<std::int32_t>(program.groups.size()) - 1};
+}
+
+/// All data-parallel ranks; with MiCS also the `size` neighbours that share one copy of the state, and the ranks that
+/// hold the same shard of other copies.
+void add_data_parallel_groups(Draft& draft) {
+  const int dp = draft.job->parallel.dp;
+  draft.data_parallel = draft.shard_group = add_group(draft.program, "dp", 0, 1, dp);
+  const auto size = static_cast<int>(draft.job->training.zero.mics_shard_size);
+  if (size <= 1 || size == dp) return;
+  draft.shard_group = add_group(draft.program, "shard", draft.rank / size * size, 1, size);
+  draft.replica_group = add_group(draft.program, "replica", draft.rank % size, size, dp / size);
+}
+
 }  // namespace
 
 void pass_stages(Draft& draft) {
@@ -109,10 +153,7 @@ void pass_stages(Draft& draft) {
     throw Error(ErrorKind::kConfig, fmt::format("rank {}: there are ranks 0 to {}", draft.rank, program.world - 1));
   }
   program.rank = draft.rank;
-  Group dp{"dp", {}, draft.rank};
-  for (int r = 0; r < job.parallel.dp; ++r) dp.ranks.push_back(r);
-  program.groups.push_back(std::move(dp));
-  draft.data_parallel = GroupId{0};
+  add_data_parallel_groups(draft);
   program.tokens_per_step = job.training.train_batch_size * job.data.seq_len;
 }
 

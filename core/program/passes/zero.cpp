@@ -68,9 +68,9 @@ void use_whole_parameters(ZeroContext& c) {
 void scale_losses(ZeroContext& c) {
   if (!c.plan.average_by_scaling) return;
   for (Instruction& in : c.program().instructions) {
-    if (auto* loss = std::get_if<CrossEntropy>(&in.op)) loss->scale *= c.ranks();
+    if (auto* loss = std::get_if<CrossEntropy>(&in.op)) loss->scale *= c.draft.dp().size();
   }
-  c.draft.loss_factor = 1.0 / c.ranks();
+  c.draft.loss_factor = 1.0 / c.draft.dp().size();
 }
 
 void merge(ZeroContext& c) {

@@ -27,8 +27,8 @@ struct ZeroContext {
   std::vector<Region> reduced;
 
   Program& program() { return draft.program; }
-  int ranks() const { return draft.dp().size(); }
-  int self() const { return draft.dp().self; }
+  int ranks() const { return draft.shards_group().size(); }  ///< that share one copy of the sharded state
+  int self() const { return draft.shards_group().self; }
   /// This rank's slice of a whole chunk buffer.
   Region slice(const Chunk& chunk, Region whole) const { return whole.part(self() * chunk.slice, chunk.slice); }
   BufferId add(const std::string& name, std::int64_t elements, Category category, bool persistent = false) {

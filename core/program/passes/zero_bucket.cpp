@@ -165,7 +165,7 @@ class BucketReducer {
       work = c_.program().whole(c_.add(fmt::format("reduce.{}", works_++), filled.count, Category::kBucket));
       emit(Copy{filled, work}, lane_);
     }
-    emit(AllReduce{c_.draft.data_parallel, work}, Lane::kReduce);
+    emit(AllReduce{c_.draft.shard_group, work}, Lane::kReduce);
     if (!c_.plan.overlap) emit(Hold{work});
     for (const Entry& entry : entries_) take_reduced(emit, entry, work, filled);
     limit_in_flight(emit, work);
@@ -237,7 +237,7 @@ class BucketReducer {
     }
     emit(Scale{work, 1.0 / c_.ranks()}, lane_);
     const Region own = work.part(c_.self() * total, total);
-    emit(ReduceScatter{c_.draft.data_parallel, work, own}, Lane::kReduce);
+    emit(ReduceScatter{c_.draft.shard_group, work, own}, Lane::kReduce);
     if (!c_.plan.overlap) emit(Hold{work});
     at = 0;
     for (const Entry& entry : entries_) {

@@ -13,7 +13,8 @@ namespace {
 ZeroPlan textbook_plan(const Job& job) {
   const ZeroSpec& zero = job.training.zero;
   ZeroPlan plan;
-  plan.stage = job.parallel.dp > 1 ? zero.stage : 0;
+  const bool alone = zero.stage == 3 && zero.mics_shard_size == 1;  // every rank a copy of its own: plain data parallel
+  plan.stage = job.parallel.dp > 1 && !alone ? zero.stage : 0;
   plan.chunk_by = plan.stage == 3 ? ChunkBy::kLayer : ChunkBy::kBucket;
   plan.backward_order = plan.stage != 3;
   plan.bucket_elements = zero.reduce_bucket_size;
@@ -81,7 +82,7 @@ class ChunkMaker {
   }
 
   std::vector<Chunk> finish() {
-    const std::int64_t n = plan_.shards_optimizer() ? draft_.dp().size() : 1;
+    const std::int64_t n = plan_.shards_optimizer() ? draft_.shards_group().size() : 1;
     for (Chunk& chunk : chunks_) {
       const std::int64_t step = n * plan_.slice_alignment;
       chunk.elements = (chunk.used + step - 1) / step * step;

@@ -100,15 +100,23 @@ class InPlaceReducer {
       return;
     }
     if (c_.plan.stage == 0) {
-      emit(AllReduce{c_.draft.data_parallel, whole}, Lane::kReduce);
+      emit(AllReduce{c_.draft.shard_group, whole}, Lane::kReduce);
       c_.reduced[life.chunk] = whole;
     } else if (c_.plan.stage == 1) {
       c_.reduced[life.chunk] = c_.slice(chunk, whole);
-      emit(ReduceScatter{c_.draft.data_parallel, whole, c_.reduced[life.chunk]}, Lane::kReduce);
+      emit(ReduceScatter{c_.draft.shard_group, whole, c_.reduced[life.chunk]}, Lane::kReduce);
     } else {
       scatter(emit, life, chunk, whole);
     }
+    sum_replicas(emit, life);
     wait(emit, whole);
+  }
+
+  /// With several copies of the sharded state, slices are summed over the copies after the step's last micro-batch.
+  void sum_replicas(Emitter& emit, const Life& life) {
+    const int last = static_cast<int>(c_.draft.job->training.accumulation) - 1;
+    if (!c_.draft.replica_group.valid() || (c_.plan.shards_gradients() && life.micro_batch != last)) return;
+    emit(AllReduce{c_.draft.replica_group, c_.reduced[life.chunk]}, Lane::kReduce);
   }
 
   /// Stages 2 and 3: only the slice stays, summed over micro-batches.
@@ -116,10 +124,10 @@ class InPlaceReducer {
     Region& sum = c_.reduced[life.chunk];
     if (sum.empty()) {
       sum = c_.program().whole(c_.add("grad_shard." + chunk.name, chunk.slice, Category::kGradient));
-      emit(ReduceScatter{c_.draft.data_parallel, whole, sum}, Lane::kReduce);
+      emit(ReduceScatter{c_.draft.shard_group, whole, sum}, Lane::kReduce);
     } else {
       const Region slice = c_.slice(chunk, whole);
-      emit(ReduceScatter{c_.draft.data_parallel, whole, slice}, Lane::kReduce);
+      emit(ReduceScatter{c_.draft.shard_group, whole, slice}, Lane::kReduce);
       emit(Accumulate{slice, sum}, Lane::kReduce);
     }
   }
