@@ -60,9 +60,10 @@ struct StackedBars::Layout {
   QRectF bars;                      ///< area between label column and totals, all bars high
   std::vector<double> tops;         ///< of each bar
   double bar_height = 0, axis_text = 0, height = 0;
+  double longest = 1;  ///< value at the right edge of `bars`
   std::vector<double> ticks;
 
-  double x_of(double value) const { return bars.left() + value / ticks.back() * bars.width(); }
+  double x_of(double value) const { return bars.left() + value / longest * bars.width(); }
 };
 
 StackedBars::StackedBars(QWidget* parent) : QWidget(parent) {
@@ -130,7 +131,9 @@ StackedBars::Layout StackedBars::compute_layout(int width, int height) const {
     labels = std::max(labels, metrics.horizontalAdvance(bar_label(bar)));
     totals = std::max(totals, metrics.horizontalAdvance(q(format_value(bar.total(), chart_.unit) + "  " + bar.note)));
   }
+  if (chart_.longest() > 0) layout.longest = chart_.longest();
   layout.ticks = axis_ticks(chart_.longest(), chart_.unit, kTickTarget);
+  if (layout.ticks.back() > layout.longest * (1 + 1e-9)) layout.ticks.pop_back();
   const double left = kMargin + labels + kGap;
   layout.bars = QRectF(left, y, std::max(1.0, width - left - kMargin - totals - kGap), 0);
   stack_bars(layout, height);
