@@ -28,15 +28,18 @@ nlohmann::json mfu_of(const RunRow& run, const StepTimes& times) {
 nlohmann::json ranks_json(const Profile& profile, std::int64_t run) {
   std::map<int, nlohmann::json> memory;
   for (const MemoryRow& row : memory_by_category(profile, run)) {
+    if (row.at_peak_bytes == 0) continue;
     memory[row.rank][std::string(to_string(row.space))][std::string(to_string(row.category))] = row.at_peak_bytes;
   }
   nlohmann::json ranks = nlohmann::json::array();
   for (const RankRow& rank : list_ranks(profile, run)) {
     nlohmann::json categories = memory.contains(rank.rank) ? memory[rank.rank] : nlohmann::json::object();
+    nlohmann::json rss = nullptr;
+    if (rank.rss_bytes > 0) rss = rank.rss_bytes;
     ranks.push_back({{"rank", rank.rank},
                      {"peak_bytes", rank.peak_bytes[static_cast<std::size_t>(Space::kDevice)]},
                      {"memory_by_category", std::move(categories)},
-                     {"rss_bytes", rank.rss_bytes}});
+                     {"rss_bytes", std::move(rss)}});
   }
   return ranks;
 }

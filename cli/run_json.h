@@ -15,8 +15,8 @@ namespace shardscope::cli {
 /// tokens_per_s, ranks, breakdown_s, profile. Seconds and bytes.
 nlohmann::json run_json(const Profile& profile, const RunRow& run);
 
-/// [{"rank", "peak_bytes", "memory_by_category": {SPACE: {CATEGORY: bytes}}, "rss_bytes"}]; peak_bytes is that of the
-/// device space.
+/// [{"rank", "peak_bytes", "memory_by_category": {SPACE: {CATEGORY: bytes}}, "rss_bytes" (null: not known)}];
+/// peak_bytes is that of the device space; what was not live at the peak is left out.
 nlohmann::json ranks_json(const Profile& profile, std::int64_t run);
 
 /// One line; text that is not UTF-8 is replaced, NaN is null.
