@@ -126,10 +126,12 @@ TEST(CpuBackend, MemoryIsZeroAlignedAndOnlyTakenWhereTouched) {
     for (std::int64_t i = 0; i < bytes; i += 997) EXPECT_EQ(data[i], std::byte{0});
     backend->release(Space::kDevice, data, bytes);
   }
+#ifndef SHARDSCOPE_SANITIZED                        // sanitizers need the address space for themselves
   const std::int64_t huge = std::int64_t{1} << 40;  // 1 TiB: more than there is
   std::byte* data = backend->allocate(Space::kHost, huge);
   data[huge / 2] = std::byte{1};
   backend->release(Space::kHost, data, huge);
+#endif
 }
 
 // ---------------------------------------------------------------- bits
@@ -192,7 +194,7 @@ TEST(CpuBits, DoNotDependOnThreadsOrAddresses) {
       const std::string what(op_name(test.program.instructions[0].op));
       EXPECT_EQ(bits_after(test, 1, isa), want) << what << ": run again, " << to_string(isa);
       EXPECT_EQ(bits_after(test, 3, isa), want) << what << ": 3 threads, " << to_string(isa);
-      for (const int shift : {1, 5, 16}) {
+      for (const int shift : {2, 6, 16}) {  // whole doubles
         EXPECT_EQ(bits_after(test, 1, isa, shift), want) << what << ": moved by " << shift << ", " << to_string(isa);
       }
     }

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int kWidth = SS_WIDTH;
 using F = float __attribute__((vector_size(SS_WIDTH * 4)));
-using I = std::int32_t __attribute__((vector_size(SS_WIDTH * 4)));
+using U = std::uint32_t __attribute__((vector_size(SS_WIDTH * 4)));
 
 #define SS_INLINE inline __attribute__((always_inline))
 

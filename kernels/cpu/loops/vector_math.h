@@ -7,12 +7,12 @@
 namespace shardscope::SS_ISA {
 namespace {
 
-SS_INLINE I bits_of(F v) {
-  I out;
+SS_INLINE U bits_of(F v) {
+  U out;
   __builtin_memcpy(&out, &v, sizeof v);
   return out;
 }
-SS_INLINE F float_of(I v) {
+SS_INLINE F float_of(U v) {
   F out;
   __builtin_memcpy(&out, &v, sizeof v);
   return out;
@@ -30,7 +30,7 @@ SS_INLINE F exp(F x) {
   q = q * r + 0.1666657667f;
   q = q * r + 0.5f;
   const F e = (q * r) * r + r + 1.0f;
-  const F scaled = e * float_of((bits_of(shifted) << 23) + (127 << 23));
+  const F scaled = e * float_of((bits_of(shifted) << 23) + (127U << 23));
   return x < kLowest ? splat(0) : (x > kHighest ? splat(__builtin_inff()) : scaled);
 }
 
