@@ -216,7 +216,7 @@ class Calibration {
   static constexpr double kLargestProduct = 1 << 28;  // m n k: half a GFLOP, some milliseconds
   static inline const std::vector<std::int64_t> sizes_{1 << 10, 1 << 13, 1 << 16, 1 << 18, 1 << 20, 1 << 22};
   static inline const std::vector<std::int64_t> flat_sizes_{1 << 10, 1 << 13, 1 << 16, 1 << 18,
-                                                            1 << 20, 1 << 22, 1 << 24};
+                                                            1 << 20, 1 << 22, 1 << 23};
 
   const BackendFactory& make_backend_;
   const CalibrateOptions& options_;

@@ -13,7 +13,7 @@ namespace shardscope {
 
 namespace {
 
-constexpr double kBatchSeconds = 4e-3;
+constexpr double kBatchSeconds = 2e-3;
 constexpr int kBatches = 5;
 
 double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }

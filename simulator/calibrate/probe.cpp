@@ -1,6 +1,7 @@
 #include "simulator/calibrate/probe.h"
 
 #include <algorithm>
+#include <array>
 #include <barrier>
 #include <chrono>
 #include <exception>
@@ -17,7 +18,7 @@ namespace {
 // what an op reads was written some megabytes ago.
 constexpr std::int64_t kRotateBytes = 6 << 20;
 constexpr std::int64_t kMostCopies = 64;
-constexpr double kBatchSeconds = 2.5e-3;
+constexpr double kBatchSeconds = 1.5e-3;
 constexpr int kBatches = 5;
 constexpr std::int64_t kMostRounds = 2000;
 
@@ -49,16 +50,21 @@ Region ProbeProgram::tokens(std::int64_t count, std::int64_t limit) {
 }
 
 void ProbeProgram::fill_memory(std::byte* base) const {
+  std::array<float, 4099> pattern;  // a prime length, so that rows differ
+  for (std::size_t i = 0; i < pattern.size(); ++i) pattern[i] = 0.01F * static_cast<float>(i % 97) - 0.48F;
   for (std::size_t b = 0; b < program_.buffers.size(); ++b) {
     const Buffer& buffer = program_.buffers[b];
     std::byte* const at = base + buffer.address;
-    for (std::int64_t i = 0; i < buffer.elements; ++i) {
-      if (buffer.dtype == DType::kF32) reinterpret_cast<float*>(at)[i] = 0.01F * static_cast<float>(i % 97 - 48);
-      if (buffer.dtype == DType::kF64) reinterpret_cast<double*>(at)[i] = 1;
-      if (buffer.dtype == DType::kI32) {  // a multiplicative hash scatters them
-        reinterpret_cast<std::int32_t*>(at)[i] =
-            static_cast<std::int32_t>((i * 2654435761LL % 65521) % token_limits_[b]);
+    if (buffer.dtype == DType::kF64) std::fill_n(reinterpret_cast<double*>(at), buffer.elements, 1.0);
+    if (buffer.dtype == DType::kI32) {
+      for (std::int64_t i = 0; i < buffer.elements; ++i) {  // a multiplicative hash scatters them
+        reinterpret_cast<std::int32_t*>(at)[i] = static_cast<std::int32_t>(i * 2654435761LL % 65521 % token_limits_[b]);
       }
+    }
+    if (buffer.dtype != DType::kF32) continue;
+    const auto period = static_cast<std::int64_t>(pattern.size());
+    for (std::int64_t i = 0; i < buffer.elements; i += period) {
+      std::copy_n(pattern.begin(), std::min(period, buffer.elements - i), reinterpret_cast<float*>(at) + i);
     }
   }
 }
