@@ -194,8 +194,8 @@ class Train {
     nlohmann::json measured = nlohmann::json::array(), predicted = nlohmann::json::array();
     for (const RankResult& rank : result_.ranks) measured.push_back(rank_json(rank.rank, rank.peak, rank.rss_bytes));
     for (const RankPrediction& rank : prediction_.ranks) predicted.push_back(rank_json(rank.rank, rank.peak, 0));
-    out["ranks"] = std::move(measured);
-    out["predicted"] = {{"step_time_s", prediction_.step_time_s}, {"ranks", std::move(predicted)}};
+    out["ranks"] = measured;
+    out["predicted"] = {{"step_time_s", prediction_.step_time_s}, {"ranks", predicted}};
     out["profile"] = job_.profile.empty() ? nlohmann::json(nullptr) : nlohmann::json(job_.profile);
     out["grad_norms"] = result_.grad_norms;
     out["interrupted"] = result_.interrupted;

@@ -18,6 +18,8 @@ constexpr std::int64_t kSpinNs = 10'000;      // longer than a meeting takes whe
 constexpr std::int64_t kSmallBytes = 4096;    // up to here a copy costs less than a second meeting
 constexpr std::int64_t kChunkAlign = 64 / 4;  // elements; chunks of two ranks never share a cache line
 
+std::size_t to_index(int number) { return static_cast<std::size_t>(number); }
+
 std::int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
       .count();
@@ -90,11 +92,11 @@ struct ThreadHub::Shared {
   Shared(int n, bool spin, const std::atomic<bool>& aborted)
       : size(n),
         meeting(n, spin, aborted),
-        slots(static_cast<std::size_t>(2 * n)),
-        mail(static_cast<std::size_t>(2 * n)),
+        slots(2 * static_cast<std::size_t>(n)),
+        mail(2 * static_cast<std::size_t>(n)),
         channels(static_cast<std::size_t>(n) * static_cast<std::size_t>(n)) {}
 
-  Channel& channel(int from, int to) { return channels[static_cast<std::size_t>(from * size + to)]; }
+  Channel& channel(int from, int to) { return channels[to_index(from) * to_index(size) + to_index(to)]; }
 
   const int size;
   Meeting meeting;
@@ -191,8 +193,8 @@ class ThreadHub::End : public Communicator {
   }
 
  private:
-  Shared::Slot& slot(int rank) { return shared_.slots[static_cast<std::size_t>(parity_ * size() + rank)]; }
-  Shared::Mailbox& mailbox(int rank) { return shared_.mail[static_cast<std::size_t>(parity_ * size() + rank)]; }
+  Shared::Slot& slot(int rank) { return shared_.slots[to_index(parity_) * to_index(size()) + to_index(rank)]; }
+  Shared::Mailbox& mailbox(int rank) { return shared_.mail[to_index(parity_) * to_index(size()) + to_index(rank)]; }
 
   static void copy(void* to, const void* from, std::int64_t bytes) {
     if (to != from && bytes > 0) std::memcpy(to, from, static_cast<std::size_t>(bytes));
@@ -245,7 +247,7 @@ class ThreadHub::End : public Communicator {
     reduce_in_order(ins_, std::span(&mine, 1), count, dtype, op);
   }
   void* mailbox_for_next() {
-    return shared_.mail[static_cast<std::size_t>((parity_ ^ 1) * size() + self_)].data.data();
+    return shared_.mail[to_index(parity_ ^ 1) * to_index(size()) + to_index(self_)].data.data();
   }
 
   /// This rank's part of `count` elements: first and number. Chunks are whole cache lines but for the last.
@@ -286,7 +288,7 @@ ThreadHub::~ThreadHub() = default;
 
 std::unique_ptr<Communicator> ThreadHub::connect(const Group& group, Lane lane, int rank) {
   SS_CHECK(group.self >= 0 && group.self < group.size(), group.name, group.self);
-  SS_CHECK(group.ranks[static_cast<std::size_t>(group.self)] == rank, group.name, rank);
+  SS_CHECK(group.ranks[to_index(group.self)] == rank, group.name, rank);
   const std::lock_guard lock(mutex_);
   std::unique_ptr<Shared>& shared = groups_[{group.ranks, lane}];
   if (shared == nullptr) shared = std::make_unique<Shared>(group.size(), spin_, aborted_);

@@ -58,6 +58,7 @@ class Run {
   TrainResult run() {
     start_ns_ = steady_now_ns();
     std::vector<std::thread> threads;
+    threads.reserve(static_cast<std::size_t>(ranks_));
     for (int rank = 0; rank < ranks_; ++rank) threads.emplace_back([this, rank] { rank_main(rank); });
     for (std::thread& thread : threads) thread.join();
     rethrow_first_cause();
