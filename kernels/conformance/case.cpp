@@ -150,8 +150,8 @@ void CaseBuilder::expect(const Region& region, Doubles want, Tolerance tolerance
   case_.expectations.push_back({region, std::move(want), tolerance});
 }
 
-ConformanceCase CaseBuilder::build(Op op) {
-  case_.program.instructions.push_back({std::move(op)});
+ConformanceCase CaseBuilder::build(const Op& op) {
+  case_.program.instructions.push_back({op});
   return std::move(case_);
 }
 

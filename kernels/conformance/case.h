@@ -48,7 +48,7 @@ class CaseBuilder {
   /// What an operand must hold afterwards. Operands without one must stay as they are.
   void expect(const Region& region, Doubles want, Tolerance tolerance = {});
   StepScalars& scalars() { return case_.scalars; }
-  ConformanceCase build(Op op);
+  ConformanceCase build(const Op& op);
 
   /// Standard normal numbers times `size`, already rounded to fp32: the same for the same case name.
   Doubles random(std::int64_t count, double size = 1);

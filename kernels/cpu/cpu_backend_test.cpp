@@ -3,10 +3,11 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
-#include <chrono>
+#include <cmath>
 #include <cstring>
-#include <thread>
 
 #include "core/error.h"
 #include "kernels/conformance/case.h"
@@ -14,8 +15,6 @@
 
 namespace shardscope {
 namespace {
-
-using testing::ElementsAre;
 
 TEST(CpuBackend, DoesTheWorkOfALaneInOrder) {
   const auto backend = make_cpu_backend(1);
