@@ -12,6 +12,7 @@
 #include "cli/text_table.h"
 #include "core/error.h"
 #include "profiler/query/op_comparison.h"
+#include "profiler/query/pair_runs.h"
 #include "profiler/query/step_breakdown.h"
 #include "profiler/query/step_times.h"
 
@@ -46,29 +47,14 @@ LoadedRun load(const Profile& profile, std::size_t file, const RunRow& row) {
   return run;
 }
 
-/// The prediction of a measured run: of the same name; best of the same file and recorded next after it.
-const LoadedRun* prediction_of(const LoadedRun& measured, const std::vector<LoadedRun>& runs) {
-  const auto rank_of = [&](const LoadedRun& run) {
-    const bool same_file = run.file == measured.file;
-    const bool later = run.row.id > measured.row.id;
-    return std::tuple(!same_file, !later, later ? run.row.id : -run.row.id);
-  };
-  const LoadedRun* best = nullptr;
-  for (const LoadedRun& run : runs) {
-    if (!run.row.predicted || run.row.name != measured.row.name) continue;
-    if (best == nullptr || rank_of(run) < rank_of(*best)) best = &run;
-  }
-  return best;
-}
-
 std::vector<Pair> pair_up(const std::vector<LoadedRun>& runs) {
+  std::vector<PairableRun> keys;
+  keys.reserve(runs.size());
+  for (const LoadedRun& run : runs) keys.push_back({run.file, run.row.id, run.row.name, run.row.predicted});
   std::vector<Pair> pairs;
-  for (const LoadedRun& run : runs) {
-    if (!run.row.predicted) pairs.push_back({&run, prediction_of(run, runs)});
-  }
-  for (const LoadedRun& run : runs) {
-    const bool shown = std::any_of(pairs.begin(), pairs.end(), [&](const Pair& p) { return p.predicted == &run; });
-    if (run.row.predicted && !shown) pairs.push_back({nullptr, &run});
+  for (const RunPair& pair : pair_runs(keys)) {
+    pairs.push_back(
+        {pair.measured ? &runs[*pair.measured] : nullptr, pair.predicted ? &runs[*pair.predicted] : nullptr});
   }
   return pairs;
 }

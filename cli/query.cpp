@@ -113,6 +113,7 @@ bool for_each_row(const Profile& profile, sqlite3_stmt* query, std::int64_t limi
 
 std::vector<std::string> row_texts(sqlite3_stmt* query) {
   std::vector<std::string> cells;
+  cells.reserve(static_cast<std::size_t>(sqlite3_column_count(query)));
   for (int c = 0; c < sqlite3_column_count(query); ++c) cells.push_back(cell_text(query, c));
   return cells;
 }

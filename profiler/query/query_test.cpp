@@ -12,6 +12,7 @@
 #include "profiler/query/memory_by_category.h"
 #include "profiler/query/op_comparison.h"
 #include "profiler/query/op_summary.h"
+#include "profiler/query/pair_runs.h"
 #include "profiler/query/step_breakdown.h"
 #include "profiler/query/step_times.h"
 #include "profiler/store/test_profile.h"
@@ -246,6 +247,27 @@ TEST_F(Queries, OpComparisonJoinsOnOps) {
   EXPECT_EQ(ops[1].kind, "adam");
   EXPECT_THROW(op_comparison(profile, 1, predicted, 1, 1), Error) << "rank 1 runs another program";
   EXPECT_THROW(op_comparison(profile, 1, predicted, 1, 7), Error) << "no such rank";
+}
+
+std::string pairs_text(const std::vector<PairableRun>& runs) {
+  std::string text;
+  for (const RunPair& pair : pair_runs(runs)) {
+    text += (pair.measured ? std::to_string(*pair.measured) : "-") + "/" +
+            (pair.predicted ? std::to_string(*pair.predicted) : "-") + " ";
+  }
+  return text;
+}
+
+TEST(PairRuns, ByNameNearestPredictionFirst) {
+  const PairableRun measured_1{0, 1, "a", false}, predicted_2{0, 2, "a", true}, measured_3{0, 3, "a", false},
+      predicted_4{0, 4, "a", true}, elsewhere_1{1, 1, "a", true}, other_5{0, 5, "b", true};
+  EXPECT_EQ(pairs_text({}), "");
+  EXPECT_EQ(pairs_text({measured_1}), "0/- ");
+  EXPECT_EQ(pairs_text({other_5, measured_1}), "1/- -/0 ");
+  EXPECT_EQ(pairs_text({measured_1, predicted_2, measured_3, predicted_4, other_5}), "0/1 2/3 -/4 ");
+  EXPECT_EQ(pairs_text({predicted_2, measured_3}), "1/0 ") << "an earlier one, if there is no later";
+  EXPECT_EQ(pairs_text({measured_1, elsewhere_1}), "0/1 ") << "of another file, if there is none here";
+  EXPECT_EQ(pairs_text({measured_1, elsewhere_1, predicted_4}), "0/2 -/1 ");
 }
 
 }  // namespace

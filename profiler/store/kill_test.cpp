@@ -35,8 +35,8 @@ constexpr double kFlush = 0.02;  ///< seconds
   }
 }
 
-/// Starts such a child, kills it after `seconds` of tracing; the last step it says it traced half a second of flushes
-/// before that.
+/// Starts such a child and kills it a second after `seconds` of tracing; the last step it had traced before that
+/// second.
 int trace_and_kill(const std::string& path, double seconds) {
   int ends[2];
   EXPECT_EQ(pipe(ends), 0);

@@ -38,7 +38,7 @@ class Rows {
 
   bool next();  ///< moves to the next row; false after the last
   std::int64_t integer(int column) const;
-  int small(int column) const;    ///< an integer that must fit an int
+  int small(int column) const;           ///< an integer that must fit an int
   double real(int column) const;         ///< finite; an integer is a real too
   double real_or_nan(int column) const;  ///< NaN for NULL
   std::string text(int column) const;

@@ -62,7 +62,7 @@ void write_bytes(const std::string& path, const std::string& bytes) { std::ofstr
 
 /// A good profile, changed by somebody with plain SQLite.
 std::string tampered(const TempFolder& folder, const std::string& sql) {
-  const std::string path = folder.file("tampered.db");
+  std::string path = folder.file("tampered.db");
   std::filesystem::remove(path);
   testing::record_tiny_profile(path, "run");
   Connection(path, Connection::Mode::kReadWrite).execute(sql);

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <string>
 
@@ -47,8 +49,8 @@ inline Program tiny_program(int rank, int world) {
   const Region full = p.whole(p.add_buffer({"full", DType::kF32, n * world, Category::kBucket}));
   const Region a = p.whole(p.add_buffer({"a", DType::kF32, n, Category::kParameter}));
   const Region b = p.whole(p.add_buffer({"b", DType::kF32, n, Category::kActivation}));
-  const auto add = [&p](Op op, Lane lane, Phase phase, int layer, const char* name) {
-    p.instructions.push_back({std::move(op), lane, {phase, layer, 0, p.intern(name)}, {}});
+  const auto add = [&p](const Op& op, Lane lane, Phase phase, int layer, const char* name) {
+    p.instructions.push_back({op, lane, {phase, layer, 0, p.intern(name)}, {}});
   };
   add(Alloc{b.buffer}, Lane::kCompute, Phase::kForward, 0, "h.0");
   add(LoadBatch{a, b, 0, 1, n}, Lane::kCompute, Phase::kLoad, -1, "batch");
