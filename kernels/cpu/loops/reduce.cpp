@@ -14,11 +14,15 @@ SS_INLINE D load_double(const float* p) {
   return __builtin_convertvector(v, D);
 }
 
+/// Eight chains of additions, to keep both units busy; prefetched, since the hardware alone reaches only 90 % of the
+/// memory's read bandwidth here.
 double sum_squares(const float* x, std::int64_t n) {
   constexpr int kChains = 8;
+  constexpr std::int64_t kAhead = 1024;  // floats; a prefetch beyond the end does nothing
   D chains[kChains] = {};
   std::int64_t i = 0;
   for (; i + kChains * kDoubles <= n; i += kChains * kDoubles) {
+    for (int line = 0; line < kChains * kDoubles; line += 16) __builtin_prefetch(x + i + kAhead + line);
 #pragma GCC unroll 8
     for (int j = 0; j < kChains; ++j) {
       const D v = load_double(x + i + j * kDoubles);
