@@ -114,7 +114,7 @@ class Train {
 
  private:
   void write_dumps() const {
-    if (!options_.dump_weights.empty()) dump_weights(programs_.front(), job_, options_.dump_weights);
+    if (!options_.dump_weights.empty()) dump_weights(job_, options_.dump_weights);
     if (!options_.dump_batches.empty()) dump_batches(*data_, job_, options_.dump_batches);
   }
 

@@ -5,15 +5,20 @@
 
 #include "core/engine/initialize.h"
 #include "core/engine/safetensors.h"
+#include "core/program/program.h"
 
 namespace shardscope::cli {
 
-void dump_weights(const Program& program, const Job& job, const std::string& path) {
+void dump_weights(const Job& job, const std::string& path) {
+  std::vector<Parameter> parameters;
   std::vector<TensorEntry> entries;
-  for (const Parameter& p : program.parameters) entries.push_back({p.name, DType::kF32, p.shape});
+  for (const TensorSpec& t : list_tensors(job.model)) {
+    parameters.push_back({t.name, t.shape, t.layer, t.init_std, t.init_value});
+    entries.push_back({t.name, DType::kF32, t.shape});
+  }
   SafetensorsWriter file(path, entries);
   std::vector<float> block(1 << 16);
-  for (const Parameter& p : program.parameters) {
+  for (const Parameter& p : parameters) {
     for (std::int64_t done = 0; done < p.elements();) {
       const std::int64_t n = std::min(static_cast<std::int64_t>(block.size()), p.elements() - done);
       const std::span<float> values(block.data(), static_cast<std::size_t>(n));

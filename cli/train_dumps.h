@@ -4,13 +4,12 @@
 #include <string>
 
 #include "core/engine/sequence_source.h"
-#include "core/program/program.h"
 #include "core/spec/job.h"
 
 namespace shardscope::cli {
 
 /// The initial weights, fp32, under their Hugging Face names, as safetensors. Throws Error{kIo}.
-void dump_weights(const Program& program, const Job& job, const std::string& path);
+void dump_weights(const Job& job, const std::string& path);
 
 /// The sequences of every step, as tensor "tokens" i32 [steps, train_batch, seq_len + 1]. Throws Error{kIo}.
 void dump_batches(const SequenceSource& data, const Job& job, const std::string& path);

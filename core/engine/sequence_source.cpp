@@ -53,8 +53,8 @@ void BatchSource::fill(std::int64_t step, std::int64_t micro_batch, std::int32_t
   std::vector<std::int32_t> row(static_cast<std::size_t>(seq) + 1);
   for (std::int64_t j = 0; j < rows_; ++j) {
     sequences_.read(first + j, row);
-    std::copy(row.begin(), row.end() - 1, tokens + j * seq);
-    std::copy(row.begin() + 1, row.end(), targets + j * seq);
+    if (tokens != nullptr) std::copy(row.begin(), row.end() - 1, tokens + j * seq);
+    if (targets != nullptr) std::copy(row.begin() + 1, row.end(), targets + j * seq);
   }
 }
 

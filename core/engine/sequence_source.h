@@ -34,7 +34,8 @@ class BatchSource {
  public:
   BatchSource(const SequenceSource& sequences, int dp, int dp_rank, std::int64_t micro_batch,
               std::int64_t accumulation);
-  /// Fills tokens and targets (micro_batch * seq_len each); targets are the tokens shifted by one.
+  /// Fills tokens and targets (micro_batch * seq_len each); targets are the tokens shifted by one. Either may be
+  /// null: a pipeline stage needs only one of them.
   void fill(std::int64_t step, std::int64_t micro_batch, std::int32_t* tokens, std::int32_t* targets);
   std::int64_t rows() const { return rows_; }
   std::int64_t seq_len() const { return sequences_.seq_len(); }
