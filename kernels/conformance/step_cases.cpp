@@ -18,12 +18,10 @@ constexpr AttentionSize kAttentionSizes[] = {
     {1, 1, 1, 1, 1},   {1, 2, 1, 1, 3},   {2, 5, 3, 1, 8},   {1, 17, 2, 2, 16},  {1, 47, 1, 1, 20}, {2, 48, 2, 1, 64},
     {1, 49, 1, 1, 33}, {1, 97, 4, 2, 10}, {1, 255, 1, 1, 7}, {1, 257, 2, 2, 16}, {1, 313, 3, 1, 5}, {1, 560, 1, 1, 80}};
 
-/// q, k and v in matrices of their own, or side by side in one row as the fused projection of GPT-2 leaves them; then
-/// the operands are three regions of one buffer.
+/// q, k and v in matrices of their own, and the op that goes over them.
 struct AttentionOperands {
   Attention op;
   Doubles q, k, v;
-  std::int64_t fused_stride = 0;  ///< 0: apart
 };
 
 AttentionOperands attention_operands(CaseBuilder& b, const AttentionSize& size) {
