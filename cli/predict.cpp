@@ -150,7 +150,7 @@ class Predict {
     out["memory_by_category"] = memory_by_category_json(fullest_rank().peak);
     nlohmann::json ranks = nlohmann::json::array();
     for (const RankPrediction& rank : prediction_.ranks) ranks.push_back(rank_json(rank.rank, rank.peak, 0));
-    out["ranks"] = std::move(ranks);
+    out["ranks"] = ranks;
     out["calibrated"] = prediction_.calibrated;
     out["source"] = source();
     out["profile"] = job_.profile.empty() ? nlohmann::json(nullptr) : nlohmann::json(job_.profile);

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The `shardscope` command as a user meets it. Usage: cli_test.sh PATH_TO_SHARDSCOPE
+# The `shardscope` command as a user meets it. Usage: cli_test.sh PATH_TO_SHARDSCOPE [PATH_TO_SHARDSCOPE_GUI]
 # Bad input: exit code 2 (1 where the machine and not the user is at fault), one line on standard error that says where
 # and what, nothing on standard output, and never a crash.
 set -uo pipefail
-shardscope="$(realpath "$1")"
+shardscope="$(realpath "$1")" window="${2:+$(realpath "$2")}"
 work="$(mktemp -d)"
 trap 'chmod -R u+rwx "$work"; rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -188,6 +188,19 @@ for part in 1 7 25 50 75 99; do
   "$shardscope" report cut.db >cut.out 2>&1 && continue
   refuses 'cut.db' report cut.db
 done
+
+# The window draws itself into a file, or says why not and ends with 2.
+if [[ -n $window ]]; then
+  export QT_QPA_PLATFORM=offscreen
+  check 'a screenshot is drawn' "$window" --screenshot shot.png --theme dark --size 900x600 run.db
+  check 'it is a picture of that size' bash -c "od -An -tu1 -j16 -N8 shot.png | tr -s ' ' | grep -q '0 0 3 132 0 0 2 88'"
+  for bad in missing empty binary folder; do
+    code=0
+    "$window" --screenshot bad.png "$bad" >bad.out 2>bad.err || code=$?
+    check "the window refuses $bad with exit code 2" test "$code" -eq 2
+    check "the window names $bad once" test "$(grep -c "shardscope-gui: .*$bad" bad.err)" -eq 1
+  done
+fi
 
 # Something that is no profile is left as it was.
 cp binary precious.db
