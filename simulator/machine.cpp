@@ -61,6 +61,11 @@ void guess_attentions(Machine& machine, int threads) {
 
 int Machine::threads_per_rank(int ranks) const { return std::max(1, cores / std::max(1, ranks)); }
 
+double Machine::capacity(int ranks) const {
+  if (ranks <= cores || core_capacity.empty()) return cores;
+  return core_capacity.at(std::min<double>(ranks, core_capacity.points().back().x));
+}
+
 FlopPerSecond Machine::peak_per_rank(int ranks) const { return machine_peak / std::max(1, ranks); }
 
 Machine default_machine(int cores) {
@@ -68,7 +73,7 @@ Machine default_machine(int cores) {
   machine.cores = cores > 0 ? cores : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   machine.name = "uncalibrated machine of " + std::to_string(machine.cores) + " cores";
   machine.source = "Guess: from the number of cores alone; `shardscope calibrate -o machine.json` measures";
-  machine.core_capacity = machine.cores;
+  machine.core_capacity = Curve({{static_cast<double>(machine.cores), static_cast<double>(machine.cores)}});
   machine.core_peak = FlopPerSecond(kGuessCorePeak);
   machine.machine_peak = FlopPerSecond(kGuessCorePeak * machine.cores);
   machine.memory_bandwidth = BytesPerSecond(kGuessMemoryPerCore * machine.cores);

@@ -51,7 +51,9 @@ struct Machine {
   bool calibrated = false;  ///< false: every number below is a Guess from the number of cores
   std::string source;       ///< who measured it, when, on what; or "Guess: ..."
   int cores = 1;
-  double core_capacity = 1;         ///< cores' worth of work that `cores` busy single-thread ranks do together
+  /// x: ranks of one thread each, y: cores' worth of work they do together. Below `cores` where the system's scheduler
+  /// shares badly: three ranks on two cores.
+  Curve core_capacity;
   FlopPerSecond core_peak;          ///< best matmul rate seen on one core, others idle
   FlopPerSecond machine_peak;       ///< best matmul rate of all cores together: what MFU is measured against
   BytesPerSecond memory_bandwidth;  ///< of all cores streaming together, past the caches
@@ -66,6 +68,8 @@ struct Machine {
 
   /// Compute threads of each of `ranks` ranks, as the trainer gives them out: an equal share, at least one.
   int threads_per_rank(int ranks) const;
+  /// Cores' worth of work that `ranks` ranks do together: `cores` unless they outnumber them.
+  double capacity(int ranks) const;
   /// What MFU of one of `ranks` ranks is measured against.
   FlopPerSecond peak_per_rank(int ranks) const;
 };

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <ctime>
@@ -49,10 +50,10 @@ class Calibration {
     machine_.name = fmt::format("{} cores of {}", machine_.cores, processor_name());
     machine_.calibrated = true;
     machine_.source = fmt::format("shardscope calibrate, {}, {}", today(), machine_.name);
-    machine_.core_capacity = machine_.cores;  // curves are measured with all cores busy
     for (int threads : thread_counts()) measure_with(threads);
     measure_loading();
     measure_ranks();
+    measure_crowding();
     machine_.core_peak = best_rate(1);
     machine_.machine_peak = best_rate(machine_.cores);
     return std::move(machine_);
@@ -92,14 +93,11 @@ class Calibration {
 
   void measure_lanes(ProbeTeam& team) {
     say("lanes");
-    const double tiny = team.seconds([](ProbeProgram& p) { return Op(Fill{p.floats(16), 0.0}); });
+    const double tiny = team.lane_seconds();
     machine_.op_overhead = Seconds(tiny);
     machine_.wake_latency = Seconds(std::max(team.wake_seconds() - tiny, 1e-9));
     machine_.step_overhead = Seconds(std::max(team.round_trip_seconds() - tiny, 1e-9));
   }
-
-  // Without the lane's own time, which every op pays once.
-  double net(double seconds) const { return std::max(seconds - machine_.op_overhead.value, 0.02e-6); }
 
   void measure_families(ProbeTeam& team) {
     for (const FamilyProbe& probe : thinned_families()) {
@@ -109,7 +107,8 @@ class Calibration {
         ProbeProgram sample;
         const auto work = family_work(sample.program(), make(sample));
         if (!work || (!points.empty() && work->work <= points.back().x)) continue;
-        points.push_back({std::max(work->work, 1.0), net(team.seconds(make))});
+        points.push_back(
+            {std::max(work->work, 1.0), team.seconds(make, probe.is_flat ? kStateRotation : kModelRotation)});
       }
       machine_.families.push_back({probe.family, team.threads(), Curve(points)});
       if (probe.family == "copy" && team.threads() == 1) note_memory(points);
@@ -140,9 +139,9 @@ class Calibration {
 
   std::vector<MatMulPoint> matmul_grid(int threads) const {
     std::vector<MatMulPoint> grid;
-    for (double m : {64, 256, 1024, 4096}) {
-      for (double n : {64, 256, 1024, 4096}) {
-        for (double k : {64, 256, 1024, 4096}) {
+    for (double m : kSizes) {
+      for (double n : kSizes) {
+        for (double k : kSizes) {
           if (m * n * k <= kLargestProduct) grid.push_back({threads, m, n, k, false, false, false, 0});
         }
       }
@@ -152,11 +151,11 @@ class Calibration {
 
   void measure_matmuls(ProbeTeam& team) {
     for (MatMulPoint point : thinned(matmul_grid(team.threads()))) {
-      for (int variant = 0; variant < 6; ++variant) {  // plain, b transposed, a transposed; each also adding to c
-        point.trans_b = variant % 3 == 1;
-        point.trans_a = variant % 3 == 2;
-        point.accumulate = variant >= 3;
-        point.seconds = net(team.seconds([&](ProbeProgram& p) { return make_matmul(p, point); }));
+      for (int variant = 0; variant < 5; ++variant) {  // plain, a transposed, each also adding to c; b transposed
+        point.trans_a = variant % 2 == 1;
+        point.trans_b = variant == 4;
+        point.accumulate = variant == 2 || variant == 3;
+        point.seconds = team.seconds([&](ProbeProgram& p) { return make_matmul(p, point); });
         machine_.matmuls.push_back(point);
       }
     }
@@ -170,7 +169,7 @@ class Calibration {
           for (bool backward : {false, true}) {
             AttentionPoint point{team.threads(), backward, static_cast<double>(team.threads()), seq, 2 * group, 2,
                                  head_dim,       0};
-            point.seconds = net(team.seconds([&](ProbeProgram& p) { return make_attention(p, point); }));
+            point.seconds = team.seconds([&](ProbeProgram& p) { return make_attention(p, point); });
             machine_.attentions.push_back(point);
           }
         }
@@ -205,6 +204,16 @@ class Calibration {
     }
   }
 
+  // Curves are measured with all cores busy, so as many ranks as cores do `cores` cores' worth of work by definition.
+  void measure_crowding() {
+    std::vector<int> counts;
+    for (int ranks : std::set<int>{3, 4, machine_.cores + 1, 2 * machine_.cores}) {
+      if (ranks > machine_.cores && options_.detail >= 1) counts.push_back(ranks);
+    }
+    say("more ranks than cores");
+    machine_.core_capacity = measure_core_capacity(make_backend_, machine_.cores, counts);
+  }
+
   FlopPerSecond best_rate(int threads) const {
     double best = 1;
     for (const MatMulPoint& p : machine_.matmuls) {
@@ -213,6 +222,8 @@ class Calibration {
     return FlopPerSecond(best);
   }
 
+  // Multiples of 8, as real shapes are, but no powers of two: those meet cache conflicts of their own.
+  static constexpr std::array kSizes{72.0, 208.0, 480.0, 1088.0, 2816.0};
   static constexpr double kLargestProduct = 1 << 28;  // m n k: half a GFLOP, some milliseconds
   static inline const std::vector<std::int64_t> sizes_{1 << 10, 1 << 13, 1 << 16, 1 << 18, 1 << 20, 1 << 22};
   static inline const std::vector<std::int64_t> flat_sizes_{1 << 10, 1 << 13, 1 << 16, 1 << 18,

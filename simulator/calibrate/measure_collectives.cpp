@@ -1,6 +1,7 @@
 #include "simulator/calibrate/measure_collectives.h"
 
 #include <algorithm>
+#include <array>
 #include <barrier>
 #include <chrono>
 #include <functional>
@@ -8,6 +9,7 @@
 #include <thread>
 
 #include "core/engine/thread_communicator.h"
+#include "simulator/calibrate/probe_ops.h"
 
 namespace shardscope {
 
@@ -15,6 +17,7 @@ namespace {
 
 constexpr double kBatchSeconds = 2e-3;
 constexpr int kBatches = 5;
+constexpr std::array<std::int64_t, 8> kSizes{1 << 8, 1 << 12, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26};
 
 double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -41,52 +44,117 @@ std::vector<Probe> probes() {
            [=](auto& c, float* a, float* b, auto bytes) { c.all_to_all(a, b, share(c, bytes), DType::kF32); }}};
 }
 
-// One batch of `calls` on every rank; rank 0's seconds per call.
-double batch_seconds(const Probe& probe, std::vector<std::unique_ptr<Communicator>>& ends, std::int64_t bytes,
-                     std::int64_t calls) {
-  const auto floats = static_cast<std::size_t>(bytes / 4 + 16);
-  std::barrier start(static_cast<std::ptrdiff_t>(ends.size()));
-  double seconds = 0;
-  const auto work = [&](std::size_t rank) {
-    std::vector<float> send(floats, 0.0F), recv(floats, 0.0F);
-    probe.call(*ends[rank], send.data(), recv.data(), bytes);  // touches the pages
-    start.arrive_and_wait();
-    const double begin = now_s();
-    for (std::int64_t i = 0; i < calls; ++i) probe.call(*ends[rank], send.data(), recv.data(), bytes);
-    if (rank == 0) seconds = (now_s() - begin) / static_cast<double>(calls);
-  };
-  std::vector<std::jthread> threads;
-  for (std::size_t r = 1; r < ends.size(); ++r) threads.emplace_back(work, r);
-  work(0);
-  threads.clear();
-  return seconds;
-}
+using Ends = std::vector<std::unique_ptr<Communicator>>;
 
-double measure(const Probe& probe, std::vector<std::unique_ptr<Communicator>>& ends, std::int64_t bytes) {
-  const double once = batch_seconds(probe, ends, bytes, 2);
-  const std::int64_t calls = std::clamp<std::int64_t>(static_cast<std::int64_t>(kBatchSeconds / once), 2, 2000);
-  std::vector<double> batches;
-  for (int b = 0; b < kBatches; ++b) batches.push_back(batch_seconds(probe, ends, bytes, calls));
-  std::sort(batches.begin(), batches.end());
-  return batches[kBatches / 4];
-}
-
-}  // namespace
-
-std::vector<CollectiveCurve> measure_collectives(int ranks) {
-  ThreadHub hub(ranks);
+Ends connect_all(ThreadHub& hub, int ranks) {
   Group group{"calibrate", {}, 0};
   for (int r = 0; r < ranks; ++r) group.ranks.push_back(r);
-  std::vector<std::unique_ptr<Communicator>> ends;
+  Ends ends;
   for (int r = 0; r < ranks; ++r) {
     group.self = r;
     ends.push_back(hub.connect(group, Lane::kReduce, r));
   }
+  return ends;
+}
+
+// Seconds of rank 0's work(), on a thread per rank from a common start.
+template <class Work>
+double timed_on_all(int ranks, const Work& work) {
+  std::barrier start(ranks);
+  double seconds = 0;
+  const auto run = [&](int rank) {
+    start.arrive_and_wait();
+    const double begin = now_s();
+    work(rank);
+    if (rank == 0) seconds = now_s() - begin;
+  };
+  std::vector<std::jthread> threads;
+  for (int r = 1; r < ranks; ++r) threads.emplace_back(run, r);
+  run(0);
+  threads.clear();
+  return seconds;
+}
+
+/// Each rank's memory, touched before it is timed.
+struct RankMemory {
+  explicit RankMemory(std::int64_t bytes)
+      : send(static_cast<std::size_t>(bytes / 4 + 16), 0.0F), recv(send.size(), 0.0F) {}
+  std::vector<float> send, recv;
+};
+
+double measure(const Probe& probe, const Ends& ends, std::vector<RankMemory>& memory, std::int64_t bytes) {
+  const auto batch = [&](std::int64_t calls) {
+    const double seconds = timed_on_all(static_cast<int>(ends.size()), [&](int rank) {
+      const auto r = static_cast<std::size_t>(rank);
+      for (std::int64_t i = 0; i < calls; ++i) {
+        probe.call(*ends[r], memory[r].send.data(), memory[r].recv.data(), bytes);
+      }
+    });
+    return seconds / static_cast<double>(calls);
+  };
+  const double once = batch(2);
+  const std::int64_t calls = std::clamp<std::int64_t>(static_cast<std::int64_t>(kBatchSeconds / once), 2, 2000);
+  std::vector<double> batches;
+  for (int b = 0; b < kBatches; ++b) batches.push_back(batch(calls));
+  std::sort(batches.begin(), batches.end());
+  return batches[kBatches / 4];
+}
+
+// Seconds of a round: products of some milliseconds on each rank's compute lane, then a meeting.
+double round_seconds(const BackendFactory& make_backend, int ranks) {
+  constexpr int kProducts = 12, kRounds = 12;
+  const MatMulPoint shape{1, 208, 480, 480, false, false, false, 0};
+  ThreadHub hub(ranks);
+  const Ends ends = connect_all(hub, ranks);
+  ProbeProgram probe;
+  const Op product = make_matmul(probe, shape);
+  const double seconds = timed_on_all(ranks, [&](int rank) {
+    const std::unique_ptr<Backend> backend = make_backend(rank, 1);
+    Memory memory{&probe.program(), {}};
+    std::byte* const base = backend->allocate(Space::kDevice, probe.size_bytes());
+    memory.bases[static_cast<int>(Space::kDevice)] = base;
+    probe.fill_memory(base);
+    const StepScalars scalars;
+    Communicator& end = *ends[static_cast<std::size_t>(rank)];
+    float value = 0;
+    for (int round = 0; round < kRounds; ++round) {
+      for (int i = 0; i < kProducts; ++i) backend->run(product, memory, scalars, Lane::kCompute);
+      backend->call(Lane::kCompute, [&] { end.all_reduce(&value, 1, DType::kF32, ReduceOp::kSum); });
+    }
+    backend->synchronize();
+    backend->release(Space::kDevice, base, probe.size_bytes());
+  });
+  return seconds / kRounds;
+}
+
+double middle_round_seconds(const BackendFactory& make_backend, int ranks) {
+  std::vector<double> rounds;
+  for (int i = 0; i < kBatches; ++i) rounds.push_back(round_seconds(make_backend, ranks));
+  std::sort(rounds.begin(), rounds.end());
+  return rounds[kBatches / 2];
+}
+
+}  // namespace
+
+Curve measure_core_capacity(const BackendFactory& make_backend, int cores, const std::vector<int>& rank_counts) {
+  const double uncrowded = middle_round_seconds(make_backend, cores);
+  std::vector<CurvePoint> points{{static_cast<double>(cores), static_cast<double>(cores)}};
+  for (int ranks : rank_counts) {
+    const double work = ranks * uncrowded / middle_round_seconds(make_backend, ranks);
+    points.push_back({static_cast<double>(ranks), std::min<double>(work, cores)});
+  }
+  return Curve(points);
+}
+
+std::vector<CollectiveCurve> measure_collectives(int ranks) {
+  ThreadHub hub(ranks);
+  const Ends ends = connect_all(hub, ranks);
+  std::vector<RankMemory> memory(static_cast<std::size_t>(ranks), RankMemory(kSizes.back()));
   std::vector<CollectiveCurve> curves;
   for (const Probe& probe : probes()) {
     std::vector<CurvePoint> points;
-    for (std::int64_t bytes : {1 << 8, 1 << 12, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26}) {
-      points.push_back({static_cast<double>(bytes), measure(probe, ends, bytes)});
+    for (std::int64_t bytes : kSizes) {
+      points.push_back({static_cast<double>(bytes), measure(probe, ends, memory, bytes)});
     }
     curves.push_back({probe.op, ranks, Curve(points)});
   }

@@ -5,7 +5,7 @@
 #include <barrier>
 #include <chrono>
 #include <exception>
-#include <mutex>
+#include <numeric>
 #include <thread>
 
 #include "core/check.h"
@@ -14,9 +14,6 @@ namespace shardscope {
 
 namespace {
 
-// Operand sets in turn are together this large: more than a core's own cache, less than the shared one. In training,
-// what an op reads was written some megabytes ago.
-constexpr std::int64_t kRotateBytes = 6 << 20;
 constexpr std::int64_t kMostCopies = 64;
 constexpr double kBatchSeconds = 1.5e-3;
 constexpr int kBatches = 5;
@@ -69,12 +66,41 @@ void ProbeProgram::fill_memory(std::byte* base) const {
   }
 }
 
+namespace {
+
+// What the op before would have written: the gradient that comes in, or the first thing read.
+Region fresh_input(const Op& op) {
+  if (const auto* matmul = std::get_if<MatMul>(&op); matmul != nullptr && matmul->trans_a) return matmul->b;
+  if (const auto* activation = std::get_if<ActivationBackward>(&op)) return activation->d_out;
+  if (const auto* swiglu = std::get_if<SwiGluBackward>(&op)) return swiglu->d_out;
+  Region first;
+  for_each_access(op, [&](const char*, const Region& region, Access access) {
+    if (first.empty() && access != Access::kWrite) first = region;
+  });
+  return first;
+}
+
+// Ops that leave `region` as it is, written half by half: threads that cut the whole in equal parts then find about
+// half of their part in another core's cache.
+std::vector<Op> rewrite_halves(const Program& program, const Region& region) {
+  if (region.empty() || program.buffer(region.buffer).dtype != DType::kF32) return {};
+  const std::int64_t half = region.count / 2;
+  std::vector<Op> ops;
+  if (half > 0) ops.emplace_back(Scale{region.part(0, half), 1.0});
+  ops.emplace_back(Scale{region.part(half, region.count - half), 1.0});
+  return ops;
+}
+
+}  // namespace
+
 /// The ops of one probe, and each worker's memory for them.
 struct ProbeTeam::Prepared {
-  Prepared(std::vector<std::unique_ptr<Backend>>& workers, const MakeOp& make) : backends(workers) {
+  Prepared(std::vector<std::unique_ptr<Backend>>& workers, const MakeOp& make, std::int64_t rotation_bytes)
+      : backends(workers) {
     do {
       ops.push_back(make(probe));
-    } while (probe.size_bytes() < kRotateBytes && static_cast<std::int64_t>(ops.size()) < kMostCopies);
+    } while (probe.size_bytes() < rotation_bytes && static_cast<std::int64_t>(ops.size()) < kMostCopies);
+    for (const Op& op : ops) rewrites.push_back(rewrite_halves(probe.program(), fresh_input(op)));
     memories.resize(backends.size());
     for (std::size_t w = 0; w < backends.size(); ++w) {
       memories[w].program = &probe.program();
@@ -94,6 +120,7 @@ struct ProbeTeam::Prepared {
   std::vector<std::unique_ptr<Backend>>& backends;
   ProbeProgram probe;
   std::vector<Op> ops;
+  std::vector<std::vector<Op>> rewrites;  ///< by op
   std::vector<Memory> memories;
 };
 
@@ -104,54 +131,95 @@ ProbeTeam::ProbeTeam(const BackendFactory& make_backend, int workers, int thread
 
 ProbeTeam::~ProbeTeam() = default;
 
-// Every worker runs the same ops at the same time, from a common start. Rethrows what an op threw.
-double ProbeTeam::batch_seconds(const Prepared& prepared, std::int64_t rounds) {
-  const StepScalars scalars{.applied_steps = 1, .learning_rate = 1e-9};
+// Runs work(w) on a thread per worker, from a common start. Rethrows what one threw.
+template <class Work>
+void ProbeTeam::run_workers(const Work& work) {
   std::barrier start(static_cast<std::ptrdiff_t>(backends_.size()));
-  std::vector<double> elapsed(backends_.size(), 0.0);
   std::vector<std::exception_ptr> failures(backends_.size());
-  const auto work = [&](std::size_t w) {
+  const auto run = [&](std::size_t w) {
     start.arrive_and_wait();
-    const double begin = now_s();
-    for (std::int64_t round = 0; round < rounds; ++round) {
-      for (const Op& op : prepared.ops) backends_[w]->run(op, prepared.memories[w], scalars, Lane::kCompute);
-    }
     try {
-      backends_[w]->synchronize();
+      work(w);
     } catch (...) {
       failures[w] = std::current_exception();
     }
-    elapsed[w] = now_s() - begin;
   };
   {
     std::vector<std::jthread> threads;
-    for (std::size_t w = 1; w < backends_.size(); ++w) threads.emplace_back(work, w);
-    work(0);
+    for (std::size_t w = 1; w < backends_.size(); ++w) threads.emplace_back(run, w);
+    run(0);
   }
-  double sum = 0;
-  for (std::size_t w = 0; w < elapsed.size(); ++w) {
-    if (failures[w]) std::rethrow_exception(failures[w]);
-    sum += elapsed[w];
+  for (const std::exception_ptr& failure : failures) {
+    if (failure) std::rethrow_exception(failure);
   }
-  return sum / static_cast<double>(elapsed.size());
 }
 
-double ProbeTeam::seconds(const MakeOp& make) {
-  const Prepared prepared(backends_, make);
+// Mean seconds of one op over `rounds` rounds of all copies, timed on the lane itself.
+double ProbeTeam::batch_seconds(const Prepared& prepared, std::int64_t rounds) {
+  const StepScalars scalars{.applied_steps = 1, .learning_rate = 1e-9};
+  std::vector<double> timed(backends_.size(), 0.0);
+  run_workers([&](std::size_t w) {
+    double begin = 0, sum = 0;  // of the lane's thread
+    Backend& backend = *backends_[w];
+    for (std::int64_t round = 0; round < rounds; ++round) {
+      for (std::size_t i = 0; i < prepared.ops.size(); ++i) {
+        for (const Op& op : prepared.rewrites[i]) backend.run(op, prepared.memories[w], scalars, Lane::kCompute);
+        backend.call(Lane::kCompute, [&begin] { begin = now_s(); });
+        backend.run(prepared.ops[i], prepared.memories[w], scalars, Lane::kCompute);
+        backend.call(Lane::kCompute, [&begin, &sum] { sum += now_s() - begin; });
+      }
+    }
+    backend.synchronize();
+    timed[w] = sum;
+  });
+  const double sum = std::accumulate(timed.begin(), timed.end(), 0.0);
+  return sum / static_cast<double>(timed.size() * prepared.ops.size()) / static_cast<double>(rounds);
+}
+
+double ProbeTeam::seconds(const MakeOp& make, std::int64_t rotation_bytes) {
+  const Prepared prepared(backends_, make, rotation_bytes);
   batch_seconds(prepared, 1);  // touches the pages
-  const double once = batch_seconds(prepared, 1);
+  const double once = batch_seconds(prepared, 1) * static_cast<double>(prepared.ops.size());
   const auto wanted = static_cast<std::int64_t>(kBatchSeconds / std::max(once, 1e-9));
   const std::int64_t rounds = std::clamp<std::int64_t>(wanted, 1, kMostRounds);
   std::vector<double> batches;
   for (int b = 0; b < kBatches; ++b) batches.push_back(batch_seconds(prepared, rounds));
-  return lower_quartile(batches) / static_cast<double>(rounds * static_cast<std::int64_t>(prepared.ops.size()));
+  return std::max(lower_quartile(batches), 1e-8);
+}
+
+double ProbeTeam::lane_seconds() {
+  constexpr int kOps = 4000;
+  const Prepared prepared(
+      backends_,
+      [](ProbeProgram& p) {
+        return Op(Fill{p.floats(16), 0.0});
+      },
+      0);
+  std::vector<double> batches;
+  for (int b = 0; b < kBatches; ++b) {
+    std::vector<double> elapsed(backends_.size(), 0.0);
+    run_workers([&](std::size_t w) {
+      const StepScalars scalars;
+      const double begin = now_s();
+      for (int i = 0; i < kOps; ++i) backends_[w]->run(prepared.ops[0], prepared.memories[w], scalars, Lane::kCompute);
+      backends_[w]->synchronize();
+      elapsed[w] = now_s() - begin;
+    });
+    batches.push_back(elapsed.front() / kOps);
+  }
+  return lower_quartile(batches);
 }
 
 double ProbeTeam::wake_seconds() {
   Backend& backend = *backends_.front();
   constexpr int kHops = 400;
   const StepScalars scalars;
-  const Prepared prepared(backends_, [](ProbeProgram& p) { return Op(Fill{p.floats(16), 0.0}); });
+  const Prepared prepared(
+      backends_,
+      [](ProbeProgram& p) {
+        return Op(Fill{p.floats(16), 0.0});
+      },
+      0);
   const Lane lanes[] = {Lane::kCompute, Lane::kGather};
   std::vector<double> batches;
   for (int b = 0; b < kBatches; ++b) {
@@ -168,7 +236,12 @@ double ProbeTeam::wake_seconds() {
 }
 
 double ProbeTeam::round_trip_seconds() {
-  const Prepared prepared(backends_, [](ProbeProgram& p) { return Op(Fill{p.floats(16), 0.0}); });
+  const Prepared prepared(
+      backends_,
+      [](ProbeProgram& p) {
+        return Op(Fill{p.floats(16), 0.0});
+      },
+      0);
   std::vector<double> trips;
   for (int i = 0; i < 40; ++i) {
     std::this_thread::sleep_for(std::chrono::microseconds(200));  // the lanes fall asleep

@@ -1,6 +1,7 @@
 #pragma once
-// Times one op, as ranks that train would run it: on as many backends at once as the machine has room for, over several
-// sets of operands in turn, so that caches are neither empty nor full of just these bytes.
+// Times one op, as ranks that train would run it: on as many backends at once as the machine has room for; over several
+// sets of operands in turn, so that weights come from as far as they do in training; and each time right after another
+// op has written its input, the threads' shares of it cut differently, so that part of it lies in another core's cache.
 //
 //   ProbeTeam team(make_backend, /*workers=*/2, /*threads=*/1);
 //   double s = team.seconds([](ProbeProgram& p) { return Op(Fill{p.floats(1024), 1.0}); });
@@ -38,6 +39,11 @@ class ProbeProgram {
 
 using MakeOp = std::function<Op(ProbeProgram&)>;
 
+/// Operand sets in turn are together about this large: past a core's own cache, within a large shared one.
+inline constexpr std::int64_t kModelRotation = 16 << 20;
+/// For ops over the whole state, which in training comes from memory.
+inline constexpr std::int64_t kStateRotation = 64 << 20;
+
 class ProbeTeam {
  public:
   /// `workers` backends of `threads` threads each. The backend's device memory must be host memory.
@@ -45,8 +51,11 @@ class ProbeTeam {
   ~ProbeTeam();
 
   int threads() const { return threads_; }
-  /// Seconds of one op in a busy compute lane, mean over the workers, lower quartile over a few batches.
-  double seconds(const MakeOp& make);
+  /// Seconds of one op in a busy compute lane, without the lane's own time for it. Mean over the workers, lower
+  /// quartile over a few batches.
+  double seconds(const MakeOp& make, std::int64_t rotation_bytes = kModelRotation);
+  /// Seconds from one tiny op to the next on a busy lane.
+  double lane_seconds();
   /// Seconds from the end of an op on one lane to the start of the next on another that waits for it.
   double wake_seconds();
   /// Seconds from giving an idle lane one tiny op to seeing it done.
@@ -55,6 +64,8 @@ class ProbeTeam {
  private:
   struct Prepared;
   double batch_seconds(const Prepared& prepared, std::int64_t rounds);
+  template <class Work>
+  void run_workers(const Work& work);
 
   std::vector<std::unique_ptr<Backend>> backends_;
   int threads_;

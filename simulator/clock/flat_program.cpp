@@ -75,7 +75,10 @@ TimeClass time_class_of(const Instruction& instruction) {
     case Lane::kGather:
     case Lane::kReduce:
     case Lane::kTensor:
-    case Lane::kPipeline:
+    case Lane::kSendNext:
+    case Lane::kRecvPrevious:
+    case Lane::kSendPrevious:
+    case Lane::kRecvNext:
     case Lane::kContext:
       break;
   }
@@ -133,7 +136,7 @@ struct Line {
 
 std::string line_name(const Program& program, const Instruction& instruction, GroupId id, const std::string& pair) {
   const Group& group = program.group(id);
-  std::string name = group.name + " lane " + std::string(to_string(instruction.lane)) + pair + " ranks";
+  std::string name = group.name + " lane " + std::string(to_string(meeting_lane(instruction.lane))) + pair + " ranks";
   for (int rank : group.ranks) name += ' ' + std::to_string(rank);
   return name;
 }
@@ -179,7 +182,7 @@ class Flattener {
     op.rank = rank;
     op.kind = kind_of(instruction.op);
     op.time_class = time_class_of(instruction);
-    op.waits_idle = instruction.lane == Lane::kPipeline;
+    op.waits_idle = std::holds_alternative<Send>(instruction.op) || std::holds_alternative<Recv>(instruction.op);
     op.pending = static_cast<std::int32_t>(instruction.after.size());
     if (op.kind == FlatKind::kWork || op.kind == FlatKind::kMeeting) {
       const CachedCost cost = table_.of(program, instruction);

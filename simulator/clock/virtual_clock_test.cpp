@@ -166,8 +166,8 @@ TEST(VirtualClock, OptimizerAndOffloadAndIdleHaveTheirOwnShare) {
 TEST(VirtualClock, PipelineWaitsAreBubble) {
   ProgramMaker first(0, 2), second(1, 2);
   first.fill(kC, 100);
-  first.add(Send{GroupId{0}, first.buffer(10), 1}, Lane::kPipeline, {OpId{0}}, Phase::kForward);
-  second.add(Recv{GroupId{0}, second.buffer(10), 0}, Lane::kPipeline, {}, Phase::kForward);
+  first.add(Send{GroupId{0}, first.buffer(10), 1}, Lane::kSendNext, {OpId{0}}, Phase::kForward);
+  second.add(Recv{GroupId{0}, second.buffer(10), 0}, Lane::kRecvPrevious, {}, Phase::kForward);
   second.fill(kC, 50, {OpId{0}});
   const std::vector<Program> ranks{first.program, second.program};
   const Prediction p = simulate(ranks, WrittenCosts(8));

@@ -18,10 +18,10 @@ HostCosts::HostCosts(const Machine& machine, int ranks)
     : machine_(machine),
       ranks_(ranks),
       threads_(machine.threads_per_rank(ranks)),
-      resources_{{"cores", machine.core_capacity}, {"memory bandwidth", machine.memory_bandwidth.value}},
+      resources_{{"cores", machine.capacity(ranks)}, {"memory bandwidth", machine.memory_bandwidth.value}},
       matmul_(machine.matmuls),
       attention_(machine.attentions),
-      collectives_(machine.collectives, machine.core_capacity) {
+      collectives_(machine) {
   for (const FamilyCurve& curve : machine.families) families_[curve.family][curve.threads] = curve.seconds;
 }
 
@@ -90,7 +90,7 @@ Seconds HostCosts::family_time(const std::string& family, double work, int threa
 
 // Memory bandwidth is drawn upon by the part of the bytes that does not fit the caches.
 std::vector<Demand> HostCosts::demands(double cores, Bytes bytes, Seconds time) const {
-  std::vector<Demand> drawn{{kCores, std::min(cores, machine_.core_capacity)}};
+  std::vector<Demand> drawn{{kCores, std::min(cores, resources_[kCores].capacity)}};
   if (bytes > machine_.cache && time > Seconds(0)) {
     const BytesPerSecond rate = (bytes - machine_.cache) / time;
     drawn.push_back({kMemory, std::min(rate.value, machine_.memory_bandwidth.value)});

@@ -8,9 +8,11 @@
 
 namespace shardscope {
 
-ThreadCollectives::ThreadCollectives(std::span<const CollectiveCurve> curves, double core_capacity)
-    : core_capacity_(core_capacity) {
-  for (const CollectiveCurve& curve : curves) curves_[curve.op][curve.ranks] = curve.seconds;
+ThreadCollectives::ThreadCollectives(const Machine& machine) {
+  for (const CollectiveCurve& curve : machine.collectives) {
+    const double crowding = std::max(1.0, curve.ranks / machine.capacity(curve.ranks));
+    curves_[curve.op][curve.ranks] = {curve.seconds, crowding};
+  }
 }
 
 Seconds ThreadCollectives::time(std::string_view op, int ranks, Bytes size) const {
@@ -22,8 +24,7 @@ Seconds ThreadCollectives::time(std::string_view op, int ranks, Bytes size) cons
   auto nearest = by_ranks.lower_bound(ranks);
   if (nearest == by_ranks.end()) nearest = std::prev(by_ranks.end());
   // Measured with its ranks on the cores there were; the virtual clock shares cores out by itself.
-  const double crowding = std::max(1.0, nearest->first / core_capacity_);
-  return Seconds(nearest->second.at(size.value) / crowding);
+  return Seconds(nearest->second.seconds.at(size.value) / nearest->second.crowding);
 }
 
 CollectiveCurve guess_collective(std::string_view op, int ranks, int cores, BytesPerSecond copy_per_core) {

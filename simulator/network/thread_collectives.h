@@ -2,7 +2,6 @@
 // What collectives cost between ranks that are threads of one process (core/engine/thread_communicator.h).
 
 #include <map>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -21,12 +20,15 @@ namespace shardscope {
 /// Source:    calibrate (Machine::collectives).
 class ThreadCollectives {
  public:
-  ThreadCollectives(std::span<const CollectiveCurve> curves, double core_capacity);
+  explicit ThreadCollectives(const Machine& machine);
   Seconds time(std::string_view op, int ranks, Bytes size) const;
 
  private:
-  double core_capacity_;
-  std::map<std::string, std::map<int, Curve>, std::less<>> curves_;
+  struct Measured {
+    Curve seconds;
+    double crowding = 1;  ///< ranks per core's worth of work while it was measured
+  };
+  std::map<std::string, std::map<int, Measured>, std::less<>> curves_;
 };
 
 /// alpha-beta guess of the curve of an op among `ranks` threads on `cores` cores, for machines that measured none.

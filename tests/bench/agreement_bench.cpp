@@ -1,7 +1,7 @@
 // Does predict say what train takes? Calibrates this machine, then trains and predicts configurations that calibration
 // has not seen, side by side, and prints each with its error and the median over all.
 //
-//   ./dev bench agreement [--machine machine.json] [--steps N] [--only TEXT] [--ops] [--json]
+//   ./dev bench agreement [--machine machine.json | --save machine.json] [--steps N] [--only TEXT] [--ops] [--json]
 //
 // The machine should be idle: other load slows training and not the prediction.
 
@@ -141,7 +141,7 @@ double quantile(std::vector<double> values, double share) {
 }
 
 struct Options {
-  std::string machine, only;
+  std::string machine, save, only;
   int steps = 12;
   bool ops = false, json = false;
 };
@@ -158,7 +158,9 @@ Options parse_options(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
     const auto value = [&] { return ++i < argc ? std::string(argv[i]) : std::string(); };
-    if (flag == "--machine")
+    if (flag == "--save")
+      options.save = value();
+    else if (flag == "--machine")
       options.machine = value();
     else if (flag == "--only")
       options.only = value();
@@ -169,7 +171,7 @@ Options parse_options(int argc, char** argv) {
     else if (flag == "--json")
       options.json = true;
     else
-      throw Error(ErrorKind::kConfig, flag + ": unknown; known are --machine --only --steps --ops --json");
+      throw Error(ErrorKind::kConfig, flag + ": unknown; known are --machine --save --only --steps --ops --json");
   }
   return options;
 }
@@ -183,6 +185,7 @@ Machine calibrated(const Options& options) {
       calibrate(kBackends, {.progress = [](const std::string& what) { fmt::print(stderr, "{}\n", what); }});
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   fmt::print(stderr, "calibrated in {:.0f} s\n", took.count());
+  if (!options.save.empty()) save_machine(machine, options.save);
   return machine;
 }
 
