@@ -50,6 +50,38 @@ double best_us_per_op(int ops, int lanes) {
   return static_cast<double>(best) * 1e-3 / ops;
 }
 
+/// Norm with finite test, clip coefficient and AdamW on `count` fp32 elements in one flat shard: the whole optimizer
+/// step of a rank, as the programs have it.
+double best_optimizer_s(std::int64_t count, int threads) {
+  Program program;
+  const auto add = [&](const char* name, std::int64_t elements, DType dtype) {
+    auto& end = program.arena_bytes[0];
+    const BufferId id =
+        program.add_buffer({.name = name, .dtype = dtype, .elements = elements, .persistent = true, .address = end});
+    end += program.buffer(id).bytes();
+    return program.whole(id);
+  };
+  const Region param = add("param", count, DType::kF32), grad = add("grad", count, DType::kF32);
+  const Region mean = add("mean", count, DType::kF32), square = add("square", count, DType::kF32);
+  const Region sum = add("sum", 1, DType::kF64), norm = add("norm", 1, DType::kF32), clip = add("clip", 1, DType::kF32);
+  const auto emit = [&](Op op) { program.instructions.push_back({.op = std::move(op), .label = {}, .after = {}}); };
+  emit(Fill{sum, 0});
+  emit(SumSquares{grad, sum});
+  emit(ClipCoefficient{sum, norm, clip, 1.0});
+  emit(Adam{param, grad, mean, square, clip});
+  const auto backend = make_cpu_backend(threads);
+  Arena arena(program, *backend);
+  Executor executor(program, *backend, arena, {});
+  std::fill_n(arena.memory().as<float>(grad), count, 1e-3F);
+  std::int64_t best = INT64_MAX;
+  for (int step = 0; step < 6; ++step) {
+    const std::int64_t start = steady_now_ns();
+    executor.run_step(step, {.applied_steps = step + 1, .learning_rate = 1e-4});
+    if (step > 0) best = std::min(best, steady_now_ns() - start);
+  }
+  return static_cast<double>(best) * 1e-9;
+}
+
 Job make_job(const char* model, int steps) {
   JobOverrides flags;
   flags.model = std::string(SHARDSCOPE_SOURCE_DIR "/data/models/") + model;
@@ -91,6 +123,10 @@ int main(int argc, char** argv) {
   std::printf("executor, one lane:          %.2f us per op\n", shardscope::best_us_per_op(10000, 1));
   std::printf("executor, two lanes in turn: %.2f us per op, each waiting for the other lane\n",
               shardscope::best_us_per_op(2000, 2));
+  for (const int threads : {1, 2}) {
+    std::printf("optimizer step of 50000000 fp32 elements, %d thread(s): %.4f s\n", threads,
+                shardscope::best_optimizer_s(50'000'000, threads));
+  }
   shardscope::bench_tracing("gpt-tiny.json", 10 * steps);
   shardscope::bench_tracing("gpt-10m.json", steps);
   return 0;
