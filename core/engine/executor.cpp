@@ -113,6 +113,20 @@ void Executor::plan() {
     plan_waits(planned, instruction);
     plan_.push_back(planned);
   }
+  plan_memory_times();
+}
+
+/// An Alloc or Free happens, for the trace, when the next op of its lane starts: that costs the lane nothing.
+void Executor::plan_memory_times() {
+  std::array<OpId, kLanes> next{};
+  for (std::size_t i = plan_.size(); i-- > 0;) {
+    Planned& planned = plan_[i];
+    OpId& next_of_lane = next[at(planned.lane)];
+    planned.next = next_of_lane;
+    const bool has_slice =
+        planned.kind == Kind::kRun || planned.kind == Kind::kLoadBatch || planned.kind == Kind::kCollective;
+    if (has_slice) next_of_lane = OpId{static_cast<std::int32_t>(i)};
+  }
 }
 
 /// Of the ops to wait for only the last of each lane matters, and none that this lane has waited for already.
@@ -179,7 +193,7 @@ void Executor::issue(std::int32_t index) {
   if (planned.record) points_[static_cast<std::size_t>(index)] = backend_.record(planned.lane);
 }
 
-/// Counted at once, in program order; the time in the trace is when the lane gets there.
+/// Counted at once, in program order; the time in the trace is when the lane gets there, known at the end of the step.
 void Executor::issue_memory(const Planned& planned, OpId op) {
   planned.kind == Kind::kAlloc ? arena_.allocate(planned.buffer, op) : arena_.release(planned.buffer, op);
   if (options_.trace == nullptr) return;
@@ -188,7 +202,6 @@ void Executor::issue_memory(const Planned& planned, OpId op) {
       arena_.live().bytes[static_cast<std::size_t>(buffer.space)][static_cast<std::size_t>(buffer.category)];
   memory_events_.push_back(
       {.op = op, .step = step_, .space = buffer.space, .category = buffer.category, .live_bytes = live});
-  backend_.call(planned.lane, [this, op] { start_ns_[at(op)] = trace_now(); });
 }
 
 void Executor::run_on_lane(std::int32_t index) {
@@ -244,9 +257,11 @@ void Executor::write_slice(std::int32_t index, std::int64_t wait_ns) {
 
 /// In program order, with times that do not run backwards: lanes get there in another order.
 void Executor::write_memory_events() {
+  const std::int64_t end_ns = trace_now();
   std::int64_t last_ns = 0;
   for (MemoryEvent& event : memory_events_) {
-    last_ns = std::max(last_ns, start_ns_[at(event.op)]);
+    const OpId next = plan_[at(event.op)].next;
+    last_ns = std::max(last_ns, next.valid() ? start_ns_[at(next)] : end_ns);
     event.time_ns = last_ns;
     options_.trace->memory(event);
   }

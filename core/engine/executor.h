@@ -56,11 +56,13 @@ class Executor {
     std::uint32_t first_wait = 0, waits = 0;
     BufferId buffer;               ///< of Alloc and Free
     Communicator* comm = nullptr;  ///< of collectives
+    OpId next;                     ///< the next op of this lane that has a slice
   };
   using Communicators = std::vector<std::vector<std::unique_ptr<Communicator>>>;  // by group, then lane
 
   void plan();
   void plan_waits(Planned& planned, const Instruction& instruction);
+  void plan_memory_times();
   Communicator& communicator(GroupId group, Lane lane);
   void issue(std::int32_t index);
   void issue_memory(const Planned& planned, OpId op);
