@@ -74,6 +74,7 @@ Machine default_machine(int cores) {
   machine.name = "uncalibrated machine of " + std::to_string(machine.cores) + " cores";
   machine.source = "Guess: from the number of cores alone; `shardscope calibrate -o machine.json` measures";
   machine.core_capacity = Curve({{static_cast<double>(machine.cores), static_cast<double>(machine.cores)}});
+  machine.crowded_meeting = Curve({{2, 3e-4}});
   machine.core_peak = FlopPerSecond(kGuessCorePeak);
   machine.machine_peak = FlopPerSecond(kGuessCorePeak * machine.cores);
   machine.memory_bandwidth = BytesPerSecond(kGuessMemoryPerCore * machine.cores);

@@ -54,6 +54,9 @@ struct Machine {
   /// x: ranks of one thread each, y: cores' worth of work they do together. Below `cores` where the system's scheduler
   /// shares badly: three ranks on two cores.
   Curve core_capacity;
+  /// x: ranks, y: seconds that a collective takes longer when it starts while no core is left for it: how long the
+  /// system's scheduler lets its threads wait.
+  Curve crowded_meeting;
   FlopPerSecond core_peak;          ///< best matmul rate seen on one core, others idle
   FlopPerSecond machine_peak;       ///< best matmul rate of all cores together: what MFU is measured against
   BytesPerSecond memory_bandwidth;  ///< of all cores streaming together, past the caches

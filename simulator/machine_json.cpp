@@ -173,6 +173,7 @@ std::string to_json(const Machine& m) {
                           {"source", m.source},
                           {"cores", m.cores},
                           {"ranks_core_capacity", curve_json(m.core_capacity)},
+                          {"ranks_crowded_meeting_s", curve_json(m.crowded_meeting)},
                           {"core_peak_flop_per_s", m.core_peak.value},
                           {"machine_peak_flop_per_s", m.machine_peak.value},
                           {"memory_bandwidth_bytes_per_s", m.memory_bandwidth.value},
@@ -190,9 +191,10 @@ std::string to_json(const Machine& m) {
 Machine parse_machine(std::string_view json_text, const std::string& file_name) {
   const JsonNode node = parse_json(json_text, file_name);
   const JsonReader root(node, file_name, "");
-  root.refuse_unknown({"format", "name", "calibrated", "source", "cores", "ranks_core_capacity", "core_peak_flop_per_s",
-                       "machine_peak_flop_per_s", "memory_bandwidth_bytes_per_s", "cache_bytes", "op_overhead_s",
-                       "wake_latency_s", "step_overhead_s", "families", "matmuls", "attentions", "collectives"});
+  root.refuse_unknown({"format", "name", "calibrated", "source", "cores", "ranks_core_capacity",
+                       "ranks_crowded_meeting_s", "core_peak_flop_per_s", "machine_peak_flop_per_s",
+                       "memory_bandwidth_bytes_per_s", "cache_bytes", "op_overhead_s", "wake_latency_s",
+                       "step_overhead_s", "families", "matmuls", "attentions", "collectives"});
   if (root.text("format") != kFormat) root.fail("format", "must be \"" + std::string(kFormat) + "\"");
   Machine m;
   m.name = root.text("name", m.name);
@@ -200,6 +202,7 @@ Machine parse_machine(std::string_view json_text, const std::string& file_name) 
   m.source = root.text("source", "");
   m.cores = static_cast<int>(root.integer("cores", kThreads));
   m.core_capacity = read_curve(root, "ranks_core_capacity");
+  m.crowded_meeting = read_curve(root, "ranks_crowded_meeting_s");
   m.core_peak = FlopPerSecond(root.real("core_peak_flop_per_s", kPositive));
   m.machine_peak = FlopPerSecond(root.real("machine_peak_flop_per_s", kPositive));
   m.memory_bandwidth = BytesPerSecond(root.real("memory_bandwidth_bytes_per_s", kPositive));

@@ -107,8 +107,7 @@ class Calibration {
         ProbeProgram sample;
         const auto work = family_work(sample.program(), make(sample));
         if (!work || (!points.empty() && work->work <= points.back().x)) continue;
-        points.push_back(
-            {std::max(work->work, 1.0), team.seconds(make, probe.is_flat ? kStateRotation : kModelRotation)});
+        points.push_back({std::max(work->work, 1.0), team.seconds(make)});
       }
       machine_.families.push_back({probe.family, team.threads(), Curve(points)});
       if (probe.family == "copy" && team.threads() == 1) note_memory(points);
@@ -207,11 +206,13 @@ class Calibration {
   // Curves are measured with all cores busy, so as many ranks as cores do `cores` cores' worth of work by definition.
   void measure_crowding() {
     std::vector<int> counts;
-    for (int ranks : std::set<int>{3, 4, machine_.cores + 1, 2 * machine_.cores}) {
+    for (int ranks : std::set<int>{2, 3, 4, machine_.cores + 1, 2 * machine_.cores}) {
       if (ranks > machine_.cores && options_.detail >= 1) counts.push_back(ranks);
     }
     say("more ranks than cores");
     machine_.core_capacity = measure_core_capacity(make_backend_, machine_.cores, counts);
+    counts.insert(counts.begin(), machine_.cores);
+    machine_.crowded_meeting = measure_crowded_meetings(make_backend_, machine_, counts);
   }
 
   FlopPerSecond best_rate(int threads) const {

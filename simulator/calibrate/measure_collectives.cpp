@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <barrier>
 #include <chrono>
 #include <functional>
@@ -10,6 +11,7 @@
 
 #include "core/engine/thread_communicator.h"
 #include "simulator/calibrate/probe_ops.h"
+#include "simulator/network/thread_collectives.h"
 
 namespace shardscope {
 
@@ -100,31 +102,74 @@ double measure(const Probe& probe, const Ends& ends, std::vector<RankMemory>& me
   return batches[kBatches / 4];
 }
 
-// Seconds of a round: products of some milliseconds on each rank's compute lane, then a meeting.
+/// A backend with one product to repeat.
+class Computing {
+ public:
+  Computing(const BackendFactory& make_backend, int rank) : backend_(make_backend(rank, 1)) {
+    product_ = make_matmul(probe_, {1, 208, 480, 480, false, false, false, 0});
+    memory_.program = &probe_.program();
+    memory_.bases[static_cast<int>(Space::kDevice)] = backend_->allocate(Space::kDevice, probe_.size_bytes());
+    probe_.fill_memory(base());
+  }
+  ~Computing() { backend_->release(Space::kDevice, base(), probe_.size_bytes()); }
+  Computing(const Computing&) = delete;
+  Computing& operator=(const Computing&) = delete;
+
+  Backend& backend() { return *backend_; }
+  void compute(int products) {
+    for (int i = 0; i < products; ++i) backend_->run(product_, memory_, scalars_, Lane::kCompute);
+  }
+
+ private:
+  std::byte* base() const { return memory_.bases[static_cast<int>(Space::kDevice)]; }
+
+  std::unique_ptr<Backend> backend_;
+  ProbeProgram probe_;
+  Op product_;
+  Memory memory_;
+  StepScalars scalars_;
+};
+
+// Seconds of a round: products of some tens of milliseconds on each rank's compute lane, then a meeting.
 double round_seconds(const BackendFactory& make_backend, int ranks) {
-  constexpr int kProducts = 12, kRounds = 12;
-  const MatMulPoint shape{1, 208, 480, 480, false, false, false, 0};
+  constexpr int kProducts = 60, kRounds = 5;
   ThreadHub hub(ranks);
   const Ends ends = connect_all(hub, ranks);
-  ProbeProgram probe;
-  const Op product = make_matmul(probe, shape);
   const double seconds = timed_on_all(ranks, [&](int rank) {
-    const std::unique_ptr<Backend> backend = make_backend(rank, 1);
-    Memory memory{&probe.program(), {}};
-    std::byte* const base = backend->allocate(Space::kDevice, probe.size_bytes());
-    memory.bases[static_cast<int>(Space::kDevice)] = base;
-    probe.fill_memory(base);
-    const StepScalars scalars;
+    Computing computing(make_backend, rank);
     Communicator& end = *ends[static_cast<std::size_t>(rank)];
     float value = 0;
     for (int round = 0; round < kRounds; ++round) {
-      for (int i = 0; i < kProducts; ++i) backend->run(product, memory, scalars, Lane::kCompute);
-      backend->call(Lane::kCompute, [&] { end.all_reduce(&value, 1, DType::kF32, ReduceOp::kSum); });
+      computing.compute(kProducts);
+      computing.backend().call(Lane::kCompute, [&] { end.all_reduce(&value, 1, DType::kF32, ReduceOp::kSum); });
     }
-    backend->synchronize();
-    backend->release(Space::kDevice, base, probe.size_bytes());
+    computing.backend().synchronize();
   });
   return seconds / kRounds;
+}
+
+constexpr std::int64_t kCrowdedBytes = 1 << 14;
+
+// Seconds of an all-gather while all ranks compute. The products outlast the collectives.
+double crowded_seconds(const BackendFactory& make_backend, int ranks) {
+  constexpr int kProducts = 400, kGathers = 30;
+  ThreadHub hub(ranks);
+  const Ends ends = connect_all(hub, ranks);
+  std::atomic<double> seconds = 0;
+  timed_on_all(ranks, [&](int rank) {
+    Computing computing(make_backend, rank);
+    Communicator& end = *ends[static_cast<std::size_t>(rank)];
+    std::vector<float> in(kCrowdedBytes / 4), out(in.size());
+    computing.compute(kProducts);
+    computing.backend().call(Lane::kGather, [&] {
+      const auto count = static_cast<std::int64_t>(in.size()) / ranks;
+      const double begin = now_s();
+      for (int i = 0; i < kGathers; ++i) end.all_gather(in.data(), out.data(), count, DType::kF32);
+      if (rank == 0) seconds = (now_s() - begin) / kGathers;
+    });
+    computing.backend().synchronize();
+  });
+  return seconds;
 }
 
 double middle_round_seconds(const BackendFactory& make_backend, int ranks) {
@@ -142,6 +187,21 @@ Curve measure_core_capacity(const BackendFactory& make_backend, int cores, const
   for (int ranks : rank_counts) {
     const double work = ranks * uncrowded / middle_round_seconds(make_backend, ranks);
     points.push_back({static_cast<double>(ranks), std::min<double>(work, cores)});
+  }
+  return Curve(points);
+}
+
+Curve measure_crowded_meetings(const BackendFactory& make_backend, const Machine& machine,
+                               const std::vector<int>& rank_counts) {
+  const ThreadCollectives collectives(machine);
+  std::vector<CurvePoint> points;
+  for (int ranks : rank_counts) {
+    std::vector<double> runs;
+    for (int i = 0; i < 3; ++i) runs.push_back(crowded_seconds(make_backend, ranks));
+    std::sort(runs.begin(), runs.end());
+    const double fair_share = machine.capacity(ranks) / (2.0 * ranks);  // a lane that computes, one that meets
+    const double fair = collectives.time("all_gather", ranks, Bytes(kCrowdedBytes)).value / fair_share;
+    points.push_back({static_cast<double>(ranks), std::max(runs[1] - fair, 1e-9)});
   }
   return Curve(points);
 }

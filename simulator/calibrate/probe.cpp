@@ -4,6 +4,7 @@
 #include <array>
 #include <barrier>
 #include <chrono>
+#include <cmath>
 #include <exception>
 #include <numeric>
 #include <thread>
@@ -17,7 +18,7 @@ namespace {
 constexpr std::int64_t kMostCopies = 64;
 constexpr double kBatchSeconds = 1.5e-3;
 constexpr int kBatches = 5;
-constexpr std::int64_t kMostRounds = 2000;
+constexpr std::int64_t kMostOps = 2000;
 
 double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -95,41 +96,47 @@ std::vector<Op> rewrite_halves(const Program& program, const Region& region) {
 
 /// The ops of one probe, and each worker's memory for them.
 struct ProbeTeam::Prepared {
-  Prepared(std::vector<std::unique_ptr<Backend>>& workers, const MakeOp& make, std::int64_t rotation_bytes)
-      : backends(workers) {
+  Prepared(ProbeTeam& team, const MakeOp& make, std::int64_t rotation_bytes) {
     do {
       ops.push_back(make(probe));
     } while (probe.size_bytes() < rotation_bytes && static_cast<std::int64_t>(ops.size()) < kMostCopies);
     for (const Op& op : ops) rewrites.push_back(rewrite_halves(probe.program(), fresh_input(op)));
-    memories.resize(backends.size());
-    for (std::size_t w = 0; w < backends.size(); ++w) {
+    memories.resize(team.backends_.size());
+    for (std::size_t w = 0; w < memories.size(); ++w) {
       memories[w].program = &probe.program();
-      std::byte* const base = backends[w]->allocate(Space::kDevice, probe.size_bytes());
-      memories[w].bases[static_cast<int>(Space::kDevice)] = base;
-      probe.fill_memory(base);
+      memories[w].bases[static_cast<int>(Space::kDevice)] = team.memory_of(w, probe.size_bytes());
     }
+    team.run_workers([&](std::size_t w) { probe.fill_memory(memories[w].bases[static_cast<int>(Space::kDevice)]); });
   }
-  ~Prepared() {
-    for (std::size_t w = 0; w < backends.size(); ++w) {
-      backends[w]->release(Space::kDevice, memories[w].bases[static_cast<int>(Space::kDevice)], probe.size_bytes());
-    }
-  }
-  Prepared(const Prepared&) = delete;
-  Prepared& operator=(const Prepared&) = delete;
 
-  std::vector<std::unique_ptr<Backend>>& backends;
   ProbeProgram probe;
   std::vector<Op> ops;
   std::vector<std::vector<Op>> rewrites;  ///< by op
   std::vector<Memory> memories;
+  std::size_t next = 0;  ///< whose turn it is
 };
 
 ProbeTeam::ProbeTeam(const BackendFactory& make_backend, int workers, int threads) : threads_(threads) {
   SS_CHECK(workers >= 1 && threads >= 1, workers, threads);
   for (int w = 0; w < workers; ++w) backends_.push_back(make_backend(w, threads));
+  blocks_.resize(backends_.size());
 }
 
-ProbeTeam::~ProbeTeam() = default;
+ProbeTeam::~ProbeTeam() {
+  for (std::size_t w = 0; w < blocks_.size(); ++w) {
+    if (blocks_[w].data != nullptr) backends_[w]->release(Space::kDevice, blocks_[w].data, blocks_[w].bytes);
+  }
+}
+
+std::byte* ProbeTeam::memory_of(std::size_t worker, std::int64_t bytes) {
+  Block& block = blocks_[worker];
+  if (block.bytes >= bytes) return block.data;
+  if (block.data != nullptr) backends_[worker]->release(Space::kDevice, block.data, block.bytes);
+  block = {};
+  block.data = backends_[worker]->allocate(Space::kDevice, bytes);
+  block.bytes = bytes;
+  return block.data;
+}
 
 // Runs work(w) on a thread per worker, from a common start. Rethrows what one threw.
 template <class Work>
@@ -154,43 +161,41 @@ void ProbeTeam::run_workers(const Work& work) {
   }
 }
 
-// Mean seconds of one op over `rounds` rounds of all copies, timed on the lane itself.
-double ProbeTeam::batch_seconds(const Prepared& prepared, std::int64_t rounds) {
+// Mean seconds of one op over the next `ops` of the probe, timed on the lane itself.
+double ProbeTeam::batch_seconds(Prepared& prepared, std::int64_t ops) {
   const StepScalars scalars{.applied_steps = 1, .learning_rate = 1e-9};
   std::vector<double> timed(backends_.size(), 0.0);
   run_workers([&](std::size_t w) {
     double begin = 0, sum = 0;  // of the lane's thread
     Backend& backend = *backends_[w];
-    for (std::int64_t round = 0; round < rounds; ++round) {
-      for (std::size_t i = 0; i < prepared.ops.size(); ++i) {
-        for (const Op& op : prepared.rewrites[i]) backend.run(op, prepared.memories[w], scalars, Lane::kCompute);
-        backend.call(Lane::kCompute, [&begin] { begin = now_s(); });
-        backend.run(prepared.ops[i], prepared.memories[w], scalars, Lane::kCompute);
-        backend.call(Lane::kCompute, [&begin, &sum] { sum += now_s() - begin; });
-      }
+    for (std::int64_t n = 0; n < ops; ++n) {
+      const std::size_t i = (prepared.next + static_cast<std::size_t>(n)) % prepared.ops.size();
+      for (const Op& op : prepared.rewrites[i]) backend.run(op, prepared.memories[w], scalars, Lane::kCompute);
+      backend.call(Lane::kCompute, [&begin] { begin = now_s(); });
+      backend.run(prepared.ops[i], prepared.memories[w], scalars, Lane::kCompute);
+      backend.call(Lane::kCompute, [&begin, &sum] { sum += now_s() - begin; });
     }
     backend.synchronize();
     timed[w] = sum;
   });
+  prepared.next += static_cast<std::size_t>(ops);
   const double sum = std::accumulate(timed.begin(), timed.end(), 0.0);
-  return sum / static_cast<double>(timed.size() * prepared.ops.size()) / static_cast<double>(rounds);
+  return sum / static_cast<double>(timed.size()) / static_cast<double>(ops);
 }
 
 double ProbeTeam::seconds(const MakeOp& make, std::int64_t rotation_bytes) {
-  const Prepared prepared(backends_, make, rotation_bytes);
-  batch_seconds(prepared, 1);  // touches the pages
-  const double once = batch_seconds(prepared, 1) * static_cast<double>(prepared.ops.size());
-  const auto wanted = static_cast<std::int64_t>(kBatchSeconds / std::max(once, 1e-9));
-  const std::int64_t rounds = std::clamp<std::int64_t>(wanted, 1, kMostRounds);
+  Prepared prepared(*this, make, rotation_bytes);
+  const double once = batch_seconds(prepared, 2);
+  const std::int64_t ops = std::clamp<std::int64_t>(std::llround(kBatchSeconds / std::max(once, 1e-9)), 2, kMostOps);
   std::vector<double> batches;
-  for (int b = 0; b < kBatches; ++b) batches.push_back(batch_seconds(prepared, rounds));
+  for (int b = 0; b < kBatches; ++b) batches.push_back(batch_seconds(prepared, ops));
   return std::max(lower_quartile(batches), 1e-8);
 }
 
 double ProbeTeam::lane_seconds() {
   constexpr int kOps = 4000;
   const Prepared prepared(
-      backends_,
+      *this,
       [](ProbeProgram& p) {
         return Op(Fill{p.floats(16), 0.0});
       },
@@ -215,7 +220,7 @@ double ProbeTeam::wake_seconds() {
   constexpr int kHops = 400;
   const StepScalars scalars;
   const Prepared prepared(
-      backends_,
+      *this,
       [](ProbeProgram& p) {
         return Op(Fill{p.floats(16), 0.0});
       },
@@ -237,7 +242,7 @@ double ProbeTeam::wake_seconds() {
 
 double ProbeTeam::round_trip_seconds() {
   const Prepared prepared(
-      backends_,
+      *this,
       [](ProbeProgram& p) {
         return Op(Fill{p.floats(16), 0.0});
       },

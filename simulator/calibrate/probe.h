@@ -39,21 +39,22 @@ class ProbeProgram {
 
 using MakeOp = std::function<Op(ProbeProgram&)>;
 
-/// Operand sets in turn are together about this large: past a core's own cache, within a large shared one.
-inline constexpr std::int64_t kModelRotation = 16 << 20;
-/// For ops over the whole state, which in training comes from memory.
-inline constexpr std::int64_t kStateRotation = 64 << 20;
+/// Operand sets in turn are together about this large, so that what was not just written comes from memory: a training
+/// step touches more than the caches hold before it comes back to a weight or a saved activation.
+inline constexpr std::int64_t kRotationBytes = 48 << 20;
 
 class ProbeTeam {
  public:
   /// `workers` backends of `threads` threads each. The backend's device memory must be host memory.
   ProbeTeam(const BackendFactory& make_backend, int workers, int threads);
   ~ProbeTeam();
+  ProbeTeam(const ProbeTeam&) = delete;
+  ProbeTeam& operator=(const ProbeTeam&) = delete;
 
   int threads() const { return threads_; }
   /// Seconds of one op in a busy compute lane, without the lane's own time for it. Mean over the workers, lower
   /// quartile over a few batches.
-  double seconds(const MakeOp& make, std::int64_t rotation_bytes = kModelRotation);
+  double seconds(const MakeOp& make, std::int64_t rotation_bytes = kRotationBytes);
   /// Seconds from one tiny op to the next on a busy lane.
   double lane_seconds();
   /// Seconds from the end of an op on one lane to the start of the next on another that waits for it.
@@ -63,11 +64,17 @@ class ProbeTeam {
 
  private:
   struct Prepared;
-  double batch_seconds(const Prepared& prepared, std::int64_t rounds);
+  double batch_seconds(Prepared& prepared, std::int64_t ops);
+  std::byte* memory_of(std::size_t worker, std::int64_t bytes);
   template <class Work>
   void run_workers(const Work& work);
 
+  struct Block {
+    std::byte* data = nullptr;
+    std::int64_t bytes = 0;
+  };
   std::vector<std::unique_ptr<Backend>> backends_;
+  std::vector<Block> blocks_;  ///< by worker, kept from probe to probe
   int threads_;
 };
 

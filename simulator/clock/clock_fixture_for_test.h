@@ -26,6 +26,7 @@ class WrittenCosts : public CostModel {
     cost.seconds.compute = from_ns(ns);
     cost.demands = {{0, 1.0}};
     if (i.lane == Lane::kGather) cost.demands.push_back({1, 0.5});
+    if (is_communication(i.op)) cost.crowded = from_ns(crowded_ns);
     ++costed;
     return cost;
   }
@@ -35,6 +36,7 @@ class WrittenCosts : public CostModel {
   bool calibrated() const override { return true; }
 
   mutable int costed = 0;
+  std::int64_t crowded_ns = 0;  ///< of collectives
 
  private:
   std::vector<Resource> resources_;

@@ -88,7 +88,7 @@ TimeClass time_class_of(const Instruction& instruction) {
 }
 
 struct CachedCost {
-  std::int64_t duration_ns = 0;
+  std::int64_t duration_ns = 0, crowded_ns = 0;
   std::int32_t demands = 0;
 };
 
@@ -108,7 +108,8 @@ class CostTable {
     if (const auto found = cached_.find(key_); found != cached_.end()) return found->second;
     const OpCost cost = costs_.cost(program, instruction);
     const Seconds time = std::clamp(cost.seconds.total(), Seconds(0), kLongestOp);
-    const CachedCost entry{to_ns(time), intern(cost.demands)};
+    const Seconds crowded = std::clamp(cost.crowded, Seconds(0), kLongestOp);
+    const CachedCost entry{to_ns(time), to_ns(crowded), intern(cost.demands)};
     cached_.emplace(key_, entry);
     return entry;
   }
@@ -187,6 +188,7 @@ class Flattener {
     if (op.kind == FlatKind::kWork || op.kind == FlatKind::kMeeting) {
       const CachedCost cost = table_.of(program, instruction);
       op.duration_ns = cost.duration_ns;
+      op.crowded_ns = cost.crowded_ns;
       op.demands = cost.demands;
     }
     if (op.kind == FlatKind::kMeeting) join_line(program, instruction, static_cast<std::int32_t>(flat_.ops.size()));
@@ -291,6 +293,7 @@ class Flattener {
       FlatOp& op = flat_.ops[static_cast<std::size_t>(ops[i])];
       op.meeting = static_cast<std::int32_t>(flat_.meetings.size());
       meeting.duration_ns = std::max(meeting.duration_ns, op.duration_ns);
+      meeting.crowded_ns = std::max(meeting.crowded_ns, op.crowded_ns);
       for (const Demand& d : flat_.demand_lists[static_cast<std::size_t>(op.demands)]) drawn[d.resource] += d.amount;
       flat_.members.push_back(ops[i]);
     }

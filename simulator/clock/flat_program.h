@@ -22,6 +22,7 @@ enum class FlatKind : std::uint8_t { kWork, kMeeting, kInstant, kMemory };
 
 struct FlatOp {
   std::int64_t duration_ns = 0;
+  std::int64_t crowded_ns = 0;  ///< more if what it draws on is used up when it starts
   std::int32_t queue = 0;
   std::int32_t instruction = 0;  ///< index in the rank's program
   std::int32_t meeting = -1;     ///< kMeeting only
@@ -41,7 +42,7 @@ struct FlatQueue {
 };
 
 struct Meeting {
-  std::int64_t duration_ns = 0;
+  std::int64_t duration_ns = 0, crowded_ns = 0;
   std::int32_t demands = 0;
   std::int32_t first_member = 0, members = 0;  ///< into FlatProgram::members
 };

@@ -12,7 +12,7 @@ namespace shardscope {
 
 namespace {
 
-enum class EventKind : std::uint8_t { kEnd, kWake, kStepStart };
+enum class EventKind : std::uint8_t { kEnd, kBegin, kWake, kStepStart };
 
 struct Event {
   std::int64_t time_ns;
@@ -93,19 +93,23 @@ class Clock {
     std::pop_heap(events_.begin(), events_.end(), Later{});
     const Event event = events_.back();
     events_.pop_back();
-    if (event.kind == EventKind::kEnd) {
-      const auto a = static_cast<std::size_t>(event.subject);
-      if (activities_[a].version != event.version) return true;
-      now_ = event.time_ns;
-      end_activity(event.subject);
-    } else {
-      now_ = event.time_ns;
-      if (event.kind == EventKind::kWake) {
-        queues_[static_cast<std::size_t>(event.subject)].state = QueueState::kIdle;
+    const auto subject = static_cast<std::size_t>(event.subject);
+    if (event.kind == EventKind::kEnd && activities_[subject].version != event.version) return true;
+    now_ = event.time_ns;
+    switch (event.kind) {
+      case EventKind::kEnd:
+        end_activity(event.subject);
+        break;
+      case EventKind::kBegin:
+        begin_activity(event.subject);
+        break;
+      case EventKind::kWake:
+        queues_[subject].state = QueueState::kIdle;
         ready_.push_back(event.subject);
-      } else {
+        break;
+      case EventKind::kStepStart:
         start_lanes(event.subject);
-      }
+        break;
     }
     advance_ready();
     return true;
@@ -159,12 +163,10 @@ class Clock {
 
   // ---- lanes
 
+  // First come, first served; what becomes ready meanwhile queues up behind.
   void advance_ready() {
-    while (!ready_.empty()) {
-      const std::int32_t q = ready_.back();
-      ready_.pop_back();
-      advance(q);
-    }
+    for (std::size_t i = 0; i < ready_.size(); ++i) advance(ready_[i]);
+    ready_.clear();
   }
 
   // Starts what the head of an idle lane can start; ops without duration are done on the way.
@@ -179,7 +181,7 @@ class Clock {
       if (op.kind == FlatKind::kWork) {
         queue.state = QueueState::kRunning;
         count_running(op, 1);
-        start_activity(index, -1, op.demands, op.duration_ns);
+        start_activity(index, -1, op.demands, op.duration_ns, op.crowded_ns);
       } else if (op.kind == FlatKind::kMeeting) {
         queue.state = QueueState::kRunning;
         arrive(op);
@@ -201,7 +203,7 @@ class Clock {
       const FlatOp& member = p_.ops[static_cast<std::size_t>(member_of(meeting, i))];
       if (member.waits_idle) count_running(member, 1);
     }
-    start_activity(-1, op.meeting, meeting.demands, meeting.duration_ns);
+    start_activity(-1, op.meeting, meeting.demands, meeting.duration_ns, meeting.crowded_ns);
   }
 
   void end_op(std::int32_t index, std::int64_t work_ns) {
@@ -247,13 +249,24 @@ class Clock {
 
   // ---- activities and what they share
 
-  void start_activity(std::int32_t op, std::int32_t meeting, std::int32_t demands, std::int64_t duration_ns) {
+  // An op that finds what it draws on used up waits its time first, drawing nothing.
+  void start_activity(std::int32_t op, std::int32_t meeting, std::int32_t demands, std::int64_t duration_ns,
+                      std::int64_t crowded_ns) {
     const std::int32_t a = take_activity();
     Activity& activity = activities_[static_cast<std::size_t>(a)];
-    const std::uint32_t version = activity.version + 1;
-    activity = {op, meeting, demands, version, static_cast<double>(duration_ns), 1.0, now_};
+    activity = {op, meeting, demands, activity.version + 1, static_cast<double>(duration_ns), 1.0, now_};
+    if (crowded_ns > 0 && is_crowded(demands)) {
+      schedule(now_ + crowded_ns, EventKind::kBegin, a);
+    } else {
+      begin_activity(a);
+    }
+  }
+
+  void begin_activity(std::int32_t a) {
+    Activity& activity = activities_[static_cast<std::size_t>(a)];
+    activity.since_ns = now_;
     bool tight = false;
-    const auto& drawn = p_.demand_lists[static_cast<std::size_t>(demands)];
+    const auto& drawn = p_.demand_lists[static_cast<std::size_t>(activity.demands)];
     for (const Demand& d : drawn) {
       const auto r = static_cast<std::size_t>(d.resource);
       load_[r] += d.amount;
@@ -264,8 +277,16 @@ class Clock {
       activity.speed = 0;  // until share()
       needs_sharing_ = true;
     } else {
-      schedule(now_ + duration_ns, EventKind::kEnd, a, version);
+      schedule(now_ + static_cast<std::int64_t>(activity.left_ns), EventKind::kEnd, a, activity.version);
     }
+  }
+
+  bool is_crowded(std::int32_t demands) const {
+    const auto& drawn = p_.demand_lists[static_cast<std::size_t>(demands)];
+    return std::any_of(drawn.begin(), drawn.end(), [&](const Demand& d) {
+      const auto r = static_cast<std::size_t>(d.resource);
+      return load_[r] >= p_.capacity[r] * (1 - 1e-9);
+    });
   }
 
   void end_activity(std::int32_t a) {

@@ -128,6 +128,30 @@ TEST(VirtualClock, ACollectiveDrawsTheCoresOfAllItsRanks) {
   EXPECT_EQ(step_ns(simulate(ranks, WrittenCosts(2))), 100);  // wants 4 of 2 cores: speed 1/2
 }
 
+TEST(VirtualClock, ACollectiveThatFindsNoCoreWaitsForTheScheduler) {
+  std::vector<Program> ranks;
+  for (int r = 0; r < 2; ++r) {
+    ProgramMaker m(r, 2);
+    m.fill(kC, 100);
+    m.all_reduce(kR, 20);
+    ranks.push_back(m.program);
+  }
+  WrittenCosts costs(2);
+  costs.crowded_ns = 30;
+  KeptTrace trace;
+  // Both cores compute when the collective comes: it waits 30 ns and slows nobody, then four want two cores. It ends at
+  // 30 + 20 * 2 = 70, when 30 + 20 of the 100 are computed; the rest takes 50 more: 120.
+  EXPECT_EQ(step_ns(simulate(ranks, costs, {.sink = &trace})), 120);
+  EXPECT_EQ(trace.ranks[0].of(OpId{1}).duration_ns, 70);
+  EXPECT_EQ(step_ns(simulate(ranks,
+                             [] {
+                               WrittenCosts roomy(4);
+                               roomy.crowded_ns = 30;
+                               return roomy;
+                             }())),
+            100);
+}
+
 TEST(VirtualClock, ASecondResourceSlowsOnlyThoseWhoDrawOnIt) {
   std::vector<Program> ranks;
   for (int r = 0; r < 2; ++r) {

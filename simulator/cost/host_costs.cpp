@@ -55,6 +55,8 @@ OpCost HostCosts::collective_cost(const Program& program, const Instruction& ins
   cost.seconds.latency = machine_.op_overhead + std::min(all, alpha);
   cost.seconds.link = all - std::min(all, alpha);
   cost.demands = demands(1, size, all);
+  const Curve& crowded = machine_.crowded_meeting;
+  if (ranks > 1) cost.crowded = Seconds(crowded.at(std::min<double>(ranks, crowded.points().back().x)));
   return cost;
 }
 
