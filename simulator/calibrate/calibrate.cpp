@@ -80,6 +80,8 @@ class Calibration {
     return kept;
   }
 
+  std::int64_t rotation_bytes() const { return options_.detail < 1 ? kRotationBytes / 32 : kRotationBytes; }
+
   void measure_with(int threads) {
     ProbeTeam team(make_backend_, machine_.cores / threads, threads);
     if (threads == 1) measure_lanes(team);
@@ -102,7 +104,7 @@ class Calibration {
   void measure_families(ProbeTeam& team) {
     for (const FamilyProbe& probe : thinned_families()) {
       std::vector<CurvePoint> points;
-      for (std::int64_t elements : probe.is_flat ? flat_sizes_ : sizes_) {
+      for (std::int64_t elements : thinned(probe.is_flat ? flat_sizes_ : sizes_)) {
         const MakeOp make = [&](ProbeProgram& p) { return probe.make(p, elements); };
         ProbeProgram sample;
         const auto work = family_work(sample.program(), make(sample));
@@ -154,7 +156,7 @@ class Calibration {
         point.trans_a = variant % 2 == 1;
         point.trans_b = variant == 4;
         point.accumulate = variant == 2 || variant == 3;
-        point.seconds = team.seconds([&](ProbeProgram& p) { return make_matmul(p, point); });
+        point.seconds = team.seconds([&](ProbeProgram& p) { return make_matmul(p, point); }, rotation_bytes());
         machine_.matmuls.push_back(point);
       }
     }
@@ -168,7 +170,7 @@ class Calibration {
           for (bool backward : {false, true}) {
             AttentionPoint point{team.threads(), backward, static_cast<double>(team.threads()), seq, 2 * group, 2,
                                  head_dim,       0};
-            point.seconds = team.seconds([&](ProbeProgram& p) { return make_attention(p, point); });
+            point.seconds = team.seconds([&](ProbeProgram& p) { return make_attention(p, point); }, rotation_bytes());
             machine_.attentions.push_back(point);
           }
         }

@@ -1,0 +1,214 @@
+// Curves, fits and the two cost models, by hand.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "core/program/lower.h"
+#include "simulator/cost/cluster_costs.h"
+#include "simulator/cost/fitted_model.h"
+#include "simulator/cost/host_costs.h"
+#include "simulator/cost/op_family.h"
+#include "simulator/simulate.h"
+
+namespace shardscope {
+namespace {
+
+TEST(Curve, IsStraightInLogLogHeldBelowAndProportionalAbove) {
+  const Curve c({{100, 1}, {10000, 10}});
+  EXPECT_DOUBLE_EQ(c.at(1), 1);
+  EXPECT_DOUBLE_EQ(c.at(100), 1);
+  EXPECT_NEAR(c.at(1000), std::sqrt(10), 1e-12);  // half-way in log x is half-way in log y
+  EXPECT_DOUBLE_EQ(c.at(20000), 20);
+}
+
+TEST(FittedModel, FindsTheTermsThatMadeTheData) {
+  std::vector<FitSample> samples;
+  for (double m : {10.0, 100.0, 1000.0}) {
+    for (double n : {10.0, 100.0, 1000.0}) {
+      FitSample s;
+      s.log2_sizes = {std::log2(m), std::log2(n), 0, 0};
+      s.terms = {1, m * n, m, 0, 0, 0};
+      s.seconds = 1e-6 + 2e-9 * m * n + 5e-9 * m;
+      samples.push_back(s);
+    }
+  }
+  const FittedModel model(samples);
+  EXPECT_NEAR(model.coefficients()[0], 1e-6, 1e-9);
+  EXPECT_NEAR(model.coefficients()[1], 2e-9, 1e-12);
+  EXPECT_NEAR(model.coefficients()[2], 5e-9, 1e-12);
+  // Between the samples and far outside them.
+  EXPECT_NEAR(model.at({std::log2(300), std::log2(30), 0, 0}, {1, 9000, 300, 0, 0, 0}), 1e-6 + 18e-6 + 1.5e-6, 1e-9);
+  EXPECT_NEAR(model.at({17, 17, 0, 0}, {1, 1e10, 1e5, 0, 0, 0}), 20 + 5e-4 + 1e-6, 1e-3);
+}
+
+TEST(FittedModel, NoCoefficientIsNegativeAndNeighboursCorrect) {
+  std::vector<FitSample> samples;
+  for (int i = 0; i < 8; ++i) {
+    FitSample s;
+    const double x = std::exp2(i);
+    s.log2_sizes[0] = i;
+    s.terms = {1, x, x * x, 0, 0, 0};
+    s.seconds = x * (i == 4 ? 2.0 : 1.0);  // one size twice as slow as the rest say
+    samples.push_back(s);
+  }
+  const FittedModel model(samples);
+  for (double c : model.coefficients()) EXPECT_GE(c, 0);
+  EXPECT_NEAR(model.at({4, 0, 0, 0}, {1, 16, 256, 0, 0, 0}), 32, 6);
+  EXPECT_NEAR(model.at({1, 0, 0, 0}, {1, 2, 4, 0, 0, 0}), 2, 0.4);
+}
+
+Program one_rank_of(int ranks) {
+  Program p;
+  p.world = ranks;
+  Group group{"dp", {}, 0};
+  for (int r = 0; r < ranks; ++r) group.ranks.push_back(r);
+  p.groups.push_back(group);
+  return p;
+}
+
+Region floats(Program& p, std::int64_t count) {
+  Buffer b;
+  b.name = "b" + std::to_string(p.buffers.size());
+  b.elements = count;
+  b.persistent = true;
+  return p.whole(p.add_buffer(b));
+}
+
+Machine plain_machine() {
+  Machine m = default_machine(2);
+  m.op_overhead = microseconds(1);
+  m.families = {{"copy", 1, Curve({{1000, 1e-6}, {1000000, 1e-3}})},
+                {"copy", 2, Curve({{1000, 5e-7}, {1000000, 5e-4}})}};
+  m.cache = Bytes(100000);
+  m.memory_bandwidth = BytesPerSecond(2e9);
+  m.collectives = {{"all_gather", 4, Curve({{1000, 10e-6}, {1000000, 1e-3}})}};
+  return m;
+}
+
+TEST(HostCosts, FamiliesReadTheirCurveAtTheRanksThreads) {
+  Program p = one_rank_of(1);
+  const Instruction copy{Copy{floats(p, 125000), floats(p, 125000)}, Lane::kCompute, {}, {}};  // 1e6 bytes touched
+  const HostCosts two_threads(plain_machine(), 1), one_thread(plain_machine(), 2);
+  EXPECT_NEAR(two_threads.cost(p, copy).seconds.total().value, 1e-6 + 5e-4, 1e-9);
+  const OpCost cost = one_thread.cost(p, copy);
+  EXPECT_NEAR(cost.seconds.total().value, 1e-6 + 1e-3, 1e-9);
+  // One core, and (1e6 - 1e5) bytes per millisecond of memory bandwidth.
+  ASSERT_EQ(cost.demands.size(), 2U);
+  EXPECT_DOUBLE_EQ(cost.demands[0].amount, 1);
+  EXPECT_NEAR(cost.demands[1].amount, 9e8, 1e3);
+  Instruction side = copy;
+  side.lane = Lane::kGather;  // one thread, however many the rank has
+  EXPECT_NEAR(two_threads.cost(p, side).seconds.total().value, 1e-6 + 1e-3, 1e-9);
+}
+
+TEST(HostCosts, CollectivesCountTheirCrowdingOnce) {
+  Program p = one_rank_of(4);
+  const Region out = floats(p, 250000);
+  const Instruction gather{AllGather{GroupId{0}, out.part(0, 62500), out}, Lane::kGather, {}, {}};
+  const HostCosts costs(plain_machine(), 4);
+  // Measured 1 ms with four ranks on two cores: half of it is for want of cores, which the clock adds by itself.
+  EXPECT_NEAR(costs.cost(p, gather).seconds.total().value, 1e-6 + 0.5e-3, 1e-9);
+}
+
+TEST(HostCosts, EveryFamilyHasAGuess) {
+  const HostCosts costs(default_machine(2), 2);
+  const Machine machine = default_machine(2);
+  for (const std::string& family : all_families()) {
+    EXPECT_TRUE(std::any_of(machine.families.begin(), machine.families.end(), [&](const FamilyCurve& f) {
+      return f.family == family;
+    })) << family;
+  }
+}
+
+TEST(MatMulModel, ThreadsBetweenMeasuredOnesLieBetween) {
+  std::vector<MatMulPoint> points;
+  for (int threads : {1, 4}) {
+    for (double m : {64, 256}) {
+      for (double n : {64, 256})
+        points.push_back({threads, m, n, 64, false, false, false, m * n * 64 * 1e-9 / threads});
+    }
+  }
+  const MatMulModel model(points);
+  MatMul op;
+  op.m = 128, op.n = 128, op.k = 64;
+  const double one = model.time(op, 1).value, two = model.time(op, 2).value, four = model.time(op, 4).value;
+  EXPECT_NEAR(one, 128 * 128 * 64 * 1e-9, one * 0.02);
+  EXPECT_NEAR(two, one / 2, one * 0.02);
+  EXPECT_NEAR(four, one / 4, one * 0.02);
+  EXPECT_DOUBLE_EQ(model.time(op, 16).value, four);
+}
+
+TEST(AttentionModel, ThreadsShareOutHeadsWhole) {
+  std::vector<AttentionPoint> points;
+  for (double seq : {64, 128, 256}) {
+    for (bool backward : {false, true}) points.push_back({1, backward, 1, seq, 1, 1, 32, seq * seq * 32 * 1e-10});
+  }
+  const AttentionModel model(points);
+  Attention op;
+  op.batch = 1, op.seq = 128, op.heads = op.kv_heads = 3, op.head_dim = 32;
+  const double unit = 128 * 128 * 32 * 1e-10;
+  EXPECT_NEAR(model.time(op, 1).value, 3 * unit, 0.02 * unit);
+  EXPECT_NEAR(model.time(op, 2).value, 2 * unit, 0.02 * unit);  // two heads on one thread, one on the other
+}
+
+ClusterSpec small_cluster() {
+  ClusterSpec c;
+  c.devices_per_node = 4;
+  c.device.peak_flops[static_cast<std::size_t>(DType::kF32)] = FlopPerSecond(1e12);
+  c.device.memory_bandwidth = BytesPerSecond(1e11);
+  c.intra_node = {BytesPerSecond(1e10), Seconds(1e-6)};
+  c.nic = c.pcie = {BytesPerSecond(1e9), Seconds(1e-5)};
+  return c;
+}
+
+TEST(ClusterCosts, ARooflineTakesTheLarger) {
+  Program p = one_rank_of(4);
+  const ClusterCosts costs(small_cluster());
+  MatMul matmul;
+  matmul.m = matmul.n = matmul.k = 1000;
+  matmul.a = floats(p, 1000000), matmul.b = floats(p, 1000000), matmul.c = floats(p, 1000000);
+  const Cost big = costs.cost(p, {matmul, Lane::kCompute, {}, {}}).seconds;
+  EXPECT_NEAR(big.compute.value, 2e9 / (1e12 * 0.6), 1e-9);  // 2 m n k at 60 % of the peak
+  EXPECT_EQ(big.memory.value, 0);
+  const Cost copy = costs.cost(p, {Copy{matmul.a, matmul.b}, Lane::kCompute, {}, {}}).seconds;
+  EXPECT_NEAR(copy.memory.value, 8e6 / (1e11 * 0.8), 1e-9);
+  const Cost gather =
+      costs.cost(p, {AllGather{GroupId{0}, matmul.a.part(0, 250000), matmul.a}, Lane::kGather, {}, {}}).seconds;
+  EXPECT_NEAR(gather.link.value, 3 * 1e6 / 1e10, 1e-12);  // 4e6 bytes in 4 parts, 3 steps
+  EXPECT_NEAR(gather.latency.value, 3e-6 + 3 * 1e-6, 1e-12);
+}
+
+Job small_job(int ranks, int stage) {
+  const std::string text =
+      R"({"model":{"model_type":"gpt2","vocab_size":64,"n_positions":32,"n_embd":32,"n_layer":2,"n_head":2},)"
+      R"("deepspeed":{"train_micro_batch_size_per_gpu":2,"zero_optimization":{"stage":)" +
+      std::to_string(stage) + R"(}},"parallel":{"dp":)" + std::to_string(ranks) + R"(},"data":{"seq_len":16}})";
+  return parse_job(text, "job.json", {});
+}
+
+TEST(Simulate, EveryStageAndRankCountIsPredictedOnBothKindsOfMachine) {
+  const Machine machine = default_machine(2);
+  for (int stage : {0, 1, 2, 3}) {
+    for (int ranks : {1, 2, 3, 4}) {
+      std::vector<Program> programs;
+      for (int r = 0; r < ranks; ++r) programs.push_back(lower(small_job(ranks, stage), r));
+      for (const Prediction& p : {simulate(programs, machine, {.steps = 2, .flops_per_token = 1e5}),
+                                  simulate(programs, small_cluster(), {.flops_per_token = 1e5})}) {
+        EXPECT_GT(p.step_time_s, 0);
+        EXPECT_NEAR(p.breakdown.total_s(), p.step_time_s, 1e-9 * p.step_time_s + 1e-12) << stage << ' ' << ranks;
+        EXPECT_GT(p.breakdown.optimizer_s, 0);
+        EXPECT_GT(p.mfu, 0);
+        EXPECT_FALSE(p.calibrated);
+        ASSERT_EQ(static_cast<int>(p.ranks.size()), ranks);
+        for (int r = 0; r < ranks; ++r) {
+          const MemoryPeak expected = compute_memory_peak(programs[static_cast<std::size_t>(r)]);
+          EXPECT_EQ(p.ranks[static_cast<std::size_t>(r)].peak.peak_bytes, expected.peak_bytes);
+        }
+        EXPECT_NEAR(p.tokens_per_s * p.step_time_s, ranks * 2 * 16, 1e-6);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace shardscope
