@@ -109,7 +109,7 @@ class Calibration {
         ProbeProgram sample;
         const auto work = family_work(sample.program(), make(sample));
         if (!work || (!points.empty() && work->work <= points.back().x)) continue;
-        points.push_back({std::max(work->work, 1.0), team.seconds(make)});
+        points.push_back({std::max(work->work, 1.0), team.seconds(make, rotation_bytes())});
       }
       machine_.families.push_back({probe.family, team.threads(), Curve(points)});
       if (probe.family == "copy" && team.threads() == 1) note_memory(points);

@@ -68,6 +68,7 @@ class Clock {
     events_.reserve(p_.queues.size() * 2 + 16);
     activities_.reserve(p_.queues.size() + 1);
     contenders_.reserve(p_.queues.size());
+    waiting_.reserve(p_.queues.size());
     sharers_.reserve(p_.queues.size());
     ready_.reserve(p_.queues.size());
   }
@@ -94,14 +95,15 @@ class Clock {
     const Event event = events_.back();
     events_.pop_back();
     const auto subject = static_cast<std::size_t>(event.subject);
-    if (event.kind == EventKind::kEnd && activities_[subject].version != event.version) return true;
+    const bool of_activity = event.kind == EventKind::kEnd || event.kind == EventKind::kBegin;
+    if (of_activity && activities_[subject].version != event.version) return true;
     now_ = event.time_ns;
     switch (event.kind) {
       case EventKind::kEnd:
         end_activity(event.subject);
         break;
       case EventKind::kBegin:
-        begin_activity(event.subject);
+        end_waiting(event.subject);
         break;
       case EventKind::kWake:
         queues_[subject].state = QueueState::kIdle;
@@ -112,6 +114,7 @@ class Clock {
         break;
     }
     advance_ready();
+    if (!waiting_.empty()) admit_waiting();
     return true;
   }
 
@@ -249,16 +252,35 @@ class Clock {
 
   // ---- activities and what they share
 
-  // An op that finds what it draws on used up waits its time first, drawing nothing.
+  // An op that finds what it draws on used up waits first, drawing nothing: its time, or until there is room.
   void start_activity(std::int32_t op, std::int32_t meeting, std::int32_t demands, std::int64_t duration_ns,
                       std::int64_t crowded_ns) {
     const std::int32_t a = take_activity();
     Activity& activity = activities_[static_cast<std::size_t>(a)];
     activity = {op, meeting, demands, activity.version + 1, static_cast<double>(duration_ns), 1.0, now_};
     if (crowded_ns > 0 && is_crowded(demands)) {
-      schedule(now_ + crowded_ns, EventKind::kBegin, a);
+      waiting_.push_back(a);
+      schedule(now_ + crowded_ns, EventKind::kBegin, a, activity.version);
     } else {
       begin_activity(a);
+    }
+  }
+
+  void end_waiting(std::int32_t a) {
+    ++activities_[static_cast<std::size_t>(a)].version;
+    waiting_.erase(std::find(waiting_.begin(), waiting_.end(), a));
+    begin_activity(a);
+  }
+
+  // Something has ended: whoever waited for room and has it now begins.
+  void admit_waiting() {
+    for (std::size_t i = 0; i < waiting_.size();) {
+      const std::int32_t a = waiting_[i];
+      if (is_crowded(activities_[static_cast<std::size_t>(a)].demands)) {
+        ++i;
+      } else {
+        end_waiting(a);
+      }
     }
   }
 
@@ -425,7 +447,7 @@ class Clock {
   const ClockOptions& options_;
   std::int64_t now_ = 0, sequence_ = 0, done_ = 0;
   std::vector<Event> events_;
-  std::vector<std::int32_t> pending_, arrived_, ready_, contenders_, free_activities_;
+  std::vector<std::int32_t> pending_, arrived_, ready_, contenders_, waiting_, free_activities_;
   std::vector<QueueRun> queues_;
   std::vector<RankRun> ranks_;
   std::vector<Activity> activities_;

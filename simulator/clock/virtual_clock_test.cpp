@@ -152,6 +152,20 @@ TEST(VirtualClock, ACollectiveThatFindsNoCoreWaitsForTheScheduler) {
             100);
 }
 
+TEST(VirtualClock, WaitingForTheSchedulerEndsWhenThereIsRoom) {
+  std::vector<Program> ranks;
+  for (int r = 0; r < 2; ++r) {
+    ProgramMaker m(r, 2);
+    m.fill(kC, 50);
+    m.all_reduce(kR, 20);
+    ranks.push_back(m.program);
+  }
+  WrittenCosts costs(2);
+  costs.crowded_ns = 1000;
+  // Would wait 1000 ns among busy cores; they fall idle at 50: 50 + 20.
+  EXPECT_EQ(step_ns(simulate(ranks, costs)), 70);
+}
+
 TEST(VirtualClock, ASecondResourceSlowsOnlyThoseWhoDrawOnIt) {
   std::vector<Program> ranks;
   for (int r = 0; r < 2; ++r) {

@@ -39,7 +39,7 @@ struct Demand {
 struct OpCost {
   Cost seconds;
   std::vector<Demand> demands;  ///< of one rank; a collective draws those of all its ranks
-  Seconds crowded;              ///< what it takes longer if what it draws on is used up by others when it starts
+  Seconds crowded;              ///< longest wait before it begins, while others use up what it draws on
 };
 
 class CostModel {
