@@ -43,6 +43,8 @@ class ByteHistory {
 
   /// Makes [begin, end) one piece again: all of it was written by `op`.
   void overwrite(std::int64_t begin, std::int64_t end, std::int32_t op) {
+    split(begin);  // operands of one op may overlap: q, k and v lie side by side in each row
+    split(end);
     auto it = segments_.lower_bound(begin);
     while (it != segments_.end() && it->first < end) it = segments_.erase(it);
     Segment whole;
