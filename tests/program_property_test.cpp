@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
-#include <numeric>
+#include <map>
 
 #include "core/program/lower.h"
 #include "core/program/text.h"
@@ -34,6 +34,14 @@ RC_GTEST_PROP(ProgramProperty, EveryProgramSurvivesItsText, ()) {
   RC_ASSERT(parse_program(to_string(program)) == program);
 }
 
+/// The parameter that both ends of the pipeline hold, if any.
+std::string tied_name(const std::vector<Program>& ranks) {
+  for (const Group& group : ranks.front().groups) {
+    if (group.name == "tied") return ranks.front().parameters.front().name;
+  }
+  return "";
+}
+
 RC_GTEST_PROP(ProgramProperty, TheRanksTogetherOwnEveryElementOnce, ()) {
   const JobChoice choice = *gen_job();
   const std::vector<Program> ranks = lower_all(job_of(choice));
@@ -43,19 +51,22 @@ RC_GTEST_PROP(ProgramProperty, TheRanksTogetherOwnEveryElementOnce, ()) {
   const std::size_t copies =
       choice.stage == 0 || dp == 1 ? dp : (shard_size > 0 ? dp / static_cast<std::size_t>(shard_size) : 1);
   for (StateRole role : {StateRole::kExpAvg, StateRole::kExpAvgSq}) {
-    std::vector<std::vector<std::size_t>> owners;
-    for (const Parameter& p : ranks[0].parameters) owners.emplace_back(static_cast<std::size_t>(p.elements()), 0);
+    std::map<std::string, std::vector<std::size_t>> owners;
     for (const Program& program : ranks) {
+      for (const Parameter& p : program.parameters) owners[p.name].resize(static_cast<std::size_t>(p.elements()));
       for (const StatePiece& piece : program.state) {
         if (piece.role != role) continue;
-        for (std::int64_t i = 0; i < piece.home.count; ++i) {
-          ++owners[static_cast<std::size_t>(piece.parameter)][static_cast<std::size_t>(piece.begin + i)];
-        }
+        auto& of = owners.at(program.parameters[static_cast<std::size_t>(piece.parameter)].name);
+        for (std::int64_t i = 0; i < piece.home.count; ++i) ++of[static_cast<std::size_t>(piece.begin + i)];
       }
     }
-    for (const auto& parameter : owners) {
-      for (std::size_t owned : parameter) RC_ASSERT(owned == copies);
+    std::int64_t elements = 0;
+    for (const auto& [name, parameter] : owners) {
+      elements += static_cast<std::int64_t>(parameter.size());
+      const bool is_tied = choice.pp > 1 && name == tied_name(ranks);
+      for (std::size_t owned : parameter) RC_ASSERT(owned == (is_tied ? 2 : 1) * copies);
     }
+    RC_ASSERT(elements == parameter_count(job_of(choice).model));
   }
 }
 

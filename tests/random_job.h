@@ -8,6 +8,7 @@
 #include <ostream>
 #include <string>
 
+#include "core/program/schedule.h"
 #include "core/spec/job.h"
 
 namespace shardscope {
@@ -18,6 +19,7 @@ struct JobChoice {
   int layers = 1, heads = 1, kv_divisor = 1, head_dim = 4, mlp = 8, vocab = 11, tied = 1;
   int seq = 4, micro_batch = 1, accumulation = 1, dp = 1, stage = 0, deepspeed_mode = 0, overlap = 0;
   int bucket = 1000, prefetch = 0, persistence = 0, reuse = 0, max_live = 1000000, sub_group = 1000000;
+  int pp = 1, schedule = 0, virtual_stages = 1, partition = 0;
   double clipping = 0;
   int adam_w = 1, recompute = 0, offload = 0, copies = 1, ratio = 10;
 };
@@ -28,10 +30,11 @@ inline std::ostream& operator<<(std::ostream& out, const JobChoice& c) {
              "micro={}, "
              "accumulation={}, dp={}, stage={}, deepspeed_mode={}, overlap={}, bucket={}, prefetch={}, persistence={}, "
              "reuse={}, max_live={}, sub_group={}, clipping={}, adam_w={}, recompute={}, offload={}, copies={}, "
-             "ratio={}}}",
+             "ratio={}, pp={}, schedule={}, virtual_stages={}, partition={}}}",
              c.llama, c.layers, c.heads, c.kv_divisor, c.head_dim, c.mlp, c.vocab, c.tied, c.seq, c.micro_batch,
              c.accumulation, c.dp, c.stage, c.deepspeed_mode, c.overlap, c.bucket, c.prefetch, c.persistence, c.reuse,
-             c.max_live, c.sub_group, c.clipping, c.adam_w, c.recompute, c.offload, c.copies, c.ratio);
+             c.max_live, c.sub_group, c.clipping, c.adam_w, c.recompute, c.offload, c.copies, c.ratio, c.pp, c.schedule,
+             c.virtual_stages, c.partition);
 }
 
 inline ModelSpec model_of(const JobChoice& c) {
@@ -55,6 +58,10 @@ inline Job job_of(const JobChoice& c) {
   Job job;
   job.model = model_of(c);
   job.parallel.dp = c.dp;
+  job.parallel.pp = c.pp;
+  job.parallel.schedule = static_cast<PipelineSchedule>(c.schedule);
+  job.parallel.virtual_stages = c.virtual_stages;
+  job.parallel.partition = static_cast<Partition>(c.partition);
   job.data.seq_len = c.seq;
   job.zero_mode = c.deepspeed_mode ? ZeroMode::kDeepSpeed : ZeroMode::kTextbook;
   job.seed = 7;
@@ -86,6 +93,21 @@ inline Job job_of(const JobChoice& c) {
   return job;
 }
 
+/// A pipeline of 2 or 3 ranks, deep and long enough for its schedule.
+inline void choose_pipeline(JobChoice& c) {
+  c.pp = *rc::gen::inRange(2, 4);
+  c.dp = *rc::gen::inRange(1, 3);
+  c.schedule = *rc::gen::inRange(0, 6);
+  const auto schedule = static_cast<PipelineSchedule>(c.schedule);
+  c.virtual_stages = *rc::gen::inRange(1, 3);
+  c.partition = *rc::gen::inRange(0, 3);
+  const int stages = c.pp * chunks_of(schedule, c.virtual_stages);
+  c.layers = stages + *rc::gen::inRange(0, 3);
+  c.accumulation = *rc::gen::inRange(1, 6);
+  if (schedule == PipelineSchedule::kInterleaved) c.accumulation = c.pp * *rc::gen::inRange(1, 3);
+  if (chunks_of(schedule, 1) == 2) c.accumulation = 2 * c.pp + *rc::gen::inRange(0, 3);
+}
+
 inline rc::Gen<JobChoice> gen_job() {
   return rc::gen::exec([] {
     JobChoice c;
@@ -110,6 +132,7 @@ inline rc::Gen<JobChoice> gen_job() {
     c.reuse = *rc::gen::element(0, 500, 5000, 1000000);
     c.max_live = *rc::gen::element(0, 500, 5000, 1000000);
     c.sub_group = *rc::gen::element(1, 500, 1000000);
+    if (!c.deepspeed_mode && *rc::gen::inRange(0, 2)) choose_pipeline(c);
     c.clipping = *rc::gen::element(0.0, 1.0, 0.01);
     c.adam_w = *rc::gen::inRange(0, 2);
     c.recompute = *rc::gen::inRange(0, 3);

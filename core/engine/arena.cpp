@@ -47,7 +47,7 @@ Arena::Arena(const Program& program, Backend& backend, const ArenaOptions& optio
   try {
     take_spaces();
     for (std::size_t i = 0; i < program.buffers.size(); ++i) {
-      if (program.buffers[i].persistent) make_live(BufferId{static_cast<std::int32_t>(i)}, OpId{});
+      if (program.buffers[i].persistent) allocate(BufferId{static_cast<std::int32_t>(i)}, OpId{});
     }
   } catch (...) {
     give_back_spaces();
@@ -73,11 +73,6 @@ void Arena::give_back_spaces() {
 }
 
 void Arena::allocate(BufferId id, OpId op) {
-  make_live(id, op);
-  if (options_.poison) poison(program_.buffer(id));
-}
-
-void Arena::make_live(BufferId id, OpId op) {
   const Buffer& buffer = program_.buffer(id);
   SS_CHECK(!is_live_[static_cast<std::size_t>(id.index)], buffer.name, op.index);
   if (options_.device_limit_bytes > 0 && buffer.space == Space::kDevice) check_limit(buffer, op);
@@ -129,7 +124,6 @@ void Arena::release(BufferId id, OpId op) {
   const Buffer& buffer = program_.buffer(id);
   SS_CHECK(!buffer.persistent, buffer.name, op.index);
   SS_CHECK(is_live_[static_cast<std::size_t>(id.index)], buffer.name, op.index);
-  if (options_.poison) poison(buffer);
   is_live_[static_cast<std::size_t>(id.index)] = 0;
   live_.bytes[at(buffer.space)][at(buffer.category)] -= buffer.bytes();
   totals_[at(buffer.space)] -= buffer.bytes();
@@ -142,11 +136,11 @@ void Arena::check_step_end() const {
   }
 }
 
-/// Ops run later than they are issued, so filling memory is only safe once every lane is idle. Slow: for tests.
-void Arena::poison(const Buffer& buffer) {
-  backend_.synchronize();
-  std::byte* begin = memory_.bases[at(buffer.space)] + buffer.address;
-  for (std::int64_t i = 0; i < buffer.bytes(); i += 4) std::memcpy(begin + i, &kPoison, sizeof kPoison);
+void Arena::poison() const {
+  for (std::size_t s = 0; s < kSpaces; ++s) {
+    for (std::int64_t i = 0; i < program_.arena_bytes[s]; i += 4)
+      std::memcpy(memory_.bases[s] + i, &kPoison, sizeof kPoison);
+  }
 }
 
 }  // namespace shardscope

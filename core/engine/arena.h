@@ -19,7 +19,6 @@ namespace shardscope {
 
 struct ArenaOptions {
   std::int64_t device_limit_bytes = 0;  ///< live bytes of the device space may not exceed this; 0: no limit
-  bool poison = false;  ///< fill memory with NaN when it is taken and when it is given back; waits for all lanes first
 };
 
 class Arena {
@@ -36,6 +35,8 @@ class Arena {
   void allocate(BufferId id, OpId op);
   /// Ends a buffer's life. Giving back what is not live is a bug (SS_CHECK).
   void release(BufferId id, OpId op);
+  /// Fills all memory with NaN, so that a read of what nothing wrote shows. For tests, before the first step.
+  void poison() const;
   /// At the end of a step only persistent buffers are live; anything else is a leak (SS_CHECK).
   void check_step_end() const;
 
@@ -46,11 +47,9 @@ class Arena {
  private:
   void take_spaces();
   void give_back_spaces();
-  void make_live(BufferId id, OpId op);
   void claim_range(BufferId id);
   void count_peak(const Buffer& buffer, OpId op);
   void check_limit(const Buffer& buffer, OpId op) const;
-  void poison(const Buffer& buffer);
 
   const Program& program_;
   Backend& backend_;

@@ -110,8 +110,8 @@ TEST(Executor, EveryCollectiveReachesItsCommunicator) {
       const OpId gathered = emit(program, AllGather{g, b, c}, Lane::kGather, {exchanged});    // {3, 30}
       emit(program, AllReduce{g, c.part(0, 1)}, Lane::kReduce, {gathered});                   // 6
       const OpId done = emit(program, Broadcast{g, b, 1}, Lane::kReduce);                     // 30
-      if (rank == 0) emit(program, Send{g, b, 1}, Lane::kPipeline, {done});
-      if (rank == 1) emit(program, Recv{g, e, 0}, Lane::kPipeline);
+      if (rank == 0) emit(program, Send{g, b, 1}, Lane::kSendNext, {done});
+      if (rank == 1) emit(program, Recv{g, e, 0}, Lane::kRecvPrevious);
       PlainBackend backend;
       Arena arena(program, backend);
       Executor executor(program, backend, arena,

@@ -290,7 +290,8 @@ std::unique_ptr<Communicator> ThreadHub::connect(const Group& group, Lane lane, 
   SS_CHECK(group.self >= 0 && group.self < group.size(), group.name, group.self);
   SS_CHECK(group.ranks[to_index(group.self)] == rank, group.name, rank);
   const std::lock_guard lock(mutex_);
-  std::unique_ptr<Shared>& shared = groups_[{group.ranks, lane}];
+  const std::string key = fmt::format("{}[{}]", group.name, fmt::join(group.ranks, ","));
+  std::unique_ptr<Shared>& shared = groups_[{key, meeting_lane(lane)}];
   if (shared == nullptr) shared = std::make_unique<Shared>(group.size(), spin_, aborted_);
   return std::make_unique<End>(*this, *shared, group.self, fmt::format("group {} on {}", group.name, to_string(lane)));
 }

@@ -68,7 +68,8 @@ class ThreadHub {
   std::atomic<bool> aborted_{false};
   Meeting everybody_;
   mutable std::mutex mutex_;  // guards the rest
-  std::map<std::pair<std::vector<int>, Lane>, std::unique_ptr<Shared>> groups_;
+  std::map<std::pair<std::string, Lane>, std::unique_ptr<Shared>>
+      groups_;  ///< by name and ranks of the group, and lane
   std::optional<int> failed_rank_;
   std::string reason_;
 };

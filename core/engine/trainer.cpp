@@ -106,7 +106,8 @@ class Run {
   void run_rank(int rank) {
     const Program& program = programs()[static_cast<std::size_t>(rank)];
     const std::unique_ptr<Backend> backend = make_backend_(rank, threads_per_rank());
-    Arena arena(program, *backend, {.device_limit_bytes = job_.device_memory_bytes, .poison = options_.poison_memory});
+    Arena arena(program, *backend, {.device_limit_bytes = job_.device_memory_bytes});
+    if (options_.poison_memory) arena.poison();
     initialize_state(program, arena.memory(), job_.seed);
     BatchSource batches(data(), job_.parallel.dp, data_parallel_rank(program), job_.training.micro_batch,
                         job_.training.accumulation);

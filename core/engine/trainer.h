@@ -53,7 +53,7 @@ struct TrainOptions {
   const std::atomic<bool>* stop = nullptr;         ///< set to finish the step under way and return
   const SequenceSource* data = nullptr;            ///< null: opened from job.data
   const std::vector<Program>* programs = nullptr;  ///< already lowered, one per rank; null: lower(job, rank)
-  bool poison_memory = false;                      ///< NaN-fill memory on Alloc and Free; for tests
+  bool poison_memory = false;                      ///< NaN-fill all memory at the start; for tests
   int threads_per_rank = 0;                        ///< 0: cores / ranks, at least 1
   /// On each rank's thread after the last step, before its memory goes: checkpoints, tests of final weights.
   std::function<void(int rank, const Program&, const Memory&)> at_end;

@@ -1,8 +1,10 @@
 // find_mismatches(): what ranks must agree on between each other (core/program/verify.h).
 
 #include <algorithm>
+#include <array>
 #include <map>
 
+#include "core/program/clocks.h"
 #include "core/program/faults.h"
 #include "core/program/verify.h"
 
@@ -45,8 +47,8 @@ class Matcher {
       const std::optional<GroupId> id = group_of(op);
       if (!id) continue;
       const Group& group = p.group(*id);
-      const std::string key =
-          fmt::format("{}[{}] on {}", group.name, fmt::join(group.ranks, ","), to_string(p.instructions[i].lane));
+      const std::string key = fmt::format("{}[{}] on {}", group.name, fmt::join(group.ranks, ","),
+                                          to_string(meeting_lane(p.instructions[i].lane)));
       const int self = group.ranks[static_cast<std::size_t>(group.self)];
       if (const auto* send = std::get_if<Send>(&op)) {
         pairs_[pair_key(key, self, group.ranks[static_cast<std::size_t>(send->peer)])].sends.push_back(
@@ -119,6 +121,111 @@ class Matcher {
   std::map<std::string, Pair> pairs_;
 };
 
+/// Runs all ranks without time: an op runs when its lane has come to it and what it waits for has run; a collective
+/// when that holds on every rank of its group. Whatever has not run when nothing can is a deadlock.
+class DeadlockCheck {
+ public:
+  DeadlockCheck(std::span<const Program> ranks, Fault& fault) : ranks_(ranks), fault_(fault) {
+    for (const Program& program : ranks) {
+      Rank& rank = state_.emplace_back();
+      rank.done.assign(program.instructions.size(), false);
+      for (std::size_t i = 0; i < program.instructions.size(); ++i) {
+        const Instruction& in = program.instructions[i];
+        if (!is_memory_op(in.op)) rank.lanes[static_cast<std::size_t>(in.lane)].push_back(i);
+      }
+    }
+  }
+
+  void run() {
+    for (bool moved = true; moved;) {
+      moved = false;
+      waiting_.clear();
+      for (std::size_t r = 0; r < ranks_.size(); ++r) {
+        for (std::size_t lane = 0; lane < kLanes; ++lane) moved = advance(r, lane) || moved;
+      }
+      for (const auto& [key, members] : waiting_) moved = meet(members) || moved;
+    }
+    for (std::size_t r = 0; r < ranks_.size(); ++r) report(r);
+  }
+
+ private:
+  struct Rank {
+    std::array<std::vector<std::size_t>, kLanes> lanes;
+    std::array<std::size_t, kLanes> next{};
+    std::vector<bool> done;
+  };
+  struct Waiting {
+    std::size_t needed = 0;
+    std::vector<std::pair<std::size_t, std::size_t>> members;  ///< rank, lane
+  };
+
+  const Instruction* head(std::size_t r, std::size_t lane) const {
+    const Rank& rank = state_[r];
+    if (rank.next[lane] >= rank.lanes[lane].size()) return nullptr;
+    return &ranks_[r].instructions[rank.lanes[lane][rank.next[lane]]];
+  }
+
+  void finish(std::size_t r, std::size_t lane) {
+    Rank& rank = state_[r];
+    rank.done[rank.lanes[lane][rank.next[lane]++]] = true;
+  }
+
+  /// Runs a lane up to its next collective, which then waits for the others.
+  bool advance(std::size_t r, std::size_t lane) {
+    bool moved = false;
+    while (const Instruction* in = head(r, lane)) {
+      const auto& done = state_[r].done;
+      const bool ready = std::all_of(in->after.begin(), in->after.end(),
+                                     [&](OpId op) { return done[static_cast<std::size_t>(op.index)]; });
+      if (!ready) return moved;
+      if (is_communication(in->op)) {
+        wait(r, lane, *in);
+        return moved;
+      }
+      finish(r, lane);
+      moved = true;
+    }
+    return moved;
+  }
+
+  void wait(std::size_t r, std::size_t lane, const Instruction& in) {
+    const Group& group = ranks_[r].group(*group_of(in.op));
+    std::string key =
+        fmt::format("{}[{}] {}", group.name, fmt::join(group.ranks, ","), to_string(meeting_lane(in.lane)));
+    std::size_t needed = group.ranks.size();
+    const auto pair = [&](std::int64_t from, std::int64_t to) {
+      key += fmt::format(" {} to {}", from, to);
+      needed = 2;
+    };
+    if (const auto* send = std::get_if<Send>(&in.op)) pair(group.self, send->peer);
+    if (const auto* recv = std::get_if<Recv>(&in.op)) pair(recv->peer, group.self);
+    Waiting& waiting = waiting_[key];
+    waiting.needed = needed;
+    waiting.members.emplace_back(r, lane);
+  }
+
+  bool meet(const Waiting& waiting) {
+    if (waiting.members.size() < waiting.needed) return false;
+    for (const auto& [r, lane] : waiting.members) finish(r, lane);
+    return true;
+  }
+
+  void report(std::size_t r) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      const Instruction* in = head(r, lane);
+      if (in == nullptr) continue;
+      fault_("deadlock: rank {} never gets past op {} ({} {} on {})", ranks_[r].rank,
+             state_[r].lanes[lane][state_[r].next[lane]], op_name(in->op), ranks_[r].name(in->label.name),
+             to_string(in->lane));
+    }
+  }
+
+  std::span<const Program> ranks_;
+  Fault& fault_;
+  std::vector<Rank> state_;
+  std::map<std::string, Waiting> waiting_;
+};
+
 }  // namespace
 
 std::vector<std::string> find_mismatches(std::span<const Program> ranks) {
@@ -127,6 +234,7 @@ std::vector<std::string> find_mismatches(std::span<const Program> ranks) {
   Matcher matcher(fault);
   for (const Program& program : ranks) matcher.add(program);
   matcher.compare();
+  if (faults.empty()) DeadlockCheck(ranks, fault).run();
   return faults;
 }
 

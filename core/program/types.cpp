@@ -25,8 +25,9 @@ struct Names<Category> {
 };
 template <>
 struct Names<Lane> {
-  static constexpr std::array<std::string_view, kLanes> kAll{"compute", "gather", "reduce", "tensor", "pipeline",
-                                                             "context", "h2d",    "d2h",    "nvme",   "host"};
+  static constexpr std::array<std::string_view, kLanes> kAll{
+      "compute",   "gather",  "reduce", "tensor", "send_next", "recv_previous", "send_previous",
+      "recv_next", "context", "h2d",    "d2h",    "nvme",      "host"};
 };
 template <>
 struct Names<Phase> {

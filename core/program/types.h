@@ -33,17 +33,26 @@ inline constexpr int kCategories = 8;
 /// An in-order queue of one rank. A CUDA stream on a GPU, a worker thread on a CPU, a server in the simulator.
 enum class Lane : std::uint8_t {
   kCompute,
-  kGather,    ///< data-parallel gathers of parameters
-  kReduce,    ///< data-parallel reductions of gradients
-  kTensor,    ///< tensor- and sequence-parallel collectives
-  kPipeline,  ///< sends and receives between stages
-  kContext,   ///< context- and expert-parallel exchange
-  kH2D,       ///< host to device copies
-  kD2H,       ///< device to host copies
-  kNvme,      ///< NVMe reads and writes
-  kHost,      ///< compute on the host processor (CPU Adam)
+  kGather,        ///< data-parallel gathers of parameters
+  kReduce,        ///< data-parallel reductions of gradients
+  kTensor,        ///< tensor- and sequence-parallel collectives
+  kSendNext,      ///< activations to the next pipeline stage ...
+  kRecvPrevious,  ///< ... where they arrive
+  kSendPrevious,  ///< gradients to the previous stage ...
+  kRecvNext,      ///< ... where they arrive
+  kContext,       ///< context- and expert-parallel exchange
+  kH2D,           ///< host to device copies
+  kD2H,           ///< device to host copies
+  kNvme,          ///< NVMe reads and writes
+  kHost,          ///< compute on the host processor (CPU Adam)
 };
-inline constexpr int kLanes = 10;
+inline constexpr int kLanes = 13;
+
+/// The lane in whose name a Send and its Recv meet: that of the Send. Other lanes meet under their own name.
+constexpr Lane meeting_lane(Lane lane) {
+  if (lane == Lane::kRecvPrevious) return Lane::kSendNext;
+  return lane == Lane::kRecvNext ? Lane::kSendPrevious : lane;
+}
 
 /// Where in a training step an op belongs.
 enum class Phase : std::uint8_t { kLoad, kForward, kRecompute, kBackward, kOptimizer };

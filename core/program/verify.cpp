@@ -184,7 +184,8 @@ bool check_operands(const Program& p, Fault& fault) {
 /// Walks memory in program order.
 class LifeCheck {
  public:
-  LifeCheck(const Program& p, Fault& fault) : p_(p), fault_(fault), life_(p.buffers.size(), Life::kNotYet) {}
+  LifeCheck(const Program& p, Fault& fault)
+      : p_(p), fault_(fault), life_(p.buffers.size(), Life::kNotYet), written_(p.buffers.size()) {}
 
   void run() {
     for (std::size_t b = 0; b < p_.buffers.size(); ++b) {
@@ -212,12 +213,41 @@ class LifeCheck {
     } else if (const auto* free = std::get_if<Free>(&op)) {
       give_back(free->buffer, i);
     } else {
-      for_each_access(op, [&](const char* field, const Region& r, Access) {
-        if (life(r.buffer) == Life::kLive) return;
+      for_each_access(op, [&](const char* field, const Region& r, Access access) {
+        if (life(r.buffer) == Life::kLive) {
+          if (access != Access::kWrite && !is_written(r)) {
+            fault_("{}: operand {} reads bytes of buffer {} that nothing has written", describe(p_, i), field,
+                   p_.buffer(r.buffer).name);
+          }
+          return;
+        }
         fault_("{}: operand {} uses buffer {} {}", describe(p_, i), field, p_.buffer(r.buffer).name,
                life(r.buffer) == Life::kFreed ? "after its free" : "before its alloc");
       });
+      for_each_access(op, [&](const char*, const Region& r, Access access) {
+        if (access != Access::kRead) note_write(r);
+      });
     }
+  }
+
+  /// Whether all of a region has been written since its buffer was allocated. Persistent buffers hold the last step's.
+  bool is_written(const Region& r) const {
+    if (p_.buffer(r.buffer).persistent) return true;
+    const auto& ranges = written_[static_cast<std::size_t>(r.buffer.index)];
+    const auto after = ranges.upper_bound(r.offset);
+    return after != ranges.begin() && std::prev(after)->second >= r.end();
+  }
+
+  void note_write(const Region& r) {
+    auto& ranges = written_[static_cast<std::size_t>(r.buffer.index)];
+    std::int64_t begin = r.offset, end = r.end();
+    auto it = ranges.upper_bound(begin);
+    if (it != ranges.begin() && std::prev(it)->second >= begin) begin = (--it)->first;
+    while (it != ranges.end() && it->first <= end) {
+      end = std::max(end, it->second);
+      it = ranges.erase(it);
+    }
+    ranges[begin] = end;
   }
 
   Life& life(BufferId id) { return life_[static_cast<std::size_t>(id.index)]; }
@@ -265,6 +295,7 @@ class LifeCheck {
   const Program& p_;
   Fault& fault_;
   std::vector<Life> life_;
+  std::vector<std::map<std::int64_t, std::int64_t>> written_;  ///< by buffer: begin -> end, joined
   std::array<std::map<std::int64_t, Range>, kSpaces> live_;
 };
 

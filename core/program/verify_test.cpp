@@ -79,6 +79,13 @@ TEST(Verify, RefusesUseAfterFreeAndBeforeAlloc) {
   EXPECT_THAT(faults("0 fill dst=a[0:16] @compute forward\n"), Contains(HasSubstr("uses buffer a before its alloc")));
 }
 
+TEST(Verify, RefusesReadsOfWhatNothingWrote) {
+  const std::string end = "2 copy src=a[0:16] dst=p[0:16] @compute forward\n3 free buffer=a @compute forward\n";
+  EXPECT_THAT(faults("0 alloc buffer=a @compute forward\n1 fill dst=a[0:15] @compute forward\n" + end),
+              Contains(HasSubstr("reads bytes of buffer a that nothing has written")));
+  EXPECT_THAT(faults("0 alloc buffer=a @compute forward\n1 fill dst=a[0:16] @compute forward\n" + end), IsEmpty());
+}
+
 TEST(Verify, RefusesALeakAndADoubleFree) {
   EXPECT_THAT(faults("0 alloc buffer=a @compute forward\n"), Contains(HasSubstr("buffer a is never freed")));
   EXPECT_THAT(faults("0 alloc buffer=a @compute forward\n"
@@ -154,9 +161,9 @@ TEST(Match, RefusesWhatWouldHang) {
 }
 
 TEST(Match, SendsNeedTheirReceives) {
-  const std::string send = "0 send group=dp data=p[0:8] peer=1 @pipeline forward\n";
-  EXPECT_THAT(find_mismatches(two_ranks(send, "0 recv group=dp data=p[0:8] @pipeline forward\n")), IsEmpty());
-  EXPECT_THAT(find_mismatches(two_ranks(send, "0 recv group=dp data=p[0:4] @pipeline forward\n")),
+  const std::string send = "0 send group=dp data=p[0:8] peer=1 @send_next forward\n";
+  EXPECT_THAT(find_mismatches(two_ranks(send, "0 recv group=dp data=p[0:8] @recv_previous forward\n")), IsEmpty());
+  EXPECT_THAT(find_mismatches(two_ranks(send, "0 recv group=dp data=p[0:4] @recv_previous forward\n")),
               Contains(HasSubstr("has 32 bytes, its receive 16")));
   EXPECT_THAT(find_mismatches(two_ranks(send, "")), Contains(HasSubstr("1 sends meet 0 receives")));
 }

@@ -40,7 +40,7 @@ class Gpt2Block : public BlockBuilder {
     return out;
   }
 
-  void backward(int layer, Region d_x) override {
+  Region backward(int layer, Region d_x) override {
     const Saved& s = saved_[static_cast<std::size_t>(layer)];
     const std::string at = fmt::format("h.{}.d_", layer);
     const ModelSpec& m = b_.model();
@@ -52,6 +52,7 @@ class Gpt2Block : public BlockBuilder {
     b_.backward_weight(s.c_fc, s.norm2.out, d_act);
     const Region d_norm2 = b_.temporary(at + "ln_2", d_x.count);
     b_.backward_input(s.c_fc, d_act, d_norm2, false);
+    d_x = b_.fork(d_x, at + "middle");
     b_.norm_backward(s.norm2, d_norm2, d_x, true);
     // attention, likewise
     b_.backward_weight(s.attn_proj, s.attention, d_x);
@@ -65,7 +66,9 @@ class Gpt2Block : public BlockBuilder {
     b_.backward_weight(s.c_attn, s.norm1.out, d.qkv);
     const Region d_norm1 = b_.temporary(at + "ln_1", d_x.count);
     b_.backward_input(s.c_attn, d.qkv, d_norm1, false);
+    d_x = b_.fork(d_x, at + "in");
     b_.norm_backward(s.norm1, d_norm1, d_x, true);
+    return d_x;
   }
 
  private:

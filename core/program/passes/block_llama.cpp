@@ -40,11 +40,11 @@ class LlamaBlock : public BlockBuilder {
     return out;
   }
 
-  void backward(int layer, Region d_x) override {
+  Region backward(int layer, Region d_x) override {
     const Saved& s = saved_[static_cast<std::size_t>(layer)];
     const std::string at = fmt::format("h.{}.d_", layer);
-    backward_mlp(s, at, d_x);
-    backward_attention(s, at, d_x);
+    d_x = backward_mlp(s, at, d_x);
+    return backward_attention(s, at, d_x);
   }
 
  private:
@@ -77,7 +77,7 @@ class LlamaBlock : public BlockBuilder {
     b_.emit(Rope{k, b_.rows(), m.kv_heads, m.head_dim, b_.seq(), m.rope_theta, inverse}, module);
   }
 
-  void backward_mlp(const Saved& s, const std::string& at, Region d_x) {
+  Region backward_mlp(const Saved& s, const std::string& at, Region d_x) {
     b_.backward_weight(s.down_proj, s.act, d_x);
     const Region d_act = b_.temporary(at + "act", s.act.count);
     b_.backward_input(s.down_proj, d_x, d_act, false);
@@ -88,10 +88,12 @@ class LlamaBlock : public BlockBuilder {
     b_.backward_input(s.up_proj, d_up, d_norm, false);
     b_.backward_weight(s.gate_proj, s.norm2.out, d_gate);
     b_.backward_input(s.gate_proj, d_gate, d_norm, true);
+    d_x = b_.fork(d_x, at + "middle");
     b_.norm_backward(s.norm2, d_norm, d_x, true);
+    return d_x;
   }
 
-  void backward_attention(const Saved& s, const std::string& at, Region d_x) {
+  Region backward_attention(const Saved& s, const std::string& at, Region d_x) {
     const ModelSpec& m = b_.model();
     b_.backward_weight(s.o_proj, s.attention, d_x);
     const Region d_attention = b_.temporary(at + "attention", s.attention.count);
@@ -109,7 +111,9 @@ class LlamaBlock : public BlockBuilder {
     b_.backward_input(s.k_proj, d_k, d_norm, true);
     b_.backward_weight(s.q_proj, s.norm1.out, d_q);
     b_.backward_input(s.q_proj, d_q, d_norm, true);
+    d_x = b_.fork(d_x, at + "in");
     b_.norm_backward(s.norm1, d_norm, d_x, true);
+    return d_x;
   }
 
   LayerBuilder& b_;

@@ -6,9 +6,17 @@
 #include <vector>
 
 #include "core/program/program.h"
+#include "core/program/schedule.h"
 #include "core/spec/job.h"
 
 namespace shardscope {
+
+/// The layers that one of this rank's model chunks runs: blocks [first_block, end_block), and what lies around them.
+struct StageSpan {
+  int stage = 0;  ///< place among all stages of the pipeline
+  int first_block = 0, end_block = 0;
+  bool has_embedding = true, has_head = true;
+};
 
 /// The buffers of one parameter as the layers pass made them: whole tensors, before any sharding.
 struct ParameterBuffers {
@@ -28,6 +36,7 @@ struct OptimizerShard {
   Region gather;            ///< whole flat buffer to all-gather into afterwards; empty: none
   bool own_master = false;  ///< Adam works on a separate fp32 copy, then copied to `value` (as DeepSpeed does)
   int flatten_group = -1;   ///< >= 0: gradients of a group are first copied into one flat buffer (as DeepSpeed does)
+  bool in_norm = true;      ///< counts in the gradient norm: false for the second copy of a tied embedding
   NameId name;
   std::vector<ChunkMember> members;  ///< the chunk's parameters; ...
   std::int64_t first = 0;            ///< ... `value` is elements [first, first + count) of the chunk
@@ -37,9 +46,14 @@ struct Draft {
   const Job* job = nullptr;
   int rank = 0;
   Program program;
-  GroupId data_parallel;  ///< in program.groups
-  GroupId shard_group;    ///< ranks that share one copy of the sharded state: data_parallel, or part of it
-  GroupId replica_group;  ///< ranks with the same shard of other copies (MiCS, HSDP); invalid: no other
+  GroupId data_parallel;   ///< in program.groups
+  GroupId shard_group;     ///< ranks that share one copy of the sharded state: data_parallel, or part of it
+  GroupId replica_group;   ///< ranks with the same shard of other copies (MiCS, HSDP); invalid: no other
+  GroupId pipeline_group;  ///< all stages of this replica of the model; invalid: one stage
+  GroupId tied_group;      ///< the two ranks that hold one tied embedding each; invalid: one holds it
+  PipelineShape pipeline;
+  std::vector<StageSpan> stages;          ///< by chunk
+  std::int32_t tied_parameter = -1;       ///< the one tied over tied_group
   std::vector<ParameterBuffers> buffers;  ///< by parameter
   std::vector<std::string> modules;       ///< by parameter: the leaf module that owns it
   std::vector<OptimizerShard> shards;

@@ -26,9 +26,9 @@ void LayerBuilder::begin(Phase phase, int layer) {
   emit_.label.layer = layer;
 }
 
-void LayerBuilder::emit(Op op, const std::string& module) {
+void LayerBuilder::emit(Op op, const std::string& module, Lane lane) {
   emit_.label.name = draft_.program.intern(module);
-  emit_(std::move(op));
+  emit_(std::move(op), lane);
 }
 
 Region LayerBuilder::temporary(const std::string& name, std::int64_t elements, Category category, DType dtype) {
@@ -62,7 +62,28 @@ Region LayerBuilder::forward(const Linear& linear, Region x, const std::string& 
   return out;
 }
 
+void LayerBuilder::flush_weights(std::vector<DeferredWeight>& list) {
+  const Label label = emit_.label;
+  for (const DeferredWeight& w : list) {
+    emit_.label = w.label;
+    backward_weight(w.linear, w.x, w.d_out);
+  }
+  list.clear();
+  emit_.label = label;
+}
+
+Region LayerBuilder::fork(Region d_x, const std::string& name) {
+  if (deferred_ == nullptr) return d_x;
+  const Region copy = temporary(name, d_x.count);
+  emit(Copy{d_x, copy}, name);
+  return copy;
+}
+
 void LayerBuilder::backward_weight(const Linear& linear, Region x, Region d_out) {
+  if (deferred_ != nullptr) {
+    deferred_->push_back({linear, x, d_out, emit_.label});
+    return;
+  }
   MatMul op{x, d_out, {}, gradient(linear.module + ".weight"), linear.in, linear.out, rows_};
   if (linear.transposed) {
     std::swap(op.a, op.b);

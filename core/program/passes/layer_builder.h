@@ -19,6 +19,13 @@ struct Linear {
   bool transposed = false, bias = false;
 };
 
+/// A weight gradient to be computed later.
+struct DeferredWeight {
+  Linear linear;
+  Region x, d_out;
+  Label label;
+};
+
 /// What a norm keeps for its backward.
 struct NormState {
   std::string module;
@@ -37,7 +44,7 @@ class LayerBuilder {
   std::int64_t batch() const { return batch_; }
   std::int64_t seq() const { return seq_; }
   const ModelSpec& model() const { return draft_.job->model; }
-  void emit(Op op, const std::string& module);
+  void emit(Op op, const std::string& module, Lane lane = Lane::kCompute);
 
   /// A new buffer of this micro-batch, e.g. "h.0.x.mb1".
   Region temporary(const std::string& name, std::int64_t elements, Category category = Category::kActivation,
@@ -46,10 +53,16 @@ class LayerBuilder {
   Region gradient(const std::string& parameter);
 
   Region forward(const Linear& linear, Region x, const std::string& out_name);
-  /// Adds to the gradients of weight and bias.
+  /// Adds to the gradients of weight and bias: now, or at flush_weights() while deferring.
   void backward_weight(const Linear& linear, Region x, Region d_out);
   /// d_x = (or +=, with accumulate) d_out * W^T.
   void backward_input(const Linear& linear, Region d_out, Region d_x, bool accumulate);
+
+  /// While on, weight gradients wait in `list`; what they read must then not be overwritten.
+  void defer_weights(std::vector<DeferredWeight>* list) { deferred_ = list; }
+  void flush_weights(std::vector<DeferredWeight>& list);
+  /// What to go on with before changing `d_x` in place: d_x itself, or a copy if a deferred weight gradient reads it.
+  Region fork(Region d_x, const std::string& name);
 
   NormState norm(const std::string& module, Region x, const std::string& out_name);
   /// d_x += (or =) the norm's gradient.
@@ -62,14 +75,16 @@ class LayerBuilder {
   int micro_batch_ = 0;
   std::map<std::string, std::size_t, std::less<>> index_;  ///< parameter name -> index
   std::vector<bool> started_;                              ///< by parameter: its gradient has been zeroed this step
+  std::vector<DeferredWeight>* deferred_ = nullptr;
 };
 
 /// One transformer block of a family; keeps what its backward needs. One object per micro-batch.
 class BlockBuilder {
  public:
   virtual ~BlockBuilder() = default;
-  virtual Region forward(int layer, Region x) = 0;   ///< returns the block's output [R,H]
-  virtual void backward(int layer, Region d_x) = 0;  ///< d_x: gradient of the output in, of the input out; in place
+  virtual Region forward(int layer, Region x) = 0;  ///< returns the block's output [R,H]
+  /// From the gradient of the block's output to that of its input; usually in place.
+  virtual Region backward(int layer, Region d_x) = 0;
 };
 std::unique_ptr<BlockBuilder> make_gpt2_block(LayerBuilder& builder);
 std::unique_ptr<BlockBuilder> make_llama_block(LayerBuilder& builder);

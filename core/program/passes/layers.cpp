@@ -1,20 +1,37 @@
-// layers: micro-batches, and each layer as ops with its hand-derived backward.
-// Before: groups. After: a sequential program of one rank on whole, unsharded parameters, each with a gradient buffer
-// that starts at 0 every step and is added to by every micro-batch; loss = mean over the global batch (this rank's
-// part). Everything later only moves, shards and reorders what stands here; the mathematics of the model is all in this
-// pass.
+// layers: the rank's schedule, and each layer as ops with its hand-derived backward.
+// Before: groups and stages. After: a sequential program of this rank on whole, unsharded parameters, each with a
+// gradient buffer that starts at 0 every step and is added to by every micro-batch; loss = this rank's part of the mean
+// over the global batch. Activations go to the next stage and gradients to the previous one on lanes of their own.
+// Everything later only moves, shards and reorders what stands here; the mathematics of the model is all in this pass.
 
 #include <fmt/format.h>
 
-#include "core/program/passes/layer_builder.h"
+#include "core/check.h"
+#include "core/program/passes/messages.h"
+#include "core/program/passes/model_chunk.h"
 
 namespace shardscope {
 namespace {
 
-/// One parameter and one gradient buffer per tensor of the model.
+/// Whether one of this rank's stages uses the tensor.
+bool is_here(const Draft& draft, const TensorSpec& tensor) {
+  const ModelSpec& model = draft.job->model;
+  const bool is_table = tensor.layer < 0 && tensor.shape[0] == model.vocab_size && tensor.shape[1] == model.hidden &&
+                        tensor.name.find("wpe") == std::string::npos;
+  for (const StageSpan& span : draft.stages) {
+    if (tensor.layer < 0 && span.has_embedding) return true;
+    if (is_table && model.tied_embeddings && span.has_head) return true;
+    if (tensor.layer >= model.layers && span.has_head) return true;
+    if (tensor.layer >= span.first_block && tensor.layer < span.end_block) return true;
+  }
+  return false;
+}
+
+/// One parameter and one gradient buffer per tensor of this rank's stages.
 void add_parameters(Draft& draft) {
   Program& program = draft.program;
   for (const TensorSpec& tensor : list_tensors(draft.job->model)) {
+    if (!is_here(draft, tensor)) continue;
     Parameter parameter{tensor.name, tensor.shape, tensor.layer, tensor.init_std, tensor.init_value};
     const std::int64_t elements = parameter.elements();
     const BufferId value =
@@ -23,86 +40,90 @@ void add_parameters(Draft& draft) {
     draft.buffers.push_back({value, gradient});
     draft.modules.push_back(tensor.module);
     const auto index = static_cast<std::int32_t>(program.parameters.size());
+    if (draft.tied_group.valid() && draft.tied_parameter < 0 && tensor.layer < 0) draft.tied_parameter = index;
     program.state.push_back({index, StateRole::kParameter, 0, program.whole(value)});
     program.parameters.push_back(std::move(parameter));
   }
 }
 
-/// Names of the modules around the blocks.
-struct Ends {
-  std::string embedding, positions, norm, head;
-};
-Ends ends_of(const ModelSpec& model) {
-  if (model.family == ModelFamily::kGpt2) {
-    return {"transformer.wte", "transformer.wpe", "transformer.ln_f",
-            model.tied_embeddings ? "transformer.wte" : "lm_head"};
-  }
-  return {"model.embed_tokens", "", "model.norm", model.tied_embeddings ? "model.embed_tokens" : "lm_head"};
-}
-
-/// The layers of one micro-batch, forward then backward.
-class MicroBatch {
+/// Runs the rank's schedule: one ModelChunk per chunk and micro-batch, with messages in between.
+class ScheduleBuilder {
  public:
-  MicroBatch(LayerBuilder& builder, Region loss, double loss_scale)
-      : b_(builder),
-        m_(builder.model()),
-        ends_(ends_of(m_)),
-        blocks_(m_.family == ModelFamily::kGpt2 ? make_gpt2_block(builder) : make_llama_block(builder)),
-        layers_(static_cast<int>(m_.layers)),
-        loss_(loss),
-        loss_scale_(loss_scale),
-        head_{ends_.head, m_.hidden, m_.vocab_size, true, false} {}
+  ScheduleBuilder(Draft& draft, LayerBuilder& builder)
+      : d_(draft),
+        b_(builder),
+        plan_(draft.pipeline),
+        rank_(draft.pipeline_group.valid() ? draft.program.group(draft.pipeline_group).self : 0),
+        held_(plan_.actions(rank_).size()) {}
 
-  void forward(int micro_batch) {
-    b_.begin(Phase::kLoad, -1);
-    tokens_ = b_.temporary("tokens", b_.rows(), Category::kBatch, DType::kI32);
-    targets_ = b_.temporary("targets", b_.rows(), Category::kBatch, DType::kI32);
-    b_.emit(LoadBatch{tokens_, targets_, micro_batch, b_.batch(), b_.seq()}, "batch");
-    b_.begin(Phase::kForward, -1);
-    Region x = b_.temporary("embedded", b_.rows() * m_.hidden);
-    b_.emit(Embedding{tokens_, b_.value(ends_.embedding + ".weight"),
-                      ends_.positions.empty() ? Region{} : b_.value(ends_.positions + ".weight"), x, b_.rows(),
-                      m_.hidden, b_.seq(), m_.vocab_size},
-            ends_.embedding);
-    for (int layer = 0; layer < layers_; ++layer) {
-      b_.begin(Phase::kForward, layer);
-      x = blocks_->forward(layer, x);
-    }
-    b_.begin(Phase::kForward, -1);
-    norm_ = b_.norm(ends_.norm, x, "final_norm");
-    logits_ = b_.forward(head_, norm_.out, "logits");
-    b_.emit(CrossEntropy{logits_, targets_, loss_, b_.rows(), m_.vocab_size, loss_scale_}, "loss");
-  }
-
-  void backward() {
+  void run() {
+    const std::vector<Action>& actions = plan_.actions(rank_);
+    for (std::size_t i = 0; i < actions.size(); ++i) act(i, actions[i]);
     b_.begin(Phase::kBackward, -1);
-    const Region d_norm = b_.temporary("d_final_norm", b_.rows() * m_.hidden);
-    b_.backward_weight(head_, norm_.out, logits_);  // the loss left the gradient in the logits
-    b_.backward_input(head_, logits_, d_norm, false);
-    const Region d_x = b_.temporary("d_x", b_.rows() * m_.hidden);
-    b_.norm_backward(norm_, d_norm, d_x, false);
-    for (int layer = layers_ - 1; layer >= 0; --layer) {
-      b_.begin(Phase::kBackward, layer);
-      blocks_->backward(layer, d_x);
-    }
-    b_.begin(Phase::kBackward, -1);
-    EmbeddingBackward op{tokens_,  d_x,          b_.gradient(ends_.embedding + ".weight"), {}, b_.rows(), m_.hidden,
-                         b_.seq(), m_.vocab_size};
-    if (!ends_.positions.empty()) op.d_positions = b_.gradient(ends_.positions + ".weight");
-    b_.emit(op, ends_.embedding);
+    for (Region sent : held_at_end_) b_.emit(Hold{sent}, "sent");
   }
 
  private:
+  void act(std::size_t index, const Action& a) {
+    b_.begin_micro_batch(a.micro_batch);
+    std::unique_ptr<ModelChunk>& chunk = chunks_[{a.chunk, a.micro_batch}];
+    if (a.kind == ActionKind::kWeight) {
+      chunk->backward_weights();
+      chunk.reset();
+      return;
+    }
+    const StageSpan& span = d_.stages[static_cast<std::size_t>(a.chunk)];
+    const Region in = take_in(index, a, span);
+    Region out;
+    if (a.kind == ActionKind::kForward) {
+      const double scale = 1.0 / static_cast<double>(d_.program.tokens_per_step);
+      chunk = std::make_unique<ModelChunk>(b_, span, d_.program.loss, scale);
+      out = chunk->forward(a.micro_batch, in);
+    } else {
+      out = chunk->backward(in, a.kind == ActionKind::kInput);
+      if (a.kind == ActionKind::kBackward) chunk.reset();
+    }
+    if (!out.empty()) hand_on(index, a, span, out);
+  }
+
+  /// What the neighbouring stage made: from this rank itself, or received.
+  Region take_in(std::size_t index, const Action& a, const StageSpan& span) {
+    const std::optional<int> source = plan_.source(a.kind, span.stage);
+    if (!source) return {};
+    const bool forward = a.kind == ActionKind::kForward;
+    const int from = owner_of(plan_.shape(), *source).rank;
+    if (from == rank_) return here_.at({{forward, *source}, a.micro_batch});
+    b_.begin(forward ? Phase::kForward : Phase::kBackward, -1);
+    const Region in =
+        b_.temporary(fmt::format("stage.{}.{}", span.stage, forward ? "x" : "d_x"), b_.rows() * d_.job->model.hidden);
+    b_.emit(Recv{d_.pipeline_group, in, from}, "stage", forward ? Lane::kRecvPrevious : Lane::kRecvNext);
+    for (Region sent : held_[index]) b_.emit(Hold{sent}, "sent");
+    return in;
+  }
+
+  void hand_on(std::size_t index, const Action& a, const StageSpan& span, Region out) {
+    const bool forward = a.kind == ActionKind::kForward;
+    const std::optional<int> target = plan_.target(a.kind, span.stage);
+    SS_CHECK(target.has_value(), span.stage);
+    const int to = owner_of(plan_.shape(), *target).rank;
+    if (to == rank_) {
+      here_[{{forward, span.stage}, a.micro_batch}] = out;
+      return;
+    }
+    b_.begin(forward ? Phase::kForward : Phase::kBackward, -1);
+    b_.emit(Send{d_.pipeline_group, out, to}, "stage", forward ? Lane::kSendNext : Lane::kSendPrevious);
+    const std::optional<std::size_t> delivered = plan_.delivered_at(rank_, index);
+    (delivered ? held_[*delivered] : held_at_end_).push_back(out);
+  }
+
+  Draft& d_;
   LayerBuilder& b_;
-  const ModelSpec& m_;
-  Ends ends_;
-  std::unique_ptr<BlockBuilder> blocks_;
-  int layers_;
-  Region loss_;
-  double loss_scale_;
-  Linear head_;
-  Region tokens_, targets_, logits_;
-  NormState norm_;
+  PipelinePlan plan_;
+  int rank_;
+  std::map<std::pair<int, int>, std::unique_ptr<ModelChunk>> chunks_;  ///< by chunk and micro-batch
+  std::map<std::pair<std::pair<bool, int>, int>, Region> here_;        ///< made by (forward?, stage), micro-batch
+  std::vector<std::vector<Region>> held_;  ///< by action: sent regions that are delivered when it has its input
+  std::vector<Region> held_at_end_;
 };
 
 }  // namespace
@@ -115,13 +136,7 @@ void pass_layers(Draft& draft) {
   LayerBuilder builder(draft, program.instructions);
   builder.begin(Phase::kLoad, -1);
   builder.emit(Fill{program.loss, 0}, "loss");
-  const double loss_scale = 1.0 / static_cast<double>(program.tokens_per_step);
-  for (int mb = 0; mb < draft.job->training.accumulation; ++mb) {
-    builder.begin_micro_batch(mb);
-    MicroBatch micro_batch(builder, program.loss, loss_scale);
-    micro_batch.forward(mb);
-    micro_batch.backward();
-  }
+  ScheduleBuilder(draft, builder).run();
 }
 
 }  // namespace shardscope

@@ -43,6 +43,8 @@ class OptimizerStep {
   void share_loss() {
     emit_.label.name = p_.intern("loss");
     if (d_.dp().size() > 1) emit_(AllReduce{d_.data_parallel, p_.loss}, Lane::kReduce);
+    if (d_.pipeline_group.valid())
+      emit_(AllReduce{d_.pipeline_group, p_.loss}, Lane::kReduce);  // 0 but on the last stage
     if (d_.loss_factor != 1) emit_(Scale{p_.loss, d_.loss_factor});
   }
 
@@ -52,8 +54,11 @@ class OptimizerStep {
     coefficient_ = scalar("clip_coefficient", DType::kF32, false);
     p_.grad_norm = scalar("grad_norm", DType::kF32, true);
     emit_(Fill{sum, 0});
-    for (const OptimizerShard& shard : d_.shards) emit_(SumSquares{shard.gradient, sum});
+    for (const OptimizerShard& shard : d_.shards) {
+      if (shard.in_norm) emit_(SumSquares{shard.gradient, sum});
+    }
     if (d_.shards_are_partial) emit_(AllReduce{d_.shard_group, sum}, Lane::kReduce);
+    if (d_.pipeline_group.valid()) emit_(AllReduce{d_.pipeline_group, sum}, Lane::kReduce);
     emit_(ClipCoefficient{sum, p_.grad_norm, coefficient_, d_.job->training.gradient_clipping});
   }
 

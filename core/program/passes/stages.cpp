@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "core/error.h"
+#include "core/program/partition.h"
 #include "core/program/passes/draft.h"
 
 namespace shardscope {
@@ -46,7 +47,6 @@ void refuse_what_is_not_built(const Job& job) {
   const ParallelSpec& p = job.parallel;
   const ZeroSpec& zero = job.training.zero;
   if (p.tp > 1) unsupported("parallel.tp: tensor parallelism is not built yet; use 1");
-  if (p.pp > 1) unsupported("parallel.pp: pipeline parallelism is not built yet; use 1");
   if (p.cp > 1 || p.ulysses > 1)
     unsupported("parallel.cp, parallel.ulysses: context parallelism is not built yet; use 1");
   if (p.ep > 1) unsupported("parallel.ep: expert parallelism is not built yet; use 1");
@@ -120,6 +120,7 @@ void check_batch(const Job& job) {
   }
 }
 
+/// Ranks first, first + stride, ...: `size` of them, this rank among them.
 GroupId add_group(Program& program, const std::string& name, int first, int stride, int size) {
   Group group{name, {}, (program.rank - first) / stride};
   for (int i = 0; i < size; ++i) group.ranks.push_back(first + i * stride);
@@ -127,15 +128,48 @@ GroupId add_group(Program& program, const std::string& name, int first, int stri
   return GroupId{static_cast<std::int32_t>(program.groups.size()) - 1};
 }
 
-/// All data-parallel ranks; with MiCS also the `size` neighbours that share one copy of the state, and the ranks that
-/// hold the same shard of other copies.
+/// All data-parallel ranks of this stage; with MiCS also the `size` neighbours that share one copy of the state, and
+/// the ranks that hold the same shard of other copies. Ranks count data-parallel first, then stages, as DeepSpeed's do.
 void add_data_parallel_groups(Draft& draft) {
-  const int dp = draft.job->parallel.dp;
-  draft.data_parallel = draft.shard_group = add_group(draft.program, "dp", 0, 1, dp);
+  const int dp = draft.job->parallel.dp, d = draft.rank % dp, first = draft.rank - d;
+  draft.data_parallel = draft.shard_group = add_group(draft.program, "dp", first, 1, dp);
   const auto size = static_cast<int>(draft.job->training.zero.mics_shard_size);
   if (size <= 1 || size == dp) return;
-  draft.shard_group = add_group(draft.program, "shard", draft.rank / size * size, 1, size);
-  draft.replica_group = add_group(draft.program, "replica", draft.rank % size, size, dp / size);
+  draft.shard_group = add_group(draft.program, "shard", first + d / size * size, 1, size);
+  draft.replica_group = add_group(draft.program, "replica", first + d % size, size, dp / size);
+}
+
+void place_stages(Draft& draft) {
+  const ParallelSpec& p = draft.job->parallel;
+  const int rank = draft.rank / p.dp, d = draft.rank % p.dp;
+  const PipelineSchedule schedule = p.pp > 1 ? p.schedule : PipelineSchedule::k1F1B;
+  draft.pipeline = {schedule, p.pp, chunks_of(schedule, p.virtual_stages),
+                    static_cast<int>(draft.job->training.accumulation)};
+  const int stages = draft.pipeline.stages();
+  const std::vector<int> first = partition_layers(draft.job->model, p.partition, stages, draft.job->data.seq_len);
+  for (int chunk = 0; chunk < draft.pipeline.chunks; ++chunk) {
+    const int stage = stage_at(draft.pipeline, rank, chunk);
+    const auto s = static_cast<std::size_t>(stage);
+    draft.stages.push_back({stage, first[s], first[s + 1], stage == 0, stage == stages - 1});
+  }
+  if (p.pp == 1) return;
+  draft.pipeline_group = add_group(draft.program, "pp", d, p.dp, p.pp);
+  const int last = owner_of(draft.pipeline, stages - 1).rank;
+  const bool is_end = rank == 0 || rank == last;
+  if (draft.job->model.tied_embeddings && last != 0 && is_end) {
+    draft.tied_group = add_group(draft.program, "tied", d, last * p.dp, 2);
+  }
+}
+
+void check_pipeline(const Job& job) {
+  if (job.zero_mode == ZeroMode::kDeepSpeed) {
+    if (job.training.zero.stage >= 2) {
+      throw Error(ErrorKind::kConfig,
+                  "zero_optimization.stage: DeepSpeed refuses stages 2 and 3 with pipeline parallelism, because they "
+                  "reduce gradients in every micro-batch; use stage 0 or 1, or zero_mode textbook");
+    }
+    unsupported("zero_mode: deepspeed with pipeline parallelism is not built yet; use textbook");
+  }
 }
 
 }  // namespace
@@ -144,9 +178,10 @@ void pass_stages(Draft& draft) {
   const Job& job = *draft.job;
   refuse_what_is_not_built(job);
   check_model(job);
-  if (job.parallel.dp < 1)
+  if (job.parallel.dp < 1 || job.parallel.pp < 1)
     throw Error(ErrorKind::kConfig, fmt::format("ranks: is {}; it must be at least 1", job.parallel.dp));
   check_batch(job);
+  if (job.parallel.pp > 1) check_pipeline(job);
   Program& program = draft.program;
   program.world = job.parallel.ranks();
   if (draft.rank < 0 || draft.rank >= program.world) {
@@ -154,6 +189,7 @@ void pass_stages(Draft& draft) {
   }
   program.rank = draft.rank;
   add_data_parallel_groups(draft);
+  place_stages(draft);
   program.tokens_per_step = job.training.train_batch_size * job.data.seq_len;
 }
 

@@ -102,6 +102,8 @@ void make_shards(ZeroContext& c) {
       shard.value = c.plan.shards_optimizer() ? c.slice(chunk, whole) : whole;
       if (c.plan.shards_optimizer()) shard.gather = whole;
     }
+    const bool is_tied = c.draft.tied_group.valid() && chunk.members.front().parameter == c.draft.tied_parameter;
+    shard.in_norm = !is_tied || c.program().group(c.draft.tied_group).self == 0;
     shard.own_master = c.plan.own_master;
     if (c.plan.sub_group_elements > 0) {
       if (in_group > 0 && in_group + chunk.slice > c.plan.sub_group_elements) {

@@ -74,7 +74,10 @@ class ChunkMaker {
 
   void add(std::int32_t parameter, ChunkBy by, Residency residency) {
     const Parameter& p = draft_.program.parameters[static_cast<std::size_t>(parameter)];
-    if (chunks_.empty() || chunks_.back().residency != residency || starts_new(p, by)) open(p, by, residency);
+    const bool alone = parameter == draft_.tied_parameter;  // reduced with the other end of the pipeline too
+    const bool after_alone = !chunks_.empty() && chunks_.back().members.back().parameter == draft_.tied_parameter;
+    const bool other_kind = chunks_.empty() || chunks_.back().residency != residency;
+    if (other_kind || alone || after_alone || starts_new(p, by)) open(p, by, residency);
     Chunk& chunk = chunks_.back();
     chunk.members.push_back({parameter, chunk.used, p.elements()});
     chunk.used += p.elements();

@@ -30,6 +30,7 @@ class InPlaceReducer {
     point_writes();
     std::sort(lives_.begin(), lives_.end(), [](const Life& a, const Life& b) { return a.last < b.last; });
     for (const Life& life : lives_) reduce(life);
+    sum_tied();
   }
 
  private:
@@ -112,11 +113,22 @@ class InPlaceReducer {
     wait(emit, whole);
   }
 
-  /// With several copies of the sharded state, slices are summed over the copies after the step's last micro-batch.
+  /// With several copies of the sharded state (MiCS), slices are summed over the copies after the last micro-batch.
   void sum_replicas(Emitter& emit, const Life& life) {
     const int last = static_cast<int>(c_.draft.job->training.accumulation) - 1;
     if (!c_.draft.replica_group.valid() || (c_.plan.shards_gradients() && life.micro_batch != last)) return;
     emit(AllReduce{c_.draft.replica_group, c_.reduced[life.chunk]}, Lane::kReduce);
+  }
+
+  /// A tied embedding is summed over the two ends of the pipeline, after all backward work: the last stage is done with
+  /// it long before the first, and must not wait for what the first can only compute from its messages.
+  void sum_tied() {
+    if (!c_.draft.tied_group.valid()) return;
+    const std::size_t chunk = c_.places[static_cast<std::size_t>(c_.draft.tied_parameter)].chunk;
+    Emitter emit(c_.after.back());
+    emit.label = c_.program().instructions.back().label;
+    emit.label.name = c_.program().intern(c_.chunks[chunk].name);
+    emit(AllReduce{c_.draft.tied_group, c_.reduced[chunk]}, Lane::kReduce);
   }
 
   /// Stages 2 and 3: only the slice stays, summed over micro-batches.

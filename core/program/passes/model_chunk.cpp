@@ -1,0 +1,98 @@
+#include "core/program/passes/model_chunk.h"
+
+#include "core/check.h"
+
+namespace shardscope {
+namespace {
+
+/// Names of the modules around the blocks.
+struct Ends {
+  std::string embedding, positions, norm, head;
+};
+Ends ends_of(const ModelSpec& model) {
+  if (model.family == ModelFamily::kGpt2) {
+    return {"transformer.wte", "transformer.wpe", "transformer.ln_f",
+            model.tied_embeddings ? "transformer.wte" : "lm_head"};
+  }
+  return {"model.embed_tokens", "", "model.norm", model.tied_embeddings ? "model.embed_tokens" : "lm_head"};
+}
+
+}  // namespace
+
+ModelChunk::ModelChunk(LayerBuilder& builder, const StageSpan& span, Region loss, double loss_scale)
+    : b_(builder),
+      m_(builder.model()),
+      span_(span),
+      loss_(loss),
+      loss_scale_(loss_scale),
+      blocks_(m_.family == ModelFamily::kGpt2 ? make_gpt2_block(builder) : make_llama_block(builder)),
+      head_{ends_of(m_).head, m_.hidden, m_.vocab_size, true, false} {}
+
+Region ModelChunk::embed(int micro_batch) {
+  b_.begin(Phase::kLoad, -1);
+  tokens_ = b_.temporary(span_.has_embedding ? "tokens" : "tokens.head", b_.rows(), Category::kBatch, DType::kI32);
+  targets_ = b_.temporary(span_.has_embedding ? "targets" : "targets.head", b_.rows(), Category::kBatch, DType::kI32);
+  b_.emit(LoadBatch{tokens_, targets_, micro_batch, b_.batch(), b_.seq()}, "batch");
+  if (!span_.has_embedding) return {};
+  const Ends ends = ends_of(m_);
+  b_.begin(Phase::kForward, -1);
+  const Region x = b_.temporary("embedded", b_.rows() * m_.hidden);
+  const Region positions = ends.positions.empty() ? Region{} : b_.value(ends.positions + ".weight");
+  b_.emit(Embedding{tokens_, b_.value(ends.embedding + ".weight"), positions, x, b_.rows(), m_.hidden, b_.seq(),
+                    m_.vocab_size},
+          ends.embedding);
+  return x;
+}
+
+Region ModelChunk::forward(int micro_batch, Region x) {
+  if (span_.has_embedding || span_.has_head) {
+    const Region embedded = embed(micro_batch);
+    if (span_.has_embedding) x = embedded;
+  }
+  for (int block = span_.first_block; block < span_.end_block; ++block) {
+    b_.begin(Phase::kForward, block);
+    x = blocks_->forward(block, x);
+  }
+  if (!span_.has_head) return x;
+  b_.begin(Phase::kForward, -1);
+  norm_ = b_.norm(ends_of(m_).norm, x, "final_norm");
+  logits_ = b_.forward(head_, norm_.out, "logits");
+  b_.emit(CrossEntropy{logits_, targets_, loss_, b_.rows(), m_.vocab_size, loss_scale_}, "loss");
+  return {};
+}
+
+Region ModelChunk::backward(Region d_x, bool defer_weights) {
+  if (defer_weights) b_.defer_weights(&deferred_);
+  if (span_.has_head) d_x = backward_head();
+  for (int block = span_.end_block - 1; block >= span_.first_block; --block) {
+    b_.begin(Phase::kBackward, block);
+    d_x = blocks_->backward(block, d_x);
+  }
+  b_.defer_weights(nullptr);
+  if (!span_.has_embedding) return d_x;
+  backward_embedding(d_x);
+  return {};
+}
+
+void ModelChunk::backward_weights() { b_.flush_weights(deferred_); }
+
+Region ModelChunk::backward_head() {
+  b_.begin(Phase::kBackward, -1);
+  const Region d_norm = b_.temporary("d_final_norm", b_.rows() * m_.hidden);
+  b_.backward_weight(head_, norm_.out, logits_);  // the loss left the gradient in the logits
+  b_.backward_input(head_, logits_, d_norm, false);
+  const Region d_x = b_.temporary("d_x", b_.rows() * m_.hidden);
+  b_.norm_backward(norm_, d_norm, d_x, false);
+  return d_x;
+}
+
+void ModelChunk::backward_embedding(Region d_x) {
+  const Ends ends = ends_of(m_);
+  b_.begin(Phase::kBackward, -1);
+  EmbeddingBackward op{tokens_,  d_x,          b_.gradient(ends.embedding + ".weight"), {}, b_.rows(), m_.hidden,
+                       b_.seq(), m_.vocab_size};
+  if (!ends.positions.empty()) op.d_positions = b_.gradient(ends.positions + ".weight");
+  b_.emit(op, ends.embedding);
+}
+
+}  // namespace shardscope
