@@ -14,7 +14,8 @@ namespace shardscope {
 std::vector<CollectiveCurve> measure_collectives(int ranks);
 
 /// Cores' worth of work that each of these numbers of single-threaded ranks do together on `cores` cores, against as
-/// many ranks as cores: tens of milliseconds of matrix products, a meeting, again. Needs no more than `cores` busy cores.
+/// many ranks as cores: tens of milliseconds of matrix products, a meeting, again. Needs no more than `cores` busy
+/// cores.
 Curve measure_core_capacity(const BackendFactory& make_backend, int cores, const std::vector<int>& rank_counts);
 
 /// What a collective of each of these numbers of ranks takes longer, in seconds, when every rank computes meanwhile and

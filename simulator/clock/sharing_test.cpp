@@ -7,7 +7,7 @@
 namespace shardscope {
 namespace {
 
-std::vector<double> speeds_of(std::vector<std::vector<Demand>> demands, std::vector<double> capacity) {
+std::vector<double> speeds_of(const std::vector<std::vector<Demand>>& demands, const std::vector<double>& capacity) {
   std::vector<Sharer> sharers;
   for (const auto& d : demands) sharers.push_back({d, 0});
   SharingScratch scratch;

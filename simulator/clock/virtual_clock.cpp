@@ -414,7 +414,7 @@ class Clock {
   }
 
   std::int32_t member_of(const Meeting& meeting, std::int32_t i) const {
-    return p_.members[static_cast<std::size_t>(meeting.first_member + i)];
+    return p_.members[static_cast<std::size_t>(meeting.first_member) + static_cast<std::size_t>(i)];
   }
   const QueueRun& queue_of(std::int32_t op) const {
     return queues_[static_cast<std::size_t>(p_.ops[static_cast<std::size_t>(op)].queue)];

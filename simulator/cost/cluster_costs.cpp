@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/error.h"
 #include "simulator/network/ring.h"
 
 namespace shardscope {
@@ -64,6 +65,9 @@ Cost ClusterCosts::copy_cost(const Program& program, const Copy& copy) const {
   const Bytes bytes(static_cast<double>(std::max(program.bytes(copy.src), program.bytes(copy.dst))));
   Cost cost;
   cost.latency = cluster_.pcie.latency;
+  if ((from == Space::kNvme || to == Space::kNvme) && cluster_.nvme_read.value * cluster_.nvme_write.value <= 0) {
+    throw Error(ErrorKind::kConfig, cluster_.name + ": has no NVMe drive; the job offloads to one");
+  }
   if (from == Space::kNvme) {
     cost.link = bytes / (cluster_.nvme_read / cluster_.devices_per_node);
   } else if (to == Space::kNvme) {

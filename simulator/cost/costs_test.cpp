@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
 
 #include "core/program/lower.h"
+#include "simulator/calibrate/probe_ops.h"
 #include "simulator/cost/cluster_costs.h"
 #include "simulator/cost/fitted_model.h"
 #include "simulator/cost/host_costs.h"
@@ -118,6 +120,21 @@ TEST(HostCosts, EveryFamilyHasAGuess) {
       return f.family == family;
     })) << family;
   }
+}
+
+// A new op needs its probe, or calibrate would leave it to the curve of a copy.
+TEST(FamilyProbes, EveryFamilyIsMeasuredAsWhatItIs) {
+  std::set<std::string> probed{"load_batch"};  // measured without a backend
+  for (const FamilyProbe& probe : family_probes()) {
+    ProbeProgram program;
+    const Op op = probe.make(program, 4096);
+    const auto work = family_work(program.program(), op);
+    ASSERT_TRUE(work.has_value()) << probe.family;
+    EXPECT_EQ(work->family, probe.family);
+    EXPECT_GT(work->work, 0) << probe.family;
+    probed.insert(probe.family);
+  }
+  EXPECT_EQ(probed, std::set<std::string>(all_families().begin(), all_families().end()));
 }
 
 TEST(MatMulModel, ThreadsBetweenMeasuredOnesLieBetween) {

@@ -8,7 +8,7 @@ namespace shardscope {
 namespace {
 
 std::string family_of(const Op& op) {
-  const std::string name(op_name(op));
+  std::string name(op_name(op));
   if (const auto* activation = std::get_if<Activation>(&op))
     return name + ":" + std::string(to_string(activation->kind));
   if (const auto* activation = std::get_if<ActivationBackward>(&op)) {
