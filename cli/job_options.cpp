@@ -4,12 +4,14 @@ namespace shardscope::cli {
 
 void add_job_options(CLI::App& command, JobOptions& options) {
   JobOverrides& o = options.overrides;
-  command.add_option("job", options.file, "Job file (docs/job.md); flags below replace its keys")->type_name("JOB.json");
+  command.add_option("job", options.file, "Job file (docs/job.md); flags below replace its keys")
+      ->type_name("JOB.json");
   command.add_option("--model", o.model, "Hugging Face config.json, or its folder")->type_name("PATH");
   command.add_option("--deepspeed", o.deepspeed, "DeepSpeed's ds_config.json")->type_name("PATH");
   command.add_option("--ranks", o.ranks, "Number of ranks (data-parallel size follows)");
   command.add_option("--stage", o.stage, "zero_optimization.stage: 0, 1, 2 or 3");
-  command.add_option("--zero-mode", o.zero_mode, "textbook (as our engine does it) or deepspeed (as DeepSpeed does it)");
+  command.add_option("--zero-mode", o.zero_mode,
+                     "textbook (as our engine does it) or deepspeed (as DeepSpeed does it)");
   command.add_option("--recompute", o.recompute, "none, selective or full");
   command.add_option("--data", o.data, "A text file or a directory of them")->type_name("PATH");
   command.add_option("--tokenizer", o.tokenizer, "SentencePiece model; without it tokens are bytes")->type_name("PATH");

@@ -63,9 +63,12 @@ void run(const Options& o) {
   for (const PassRecord& p : log) {
     passes.push_back({{"name", p.name}, {"ops", p.instructions}, {"seconds", p.seconds}, {"changed", p.changed}});
   }
-  nlohmann::json out{{"rank", program.rank},      {"world", program.world},
-                     {"passes", passes},          {"ops", program.instructions.size()},
-                     {"buffers", program.buffers.size()}, {"peak_bytes", memory_json(program)},
+  nlohmann::json out{{"rank", program.rank},
+                     {"world", program.world},
+                     {"passes", passes},
+                     {"ops", program.instructions.size()},
+                     {"buffers", program.buffers.size()},
+                     {"peak_bytes", memory_json(program)},
                      {"text", to_string(program)}};
   fmt::print("{}\n", out.dump());
 }
@@ -77,7 +80,8 @@ void add_lower(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("lower", "Print the program of a rank: what train runs and predict times.");
   add_job_options(*command, options->job);
   command->add_option("--rank", options->rank, "The rank whose program to print")->capture_default_str();
-  command->add_option("--after", options->after, "Stop after this pass: " + fmt::format("{}", fmt::join(pass_names(), ", ")));
+  command->add_option("--after", options->after,
+                      "Stop after this pass: " + fmt::format("{}", fmt::join(pass_names(), ", ")));
   command->add_option("--skip", options->skip, "Leave a pass out");
   command->add_flag("--passes", options->passes, "List the passes with their times on standard error");
   command->add_flag("--check", options->check, "Verify all ranks: races, leaks, mismatched collectives");

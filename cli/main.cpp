@@ -21,7 +21,8 @@ void add_query(CLI::App& app, int& exit_code);
 void add_report(CLI::App& app, int& exit_code);
 void add_train(CLI::App& app, int& exit_code);
 
-constexpr AddCommand kCommands[] = {add_calibrate, add_check, add_compare, add_lower, add_predict, add_query, add_report, add_train};
+constexpr AddCommand kCommands[] = {add_calibrate, add_check, add_compare, add_lower,
+                                    add_predict,   add_query, add_report,  add_train};
 
 int exit_code_of(const Error& error) {
   return error.kind() == ErrorKind::kIo || error.kind() == ErrorKind::kDevice ? kRunFailed : kBadInput;

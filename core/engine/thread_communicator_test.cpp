@@ -185,7 +185,7 @@ TEST_P(Collectives, ManySmallCallsInARowDoNotMixUp) {
       float x[2] = {static_cast<float>(turn), static_cast<float>(comm.rank())};
       comm.all_reduce(x, 2, DType::kF32, ReduceOp::kSum);
       ASSERT_EQ(x[0], static_cast<float>(turn * size));
-      ASSERT_EQ(x[1], static_cast<float>(size * (size - 1) / 2));
+      ASSERT_EQ(x[1], static_cast<float>(size * (size - 1)) / 2);
     }
   }));
 }

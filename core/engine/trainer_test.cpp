@@ -28,7 +28,7 @@ class CountingSequences : public SequenceSource {
   std::int64_t fail_at = -1;
 };
 
-TrainResult train_bigram(Job job, TrainOptions options = {}) {
+TrainResult train_bigram(const Job& job, TrainOptions options = {}) {
   const std::vector<Program> programs = bigram_programs(job);
   static const CountingSequences data;
   options.programs = &programs;

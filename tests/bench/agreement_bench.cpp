@@ -158,20 +158,21 @@ Options parse_options(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
     const auto value = [&] { return ++i < argc ? std::string(argv[i]) : std::string(); };
-    if (flag == "--save")
+    if (flag == "--save") {
       options.save = value();
-    else if (flag == "--machine")
+    } else if (flag == "--machine") {
       options.machine = value();
-    else if (flag == "--only")
+    } else if (flag == "--only") {
       options.only = value();
-    else if (flag == "--steps")
+    } else if (flag == "--steps") {
       options.steps = std::max(3, std::atoi(value().c_str()));
-    else if (flag == "--ops")
+    } else if (flag == "--ops") {
       options.ops = true;
-    else if (flag == "--json")
+    } else if (flag == "--json") {
       options.json = true;
-    else
+    } else {
       throw Error(ErrorKind::kConfig, flag + ": unknown; known are --machine --save --only --steps --ops --json");
+    }
   }
   return options;
 }
@@ -181,7 +182,7 @@ const BackendFactory kBackends = [](int /*rank*/, int threads) { return make_cpu
 Machine calibrated(const Options& options) {
   if (!options.machine.empty()) return load_machine(options.machine);
   const auto begin = std::chrono::steady_clock::now();
-  const Machine machine =
+  Machine machine =
       calibrate(kBackends, {.progress = [](const std::string& what) { fmt::print(stderr, "{}\n", what); }});
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   fmt::print(stderr, "calibrated in {:.0f} s\n", took.count());
