@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -31,8 +32,15 @@ void print_summary(const Machine& machine, const std::string& path, double secon
              machine.families.size() + machine.collectives.size(), machine.matmuls.size(), machine.attentions.size());
 }
 
+// Better to know before measuring. Leaves a file that is there as it is.
+void check_writable(const std::string& path) {
+  const std::string probe = path + ".new";
+  save_machine(default_machine(1), probe);
+  std::remove(probe.c_str());
+}
+
 void run(const Options& options) {
-  save_machine(default_machine(options.cores), options.output);  // is the place writable? Better to know now
+  check_writable(options.output);
   const auto begin = std::chrono::steady_clock::now();
   const auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
   CalibrateOptions calibration;

@@ -217,7 +217,7 @@ void add_predict(CLI::App& app, int& exit_code) {
   command->add_option("--device-memory", options->device_memory, "Limit of a rank's device memory, e.g. 80GiB")
       ->type_name("BYTES")
       ->transform(CLI::AsSizeValue(false))
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 60));
   command->add_option("--name", options->name, "Name of the run in the profile; zero-STAGE without it");
   command->add_flag(
       "--json", options->json,

@@ -1,5 +1,6 @@
 // A Machine as JSON: units in the key names, curves as [x, y] pairs.
 #include <cmath>
+#include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -220,11 +221,15 @@ Machine parse_machine(std::string_view json_text, const std::string& file_name) 
 
 Machine load_machine(const std::string& path) { return parse_machine(read_text_file(path), path); }
 
+// Written beside its place first, so that a machine file that was there survives a full disk or Ctrl-C.
 void save_machine(const Machine& machine, const std::string& path) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  const std::string part = path + ".part";
+  std::ofstream file(part, std::ios::binary | std::ios::trunc);
   file << to_json(machine);
   file.close();
-  if (!file) throw Error(ErrorKind::kIo, path + ": cannot write the machine file; is the folder there and writable?");
+  if (file && std::rename(part.c_str(), path.c_str()) == 0) return;
+  std::remove(part.c_str());
+  throw Error(ErrorKind::kIo, path + ": cannot write the machine file; is the folder there and writable?");
 }
 
 }  // namespace shardscope
