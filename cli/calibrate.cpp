@@ -4,10 +4,12 @@
 
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
+#include "core/error.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "simulator/calibrate/calibrate.h"
 
@@ -34,6 +36,9 @@ void print_summary(const Machine& machine, const std::string& path, double secon
 
 // Better to know before measuring. Leaves a file that is there as it is.
 void check_writable(const std::string& path) {
+  if (std::filesystem::is_directory(path)) {
+    throw Error(ErrorKind::kConfig, path + ": is a folder; give the machine file's own name");
+  }
   const std::string probe = path + ".new";
   save_machine(default_machine(1), probe);
   std::remove(probe.c_str());

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <ctime>
 #include <fstream>
+#include <optional>
 #include <set>
 #include <thread>
 
@@ -80,8 +81,6 @@ class Calibration {
     return kept;
   }
 
-  std::int64_t rotation_bytes() const { return options_.detail < 1 ? kRotationBytes / 32 : kRotationBytes; }
-
   void measure_with(int threads) {
     ProbeTeam team(make_backend_, machine_.cores / threads, threads);
     if (threads == 1) measure_lanes(team);
@@ -101,6 +100,44 @@ class Calibration {
     machine_.step_overhead = Seconds(std::max(team.round_trip_seconds() - tiny, 1e-9));
   }
 
+  // Measures again what took longer than `limit`: more threads are never much slower than one, unless something else
+  // had a core and the others waited for it.
+  double measure(ProbeTeam& team, const MakeOp& make, std::optional<double> limit) const {
+    const std::int64_t rotation = options_.detail < 1 ? kRotationBytes / 32 : kRotationBytes;
+    double seconds = team.seconds(make, rotation);
+    for (int again = 0; limit && seconds > *limit * kSlowerIsSuspect && again < 3; ++again) {
+      seconds = std::min(seconds, team.seconds(make, rotation));
+    }
+    return seconds;
+  }
+
+  // What one thread took for the same, if it was measured.
+  std::optional<double> on_one_thread(const std::string& family, double work) const {
+    for (const FamilyCurve& f : machine_.families) {
+      if (f.family == family && f.threads == 1) return f.seconds.at(work);
+    }
+    return std::nullopt;
+  }
+  std::optional<double> on_one_thread(const MatMulPoint& p) const {
+    for (const MatMulPoint& q : machine_.matmuls) {
+      const bool same = q.m == p.m && q.n == p.n && q.k == p.k && q.trans_a == p.trans_a && q.trans_b == p.trans_b;
+      if (q.threads == 1 && same && q.accumulate == p.accumulate) return q.seconds;
+    }
+    return std::nullopt;
+  }
+  std::optional<double> on_one_thread(const AttentionPoint& p) const {  // each thread has as many heads
+    for (const AttentionPoint& q : machine_.attentions) {
+      const bool same = q.seq == p.seq && q.heads == p.heads && q.head_dim == p.head_dim && q.backward == p.backward;
+      if (q.threads == 1 && same) return q.seconds;
+    }
+    return std::nullopt;
+  }
+
+  // More work never takes less time; where it seems to, the smaller was disturbed.
+  static void make_monotone(std::vector<CurvePoint>& points) {
+    for (std::size_t i = points.size(); i-- > 1;) points[i - 1].y = std::min(points[i - 1].y, points[i].y);
+  }
+
   void measure_families(ProbeTeam& team) {
     for (const FamilyProbe& probe : thinned_families()) {
       std::vector<CurvePoint> points;
@@ -109,8 +146,10 @@ class Calibration {
         ProbeProgram sample;
         const auto work = family_work(sample.program(), make(sample));
         if (!work || (!points.empty() && work->work <= points.back().x)) continue;
-        points.push_back({std::max(work->work, 1.0), team.seconds(make, rotation_bytes())});
+        const double x = std::max(work->work, 1.0);
+        points.push_back({x, measure(team, make, on_one_thread(probe.family, x))});
       }
+      make_monotone(points);
       machine_.families.push_back({probe.family, team.threads(), Curve(points)});
       if (probe.family == "copy" && team.threads() == 1) note_memory(points);
     }
@@ -156,7 +195,8 @@ class Calibration {
         point.trans_a = variant % 2 == 1;
         point.trans_b = variant == 4;
         point.accumulate = variant == 2 || variant == 3;
-        point.seconds = team.seconds([&](ProbeProgram& p) { return make_matmul(p, point); }, rotation_bytes());
+        point.seconds = measure(
+            team, [&](ProbeProgram& p) { return make_matmul(p, point); }, on_one_thread(point));
         machine_.matmuls.push_back(point);
       }
     }
@@ -170,7 +210,8 @@ class Calibration {
           for (bool backward : {false, true}) {
             AttentionPoint point{team.threads(), backward, static_cast<double>(team.threads()), seq, 2 * group, 2,
                                  head_dim,       0};
-            point.seconds = team.seconds([&](ProbeProgram& p) { return make_attention(p, point); }, rotation_bytes());
+            point.seconds = measure(
+                team, [&](ProbeProgram& p) { return make_attention(p, point); }, on_one_thread(point));
             machine_.attentions.push_back(point);
           }
         }
@@ -227,6 +268,7 @@ class Calibration {
 
   // Multiples of 8, as real shapes are, but no powers of two: those meet cache conflicts of their own.
   static constexpr std::array kSizes{72.0, 208.0, 480.0, 1088.0, 2816.0};
+  static constexpr double kSlowerIsSuspect = 1.3;
   static constexpr double kLargestProduct = 1 << 28;  // m n k: half a GFLOP, some milliseconds
   static inline const std::vector<std::int64_t> sizes_{1 << 10, 1 << 13, 1 << 16, 1 << 18, 1 << 20, 1 << 22};
   static inline const std::vector<std::int64_t> flat_sizes_{1 << 10, 1 << 13, 1 << 16, 1 << 18,

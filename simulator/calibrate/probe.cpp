@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cmath>
 #include <exception>
-#include <numeric>
 #include <thread>
 
 #include "core/check.h"
@@ -18,6 +17,7 @@ namespace {
 constexpr std::int64_t kMostCopies = 64;
 constexpr double kBatchSeconds = 1.5e-3;
 constexpr int kBatches = 5;
+constexpr double kMostProbeSeconds = 0.06;  // then two batches must do: on a busy machine a barrier can take long
 constexpr std::int64_t kMostOps = 2000;
 
 double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -161,35 +161,38 @@ void ProbeTeam::run_workers(const Work& work) {
   }
 }
 
-// Mean seconds of one op over the next `ops` of the probe, timed on the lane itself.
-double ProbeTeam::batch_seconds(Prepared& prepared, std::int64_t ops) {
+// Runs the next `ops` of the probe on every worker and adds the seconds of each, timed on the lane itself, to
+// `seconds`.
+void ProbeTeam::run_batch(Prepared& prepared, std::int64_t ops, std::vector<double>& seconds) {
   const StepScalars scalars{.applied_steps = 1, .learning_rate = 1e-9};
-  std::vector<double> timed(backends_.size(), 0.0);
+  std::vector<std::vector<double>> timed(backends_.size());
   run_workers([&](std::size_t w) {
-    double begin = 0, sum = 0;  // of the lane's thread
+    double begin = 0;  // of the lane's thread, as is timed[w]
     Backend& backend = *backends_[w];
+    timed[w].reserve(static_cast<std::size_t>(ops));
     for (std::int64_t n = 0; n < ops; ++n) {
       const std::size_t i = (prepared.next + static_cast<std::size_t>(n)) % prepared.ops.size();
       for (const Op& op : prepared.rewrites[i]) backend.run(op, prepared.memories[w], scalars, Lane::kCompute);
       backend.call(Lane::kCompute, [&begin] { begin = now_s(); });
       backend.run(prepared.ops[i], prepared.memories[w], scalars, Lane::kCompute);
-      backend.call(Lane::kCompute, [&begin, &sum] { sum += now_s() - begin; });
+      backend.call(Lane::kCompute, [&begin, &mine = timed[w]] { mine.push_back(now_s() - begin); });
     }
     backend.synchronize();
-    timed[w] = sum;
   });
   prepared.next += static_cast<std::size_t>(ops);
-  const double sum = std::accumulate(timed.begin(), timed.end(), 0.0);
-  return sum / static_cast<double>(timed.size()) / static_cast<double>(ops);
+  for (const auto& worker : timed) seconds.insert(seconds.end(), worker.begin(), worker.end());
 }
 
 double ProbeTeam::seconds(const MakeOp& make, std::int64_t rotation_bytes) {
   Prepared prepared(*this, make, rotation_bytes);
-  const double once = batch_seconds(prepared, 2);
+  std::vector<double> warm_up, seconds;
+  run_batch(prepared, 2, warm_up);
+  const double once = *std::min_element(warm_up.begin(), warm_up.end());
   const std::int64_t ops = std::clamp<std::int64_t>(std::llround(kBatchSeconds / std::max(once, 1e-9)), 2, kMostOps);
-  std::vector<double> batches;
-  for (int b = 0; b < kBatches; ++b) batches.push_back(batch_seconds(prepared, ops));
-  return std::max(lower_quartile(batches), 1e-8);
+  const double give_up = now_s() + kMostProbeSeconds;
+  for (int b = 0; b < kBatches && (b < 2 || now_s() < give_up); ++b) run_batch(prepared, ops, seconds);
+  std::sort(seconds.begin(), seconds.end());
+  return std::max(seconds[seconds.size() * 2 / 5], 1e-8);
 }
 
 double ProbeTeam::lane_seconds() {

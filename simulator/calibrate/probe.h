@@ -64,7 +64,7 @@ class ProbeTeam {
 
  private:
   struct Prepared;
-  double batch_seconds(Prepared& prepared, std::int64_t ops);
+  void run_batch(Prepared& prepared, std::int64_t ops, std::vector<double>& seconds);
   std::byte* memory_of(std::size_t worker, std::int64_t bytes);
   template <class Work>
   void run_workers(const Work& work);
