@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <string_view>
 
@@ -50,6 +51,9 @@ class Backend {
   /// Marks the point reached by a lane; wait() makes another lane wait for the point. Points count up from 1 per lane.
   virtual std::int64_t record(Lane lane) = 0;
   virtual void wait(Lane lane, Lane other, std::int64_t point) = 0;
+  /// `notify` gets the first exception that work throws, on the lane's thread, while synchronize() still waits: to stop
+  /// peers that other lanes of ours wait for. Set before any work.
+  virtual void on_failure(std::function<void(const std::exception_ptr&)> notify) = 0;
   /// Waits until every lane is idle. Rethrows the first exception thrown by work on any lane.
   virtual void synchronize() = 0;
 };

@@ -82,6 +82,7 @@ Executor::Executor(const Program& program, Backend& backend, Arena& arena, Execu
       points_(program.instructions.size(), 0),
       waited_(kLanes) {
   plan();
+  backend_.on_failure([this](const std::exception_ptr& error) { report(error); });
   if (options_.trace != nullptr) start_ns_.resize(program.instructions.size());
 }
 
@@ -237,10 +238,21 @@ void Executor::do_work(std::int32_t index) {
 
 void Executor::fail(std::int32_t index, const std::exception& error) {
   const auto* known = dynamic_cast<const Error*>(&error);
-  const Error named(known == nullptr ? ErrorKind::kDevice : known->kind(),
-                    fmt::format("{}: {}", describe_op(program_, index), error.what()));
-  if (options_.on_failure) options_.on_failure(named);
-  throw named;
+  throw Error(known == nullptr ? ErrorKind::kDevice : known->kind(),
+              fmt::format("{}: {}", describe_op(program_, index), error.what()));
+}
+
+/// On the thread of the lane that failed, while others may wait for peers that wait for us.
+void Executor::report(const std::exception_ptr& error) const {
+  if (!options_.on_failure) return;
+  try {
+    std::rethrow_exception(error);
+  } catch (const PeerStopped&) {  // they know
+  } catch (const Error& known) {
+    options_.on_failure(known);
+  } catch (const std::exception& unknown) {
+    options_.on_failure(Error(ErrorKind::kDevice, unknown.what()));
+  }
 }
 
 std::int64_t Executor::trace_now() const { return steady_now_ns() - options_.trace_start_ns; }

@@ -28,8 +28,7 @@ struct ExecutorOptions {
   BatchSource* batches = nullptr;   ///< null: the program may hold no LoadBatch
   RankTrace* trace = nullptr;       ///< null: nothing is recorded and nothing is spent on it
   std::int64_t trace_start_ns = 0;  ///< steady_now_ns() at the start of the run: traces count from here
-  /// Called on a lane's thread when host work on it throws, before the exception goes on: to stop peers that wait for
-  /// us.
+  /// Called on a lane's thread when work on it throws, while the step still waits: to stop peers that wait for us.
   std::function<void(const Error&)> on_failure;
 };
 
@@ -69,6 +68,7 @@ class Executor {
   void run_on_lane(std::int32_t index);
   void do_work(std::int32_t index);
   [[noreturn]] void fail(std::int32_t index, const std::exception& error);
+  void report(const std::exception_ptr& error) const;
   std::int64_t trace_now() const;
   void write_slice(std::int32_t index, std::int64_t wait_ns);
   void write_memory_events();

@@ -70,6 +70,7 @@ class PlainBackend : public Backend {
     ++waits;
     push(lane, {.wait_for = &worker(other), .point = point});
   }
+  void on_failure(std::function<void(const std::exception_ptr&)> notify) override { notify_ = std::move(notify); }
   void synchronize() override {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] {
@@ -123,6 +124,7 @@ class PlainBackend : public Backend {
         } catch (...) {
           error = std::current_exception();
         }
+        if (error && notify_) notify_(error);
         lock.lock();
         if (error && !failure_) failure_ = error;
       }
@@ -137,6 +139,7 @@ class PlainBackend : public Backend {
   std::condition_variable changed_;
   std::array<Worker, kLanes> workers_;
   std::exception_ptr failure_;
+  std::function<void(const std::exception_ptr&)> notify_;
   bool stopping_ = false;
 };
 

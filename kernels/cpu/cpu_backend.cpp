@@ -46,6 +46,10 @@ class CpuBackend final : public Backend {
   std::int64_t record(Lane lane) override { return worker(lane).push_point(); }
   void wait(Lane lane, Lane other, std::int64_t point) override { worker(lane).push_wait(worker(other), point); }
 
+  void on_failure(std::function<void(const std::exception_ptr&)> notify) override {
+    failure_.on_first(std::move(notify));
+  }
+
   void synchronize() override {
     for (const auto& lane : lanes_) lane->drain();
     failure_.rethrow();

@@ -4,11 +4,14 @@
 
 namespace shardscope {
 
-void Failure::keep(std::exception_ptr error) {
-  const std::lock_guard lock(mutex_);
-  if (happened()) return;
-  first_ = std::move(error);
-  happened_.store(true, std::memory_order_release);
+void Failure::keep(const std::exception_ptr& error) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (happened()) return;
+    first_ = error;
+    happened_.store(true, std::memory_order_release);
+  }
+  if (notify_) notify_(error);
 }
 
 void Failure::rethrow() const {

@@ -23,13 +23,15 @@ namespace shardscope {
 /// The first exception thrown by any lane of a backend. Once there is one, lanes drop what they are given.
 class Failure {
  public:
-  void keep(std::exception_ptr error);
+  void keep(const std::exception_ptr& error);
+  void on_first(std::function<void(const std::exception_ptr&)> notify) { notify_ = std::move(notify); }
   bool happened() const { return happened_.load(std::memory_order_acquire); }
   void rethrow() const;  ///< if there is one
 
  private:
   std::atomic<bool> happened_ = false;
   std::exception_ptr first_;  ///< written once, before happened_
+  std::function<void(const std::exception_ptr&)> notify_;
   std::mutex mutex_;
 };
 
