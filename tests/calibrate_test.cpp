@@ -15,7 +15,7 @@ namespace {
 TEST(Calibrate, MeasuresAllThatAPredictionReads) {
   int lines = 0;
   const Machine machine = calibrate([](int, int threads) { return make_cpu_backend(threads); },
-                                    {.cores = 2, .detail = 0.03, .progress = [&](const std::string&) { ++lines; }});
+                                    {.cores = 2, .detail = 0.01, .progress = [&](const std::string&) { ++lines; }});
   EXPECT_GT(lines, 5);
   EXPECT_TRUE(machine.calibrated);
   EXPECT_EQ(machine.cores, 2);
