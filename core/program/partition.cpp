@@ -35,7 +35,8 @@ std::vector<int> split(const Weights& w, int blocks, int stages) {
   const auto cost = [&](int from, int to) {
     return w.block * (to - from) + (from == 0 ? w.first : 0) + (to == blocks ? w.last : 0);
   };
-  const auto at = [&](int s, int b) { return static_cast<std::size_t>(s * (blocks + 1) + b); };
+  const std::size_t columns = static_cast<std::size_t>(blocks) + 1;
+  const auto at = [&](int s, int b) { return static_cast<std::size_t>(s) * columns + static_cast<std::size_t>(b); };
   std::vector<double> best(at(stages, blocks) + 1, 1e300);
   std::vector<int> cut(best.size(), 0);
   best[at(0, 0)] = 0;
