@@ -6,6 +6,7 @@
 #include <map>
 
 #include "core/program/lower.h"
+#include "core/program/parameter_runs.h"
 #include "core/program/text.h"
 #include "core/program/verify.h"
 #include "tests/random_job.h"
@@ -56,8 +57,11 @@ RC_GTEST_PROP(ProgramProperty, TheRanksTogetherOwnEveryElementOnce, ()) {
       for (const Parameter& p : program.parameters) owners[p.name].resize(static_cast<std::size_t>(p.elements()));
       for (const StatePiece& piece : program.state) {
         if (piece.role != role) continue;
-        auto& of = owners.at(program.parameters[static_cast<std::size_t>(piece.parameter)].name);
-        for (std::int64_t i = 0; i < piece.home.count; ++i) ++of[static_cast<std::size_t>(piece.begin + i)];
+        const Parameter& parameter = program.parameters[static_cast<std::size_t>(piece.parameter)];
+        auto& of = owners.at(parameter.name);
+        for_each_run(parameter, piece.begin, piece.home.count, [&](std::int64_t, std::int64_t whole, std::int64_t n) {
+          for (std::int64_t i = 0; i < n; ++i) ++of[static_cast<std::size_t>(whole + i)];
+        });
       }
     }
     std::int64_t elements = 0;

@@ -30,6 +30,8 @@ class BigramBuilder {
   BigramBuilder(const Job& job, int rank) : job_(job) {
     p_.rank = rank;
     p_.world = job.parallel.ranks();
+    p_.replica = rank;
+    p_.replicas = job.parallel.dp;
     Group dp{.name = "dp", .ranks = {}, .self = rank};
     for (int r = 0; r < p_.world; ++r) dp.ranks.push_back(r);
     p_.groups.push_back(dp);

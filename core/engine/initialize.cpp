@@ -8,7 +8,9 @@
 #include "core/check.h"
 #include "core/engine/random.h"
 #include "core/engine/reduce.h"
+#include "core/engine/region_io.h"
 #include "core/error.h"
+#include "core/program/parameter_runs.h"
 
 namespace shardscope {
 namespace {
@@ -37,17 +39,36 @@ void store(std::span<const float> values, DType dtype, std::byte* to) {
   throw Error(ErrorKind::kUnsupported, "initialisation of parameters in " + std::string(to_string(dtype)));
 }
 
+/// Fills `home`, which holds elements [begin, ...) of the whole tensor.
+void initialize_run(const Parameter& parameter, std::int64_t begin, Region home, const Memory& memory,
+                    std::uint64_t seed) {
+  std::vector<float> block(static_cast<std::size_t>(std::min(kBlock, home.count)));
+  std::vector<std::byte> stored(block.size() * sizeof(double));
+  for (std::int64_t done = 0; done < home.count; done += kBlock) {
+    const std::int64_t n = std::min(kBlock, home.count - done);
+    const std::span<float> values(block.data(), static_cast<std::size_t>(n));
+    initial_values(parameter, seed, begin + done, values);
+    const Region part = home.part(done, n);
+    store(values, memory.dtype(part), stored.data());
+    write_region(memory, part, stored.data());
+  }
+}
+
+void fill_with_zero(Region home, const Memory& memory) {
+  const std::vector<std::byte> zeros(static_cast<std::size_t>(kBlock * size_of(memory.dtype(home))));
+  for (std::int64_t done = 0; done < home.count; done += kBlock) {
+    write_region(memory, home.part(done, std::min(kBlock, home.count - done)), zeros.data());
+  }
+}
+
 void initialize_piece(const Program& program, const StatePiece& piece, const Memory& memory, std::uint64_t seed) {
   const Parameter& parameter = program.parameters[static_cast<std::size_t>(piece.parameter)];
-  SS_CHECK(piece.begin >= 0 && piece.begin + piece.home.count <= parameter.elements(), parameter.name, piece.begin);
-  std::vector<float> block(static_cast<std::size_t>(std::min(kBlock, piece.home.count)));
-  for (std::int64_t done = 0; done < piece.home.count; done += kBlock) {
-    const std::int64_t n = std::min(kBlock, piece.home.count - done);
-    const std::span<float> values(block.data(), static_cast<std::size_t>(n));
-    initial_values(parameter, seed, piece.begin + done, values);
-    const Region part = piece.home.part(done, n);
-    store(values, memory.dtype(part), memory.at(part));
-  }
+  SS_CHECK(piece.begin >= 0 && piece.begin + piece.home.count <= parameter.local_elements(), parameter.name,
+           piece.begin);
+  if (parameter.slice.parts > 1) fill_with_zero(piece.home, memory);  // its padding
+  for_each_run(parameter, piece.begin, piece.home.count, [&](std::int64_t local, std::int64_t whole, std::int64_t n) {
+    initialize_run(parameter, whole, piece.home.part(local - piece.begin, n), memory, seed);
+  });
 }
 
 }  // namespace
@@ -68,7 +89,7 @@ void initialize_state(const Program& program, const Memory& memory, std::uint64_
     if (piece.role == StateRole::kParameter || piece.role == StateRole::kMaster) {
       initialize_piece(program, piece, memory, seed);
     } else {
-      std::memset(memory.at(piece.home), 0, static_cast<std::size_t>(program.bytes(piece.home)));
+      fill_with_zero(piece.home, memory);
     }
   }
 }

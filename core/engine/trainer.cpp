@@ -31,13 +31,6 @@ std::int64_t resident_bytes() {
   return statm >> pages >> resident ? resident * ::sysconf(_SC_PAGESIZE) : 0;
 }
 
-/// Place of this rank among those that split the batch.
-int data_parallel_rank(const Program& program) {
-  const auto dp =
-      std::find_if(program.groups.begin(), program.groups.end(), [](const Group& group) { return group.name == "dp"; });
-  return dp == program.groups.end() ? 0 : dp->self;
-}
-
 double scalar_at(const Memory& memory, const Region& region) {
   return region.empty() ? std::numeric_limits<double>::quiet_NaN() : static_cast<double>(*memory.as<float>(region));
 }
@@ -109,7 +102,7 @@ class Run {
     Arena arena(program, *backend, {.device_limit_bytes = job_.device_memory_bytes});
     if (options_.poison_memory) arena.poison();
     initialize_state(program, arena.memory(), job_.seed);
-    BatchSource batches(data(), job_.parallel.dp, data_parallel_rank(program), job_.training.micro_batch,
+    BatchSource batches(data(), program.replicas, program.replica, job_.training.micro_batch,
                         job_.training.accumulation);
     RankTrace* const trace = options_.trace == nullptr ? nullptr : options_.trace->open_rank(rank, program);
     Executor executor(

@@ -187,6 +187,12 @@ class Parser {
     program_.rank = index(take("a rank"), "the rank");
     expect("of");
     program_.world = index(take("the number of ranks"), "the number of ranks");
+    if (accept("replica")) {
+      program_.replica = index(take("a replica"), "the replica");
+      expect("of");
+      program_.replicas = index(take("the number of replicas"), "the number of replicas");
+      if (program_.replica >= program_.replicas) fail("the replica must be below the number of replicas");
+    }
     expect("tokens");
     program_.tokens_per_step = count(take("tokens"), "tokens");
     if (program_.rank >= program_.world) fail("the rank must be below the number of ranks");
@@ -237,10 +243,24 @@ class Parser {
     p.init_std = number<double>(take("a standard deviation"), "std");
     expect("value");
     p.init_value = number<double>(take("a value"), "value");
+    if (accept("part")) parse_slice(p);
     if (!parameters_.emplace(p.name, static_cast<std::int32_t>(program_.parameters.size())).second) {
       fail(fmt::format("there is already a parameter named '{}'", p.name));
     }
     program_.parameters.push_back(std::move(p));
+  }
+
+  void parse_slice(Parameter& p) {
+    p.slice.part = index(take("a part"), "the part");
+    expect("of");
+    p.slice.parts = index(take("the number of parts"), "the number of parts");
+    expect("dim");
+    p.slice.dim = index(take("a dimension"), "the dimension");
+    expect("blocks");
+    p.slice.blocks = number<std::int64_t>(take("blocks"), "blocks", 1, kMaxElements);
+    if (p.slice.part >= p.slice.parts) fail("the part must be below the number of parts");
+    if (static_cast<std::size_t>(p.slice.dim) >= p.shape.size()) fail("the shape has no such dimension");
+    if (p.shape[static_cast<std::size_t>(p.slice.dim)] % p.slice.blocks != 0) fail("blocks must divide the dimension");
   }
 
   void parse_state() {
@@ -259,7 +279,7 @@ class Parser {
     s.begin = count(take("an element"), "begin");
     expect("in");
     s.home = region(take("a region"));
-    if (s.begin + s.home.count > program_.parameters[static_cast<std::size_t>(s.parameter)].elements()) {
+    if (s.begin + s.home.count > program_.parameters[static_cast<std::size_t>(s.parameter)].local_elements()) {
       fail("the piece is longer than its parameter");
     }
     program_.state.push_back(s);

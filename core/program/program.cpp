@@ -12,6 +12,21 @@ std::int64_t Parameter::elements() const {
   return n;
 }
 
+std::vector<std::int64_t> Parameter::local_shape() const {
+  std::vector<std::int64_t> local = shape;
+  if (slice.parts == 1) return local;
+  std::int64_t& extent = local[static_cast<std::size_t>(slice.dim)];
+  const std::int64_t block = extent / slice.blocks;
+  extent = slice.blocks * ((block + slice.parts - 1) / slice.parts);
+  return local;
+}
+
+std::int64_t Parameter::local_elements() const {
+  std::int64_t n = 1;
+  for (std::int64_t dim : local_shape()) n *= dim;
+  return n;
+}
+
 std::string_view to_string(StateRole role) {
   static constexpr std::array<std::string_view, 4> kNames{"parameter", "master", "exp_avg", "exp_avg_sq"};
   return kNames[static_cast<std::size_t>(role)];

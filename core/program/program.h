@@ -50,15 +50,28 @@ struct Instruction {
   std::vector<OpId> after;  ///< ops of other lanes that must have finished; all earlier in the program
 };
 
-/// A parameter of the whole model, as its checkpoint names it.
+/// The part of a tensor that one of `parts` ranks holds (tensor parallelism). Dimension `dim` is cut into `blocks`
+/// equal blocks (q, k and v side by side in one matrix are 3), and of each block the rank holds the `part`-th of
+/// `parts` runs of ceil(block / parts); what reaches beyond the block's end is padding that no tensor has.
+struct TensorSlice {
+  std::int32_t dim = 0;
+  std::int64_t blocks = 1;
+  std::int32_t part = 0, parts = 1;
+  friend bool operator==(const TensorSlice&, const TensorSlice&) = default;
+};
+
+/// A parameter of the model, as its checkpoint names it, and which part of it lies here.
 struct Parameter {
   std::string name;                 ///< Hugging Face name, e.g. "transformer.h.0.attn.c_attn.weight"
   std::vector<std::int64_t> shape;  ///< of the whole tensor
   std::int32_t layer = -1;
   double init_std = 0;  ///< normal(0, init_std); 0 means the constant below
   double init_value = 0;
+  TensorSlice slice;
 
-  std::int64_t elements() const;
+  std::int64_t elements() const;                  ///< of the whole tensor
+  std::vector<std::int64_t> local_shape() const;  ///< of the part here, padding included
+  std::int64_t local_elements() const;
   friend bool operator==(const Parameter&, const Parameter&) = default;
 };
 
@@ -66,8 +79,9 @@ enum class StateRole : std::uint8_t { kParameter, kMaster, kExpAvg, kExpAvgSq };
 std::string_view to_string(StateRole);
 
 /// Where a part of the training state lives on this rank, from one step to the next: elements
-/// [begin, begin + home.count) of parameter `parameter`, flattened row-major, are at `home`.
-/// Initialisation, checkpoints and tests find weights through these.
+/// [begin, begin + home.count) of what this rank has of parameter `parameter` (Parameter::local_shape, flattened
+/// row-major) are at `home`. Initialisation, checkpoints and tests find weights through these, and their place in the
+/// whole tensor through for_each_run() (core/program/parameter_runs.h).
 struct StatePiece {
   std::int32_t parameter = 0;  ///< index into Program::parameters
   StateRole role = StateRole::kParameter;
@@ -78,6 +92,7 @@ struct StatePiece {
 
 struct Program {
   int rank = 0, world = 1;
+  int replica = 0, replicas = 1;   ///< which part of the global batch this rank reads, of how many
   std::vector<std::string> names;  ///< interned label names
   std::vector<Group> groups;       ///< those this rank is in
   std::vector<Buffer> buffers;

@@ -72,15 +72,20 @@ void append_buffer(std::string& text, const Buffer& b) {
 }
 
 void append_parameter(std::string& text, const Parameter& p) {
-  text += fmt::format("parameter {} [{}] layer {} std {} value {}\n", p.name, fmt::join(p.shape, ","), p.layer,
+  text += fmt::format("parameter {} [{}] layer {} std {} value {}", p.name, fmt::join(p.shape, ","), p.layer,
                       p.init_std, p.init_value);
+  if (p.slice.parts > 1) {
+    text += fmt::format(" part {} of {} dim {} blocks {}", p.slice.part, p.slice.parts, p.slice.dim, p.slice.blocks);
+  }
+  text += '\n';
 }
 
 }  // namespace
 
 std::string to_string(const Program& program) {
-  std::string text =
-      fmt::format("program rank {} of {} tokens {}\n", program.rank, program.world, program.tokens_per_step);
+  std::string text = fmt::format("program rank {} of {}", program.rank, program.world);
+  if (program.replicas > 1) text += fmt::format(" replica {} of {}", program.replica, program.replicas);
+  text += fmt::format(" tokens {}\n", program.tokens_per_step);
   for (const Group& g : program.groups) {
     text += fmt::format("group {} ranks {} self {}\n", g.name, fmt::join(g.ranks, ","), g.self);
   }

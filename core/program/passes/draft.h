@@ -46,11 +46,16 @@ struct Draft {
   const Job* job = nullptr;
   int rank = 0;
   Program program;
-  GroupId data_parallel;   ///< in program.groups
-  GroupId shard_group;     ///< ranks that share one copy of the sharded state: data_parallel, or part of it
-  GroupId replica_group;   ///< ranks with the same shard of other copies (MiCS, HSDP); invalid: no other
-  GroupId pipeline_group;  ///< all stages of this replica of the model; invalid: one stage
-  GroupId tied_group;      ///< the two ranks that hold one tied embedding each; invalid: one holds it
+  GroupId data_parallel;         ///< in program.groups: all ranks that hold the same parameters
+  GroupId shard_group;           ///< ranks that share one copy of the sharded state: data_parallel, or part of it
+  GroupId replica_group;         ///< ranks with the same shard of other copies (MiCS, HSDP); invalid: no other
+  GroupId tensor_group;          ///< tensor parallelism; invalid: none
+  GroupId ulysses_group;         ///< neighbours that swap sequence for heads; invalid: none
+  GroupId ring_group;            ///< ranks that pass keys and values around; invalid: none
+  GroupId expert_group;          ///< ranks that deal the experts out; invalid: every rank has all
+  GroupId expert_data_parallel;  ///< all ranks that hold the same experts; invalid: as data_parallel
+  GroupId pipeline_group;        ///< all stages of this replica of the model; invalid: one stage
+  GroupId tied_group;            ///< the two ranks that hold one tied embedding each; invalid: one holds it
   PipelineShape pipeline;
   std::vector<StageSpan> stages;          ///< by chunk
   std::int32_t tied_parameter = -1;       ///< the one tied over tied_group

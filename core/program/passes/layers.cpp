@@ -33,7 +33,7 @@ void add_parameters(Draft& draft) {
   for (const TensorSpec& tensor : list_tensors(draft.job->model)) {
     if (!is_here(draft, tensor)) continue;
     Parameter parameter{tensor.name, tensor.shape, tensor.layer, tensor.init_std, tensor.init_value};
-    const std::int64_t elements = parameter.elements();
+    const std::int64_t elements = parameter.local_elements();
     const BufferId value =
         program.add_buffer({tensor.name, DType::kF32, elements, Category::kParameter, Space::kDevice, true});
     const BufferId gradient = program.add_buffer({"grad." + tensor.name, DType::kF32, elements, Category::kGradient});

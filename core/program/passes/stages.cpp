@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "core/program/partition.h"
 #include "core/program/passes/draft.h"
@@ -33,10 +35,10 @@ void check_mics(const Job& job) {
   if (job.training.zero.stage != 3) {
     throw Error(ErrorKind::kConfig, "zero_optimization.mics_shard_size: needs stage 3, as in DeepSpeed");
   }
-  if (job.parallel.dp % size != 0) {
+  if (job.parallel.dp * job.parallel.cp % size != 0) {
     throw Error(ErrorKind::kConfig, fmt::format("zero_optimization.mics_shard_size: is {}; it must divide the "
                                                 "data-parallel size {}",
-                                                size, job.parallel.dp));
+                                                size, job.parallel.dp * job.parallel.cp));
   }
   if (job.zero_mode == ZeroMode::kDeepSpeed) {
     unsupported("zero_mode: deepspeed with mics_shard_size is not built yet; use textbook");
@@ -120,28 +122,74 @@ void check_batch(const Job& job) {
   }
 }
 
-/// Ranks first, first + stride, ...: `size` of them, this rank among them.
-GroupId add_group(Program& program, const std::string& name, int first, int stride, int size) {
-  Group group{name, {}, (program.rank - first) / stride};
-  for (int i = 0; i < size; ++i) group.ranks.push_back(first + i * stride);
-  program.groups.push_back(std::move(group));
+/// Where a rank stands on every axis. Ranks count tensor-parallel first, then the shards of the sequence, then
+/// data-parallel replicas, then pipeline stages: what talks most lies closest, and DeepSpeed and Megatron count alike.
+struct Place {
+  int t, c, d, p;
+  explicit Place(const ParallelSpec& s, int rank)
+      : t(rank % s.tp), c(rank / s.tp % s.cp), d(rank / (s.tp * s.cp) % s.dp), p(rank / (s.tp * s.cp * s.dp)) {}
+};
+
+GroupId add_group(Program& program, const std::string& name, std::vector<int> ranks) {
+  const auto self = std::find(ranks.begin(), ranks.end(), program.rank) - ranks.begin();
+  program.groups.push_back({name, std::move(ranks), static_cast<int>(self)});
   return GroupId{static_cast<std::int32_t>(program.groups.size()) - 1};
 }
 
-/// All data-parallel ranks of this stage; with MiCS also the `size` neighbours that share one copy of the state, and
-/// the ranks that hold the same shard of other copies. Ranks count data-parallel first, then stages, as DeepSpeed's do.
+/// Ranks first, first + stride, ...: `size` of them, this rank among them.
+GroupId add_group(Program& program, const std::string& name, int first, int stride, int size) {
+  std::vector<int> ranks;
+  for (int i = 0; i < size; ++i) ranks.push_back(first + i * stride);
+  return add_group(program, name, std::move(ranks));
+}
+
+/// All ranks that hold the same parameters: their gradients are summed, and ZeRO shards over them. With MiCS also the
+/// `size` neighbours that share one copy of the state, and the ranks that hold the same shard of other copies.
 void add_data_parallel_groups(Draft& draft) {
-  const int dp = draft.job->parallel.dp, d = draft.rank % dp, first = draft.rank - d;
-  draft.data_parallel = draft.shard_group = add_group(draft.program, "dp", first, 1, dp);
+  const ParallelSpec& s = draft.job->parallel;
+  const Place at(s, draft.rank);
+  const int ranks = s.dp * s.cp, self = at.d * s.cp + at.c, first = draft.rank - self * s.tp;
+  draft.data_parallel = draft.shard_group = add_group(draft.program, "dp", first, s.tp, ranks);
   const auto size = static_cast<int>(draft.job->training.zero.mics_shard_size);
-  if (size <= 1 || size == dp) return;
-  draft.shard_group = add_group(draft.program, "shard", first + d / size * size, 1, size);
-  draft.replica_group = add_group(draft.program, "replica", first + d % size, size, dp / size);
+  if (size <= 1 || size == ranks) return;
+  draft.shard_group = add_group(draft.program, "shard", first + self / size * size * s.tp, s.tp, size);
+  draft.replica_group = add_group(draft.program, "replica", first + self % size * s.tp, size * s.tp, ranks / size);
+}
+
+/// Ranks of neighbouring replicas deal the experts out among them; those that hold the same experts sum gradients.
+void add_expert_groups(Draft& draft) {
+  const ParallelSpec& s = draft.job->parallel;
+  const Place at(s, draft.rank);
+  const int replica = s.tp * s.cp, first = draft.rank - at.d * replica;
+  draft.expert_group = add_group(draft.program, "ep", first + at.d / s.ep * s.ep * replica, replica, s.ep);
+  std::vector<int> same;
+  for (int d = at.d % s.ep; d < s.dp; d += s.ep) {
+    for (int c = 0; c < s.cp; ++c) same.push_back(first + d * replica + (c - at.c) * s.tp);
+  }
+  draft.expert_data_parallel = add_group(draft.program, "edp", std::move(same));
+}
+
+/// The groups that split one layer's work: tensor parallelism, the shards of a sequence (all-to-all within `ulysses`
+/// neighbours, a ring over the rest), experts.
+void add_layer_groups(Draft& draft) {
+  const ParallelSpec& s = draft.job->parallel;
+  const Place at(s, draft.rank);
+  const int rings = s.cp / s.ulysses;
+  if (s.tp > 1) draft.tensor_group = add_group(draft.program, "tp", draft.rank - at.t, 1, s.tp);
+  if (s.ulysses > 1) {
+    const int first = draft.rank - at.c % s.ulysses * s.tp;
+    draft.ulysses_group = add_group(draft.program, "ulysses", first, s.tp, s.ulysses);
+  }
+  if (rings > 1) {
+    const int first = draft.rank - at.c / s.ulysses * s.ulysses * s.tp;
+    draft.ring_group = add_group(draft.program, "ring", first, s.tp * s.ulysses, rings);
+  }
+  if (s.ep > 1) add_expert_groups(draft);
 }
 
 void place_stages(Draft& draft) {
   const ParallelSpec& p = draft.job->parallel;
-  const int rank = draft.rank / p.dp, d = draft.rank % p.dp;
+  const int stage_ranks = p.dp * p.cp * p.tp, rank = draft.rank / stage_ranks, first_rank = draft.rank % stage_ranks;
   const PipelineSchedule schedule = p.pp > 1 ? p.schedule : PipelineSchedule::k1F1B;
   draft.pipeline = {schedule, p.pp, chunks_of(schedule, p.virtual_stages),
                     static_cast<int>(draft.job->training.accumulation)};
@@ -153,11 +201,27 @@ void place_stages(Draft& draft) {
     draft.stages.push_back({stage, first[s], first[s + 1], stage == 0, stage == stages - 1});
   }
   if (p.pp == 1) return;
-  draft.pipeline_group = add_group(draft.program, "pp", d, p.dp, p.pp);
+  draft.pipeline_group = add_group(draft.program, "pp", first_rank, stage_ranks, p.pp);
   const int last = owner_of(draft.pipeline, stages - 1).rank;
   const bool is_end = rank == 0 || rank == last;
   if (draft.job->model.tied_embeddings && last != 0 && is_end) {
-    draft.tied_group = add_group(draft.program, "tied", d, last * p.dp, 2);
+    draft.tied_group = add_group(draft.program, "tied", first_rank, last * stage_ranks, 2);
+  }
+}
+
+void check_axes(const ParallelSpec& s) {
+  if (s.cp % s.ulysses != 0) {
+    throw Error(ErrorKind::kConfig, fmt::format("parallel.ulysses: is {}; it must divide the {} shards of a sequence "
+                                                "(parallel.cp)",
+                                                s.ulysses, s.cp));
+  }
+  if (s.dp % s.ep != 0) {
+    throw Error(ErrorKind::kConfig,
+                fmt::format("parallel.ep: is {}; it must divide the data-parallel size {}", s.ep, s.dp));
+  }
+  if (s.sp && s.tp == 1) {
+    throw Error(ErrorKind::kConfig,
+                "parallel.sp: splits work among tensor-parallel ranks; it needs parallel.tp above 1");
   }
 }
 
@@ -182,13 +246,17 @@ void pass_stages(Draft& draft) {
     throw Error(ErrorKind::kConfig, fmt::format("ranks: is {}; it must be at least 1", job.parallel.dp));
   check_batch(job);
   if (job.parallel.pp > 1) check_pipeline(job);
+  check_axes(job.parallel);
   Program& program = draft.program;
   program.world = job.parallel.ranks();
   if (draft.rank < 0 || draft.rank >= program.world) {
     throw Error(ErrorKind::kConfig, fmt::format("rank {}: there are ranks 0 to {}", draft.rank, program.world - 1));
   }
   program.rank = draft.rank;
+  program.replica = Place(job.parallel, draft.rank).d;
+  program.replicas = job.parallel.dp;
   add_data_parallel_groups(draft);
+  add_layer_groups(draft);
   place_stages(draft);
   program.tokens_per_step = job.training.train_batch_size * job.data.seq_len;
 }

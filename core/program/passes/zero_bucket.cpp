@@ -61,7 +61,7 @@ class BucketReducer {
     if (!is_new) return it->second;
     const Parameter& parameter = c_.program().parameters[static_cast<std::size_t>(p)];
     const std::string name = fmt::format("tensor_grad.{}.mb{}", parameter.name, mb);
-    it->second = c_.add(name, parameter.elements(), Category::kGradient);
+    it->second = c_.add(name, parameter.local_elements(), Category::kGradient);
     Emitter emit(c_.before[position]);
     emit.label = c_.program().instructions[position].label;
     emit(Fill{c_.program().whole(it->second), 0});

@@ -59,7 +59,7 @@ std::vector<bool> find_residents(const Draft& draft, const ZeroPlan& plan) {
   std::vector<bool> resident(draft.program.parameters.size(), !plan.shards_parameters());
   std::int64_t total = 0;
   for (std::size_t i = 0; plan.shards_parameters() && i < resident.size(); ++i) {
-    const std::int64_t elements = draft.program.parameters[i].elements();
+    const std::int64_t elements = draft.program.parameters[i].local_elements();
     if (elements > plan.persistence_threshold || elements > plan.model_persistence_threshold - total) continue;
     resident[i] = true;
     total += elements;
@@ -79,8 +79,8 @@ class ChunkMaker {
     const bool other_kind = chunks_.empty() || chunks_.back().residency != residency;
     if (other_kind || alone || after_alone || starts_new(p, by)) open(p, by, residency);
     Chunk& chunk = chunks_.back();
-    chunk.members.push_back({parameter, chunk.used, p.elements()});
-    chunk.used += p.elements();
+    chunk.members.push_back({parameter, chunk.used, p.local_elements()});
+    chunk.used += p.local_elements();
     layer_ = p.layer;
   }
 
@@ -102,7 +102,7 @@ class ChunkMaker {
       case ChunkBy::kLayer:
         return p.layer != layer_;
       case ChunkBy::kBucket:
-        return chunks_.back().used + p.elements() > plan_.bucket_elements;
+        return chunks_.back().used + p.local_elements() > plan_.bucket_elements;
       case ChunkBy::kWhole:
         return false;
     }
