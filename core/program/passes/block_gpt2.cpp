@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "core/program/passes/layer_builder.h"
+#include "core/program/passes/attention_builder.h"
 
 namespace shardscope {
 namespace {
@@ -14,20 +14,17 @@ ActivationKind activation_of(MlpKind mlp) {
 
 class Gpt2Block : public BlockBuilder {
  public:
-  explicit Gpt2Block(LayerBuilder& builder) : b_(builder), saved_(static_cast<std::size_t>(builder.model().layers)) {}
+  explicit Gpt2Block(LayerBuilder& builder)
+      : b_(builder), attention_(builder), saved_(static_cast<std::size_t>(builder.model().layers)) {}
 
   Region forward(int layer, Region x) override {
     Saved& s = saved_[static_cast<std::size_t>(layer)];
     s = linears(layer);
     const std::string at = fmt::format("h.{}.", layer);
     s.norm1 = b_.norm(s.prefix + "ln_1", x, at + "ln_1");
-    s.qkv = b_.forward(s.c_attn, s.norm1.out, at + "qkv");
-    s.attention = b_.temporary(at + "attention", b_.rows() * b_.model().hidden);
-    s.lse = b_.temporary(at + "lse", b_.rows() * b_.model().heads);
-    b_.emit(Attention{s.q(b_), s.k(b_), s.v(b_), s.attention, s.lse, b_.batch(), b_.seq(), b_.model().heads,
-                      b_.model().heads, b_.model().head_dim, 3 * b_.model().hidden, 3 * b_.model().hidden},
-            s.prefix + "attn");
-    const Region projected = b_.forward(s.attn_proj, s.attention, at + "attn_out");
+    const Region qkv = b_.forward(s.c_attn, s.norm1.out, at + "qkv");
+    s.attention = attention_.forward(s.prefix + "attn", at, thirds(qkv));
+    const Region projected = b_.forward(s.attn_proj, s.attention.out, at + "attn_out");
     const Region middle = b_.temporary(at + "middle", x.count);
     b_.emit(Add{x, projected, middle}, s.prefix + "attn");
     s.norm2 = b_.norm(s.prefix + "ln_2", middle, at + "ln_2");
@@ -55,17 +52,14 @@ class Gpt2Block : public BlockBuilder {
     d_x = b_.fork(d_x, at + "middle");
     b_.norm_backward(s.norm2, d_norm2, d_x, true);
     // attention, likewise
-    b_.backward_weight(s.attn_proj, s.attention, d_x);
+    b_.backward_weight(s.attn_proj, s.attention.out, d_x);
     const Region d_attention = b_.temporary(at + "attention", d_x.count);
     b_.backward_input(s.attn_proj, d_x, d_attention, false);
-    Saved d = s;
-    d.qkv = b_.temporary(at + "qkv", s.qkv.count);
-    b_.emit(AttentionBackward{d_attention, s.q(b_), s.k(b_), s.v(b_), s.attention, s.lse, d.q(b_), d.k(b_), d.v(b_),
-                              b_.batch(), b_.seq(), m.heads, m.heads, m.head_dim, 3 * m.hidden, 3 * m.hidden},
-            s.prefix + "attn");
-    b_.backward_weight(s.c_attn, s.norm1.out, d.qkv);
+    const Region d_qkv = b_.temporary(at + "qkv", 3 * s.attention.out.count);
+    attention_.backward(s.attention, at, d_attention, thirds(d_qkv));
+    b_.backward_weight(s.c_attn, s.norm1.out, d_qkv);
     const Region d_norm1 = b_.temporary(at + "ln_1", d_x.count);
-    b_.backward_input(s.c_attn, d.qkv, d_norm1, false);
+    b_.backward_input(s.c_attn, d_qkv, d_norm1, false);
     d_x = b_.fork(d_x, at + "in");
     b_.norm_backward(s.norm1, d_norm1, d_x, true);
     return d_x;
@@ -76,17 +70,18 @@ class Gpt2Block : public BlockBuilder {
     std::string prefix;
     Linear c_attn, attn_proj, c_fc, mlp_proj;
     NormState norm1, norm2;
-    Region qkv, attention, lse, fc, act;
-
-    // q, k and v lie side by side in each row of qkv [R, 3H]; each region ends where its last row does.
-    Region third(const LayerBuilder& b, std::int64_t i) const {
-      const std::int64_t h = b.model().hidden;
-      return qkv.part(i * h, (b.rows() - 1) * 3 * h + h);
-    }
-    Region q(const LayerBuilder& b) const { return third(b, 0); }
-    Region k(const LayerBuilder& b) const { return third(b, 1); }
-    Region v(const LayerBuilder& b) const { return third(b, 2); }
+    AttentionState attention;
+    Region fc, act;
   };
+
+  /// q, k and v lie side by side in each row of qkv [R, 3H].
+  Qkv thirds(Region qkv) const {
+    const ModelSpec& m = b_.model();
+    const auto third = [&](std::int64_t i) {
+      return qkv.part(i * m.hidden, (b_.rows() - 1) * 3 * m.hidden + m.hidden);
+    };
+    return {third(0), third(1), third(2), m.heads, m.heads, 3 * m.hidden, 3 * m.hidden};
+  }
 
   Saved linears(int layer) const {
     const ModelSpec& m = b_.model();
@@ -100,6 +95,7 @@ class Gpt2Block : public BlockBuilder {
   }
 
   LayerBuilder& b_;
+  AttentionBuilder attention_;
   std::vector<Saved> saved_;
 };
 

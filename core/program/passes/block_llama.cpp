@@ -2,31 +2,27 @@
 
 #include <fmt/format.h>
 
-#include "core/program/passes/layer_builder.h"
+#include "core/program/passes/attention_builder.h"
 
 namespace shardscope {
 namespace {
 
 class LlamaBlock : public BlockBuilder {
  public:
-  explicit LlamaBlock(LayerBuilder& builder) : b_(builder), saved_(static_cast<std::size_t>(builder.model().layers)) {}
+  explicit LlamaBlock(LayerBuilder& builder)
+      : b_(builder), attention_(builder), saved_(static_cast<std::size_t>(builder.model().layers)) {}
 
   Region forward(int layer, Region x) override {
     Saved& s = saved_[static_cast<std::size_t>(layer)];
     s = linears(layer);
-    const ModelSpec& m = b_.model();
     const std::string at = fmt::format("h.{}.", layer);
     s.norm1 = b_.norm(s.prefix + "input_layernorm", x, at + "ln_1");
-    s.q = b_.forward(s.q_proj, s.norm1.out, at + "q");
-    s.k = b_.forward(s.k_proj, s.norm1.out, at + "k");
-    s.v = b_.forward(s.v_proj, s.norm1.out, at + "v");
-    rotate(s, s.q, s.k, false);
-    s.attention = b_.temporary(at + "attention", s.q.count);
-    s.lse = b_.temporary(at + "lse", b_.rows() * m.heads);
-    b_.emit(Attention{s.q, s.k, s.v, s.attention, s.lse, b_.batch(), b_.seq(), m.heads, m.kv_heads, m.head_dim,
-                      m.heads * m.head_dim, m.kv_heads * m.head_dim},
-            s.prefix + "self_attn");
-    const Region projected = b_.forward(s.o_proj, s.attention, at + "attn_out");
+    const Region q = b_.forward(s.q_proj, s.norm1.out, at + "q");
+    const Region k = b_.forward(s.k_proj, s.norm1.out, at + "k");
+    const Region v = b_.forward(s.v_proj, s.norm1.out, at + "v");
+    rotate(s, q, k, false);
+    s.attention = attention_.forward(s.prefix + "self_attn", at, matrices(q, k, v));
+    const Region projected = b_.forward(s.o_proj, s.attention.out, at + "attn_out");
     const Region middle = b_.temporary(at + "middle", x.count);
     b_.emit(Add{x, projected, middle}, s.prefix + "self_attn");
     s.norm2 = b_.norm(s.prefix + "post_attention_layernorm", middle, at + "ln_2");
@@ -52,8 +48,14 @@ class LlamaBlock : public BlockBuilder {
     std::string prefix;
     Linear q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj;
     NormState norm1, norm2;
-    Region q, k, v, attention, lse, gate, up, act;
+    AttentionState attention;
+    Region gate, up, act;
   };
+
+  Qkv matrices(Region q, Region k, Region v) const {
+    const ModelSpec& m = b_.model();
+    return {q, k, v, m.heads, m.kv_heads, m.heads * m.head_dim, m.kv_heads * m.head_dim};
+  }
 
   Saved linears(int layer) const {
     const ModelSpec& m = b_.model();
@@ -95,14 +97,13 @@ class LlamaBlock : public BlockBuilder {
 
   Region backward_attention(const Saved& s, const std::string& at, Region d_x) {
     const ModelSpec& m = b_.model();
-    b_.backward_weight(s.o_proj, s.attention, d_x);
-    const Region d_attention = b_.temporary(at + "attention", s.attention.count);
+    const std::int64_t keys = b_.rows() * m.kv_heads * m.head_dim;
+    b_.backward_weight(s.o_proj, s.attention.out, d_x);
+    const Region d_attention = b_.temporary(at + "attention", s.attention.out.count);
     b_.backward_input(s.o_proj, d_x, d_attention, false);
-    const Region d_q = b_.temporary(at + "q", s.q.count), d_k = b_.temporary(at + "k", s.k.count),
-                 d_v = b_.temporary(at + "v", s.v.count);
-    b_.emit(AttentionBackward{d_attention, s.q, s.k, s.v, s.attention, s.lse, d_q, d_k, d_v, b_.batch(), b_.seq(),
-                              m.heads, m.kv_heads, m.head_dim, m.heads * m.head_dim, m.kv_heads * m.head_dim},
-            s.prefix + "self_attn");
+    const Region d_q = b_.temporary(at + "q", s.attention.out.count), d_k = b_.temporary(at + "k", keys),
+                 d_v = b_.temporary(at + "v", keys);
+    attention_.backward(s.attention, at, d_attention, matrices(d_q, d_k, d_v));
     rotate(s, d_q, d_k, true);
     const Region d_norm = b_.temporary(at + "ln_1", d_x.count);
     b_.backward_weight(s.v_proj, s.norm1.out, d_v);
@@ -117,6 +118,7 @@ class LlamaBlock : public BlockBuilder {
   }
 
   LayerBuilder& b_;
+  AttentionBuilder attention_;
   std::vector<Saved> saved_;
 };
 
