@@ -131,28 +131,33 @@ struct LoadBatch {
   }
 };
 
-/// out[r,:] = table[tokens[r],:] + positions[r % seq,:].  table [V,H], positions [>=S,H] or empty, out [R,H].
+/// out[r,:] = table[tokens[r] - first,:] + positions[r % seq,:].  table [V,H], positions [>=S,H] or empty, out [R,H].
+/// A table that is part of one with `total` rows (vocabulary-parallel; 0: it is whole) gives zeros for tokens of
+/// others.
 struct Embedding {
   static constexpr const char* kName = "embedding";
   Region tokens, table, positions, out;
-  std::int64_t rows = 0, hidden = 0, seq = 0, vocab = 0;
+  std::int64_t rows = 0, hidden = 0, seq = 0, vocab = 0, first = 0, total = 0;
   template <class S, class V>
   static void fields(S& s, V&& v) {
     v.read("tokens", s.tokens), v.read("table", s.table), v.read("positions", s.positions), v.write("out", s.out);
     v.attr("rows", s.rows), v.attr("hidden", s.hidden), v.attr("seq", s.seq), v.attr("vocab", s.vocab);
+    v.attr("first", s.first), v.attr("total", s.total);
   }
 };
 
-/// d_table[tokens[r],:] += d_out[r,:]; d_positions[r % seq,:] += d_out[r,:]. Adds in row order: deterministic.
+/// d_table[tokens[r] - first,:] += d_out[r,:]; d_positions[r % seq,:] += d_out[r,:]. Adds in row order: deterministic.
+/// `first` and `total` as in Embedding: tokens of other parts of the table add nothing to it.
 struct EmbeddingBackward {
   static constexpr const char* kName = "embedding_backward";
   Region tokens, d_out, d_table, d_positions;
-  std::int64_t rows = 0, hidden = 0, seq = 0, vocab = 0;
+  std::int64_t rows = 0, hidden = 0, seq = 0, vocab = 0, first = 0, total = 0;
   template <class S, class V>
   static void fields(S& s, V&& v) {
     v.read("tokens", s.tokens), v.read("d_out", s.d_out);
     v.update("d_table", s.d_table), v.update("d_positions", s.d_positions);
     v.attr("rows", s.rows), v.attr("hidden", s.hidden), v.attr("seq", s.seq), v.attr("vocab", s.vocab);
+    v.attr("first", s.first), v.attr("total", s.total);
   }
 };
 
@@ -346,6 +351,51 @@ struct CrossEntropy {
   }
 };
 
+// The same loss over a vocabulary that is split among ranks takes three ops, with an all-reduce after each of the first
+// two. A rank has logits [R, V], of which the first `real` columns are its part of the vocabulary, from token `first`
+// on; the others are padding.
+
+/// top [R] f32 = the largest real logit of each row, -infinity if there is none.
+struct RowMax {
+  static constexpr const char* kName = "row_max";
+  Region logits, top;
+  std::int64_t rows = 0, vocab = 0, real = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("logits", s.logits), v.write("top", s.top);
+    v.attr("rows", s.rows), v.attr("vocab", s.vocab), v.attr("real", s.real);
+  }
+};
+
+/// logits = e^(logits - top), 0 in the padding. sums f32 [2R]: each row's sum of them, then logit - top of each row's
+/// target, 0 where the target is another rank's. Targets are below `total`, the whole vocabulary.
+struct ShiftedExp {
+  static constexpr const char* kName = "shifted_exp";
+  Region logits, top, targets, sums;
+  std::int64_t rows = 0, vocab = 0, real = 0, first = 0, total = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.update("logits", s.logits), v.read("top", s.top), v.read("targets", s.targets), v.write("sums", s.sums);
+    v.attr("rows", s.rows), v.attr("vocab", s.vocab), v.attr("real", s.real);
+    v.attr("first", s.first), v.attr("total", s.total);
+  }
+};
+
+/// With sums over all ranks: loss [1] f32 += scale * sum over rows of log(sum) - target's logit; the exponentials in
+/// logits become the gradient, scale * (softmax - onehot).
+struct ShardedCrossEntropy {
+  static constexpr const char* kName = "sharded_cross_entropy";
+  Region logits, sums, targets, loss;
+  std::int64_t rows = 0, vocab = 0, real = 0, first = 0;
+  double scale = 1;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.update("logits", s.logits), v.read("sums", s.sums), v.read("targets", s.targets), v.update("loss", s.loss);
+    v.attr("rows", s.rows), v.attr("vocab", s.vocab), v.attr("real", s.real), v.attr("first", s.first);
+    v.attr("scale", s.scale);
+  }
+};
+
 // ---------------------------------------------------------------- optimizer
 
 /// sum [1] f64 += sum of x^2, in double; a NaN or infinity in x makes it so (the finite test rides along).
@@ -476,8 +526,8 @@ struct Recv {
 using Op = std::variant<Alloc, Free, Hold, Fill, Copy, CopyRows, Accumulate, Scale, Add, LoadBatch, Embedding,
                         EmbeddingBackward, LayerNorm, LayerNormBackward, RmsNorm, RmsNormBackward, MatMul, BiasGradient,
                         Activation, ActivationBackward, SwiGlu, SwiGluBackward, Rope, Attention, AttentionBackward,
-                        CrossEntropy, SumSquares, ClipCoefficient, Adam, AllReduce, ReduceScatter, AllGather, Broadcast,
-                        AllToAll, Send, Recv>;
+                        CrossEntropy, RowMax, ShiftedExp, ShardedCrossEntropy, SumSquares, ClipCoefficient, Adam,
+                        AllReduce, ReduceScatter, AllGather, Broadcast, AllToAll, Send, Recv>;
 
 /// Overload set for std::visit: std::visit(Overloaded{[](const MatMul&) {...}, [](const auto&) {...}}, op).
 template <class... F>

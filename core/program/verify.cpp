@@ -79,6 +79,15 @@ class SizeCheck {
     return first(exactly("logits", o.logits, o.rows * o.vocab), exactly("targets", o.targets, o.rows),
                  exactly("loss", o.loss, 1));
   }
+  std::string operator()(const RowMax& o) const { return first(sharded_logits(o), exactly("top", o.top, o.rows)); }
+  std::string operator()(const ShiftedExp& o) const {
+    return first(sharded_logits(o), exactly("top", o.top, o.rows), exactly("targets", o.targets, o.rows),
+                 exactly("sums", o.sums, 2 * o.rows));
+  }
+  std::string operator()(const ShardedCrossEntropy& o) const {
+    return first(sharded_logits(o), exactly("targets", o.targets, o.rows), exactly("sums", o.sums, 2 * o.rows),
+                 exactly("loss", o.loss, 1));
+  }
   std::string operator()(const SumSquares& o) const { return exactly("sum", o.sum, 1); }
   std::string operator()(const ClipCoefficient& o) const {
     return first(exactly("sum", o.sum, 1), exactly("norm", o.norm, 1), exactly("coefficient", o.coefficient, 1));
@@ -121,6 +130,11 @@ class SizeCheck {
     return first(exactly("x", o.x, o.rows * o.hidden), exactly("d_out", o.d_out, o.rows * o.hidden),
                  exactly("d_x", o.d_x, o.rows * o.hidden), exactly("weight", o.weight, o.hidden),
                  exactly("d_weight", o.d_weight, o.hidden), exactly("rstd", o.rstd, o.rows));
+  }
+  template <class T>
+  static std::string sharded_logits(const T& o) {
+    return first(exactly("logits", o.logits, o.rows * o.vocab),
+                 o.real >= 0 && o.real <= o.vocab ? "" : "there are more real columns than columns");
   }
   template <class T>
   static std::string attention(const T& o) {

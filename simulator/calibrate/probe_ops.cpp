@@ -78,6 +78,30 @@ Op make_cross_entropy(ProbeProgram& p, std::int64_t elements) {
   return CrossEntropy{p.floats(rows * kVocab), p.tokens(rows, kVocab), p.floats(1), rows, kVocab, 1e-3};
 }
 
+Op make_row_max(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t rows = rows_of(elements, kVocab);
+  return RowMax{p.floats(rows * kVocab), p.floats(rows), rows, kVocab, kVocab};
+}
+
+Op make_shifted_exp(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t rows = rows_of(elements, kVocab);
+  return ShiftedExp{p.floats(rows * kVocab),
+                    p.floats(rows),
+                    p.tokens(rows, kVocab),
+                    p.floats(2 * rows),
+                    rows,
+                    kVocab,
+                    kVocab,
+                    0,
+                    kVocab};
+}
+
+Op make_sharded_cross_entropy(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t rows = rows_of(elements, kVocab);
+  return ShardedCrossEntropy{
+      p.floats(rows * kVocab), p.floats(2 * rows), p.tokens(rows, kVocab), p.floats(1), rows, kVocab, kVocab, 0, 1e-3};
+}
+
 Op make_adam(ProbeProgram& p, std::int64_t n) {
   return Adam{p.floats(n), p.floats(n), p.floats(n), p.floats(n), p.floats(1)};
 }
@@ -135,7 +159,10 @@ std::vector<FamilyProbe> model_probes() {
              return Op(SwiGluBackward{p.floats(n), p.floats(n), p.floats(n), p.floats(n), p.floats(n)});
            }},
           {"rope", make_rope},
-          {"cross_entropy", make_cross_entropy}};
+          {"cross_entropy", make_cross_entropy},
+          {"row_max", make_row_max},
+          {"shifted_exp", make_shifted_exp},
+          {"sharded_cross_entropy", make_sharded_cross_entropy}};
 }
 
 std::vector<FamilyProbe> activation_probes() {

@@ -39,6 +39,7 @@ constexpr std::array kSlowness{
     Slowness{"swiglu_backward", 2},
     Slowness{"rope", 2},
     Slowness{"cross_entropy", 20},  // per element, not per byte
+    Slowness{"shifted_exp", 3},
     Slowness{"sum_squares", 1.5},
     Slowness{"layer_norm_backward", 1.5},
     Slowness{"rms_norm_backward", 1.5},
@@ -88,6 +89,9 @@ const std::vector<std::string>& all_families() {
                                                  "sum_squares",
                                                  "clip_coefficient",
                                                  "cross_entropy",
+                                                 "row_max",
+                                                 "shifted_exp",
+                                                 "sharded_cross_entropy",
                                                  "activation:gelu_tanh",
                                                  "activation:gelu_erf",
                                                  "activation:relu",

@@ -79,6 +79,9 @@ struct ReduceLoops {
   void (*add_rows)(const float* rows, std::int64_t count, std::int64_t cols, float* sums);
   /// A row of logits [V] becomes scale * (softmax - onehot(target)); returns -log softmax[target].
   double (*cross_entropy)(float* logits, std::int64_t vocab, std::int32_t target, float scale);
+  float (*row_max)(const float* x, std::int64_t n);  ///< n >= 1
+  /// x becomes e^(x - top); returns the sum.
+  double (*exponentials)(float* x, float top, std::int64_t n);
 };
 
 /// Adam with all that is the same for every element worked out: see kernels/cpu/optimizer.cpp.

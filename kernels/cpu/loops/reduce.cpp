@@ -91,6 +91,6 @@ double cross_entropy(float* logits, std::int64_t vocab, std::int32_t target, flo
 }  // namespace
 
 extern const ReduceLoops reduce_loops;
-const ReduceLoops reduce_loops = {sum_squares, add_rows, cross_entropy};
+const ReduceLoops reduce_loops = {sum_squares, add_rows, cross_entropy, row_max, exponentials};
 
 }  // namespace shardscope::SS_ISA
