@@ -34,6 +34,7 @@ struct OptimizerShard {
   Region value;             ///< what Adam updates (or what its result is copied to, if `own_master`)
   Region gradient;          ///< the reduced gradient of the same elements
   Region gather;            ///< whole flat buffer to all-gather into afterwards; empty: none
+  GroupId group;            ///< ranks that share the chunk's state out among them; `gather` runs over it
   bool own_master = false;  ///< Adam works on a separate fp32 copy, then copied to `value` (as DeepSpeed does)
   int flatten_group = -1;   ///< >= 0: gradients of a group are first copied into one flat buffer (as DeepSpeed does)
   bool in_norm = true;      ///< counts in the gradient norm: false for the second copy of a tied embedding

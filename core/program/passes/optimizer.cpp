@@ -98,7 +98,7 @@ class OptimizerStep {
   void gather(const OptimizerShard& shard) {
     if (shard.gather.empty()) return;
     emit_.label.name = shard.name;
-    emit_(AllGather{d_.shard_group, shard.value, shard.gather}, Lane::kGather);
+    emit_(AllGather{shard.group, shard.value, shard.gather}, Lane::kGather);
   }
 
   Draft& d_;

@@ -46,7 +46,7 @@ void place_parameters(ZeroContext& c) {
     }
     if (chunk.residency != Residency::kFull) {
       chunk.shard = c.add("shard." + chunk.name, chunk.slice, Category::kParameter, true);
-      add_state(program, chunk.members, StateRole::kParameter, program.whole(chunk.shard), c.self() * chunk.slice);
+      add_state(program, chunk.members, StateRole::kParameter, program.whole(chunk.shard), c.first(chunk));
     }
   }
 }
@@ -99,8 +99,8 @@ void make_shards(ZeroContext& c) {
       if (chunk.residency == Residency::kShardedResident) shard.gather = c.program().whole(chunk.storage);
     } else {
       const Region whole = c.program().whole(chunk.storage);
-      shard.value = c.plan.shards_optimizer() ? c.slice(chunk, whole) : whole;
-      if (c.plan.shards_optimizer()) shard.gather = whole;
+      shard.value = c.slice(chunk, whole);
+      if (chunk.shards_optimizer()) shard.gather = whole;
     }
     const bool is_tied = c.draft.tied_group.valid() && chunk.members.front().parameter == c.draft.tied_parameter;
     shard.in_norm = !is_tied || c.program().group(c.draft.tied_group).self == 0;
@@ -113,11 +113,12 @@ void make_shards(ZeroContext& c) {
       in_group += chunk.slice;
       shard.flatten_group = group;
     }
-    shard.first = c.plan.shards_optimizer() ? c.self() * chunk.slice : 0;
+    shard.first = c.first(chunk);
+    shard.group = chunk.group;
     shard.members = chunk.members;
     c.draft.shards.push_back(std::move(shard));
   }
-  c.draft.shards_are_partial = c.plan.shards_optimizer() && c.ranks() > 1;
+  c.draft.shards_are_partial = c.plan.shards_optimizer() && c.draft.shards_group().size() > 1;
 }
 
 }  // namespace

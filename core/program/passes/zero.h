@@ -27,10 +27,12 @@ struct ZeroContext {
   std::vector<Region> reduced;
 
   Program& program() { return draft.program; }
-  int ranks() const { return draft.shards_group().size(); }  ///< that share one copy of the sharded state
-  int self() const { return draft.shards_group().self; }
-  /// This rank's slice of a whole chunk buffer.
-  Region slice(const Chunk& chunk, Region whole) const { return whole.part(self() * chunk.slice, chunk.slice); }
+  const Group& group(const Chunk& chunk) const { return draft.program.group(chunk.group); }
+  /// Where this rank's slice starts in a chunk, and that slice of a whole chunk buffer.
+  std::int64_t first(const Chunk& chunk) const {
+    return chunk.shards_optimizer() ? group(chunk).self * chunk.slice : 0;
+  }
+  Region slice(const Chunk& chunk, Region whole) const { return whole.part(first(chunk), chunk.slice); }
   BufferId add(const std::string& name, std::int64_t elements, Category category, bool persistent = false) {
     return program().add_buffer({name, DType::kF32, elements, category, Space::kDevice, persistent});
   }

@@ -13,7 +13,8 @@ namespace {
 
 class BucketReducer {
  public:
-  explicit BucketReducer(ZeroContext& c) : c_(c), lane_(c.plan.overlap ? Lane::kReduce : Lane::kCompute) {}
+  explicit BucketReducer(ZeroContext& c)
+      : c_(c), ranks_(c.draft.shards_group().size()), lane_(c.plan.overlap ? Lane::kReduce : Lane::kCompute) {}
 
   void run() {
     give_tensors();
@@ -159,7 +160,7 @@ class BucketReducer {
 
   /// Stages 0 to 2: divide, all-reduce all of it (1 and 2: of a second copy), copy back what is needed.
   void all_reduce(Emitter& emit, Region filled) {
-    emit(Scale{filled, 1.0 / c_.ranks()}, lane_);
+    emit(Scale{filled, 1.0 / ranks_}, lane_);
     Region work = filled;
     if (c_.plan.stage > 0) {
       work = c_.program().whole(c_.add(fmt::format("reduce.{}", works_++), filled.count, Category::kBucket));
@@ -181,7 +182,7 @@ class BucketReducer {
       return;
     }
     const Chunk& chunk = c_.chunks[place.chunk];
-    const std::int64_t first = c_.self() * chunk.slice;
+    const std::int64_t first = c_.first(chunk);
     const std::int64_t begin = std::max(place.offset, first);
     const std::int64_t end = std::min(place.offset + place.count, first + chunk.slice);
     if (begin >= end) return;
@@ -195,7 +196,7 @@ class BucketReducer {
     if (!partition_.empty()) return partition_;
     const std::string name = fmt::format("grads_in_partition.mb{}", micro_batch_);
     partition_ = c_.program().whole(c_.add(name, chunk.slice, Category::kGradient));
-    const std::int64_t real = std::clamp<std::int64_t>(chunk.used - c_.self() * chunk.slice, 0, chunk.slice);
+    const std::int64_t real = std::clamp<std::int64_t>(chunk.used - c_.first(chunk), 0, chunk.slice);
     if (real < chunk.slice) emit(Fill{partition_.part(real, chunk.slice - real), 0}, lane_);
     return partition_;
   }
@@ -227,16 +228,16 @@ class BucketReducer {
     std::int64_t total = 0;
     for (const Entry& entry : entries_) total += chunk_of(entry).slice;
     const Region work =
-        c_.program().whole(c_.add(fmt::format("reduce.{}", works_++), total * c_.ranks(), Category::kBucket));
+        c_.program().whole(c_.add(fmt::format("reduce.{}", works_++), total * ranks_, Category::kBucket));
     std::int64_t at = 0;
     for (const Entry& entry : entries_) {
       const std::int64_t slice = chunk_of(entry).slice;
-      const Region rows = work.part(at, (c_.ranks() - 1) * total + slice);
-      emit(CopyRows{entry.in_bucket, rows, c_.ranks(), slice, slice, total}, lane_);
+      const Region rows = work.part(at, (ranks_ - 1) * total + slice);
+      emit(CopyRows{entry.in_bucket, rows, ranks_, slice, slice, total}, lane_);
       at += slice;
     }
-    emit(Scale{work, 1.0 / c_.ranks()}, lane_);
-    const Region own = work.part(c_.self() * total, total);
+    emit(Scale{work, 1.0 / ranks_}, lane_);
+    const Region own = work.part(c_.draft.shards_group().self * total, total);
     emit(ReduceScatter{c_.draft.shard_group, work, own}, Lane::kReduce);
     if (!c_.plan.overlap) emit(Hold{work});
     at = 0;
@@ -277,6 +278,7 @@ class BucketReducer {
   }
 
   ZeroContext& c_;
+  int ranks_;
   Lane lane_;  ///< of the copies: beside backward with overlap, on the compute lane without
   std::map<std::pair<std::int32_t, int>, BufferId> tensors_;        ///< by parameter and micro-batch
   std::map<std::pair<std::int32_t, int>, std::size_t> last_touch_;  ///< by parameter and micro-batch

@@ -106,7 +106,7 @@ void zero_gather(ZeroContext& c) {
     Emitter emit(c.before[issue_position(c, spans, i)]);
     emit.label = c.program().instructions[span.first].label;
     emit.label.name = c.program().intern(chunk.name);
-    emit(AllGather{c.draft.shard_group, c.program().whole(chunk.shard), c.program().whole(gathered)}, Lane::kGather);
+    emit(AllGather{chunk.group, c.program().whole(chunk.shard), c.program().whole(gathered)}, Lane::kGather);
     point_uses_at(c, span, gathered);
   }
 }

@@ -85,8 +85,8 @@ class ChunkMaker {
   }
 
   std::vector<Chunk> finish() {
-    const std::int64_t n = plan_.shards_optimizer() ? draft_.shards_group().size() : 1;
     for (Chunk& chunk : chunks_) {
+      const std::int64_t n = chunk.shards_optimizer() ? draft_.program.group(chunk.group).size() : 1;
       const std::int64_t step = n * plan_.slice_alignment;
       chunk.elements = (chunk.used + step - 1) / step * step;
       chunk.slice = chunk.elements / n;
@@ -111,6 +111,8 @@ class ChunkMaker {
 
   void open(const Parameter& p, ChunkBy by, Residency residency) {
     Chunk chunk;
+    chunk.stage = plan_.stage;
+    chunk.group = draft_.shard_group;
     chunk.residency = residency;
     if (by == ChunkBy::kParameter) {
       chunk.name = p.name;

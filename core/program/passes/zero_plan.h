@@ -11,8 +11,15 @@ namespace shardscope {
 /// What shares one flat buffer, one split into slices, and one gather.
 enum class ChunkBy : std::uint8_t { kParameter, kLayer, kBucket, kWhole };
 
-struct ZeroPlan {
-  int stage = 0;  ///< effective: 0 where there is only one rank and nothing to gain
+/// What a ZeRO stage shards. The effective stage: 0 where there is only one rank and nothing to gain.
+struct ZeroStage {
+  int stage = 0;
+  bool shards_optimizer() const { return stage >= 1; }
+  bool shards_gradients() const { return stage >= 2; }
+  bool shards_parameters() const { return stage >= 3; }
+};
+
+struct ZeroPlan : ZeroStage {
   ChunkBy chunk_by = ChunkBy::kBucket;
   bool backward_order = true;         ///< chunks list parameters last to first, as their gradients complete
   std::int64_t slice_alignment = 16;  ///< elements; slices are padded to a multiple of it
@@ -35,10 +42,6 @@ struct ZeroPlan {
   // optimizer
   bool own_master = false;              ///< fp32 copy beside the parameters even in fp32
   std::int64_t sub_group_elements = 0;  ///< > 0: gradients are copied flat in groups of this size before Adam
-
-  bool shards_optimizer() const { return stage >= 1; }
-  bool shards_gradients() const { return stage >= 2; }
-  bool shards_parameters() const { return stage >= 3; }
 };
 
 ZeroPlan make_zero_plan(const Job& job);
@@ -51,9 +54,10 @@ enum class Residency : std::uint8_t {
 };
 
 /// Parameters side by side in one flat buffer of `elements` = N * slice (N = 1 where nothing is sharded).
-struct Chunk {
+struct Chunk : ZeroStage {
   using Member = ChunkMember;
   std::string name;
+  GroupId group;  ///< ranks that share one copy of its state, N of them
   std::vector<Member> members;
   std::int64_t used = 0, elements = 0, slice = 0;
   Residency residency = Residency::kFull;

@@ -36,7 +36,7 @@ class InPlaceReducer {
  private:
   std::size_t life_of(std::int32_t parameter, int micro_batch) {
     const std::size_t chunk = c_.places[static_cast<std::size_t>(parameter)].chunk;
-    const int mb = c_.plan.shards_gradients() ? micro_batch : 0;
+    const int mb = c_.chunks[chunk].shards_gradients() ? micro_batch : 0;
     const auto [it, is_new] = index_.try_emplace({chunk, mb}, lives_.size());
     if (is_new) lives_.push_back({chunk, mb, SIZE_MAX, 0, {}, {}});
     return it->second;
@@ -62,9 +62,9 @@ class InPlaceReducer {
 
   void start(Life& life) {
     const Chunk& chunk = c_.chunks[life.chunk];
-    const std::string suffix = c_.plan.shards_gradients() ? fmt::format(".mb{}", life.micro_batch) : "";
+    const std::string suffix = chunk.shards_gradients() ? fmt::format(".mb{}", life.micro_batch) : "";
     life.buffer = c_.add("grad." + chunk.name + suffix, chunk.elements,
-                         c_.plan.shards_gradients() ? Category::kBucket : Category::kGradient);
+                         chunk.shards_gradients() ? Category::kBucket : Category::kGradient);
     const Region whole = c_.program().whole(life.buffer);
     if (chunk.used < chunk.elements) fill(whole.part(chunk.used, chunk.elements - chunk.used), life.first);
     for (const auto& [parameter, position] : life.first_touch) {
@@ -96,27 +96,27 @@ class InPlaceReducer {
     Emitter emit(c_.after[life.last]);
     emit.label = c_.program().instructions[life.last].label;
     emit.label.name = c_.program().intern(chunk.name);
-    if (c_.ranks() == 1) {
+    if (c_.group(chunk).size() == 1) {
       c_.reduced[life.chunk] = whole;
       return;
     }
-    if (c_.plan.stage == 0) {
-      emit(AllReduce{c_.draft.shard_group, whole}, Lane::kReduce);
+    if (chunk.stage == 0) {
+      emit(AllReduce{chunk.group, whole}, Lane::kReduce);
       c_.reduced[life.chunk] = whole;
-    } else if (c_.plan.stage == 1) {
+    } else if (chunk.stage == 1) {
       c_.reduced[life.chunk] = c_.slice(chunk, whole);
-      emit(ReduceScatter{c_.draft.shard_group, whole, c_.reduced[life.chunk]}, Lane::kReduce);
+      emit(ReduceScatter{chunk.group, whole, c_.reduced[life.chunk]}, Lane::kReduce);
     } else {
       scatter(emit, life, chunk, whole);
     }
-    sum_replicas(emit, life);
-    wait(emit, whole);
+    sum_replicas(emit, life, chunk);
+    wait(emit, chunk, whole);
   }
 
   /// With several copies of the sharded state (MiCS), slices are summed over the copies after the last micro-batch.
-  void sum_replicas(Emitter& emit, const Life& life) {
+  void sum_replicas(Emitter& emit, const Life& life, const Chunk& chunk) {
     const int last = static_cast<int>(c_.draft.job->training.accumulation) - 1;
-    if (!c_.draft.replica_group.valid() || (c_.plan.shards_gradients() && life.micro_batch != last)) return;
+    if (!c_.draft.replica_group.valid() || (chunk.shards_gradients() && life.micro_batch != last)) return;
     emit(AllReduce{c_.draft.replica_group, c_.reduced[life.chunk]}, Lane::kReduce);
   }
 
@@ -136,19 +136,19 @@ class InPlaceReducer {
     Region& sum = c_.reduced[life.chunk];
     if (sum.empty()) {
       sum = c_.program().whole(c_.add("grad_shard." + chunk.name, chunk.slice, Category::kGradient));
-      emit(ReduceScatter{c_.draft.shard_group, whole, sum}, Lane::kReduce);
+      emit(ReduceScatter{chunk.group, whole, sum}, Lane::kReduce);
     } else {
       const Region slice = c_.slice(chunk, whole);
-      emit(ReduceScatter{c_.draft.shard_group, whole, slice}, Lane::kReduce);
+      emit(ReduceScatter{chunk.group, whole, slice}, Lane::kReduce);
       emit(Accumulate{slice, sum}, Lane::kReduce);
     }
   }
 
   /// Without overlap compute waits at once; with it, when the next reduction is issued, so two buckets live at most.
-  void wait(Emitter& emit, Region whole) {
+  void wait(Emitter& emit, const Chunk& chunk, Region whole) {
     if (!c_.plan.overlap) {
       emit(Hold{whole});
-    } else if (c_.plan.shards_gradients()) {
+    } else if (chunk.shards_gradients()) {
       if (!in_flight_.empty()) emit(Hold{in_flight_});
       in_flight_ = whole;
     }
