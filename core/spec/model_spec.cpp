@@ -40,7 +40,8 @@ MlpKind activation_kind(const JsonReader& config, std::string_view key, const st
 /// "rope_theta" at the top, or nested as transformers 5 writes it: "rope_parameters": {"rope_theta", "rope_type"}.
 void read_rope(const JsonReader& config, ModelSpec& model) {
   model.positions = PositionKind::kRope;
-  model.rope_theta = config.real(first_present(config, {"rope_theta", "rotary_emb_base"}), kPositive, 10000);
+  const double usual = model.family == ModelFamily::kMixtral ? 1e6 : 10000;
+  model.rope_theta = config.real(first_present(config, {"rope_theta", "rotary_emb_base"}), kPositive, usual);
   for (const std::string_view key : {"rope_scaling", "rope_parameters"}) {
     const auto nested = config.object(key);
     if (!nested) continue;
@@ -63,6 +64,11 @@ void read_gpt2(const JsonReader& config, ModelSpec& model) {
   model.tied_embeddings = config.boolean("tie_word_embeddings", true);
 }
 
+bool has_windows(const JsonReader& config, ModelFamily family) {
+  if (family == ModelFamily::kMistral || family == ModelFamily::kMixtral) return true;
+  return config.boolean("use_sliding_window", false);
+}
+
 /// llama, mistral and qwen2 differ in biases and defaults only.
 void read_llama(const JsonReader& config, ModelSpec& model) {
   model.hidden = config.integer("hidden_size", kCount);
@@ -79,14 +85,49 @@ void read_llama(const JsonReader& config, ModelSpec& model) {
   }
   model.mlp = MlpKind::kSwiGlu;
   model.norm = NormKind::kRmsNorm;
-  model.norm_eps = config.real("rms_norm_eps", kPositive, 1e-6);
-  model.qkv_bias = model.family == ModelFamily::kQwen2 || config.boolean("attention_bias", false);
-  model.attention_out_bias = model.family != ModelFamily::kQwen2 && config.boolean("attention_bias", false);
+  model.norm_eps = config.real("rms_norm_eps", kPositive, model.family == ModelFamily::kMixtral ? 1e-5 : 1e-6);
+  const bool qwen2 = model.family == ModelFamily::kQwen2 || model.family == ModelFamily::kQwen2Moe;
+  model.qkv_bias = qwen2 || config.boolean("attention_bias", false);
+  model.attention_out_bias = !qwen2 && config.boolean("attention_bias", false);
   model.mlp_bias = config.boolean("mlp_bias", false);
   model.tied_embeddings = config.boolean("tie_word_embeddings", false);
-  const bool windowed = model.family == ModelFamily::kMistral || config.boolean("use_sliding_window", false);
-  model.sliding_window = windowed ? config.integer("sliding_window", kCount, 0) : 0;
+  model.sliding_window = has_windows(config, model.family) ? config.integer("sliding_window", kCount, 0) : 0;
   read_rope(config, model);
+}
+
+void read_experts(const JsonReader& config, const char* key, ModelSpec& model) {
+  model.experts = config.integer(key, {1, 1024});
+  model.experts_per_token = config.integer("num_experts_per_tok", kCount);
+  model.router_aux_coefficient = config.real("router_aux_loss_coef", {0, 1e3}, 0.001);
+  if (model.experts_per_token > model.experts) {
+    config.fail("num_experts_per_tok",
+                fmt::format("is {}; there are {} experts in a block", model.experts_per_token, model.experts));
+  }
+}
+
+void read_mixtral(const JsonReader& config, ModelSpec& model) {
+  read_llama(config, model);
+  read_experts(config, "num_local_experts", model);
+}
+
+/// qwen2_moe and qwen3_moe, where every block has experts.
+void read_qwen_moe(const JsonReader& config, ModelSpec& model) {
+  read_llama(config, model);
+  read_experts(config, "num_experts", model);
+  model.intermediate = config.integer("moe_intermediate_size", kCount);
+  model.qk_norm = model.family == ModelFamily::kQwen3Moe;
+  if (model.family == ModelFamily::kQwen2Moe) {
+    model.shared_intermediate = config.integer("shared_expert_intermediate_size", kCount);
+  }
+  if (config.integer("decoder_sparse_step", kCount, 1) != 1) {
+    config.fail("decoder_sparse_step", "is not 1; only models whose every block has experts are known here",
+                ErrorKind::kUnsupported);
+  }
+  const JsonNode* dense = config.find("mlp_only_layers");
+  if (dense != nullptr && !dense->items.empty()) {
+    config.fail("mlp_only_layers", "is not empty; only models whose every block has experts are known here",
+                ErrorKind::kUnsupported);
+  }
 }
 
 void read_gpt_neox(const JsonReader& config, ModelSpec& model) {
@@ -144,6 +185,9 @@ constexpr FamilyReader kFamilies[] = {
     {"llama", ModelFamily::kLlama, read_llama},
     {"mistral", ModelFamily::kMistral, read_llama},
     {"qwen2", ModelFamily::kQwen2, read_llama},
+    {"mixtral", ModelFamily::kMixtral, read_mixtral},
+    {"qwen2_moe", ModelFamily::kQwen2Moe, read_qwen_moe},
+    {"qwen3_moe", ModelFamily::kQwen3Moe, read_qwen_moe},
     {"gpt_neox", ModelFamily::kGptNeox, read_gpt_neox},
     {"opt", ModelFamily::kOpt, read_opt},
     {"bloom", ModelFamily::kBloom, read_bloom},

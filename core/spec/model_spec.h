@@ -12,7 +12,18 @@
 
 namespace shardscope {
 
-enum class ModelFamily : std::uint8_t { kGpt2, kLlama, kMistral, kQwen2, kGptNeox, kOpt, kBloom };
+enum class ModelFamily : std::uint8_t {
+  kGpt2,
+  kLlama,
+  kMistral,
+  kQwen2,
+  kMixtral,
+  kQwen2Moe,
+  kQwen3Moe,
+  kGptNeox,
+  kOpt,
+  kBloom
+};
 enum class NormKind : std::uint8_t { kLayerNorm, kRmsNorm };
 enum class MlpKind : std::uint8_t { kGeluTanh, kGeluErf, kRelu, kSwiGlu };
 enum class PositionKind : std::uint8_t { kLearned, kRope, kAlibi };
@@ -37,6 +48,12 @@ struct ModelSpec {
   bool embedding_norm = false;     ///< bloom
   bool final_norm = true;          ///< opt-350m has none
   bool parallel_residual = false;  ///< gpt_neox
+  bool qk_norm = false;            ///< qwen3_moe: each head of q and k has a norm
+  /// Mixture of experts: each block has `experts` MLPs of size `intermediate`, of which a token sees
+  /// `experts_per_token`; 0: one MLP, seen by all.
+  std::int64_t experts = 0, experts_per_token = 0;
+  std::int64_t shared_intermediate = 0;  ///< qwen2_moe: one more MLP of this size that every token sees
+  double router_aux_coefficient = 0;     ///< what the router's load-balancing loss counts in the loss
 };
 
 /// One tensor of the model as its checkpoint names and stores it.
@@ -47,6 +64,7 @@ struct TensorSpec {
   std::string module;       ///< the leaf module that owns it, "transformer.h.0.attn.c_attn"
   double init_std = 0;      ///< normal(0, std); 0: constant init_value
   double init_value = 0;
+  std::int32_t expert = -1;  ///< number of the expert that it is part of; -1: not of an expert
 };
 
 /// In forward order; tied tensors once. Works for every family.
@@ -54,9 +72,12 @@ std::vector<TensorSpec> list_tensors(const ModelSpec& model);
 
 std::int64_t parameter_count(const ModelSpec& model);
 
+/// Parameters that one token's forward uses: of the experts, those it is sent to.
+std::int64_t active_parameter_count(const ModelSpec& model);
+
 /// FLOPs of one token of a sequence of `seq` tokens, forward and backward, no recompute: 6 per weight that a matmul
-/// uses (input embeddings do not count, the head does) plus causal attention, 6 * layers * heads * head_dim * (seq +
-/// 1).
+/// uses (input embeddings do not count, the head does, and of the experts those the token is sent to) plus causal
+/// attention, 6 * layers * heads * head_dim * (seq + 1).
 double training_flops_per_token(const ModelSpec& model, std::int64_t seq);
 
 /// Throws Error{kParse, kConfig, kUnsupported, kIo} with file, key and what would be right.

@@ -54,8 +54,8 @@ TEST(ModelSpec, PublishedCountsAreMatchedExactly) {
 }
 
 TEST(ModelSpec, CountIsTheSumOfTheTensors) {
-  for (const char* name :
-       {"gpt2", "llama-3.2-1b", "qwen2.5-0.5b", "pythia-70m", "opt-350m", "bloom-560m", "llama-tiny"}) {
+  for (const char* name : {"gpt2", "llama-3.2-1b", "qwen2.5-0.5b", "pythia-70m", "opt-350m", "bloom-560m", "llama-tiny",
+                           "mixtral-tiny", "qwen1.5-moe-a2.7b"}) {
     const ModelSpec model = load_model(kModels + name + ".json");
     std::int64_t sum = 0;
     std::set<std::string> names;
@@ -97,6 +97,33 @@ TEST(ModelSpec, LlamaTensorsAreNamedAndShapedAsHuggingFaceDoes) {
   EXPECT_THAT(tensor(tensors, "model.layers.0.mlp.down_proj.weight").shape, ElementsAre(4096, 14336));
   const auto tied = list_tensors(load_model(kModels + "llama-3.2-1b.json"));
   EXPECT_EQ(tied.back().name, "model.norm.weight");
+}
+
+TEST(ModelSpec, MixtralTensorsAreNamedAndShapedAsItsCheckpoints) {
+  const ModelSpec model = load_model(kModels + "mixtral-8x7b-v0.1.json");
+  EXPECT_EQ(model.experts, 8);
+  EXPECT_EQ(model.experts_per_token, 2);
+  EXPECT_EQ(model.router_aux_coefficient, 0.02);
+  const auto tensors = list_tensors(model);
+  const TensorSpec& router = tensor(tensors, "model.layers.3.block_sparse_moe.gate.weight");
+  EXPECT_THAT(router.shape, ElementsAre(8, 4096));
+  EXPECT_EQ(router.expert, -1);
+  const TensorSpec& down = tensor(tensors, "model.layers.3.block_sparse_moe.experts.5.w2.weight");
+  EXPECT_THAT(down.shape, ElementsAre(4096, 14336));
+  EXPECT_EQ(down.expert, 5);
+  EXPECT_THAT(tensor(tensors, "model.layers.0.block_sparse_moe.experts.0.w3.weight").shape, ElementsAre(14336, 4096));
+  EXPECT_EQ(tensors.back().expert, -1);
+}
+
+/// A token passes 2 of the 8 experts: Mixtral's authors call it 13B of 47B.
+TEST(ModelSpec, OfTheExpertsOnlyThoseATokenIsSentToAreActive) {
+  const ModelSpec model = load_model(kModels + "mixtral-8x7b-v0.1.json");
+  EXPECT_EQ(active_parameter_count(model), 46'702'792'704 - 32 * 6 * 3 * 4096 * 14336LL);
+  const double attention = 2.0 * 4096 * 4096 + 2.0 * 4096 * 1024, experts = 2 * 3.0 * 4096 * 14336;
+  EXPECT_DOUBLE_EQ(training_flops_per_token(model, 1024),
+                   6 * (32 * (attention + experts + 8 * 4096) + 32000.0 * 4096) + 6.0 * 32 * 4096 * 1025);
+  const ModelSpec plain = load_model(kModels + "llama-3-8b.json");
+  EXPECT_EQ(active_parameter_count(plain), parameter_count(plain));
 }
 
 TEST(ModelSpec, FlopsAreSixPerMatmulWeightPlusAttention) {
@@ -160,6 +187,15 @@ TEST(ModelSpec, RefusesWithFileKeyAndRemedy) {
   EXPECT_THAT(refusal(R"({"model_type": "llama", "vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1,
       "num_attention_heads": 4, "num_key_value_heads": 3, "intermediate_size": 8})"),
               HasSubstr("num_key_value_heads is 3; it must divide"));
+  const std::string mixtral = R"({"model_type": "mixtral", "vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1,
+      "num_attention_heads": 2, "intermediate_size": 8)";
+  EXPECT_THAT(refusal(mixtral + "}"), HasSubstr("num_local_experts is missing"));
+  EXPECT_THAT(refusal(mixtral + R"(, "num_local_experts": 4, "num_experts_per_tok": 5})"),
+              HasSubstr("num_experts_per_tok is 5; there are 4 experts in a block"));
+  EXPECT_THAT(refusal(R"({"model_type": "qwen3_moe", "vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1,
+      "num_attention_heads": 2, "intermediate_size": 8, "moe_intermediate_size": 8, "num_experts": 4,
+      "num_experts_per_tok": 2, "mlp_only_layers": [0]})"),
+              HasSubstr("mlp_only_layers is not empty"));
   EXPECT_THAT(refusal("{\"model_type\": \"gpt2\", \"vocab_size\":"), HasSubstr("config.json:1: not valid JSON"));
   EXPECT_THROW(load_model("/no/such/config.json"), Error);
   EXPECT_THROW(load_model("/"), Error);

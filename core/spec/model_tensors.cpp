@@ -37,15 +37,17 @@ class TensorList {
     weight(module, {in, out}, std);
     if (has_bias) bias(module, out);
   }
+  /// What follows belongs to this expert; -1: to none.
+  void enter_expert(std::int32_t expert) { expert_ = expert; }
   std::vector<TensorSpec> take() { return std::move(tensors_); }
 
  private:
   void add(const std::string& module, const char* kind, Shape shape, double std, double value) {
     const std::string owner = prefix_ + module;
-    tensors_.push_back({owner + "." + kind, std::move(shape), layer_, owner, std, value});
+    tensors_.push_back({owner + "." + kind, std::move(shape), layer_, owner, std, value, expert_});
   }
   std::string prefix_;
-  std::int32_t layer_ = -1;
+  std::int32_t layer_ = -1, expert_ = -1;
   std::vector<TensorSpec> tensors_;
 };
 
@@ -71,7 +73,33 @@ void gpt2(const ModelSpec& m, Part part, TensorList& out) {
   }
 }
 
-/// llama, mistral, qwen2.
+/// Names of the router and of an expert's matrices: SwiGLU's gate, up and down.
+struct ExpertNames {
+  const char *router, *gate, *up, *down;
+};
+constexpr ExpertNames kMixtralNames{"block_sparse_moe", "w1", "w3", "w2"};
+constexpr ExpertNames kQwenNames{"mlp", "gate_proj", "up_proj", "down_proj"};
+
+void add_experts(const ModelSpec& m, TensorList& out) {
+  const ExpertNames& names = m.family == ModelFamily::kMixtral ? kMixtralNames : kQwenNames;
+  const std::string router = names.router;
+  const auto add_mlp = [&](const std::string& module, std::int64_t width) {
+    out.linear(module + names.gate, width, m.hidden, false, m.init_std);
+    out.linear(module + names.up, width, m.hidden, false, m.init_std);
+    out.linear(module + names.down, m.hidden, width, false, m.init_std);
+  };
+  out.linear(router + ".gate", m.experts, m.hidden, false, m.init_std);
+  for (std::int32_t e = 0; e < m.experts; ++e) {
+    out.enter_expert(e);
+    add_mlp(fmt::format("{}.experts.{}.", router, e), m.intermediate);
+  }
+  out.enter_expert(-1);
+  if (m.shared_intermediate == 0) return;
+  add_mlp(router + ".shared_expert.", m.shared_intermediate);
+  out.linear(router + ".shared_expert_gate", 1, m.hidden, false, m.init_std);
+}
+
+/// llama, mistral, qwen2, and those of them with experts.
 void llama(const ModelSpec& m, Part part, TensorList& out) {
   const std::int64_t h = m.hidden, q = m.heads * m.head_dim, kv = m.kv_heads * m.head_dim;
   if (part == Part::kBefore) {
@@ -82,7 +110,12 @@ void llama(const ModelSpec& m, Part part, TensorList& out) {
     out.linear("self_attn.k_proj", kv, h, m.qkv_bias, m.init_std);
     out.linear("self_attn.v_proj", kv, h, m.qkv_bias, m.init_std);
     out.linear("self_attn.o_proj", h, q, m.attention_out_bias, m.init_std);
+    if (m.qk_norm) {
+      out.norm("self_attn.q_norm", m.head_dim, m.norm);
+      out.norm("self_attn.k_norm", m.head_dim, m.norm);
+    }
     out.norm("post_attention_layernorm", h, m.norm);
+    if (m.experts > 0) return add_experts(m, out);
     out.linear("mlp.gate_proj", m.intermediate, h, m.mlp_bias, m.init_std);
     out.linear("mlp.up_proj", m.intermediate, h, m.mlp_bias, m.init_std);
     out.linear("mlp.down_proj", h, m.intermediate, m.mlp_bias, m.init_std);
@@ -162,6 +195,9 @@ FamilyTensors tensors_of(ModelFamily family) {
     case ModelFamily::kLlama:
     case ModelFamily::kMistral:
     case ModelFamily::kQwen2:
+    case ModelFamily::kMixtral:
+    case ModelFamily::kQwen2Moe:
+    case ModelFamily::kQwen3Moe:
       return {"model.layers", llama};
     case ModelFamily::kGptNeox:
       return {"gpt_neox.layers", gpt_neox};
@@ -209,15 +245,16 @@ std::int64_t elements(const std::vector<TensorSpec>& tensors, const ModelSpec& m
   return total;
 }
 
-/// Elements of matrices that multiply activations: every matrix but the token and position tables.
-double matmul_weights(const std::vector<TensorSpec>& tensors) {
+/// Elements of matrices that multiply a token's activations: every matrix but the token and position tables, and of the
+/// experts as many as a token is sent to.
+double matmul_weights(const std::vector<TensorSpec>& tensors, const ModelSpec& model) {
   double total = 0;
   for (const TensorSpec& tensor : tensors) {
     const std::string_view module = tensor.module;
     const bool table = module.ends_with("wte") || module.ends_with("wpe") || module.ends_with("embed_tokens") ||
                        module.ends_with("embed_positions") || module.ends_with("embed_in") ||
                        module.ends_with("word_embeddings");
-    if (tensor.shape.size() != 2 || table) continue;
+    if (tensor.shape.size() != 2 || table || tensor.expert >= model.experts_per_token) continue;
     total += static_cast<double>(tensor.shape[0]) * static_cast<double>(tensor.shape[1]);
   }
   return total;
@@ -244,11 +281,18 @@ std::int64_t parameter_count(const ModelSpec& model) {
   return add(multiply(block, model.layers, model), outside, model);
 }
 
+std::int64_t active_parameter_count(const ModelSpec& model) {
+  if (model.experts == 0) return parameter_count(model);
+  const std::int64_t expert = 3 * model.hidden * model.intermediate;  // SwiGLU
+  return parameter_count(model) - model.layers * (model.experts - model.experts_per_token) * expert;
+}
+
 double training_flops_per_token(const ModelSpec& model, std::int64_t seq) {
   const auto layers = static_cast<double>(model.layers);
-  double weights = layers * matmul_weights(tensors_of_part(model, Part::kBlock, 0)) +
-                   matmul_weights(tensors_of_part(model, Part::kBefore, -1)) +
-                   matmul_weights(tensors_of_part(model, Part::kAfter, static_cast<std::int32_t>(model.layers)));
+  const auto after = static_cast<std::int32_t>(model.layers);
+  double weights = layers * matmul_weights(tensors_of_part(model, Part::kBlock, 0), model) +
+                   matmul_weights(tensors_of_part(model, Part::kBefore, -1), model) +
+                   matmul_weights(tensors_of_part(model, Part::kAfter, after), model);
   if (model.tied_embeddings) {
     const std::int64_t width = model.embedding_dim > 0 ? model.embedding_dim : model.hidden;
     weights += static_cast<double>(model.vocab_size) * static_cast<double>(width);
