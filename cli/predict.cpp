@@ -29,10 +29,11 @@ struct Options {
 
 std::int64_t device_peak(const MemoryPeak& peak) { return peak.peak_bytes[static_cast<std::size_t>(Space::kDevice)]; }
 
-std::int64_t all_spaces(const MemoryPeak& peak) {
+/// What takes this machine's memory: every space but the drive.
+std::int64_t all_memory(const MemoryPeak& peak) {
   std::int64_t sum = 0;
   for (std::int64_t bytes : peak.peak_bytes) sum += bytes;
-  return sum;
+  return sum - peak.peak_bytes[static_cast<std::size_t>(Space::kNvme)];
 }
 
 std::int64_t machine_memory() {
@@ -108,7 +109,7 @@ class Predict {
     std::int64_t fullest = 0, everything = 0;
     for (const RankPrediction& rank : prediction_.ranks) {
       fullest = std::max(fullest, device_peak(rank.peak));
-      everything += all_spaces(rank.peak);
+      everything += all_memory(rank.peak);
     }
     if (job_.device_memory_bytes > 0) return {fullest, job_.device_memory_bytes, "device memory given"};
     if (cluster_) return {fullest, static_cast<std::int64_t>(cluster_->device.memory.value), cluster_->device.name};

@@ -224,6 +224,7 @@ class Train {
     std::int64_t arenas = 0;
     for (const Program& program : programs_) {
       for (const std::int64_t bytes : program.arena_bytes) arenas += bytes;
+      arenas -= program.arena_bytes[static_cast<std::size_t>(Space::kNvme)];
     }
     fmt::print(
         "process     {} resident; the ranks' arenas are {}, the rest is code, libraries, the programs, lane stacks "

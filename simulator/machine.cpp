@@ -17,6 +17,19 @@ constexpr double kGuessCopy = 12e9;          // bytes/s of one core through its 
 constexpr double kGuessMemoryPerCore = 8e9;  // bytes/s past the caches
 constexpr double kGuessCache = 4e6;          // bytes
 
+// Guess: an NVMe drive of a server, PCIe 3.0 x4.
+constexpr double kGuessDriveRead = 3e9, kGuessDriveWrite = 2e9;  // bytes/s
+constexpr double kGuessDriveLatency = 1e-4, kGuessDriveCores = 0.3;
+
+Drive guess_drive() {
+  const auto curve = [](double rate) {
+    std::vector<CurvePoint> points;
+    for (double bytes = 4096; bytes <= 1e9; bytes *= 8) points.push_back({bytes, kGuessDriveLatency + bytes / rate});
+    return Curve(points);
+  };
+  return {curve(kGuessDriveRead), curve(kGuessDriveWrite), 1, kGuessDriveCores};
+}
+
 std::vector<int> guessed_thread_counts(int cores) {
   return cores == 1 ? std::vector<int>{1} : std::vector<int>{1, cores};
 }
@@ -82,6 +95,7 @@ Machine default_machine(int cores) {
   machine.op_overhead = microseconds(1);
   machine.wake_latency = microseconds(5);
   machine.step_overhead = microseconds(100);
+  machine.drive = guess_drive();
   for (int threads : guessed_thread_counts(machine.cores)) {
     guess_families(machine, threads);
     guess_matmuls(machine, threads);

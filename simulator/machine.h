@@ -46,6 +46,13 @@ struct CollectiveCurve {
   Curve seconds;
 };
 
+/// The drive that swap files lie on, as core/engine/nvme moves bytes to and from it.
+struct Drive {
+  Curve read, write;    ///< x: bytes of one transfer, y: seconds
+  double together = 1;  ///< transfers' worth of work done by a read and a write at once: 1 if they share, 2 if not
+  double cores = 0;     ///< that a transfer keeps busy, for checksums and the system's own work
+};
+
 struct Machine {
   std::string name = "this machine";
   bool calibrated = false;  ///< false: every number below is a Guess from the number of cores
@@ -68,6 +75,7 @@ struct Machine {
   std::vector<MatMulPoint> matmuls;
   std::vector<AttentionPoint> attentions;
   std::vector<CollectiveCurve> collectives;
+  Drive drive;  ///< a file without one was written before there were drives: guesses
 
   /// Compute threads of each of `ranks` ranks, as the trainer gives them out: an equal share, at least one.
   int threads_per_rank(int ranks) const;

@@ -52,6 +52,13 @@ ordered_json collective_json(const CollectiveCurve& c) {
   return {{"op", c.op}, {"ranks", c.ranks}, {"bytes_seconds", curve_json(c.seconds)}};
 }
 
+ordered_json drive_json(const Drive& d) {
+  return {{"read_bytes_seconds", curve_json(d.read)},
+          {"write_bytes_seconds", curve_json(d.write)},
+          {"together", d.together},
+          {"cores", d.cores}};
+}
+
 template <class T, class F>
 ordered_json list_json(const std::vector<T>& list, F&& to) {
   ordered_json items = ordered_json::array();
@@ -141,6 +148,12 @@ CollectiveCurve read_collective(const JsonReader& r) {
   return {r.text("op"), static_cast<int>(r.integer("ranks", {2, 65536})), read_curve(r, "bytes_seconds")};
 }
 
+Drive read_drive(const JsonReader& r) {
+  r.refuse_unknown({"read_bytes_seconds", "write_bytes_seconds", "together", "cores"});
+  return {read_curve(r, "read_bytes_seconds"), read_curve(r, "write_bytes_seconds"), r.real("together", kPositive),
+          r.real("cores", kNotNegative)};
+}
+
 template <class F>
 auto read_list(const JsonReader& root, const std::string& key, F&& read) {
   std::vector<decltype(read(root))> list;
@@ -185,7 +198,8 @@ std::string to_json(const Machine& m) {
                           {"families", list_json(m.families, family_json)},
                           {"matmuls", list_json(m.matmuls, matmul_json)},
                           {"attentions", list_json(m.attentions, attention_json)},
-                          {"collectives", list_json(m.collectives, collective_json)}};
+                          {"collectives", list_json(m.collectives, collective_json)},
+                          {"drive", drive_json(m.drive)}};
   return text_of(root);
 }
 
@@ -195,7 +209,7 @@ Machine parse_machine(std::string_view json_text, const std::string& file_name) 
   root.refuse_unknown({"format", "name", "calibrated", "source", "cores", "ranks_core_capacity",
                        "ranks_crowded_meeting_s", "core_peak_flop_per_s", "machine_peak_flop_per_s",
                        "memory_bandwidth_bytes_per_s", "cache_bytes", "op_overhead_s", "wake_latency_s",
-                       "step_overhead_s", "families", "matmuls", "attentions", "collectives"});
+                       "step_overhead_s", "families", "matmuls", "attentions", "collectives", "drive"});
   if (root.text("format") != kFormat) root.fail("format", "must be \"" + std::string(kFormat) + "\"");
   Machine m;
   m.name = root.text("name", m.name);
@@ -215,6 +229,8 @@ Machine parse_machine(std::string_view json_text, const std::string& file_name) 
   m.matmuls = read_list(root, "matmuls", read_matmul);
   m.attentions = read_list(root, "attentions", read_attention);
   m.collectives = read_list(root, "collectives", read_collective);
+  const auto drive = root.object("drive");
+  m.drive = drive ? read_drive(*drive) : default_machine(m.cores).drive;
   check_fallbacks(root, m);
   return m;
 }

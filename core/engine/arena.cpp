@@ -4,15 +4,17 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "core/check.h"
+#include "core/engine/nvme/nvme_file.h"
 #include "core/error.h"
 
 namespace shardscope {
 namespace {
 
 constexpr std::uint32_t kPoison = 0x7fc07fc0;  // NaN as fp32, as two bf16 and, read as fp16 or int, far off
-constexpr int kDevice = static_cast<int>(Space::kDevice);
+constexpr int kDevice = static_cast<int>(Space::kDevice), kNvme = static_cast<int>(Space::kNvme);
 
 std::size_t at(Space space) { return static_cast<std::size_t>(space); }
 std::size_t at(Category category) { return static_cast<std::size_t>(category); }
@@ -60,7 +62,11 @@ Arena::~Arena() { give_back_spaces(); }
 void Arena::take_spaces() {
   for (int s = 0; s < kSpaces; ++s) {
     const std::int64_t bytes = program_.arena_bytes[static_cast<std::size_t>(s)];
-    if (bytes > 0) memory_.bases[s] = backend_.allocate(static_cast<Space>(s), bytes);
+    if (s == kNvme && bytes > 0) {
+      SS_CHECK(options_.nvme != nullptr && options_.nvme->size() >= bytes, bytes);
+      memory_.nvme = options_.nvme;
+    } else if (bytes > 0)
+      memory_.bases[s] = backend_.allocate(static_cast<Space>(s), bytes);
   }
 }
 
@@ -138,8 +144,14 @@ void Arena::check_step_end() const {
 
 void Arena::poison() const {
   for (std::size_t s = 0; s < kSpaces; ++s) {
-    for (std::int64_t i = 0; i < program_.arena_bytes[s]; i += 4)
-      std::memcpy(memory_.bases[s] + i, &kPoison, sizeof kPoison);
+    const auto words = static_cast<std::size_t>(program_.arena_bytes[s]) / sizeof kPoison;
+    if (s != kNvme) {
+      for (std::size_t i = 0; i < words; ++i)
+        std::memcpy(memory_.bases[s] + i * sizeof kPoison, &kPoison, sizeof kPoison);
+    } else if (words > 0) {
+      const std::vector<std::uint32_t> poison(words, kPoison);
+      memory_.nvme->write(0, std::as_bytes(std::span(poison)));
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
-// The memory of one rank: one block per space, taken from the backend, and the count of what is live in it. It counts
-// what really happens, op by op, and knows nothing of compute_memory_peak(): tests hold one against the other.
+// The memory of one rank: one block per space, taken from the backend (of nvme: a file, given), and the count of what
+// is live in it. It counts what really happens, op by op, and knows nothing of compute_memory_peak(): tests hold one
+// against the other.
 //
 //   Arena arena(program, backend, {.device_limit_bytes = 1 << 30});
 //   arena.allocate(buffer, op);  arena.release(buffer, op);  arena.peak();
@@ -19,6 +20,7 @@ namespace shardscope {
 
 struct ArenaOptions {
   std::int64_t device_limit_bytes = 0;  ///< live bytes of the device space may not exceed this; 0: no limit
+  NvmeFile* nvme = nullptr;             ///< what the nvme space is; needed if the program has anything there
 };
 
 class Arena {

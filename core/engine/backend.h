@@ -19,10 +19,13 @@ struct StepScalars {
   double learning_rate = 0;
 };
 
-/// Turns regions into addresses. `bases[space]` is the start of the space's arena.
+class NvmeFile;
+
+/// Turns regions into addresses. `bases[space]` is the start of the space's arena; the nvme space is a file instead.
 struct Memory {
   const Program* program = nullptr;
   std::byte* bases[kSpaces] = {};
+  NvmeFile* nvme = nullptr;  ///< null where the program has nothing there
 
   std::byte* at(const Region& region) const {
     const Buffer& buffer = program->buffer(region.buffer);
@@ -31,6 +34,11 @@ struct Memory {
   template <class T>
   T* as(const Region& region) const {
     return region.empty() ? nullptr : reinterpret_cast<T*>(at(region));
+  }
+  /// Of a region in the nvme space: where its bytes begin in the file.
+  std::int64_t file_offset(const Region& region) const {
+    const Buffer& buffer = program->buffer(region.buffer);
+    return buffer.address + region.offset * size_of(buffer.dtype);
   }
   DType dtype(const Region& region) const { return program->buffer(region.buffer).dtype; }
 };

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "core/check.h"
+#include "core/engine/nvme/nvme_file.h"
 #include "core/engine/thread_communicator.h"
 #include "core/error.h"
 
@@ -62,6 +63,26 @@ class CollectiveCall {
   const Memory& memory_;
 };
 
+/// Moves bytes between the rank's swap file and its memory.
+class NvmeCall {
+ public:
+  explicit NvmeCall(const Memory& memory) : memory_(memory) {}
+  void operator()(const NvmeRead& o) {
+    memory_.nvme->read(memory_.file_offset(o.src), {memory_.at(o.dst), bytes(o.dst)});
+  }
+  void operator()(const NvmeWrite& o) {
+    memory_.nvme->write(memory_.file_offset(o.dst), {memory_.at(o.src), bytes(o.src)});
+  }
+  template <class T>
+  void operator()(const T& /*not one of these*/) {
+    SS_CHECK(false, T::kName);
+  }
+
+ private:
+  std::size_t bytes(const Region& region) const { return static_cast<std::size_t>(memory_.program->bytes(region)); }
+  const Memory& memory_;
+};
+
 std::string describe_op(const Program& program, std::int32_t index) {
   const Instruction& instruction = program.instruction(OpId{index});
   return fmt::format("op {} ({} {})", index, op_name(instruction.op), program.name(instruction.label.name));
@@ -104,6 +125,9 @@ void Executor::plan() {
       SS_CHECK(options_.batches != nullptr);
       SS_CHECK(load->batch == options_.batches->rows() && load->seq == options_.batches->seq_len(), load->batch,
                load->seq);
+    } else if (std::holds_alternative<NvmeRead>(op) || std::holds_alternative<NvmeWrite>(op)) {
+      planned.kind = Kind::kNvme;
+      SS_CHECK(arena_.memory().nvme != nullptr);
     } else if (is_communication(op)) {
       planned.kind = Kind::kCollective;
       planned.comm = &communicator(group_of(op), instruction.lane);
@@ -124,8 +148,7 @@ void Executor::plan_memory_times() {
     Planned& planned = plan_[i];
     OpId& next_of_lane = next[at(planned.lane)];
     planned.next = next_of_lane;
-    const bool has_slice =
-        planned.kind == Kind::kRun || planned.kind == Kind::kLoadBatch || planned.kind == Kind::kCollective;
+    const bool has_slice = planned.kind != Kind::kAlloc && planned.kind != Kind::kFree && planned.kind != Kind::kHold;
     if (has_slice) next_of_lane = OpId{static_cast<std::int32_t>(i)};
   }
 }
@@ -187,6 +210,7 @@ void Executor::issue(std::int32_t index) {
       run_on_lane(index);
       break;
     case Kind::kLoadBatch:
+    case Kind::kNvme:
     case Kind::kCollective:
       backend_.call(planned.lane, [this, index] { do_work(index); });
       break;
@@ -223,6 +247,8 @@ void Executor::do_work(std::int32_t index) {
   try {
     if (planned.kind == Kind::kCollective) {
       std::visit(CollectiveCall{*planned.comm, arena_.memory()}, op);
+    } else if (planned.kind == Kind::kNvme) {
+      std::visit(NvmeCall{arena_.memory()}, op);
     } else {
       const auto& load = std::get<LoadBatch>(op);
       options_.batches->fill(step_, load.micro_batch, arena_.memory().as<std::int32_t>(load.tokens),

@@ -43,7 +43,7 @@ class Executor {
   void run_step(std::int64_t step, const StepScalars& scalars);
 
  private:
-  enum class Kind : std::uint8_t { kAlloc, kFree, kHold, kRun, kLoadBatch, kCollective };
+  enum class Kind : std::uint8_t { kAlloc, kFree, kHold, kRun, kLoadBatch, kNvme, kCollective };
   struct Wait {
     Lane other;
     OpId on;

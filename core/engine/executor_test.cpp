@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "core/engine/bigram_for_test.h"
+#include "core/engine/nvme/nvme_file.h"
 #include "core/engine/plain_backend_for_test.h"
 #include "core/engine/thread_communicator.h"
 #include "core/engine/trainer.h"
@@ -52,6 +53,36 @@ Region add(Program& program, const std::string& name, std::int64_t elements) {
 OpId emit(Program& program, Op op, Lane lane, std::vector<OpId> after = {}) {
   program.instructions.push_back({.op = std::move(op), .lane = lane, .label = {}, .after = std::move(after)});
   return OpId{static_cast<std::int32_t>(program.instructions.size()) - 1};
+}
+
+Region add_on_drive(Program& program, const std::string& name, std::int64_t elements) {
+  auto& end = program.arena_bytes[static_cast<std::size_t>(Space::kNvme)];
+  const BufferId id = program.add_buffer(
+      {.name = name, .elements = elements, .space = Space::kNvme, .persistent = true, .address = end});
+  end += program.buffer(id).bytes();
+  return program.whole(id);
+}
+
+TEST(Executor, MovesBytesToTheDriveAndBackOnLanesOfTheirOwn) {
+  Program program;
+  const Region x = add(program, "x", 3000), y = add(program, "y", 3000);
+  const Region a = add_on_drive(program, "a", 3000), b = add_on_drive(program, "b", 3000);
+  EXPECT_EQ(program.buffer(b.buffer).address, 12288);  // a takes three blocks
+  const OpId filled = emit(program, Fill{x, 7}, Lane::kCompute);
+  const OpId first = emit(program, NvmeWrite{x, a}, Lane::kNvmeWrite, {filled});
+  const OpId scaled = emit(program, Scale{x, 2}, Lane::kCompute, {first});
+  emit(program, NvmeWrite{x, b}, Lane::kNvmeWrite, {scaled});
+  emit(program, NvmeRead{a, y}, Lane::kNvmeRead, {first});
+  PlainBackend backend;
+  NvmeFile file({"/tmp", 0, program.arena_bytes[static_cast<std::size_t>(Space::kNvme)], {}});
+  Arena arena(program, backend, {.nvme = &file});
+  Executor executor(program, backend, arena, {});
+  for (int step = 0; step < 2; ++step) executor.run_step(step, {});
+  EXPECT_EQ(arena.memory().as<float>(y)[2999], 7);
+  std::vector<float> twice(3000);
+  file.read(12288, std::as_writable_bytes(std::span(twice)));
+  EXPECT_EQ(twice, std::vector<float>(3000, 14));
+  EXPECT_EQ(arena.peak().peak_bytes[static_cast<std::size_t>(Space::kNvme)], 24576);
 }
 
 TEST(Executor, LanesWaitForEachOtherOnlyWhereTheProgramSaysSo) {

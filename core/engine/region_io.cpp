@@ -2,14 +2,32 @@
 
 #include <cstring>
 
+#include "core/engine/nvme/nvme_file.h"
+
 namespace shardscope {
 
+namespace {
+
+bool on_drive(const Memory& memory, const Region& region) {
+  return memory.program->buffer(region.buffer).space == Space::kNvme;
+}
+
+}  // namespace
+
 void read_region(const Memory& memory, const Region& region, void* out) {
-  std::memcpy(out, memory.at(region), static_cast<std::size_t>(memory.program->bytes(region)));
+  const auto bytes = static_cast<std::size_t>(memory.program->bytes(region));
+  if (on_drive(memory, region)) {
+    return memory.nvme->read(memory.file_offset(region), {static_cast<std::byte*>(out), bytes});
+  }
+  std::memcpy(out, memory.at(region), bytes);
 }
 
 void write_region(const Memory& memory, const Region& region, const void* in) {
-  std::memcpy(memory.at(region), in, static_cast<std::size_t>(memory.program->bytes(region)));
+  const auto bytes = static_cast<std::size_t>(memory.program->bytes(region));
+  if (on_drive(memory, region)) {
+    return memory.nvme->patch(memory.file_offset(region), {static_cast<const std::byte*>(in), bytes});
+  }
+  std::memcpy(memory.at(region), in, bytes);
 }
 
 }  // namespace shardscope

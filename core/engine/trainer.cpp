@@ -17,6 +17,7 @@
 #include "core/engine/executor.h"
 #include "core/engine/initialize.h"
 #include "core/engine/lr_schedule.h"
+#include "core/engine/nvme/open_swap_file.h"
 #include "core/engine/thread_communicator.h"
 #include "core/error.h"
 #include "core/program/lower.h"
@@ -99,7 +100,9 @@ class Run {
   void run_rank(int rank) {
     const Program& program = programs()[static_cast<std::size_t>(rank)];
     const std::unique_ptr<Backend> backend = make_backend_(rank, threads_per_rank());
-    Arena arena(program, *backend, {.device_limit_bytes = job_.device_memory_bytes});
+    const std::unique_ptr<NvmeFile> nvme = open_swap_file(job_, program);
+    Arena arena(program, *backend, {.device_limit_bytes = job_.device_memory_bytes, .nvme = nvme.get()});
+    if (nvme != nullptr) register_pinned(*nvme, arena.memory());
     if (options_.poison_memory) arena.poison();
     initialize_state(program, arena.memory(), job_.seed);
     BatchSource batches(data(), program.replicas, program.replica, job_.training.micro_batch,
@@ -124,6 +127,12 @@ class Run {
     if (trace != nullptr) trace->finish(measured.peak, measured.rss_bytes);
     result_.ranks[static_cast<std::size_t>(rank)] = measured;
     hub_.barrier();  // nobody's memory goes before everybody has counted what is resident
+  }
+
+  /// What the drive will read and write straight from: all swap buffers are in pinned memory.
+  static void register_pinned(NvmeFile& nvme, const Memory& memory) {
+    constexpr auto kPinned = static_cast<std::size_t>(Space::kPinned);
+    nvme.register_memory(memory.bases[kPinned], memory.program->arena_bytes[kPinned]);
   }
 
   static void wait_for_lanes(Backend& backend) {

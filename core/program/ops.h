@@ -71,6 +71,26 @@ struct Copy {
   }
 };
 
+/// dst = src, bytes as they are: same dtype and count. `src` lies on the NVMe drive and takes whole blocks of it.
+struct NvmeRead {
+  static constexpr const char* kName = "nvme_read";
+  Region src, dst;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("src", s.src), v.write("dst", s.dst);
+  }
+};
+
+/// dst = src, as NvmeRead, with `dst` on the NVMe drive. These two are the only ops that touch the nvme space.
+struct NvmeWrite {
+  static constexpr const char* kName = "nvme_write";
+  Region src, dst;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("src", s.src), v.write("dst", s.dst);
+  }
+};
+
 /// A matrix of `rows` x `cols` moved between strides: dst[r * dst_stride + c] = src[r * src_stride + c], and 0 where
 /// that lies beyond the end of src. No conversion; rows of dst do not overlap. (Interleaving shards for one
 /// reduce-scatter.)
@@ -523,11 +543,11 @@ struct Recv {
   }
 };
 
-using Op = std::variant<Alloc, Free, Hold, Fill, Copy, CopyRows, Accumulate, Scale, Add, LoadBatch, Embedding,
-                        EmbeddingBackward, LayerNorm, LayerNormBackward, RmsNorm, RmsNormBackward, MatMul, BiasGradient,
-                        Activation, ActivationBackward, SwiGlu, SwiGluBackward, Rope, Attention, AttentionBackward,
-                        CrossEntropy, RowMax, ShiftedExp, ShardedCrossEntropy, SumSquares, ClipCoefficient, Adam,
-                        AllReduce, ReduceScatter, AllGather, Broadcast, AllToAll, Send, Recv>;
+using Op = std::variant<Alloc, Free, Hold, Fill, Copy, NvmeRead, NvmeWrite, CopyRows, Accumulate, Scale, Add, LoadBatch,
+                        Embedding, EmbeddingBackward, LayerNorm, LayerNormBackward, RmsNorm, RmsNormBackward, MatMul,
+                        BiasGradient, Activation, ActivationBackward, SwiGlu, SwiGluBackward, Rope, Attention,
+                        AttentionBackward, CrossEntropy, RowMax, ShiftedExp, ShardedCrossEntropy, SumSquares,
+                        ClipCoefficient, Adam, AllReduce, ReduceScatter, AllGather, Broadcast, AllToAll, Send, Recv>;
 
 /// Overload set for std::visit: std::visit(Overloaded{[](const MatMul&) {...}, [](const auto&) {...}}, op).
 template <class... F>
@@ -537,6 +557,8 @@ struct Overloaded : F... {
 template <class... F>
 Overloaded(F...) -> Overloaded<F...>;
 
+template <class T>
+inline constexpr bool is_nvme = std::is_same_v<T, NvmeRead> || std::is_same_v<T, NvmeWrite>;
 template <class T>
 inline constexpr bool is_collective =
     std::is_same_v<T, AllReduce> || std::is_same_v<T, ReduceScatter> || std::is_same_v<T, AllGather> ||

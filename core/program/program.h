@@ -18,8 +18,11 @@
 
 namespace shardscope {
 
-/// Every buffer's bytes are rounded up to this, in every space: what the allocator takes is what the program says.
+/// Every buffer's bytes are rounded up to this: what the allocator takes is what the program says.
 inline constexpr std::int64_t kAlignment = 64;
+/// In the nvme space they are rounded up to this, the blocks in which a drive is read and written. A buffer of another
+/// space that an nvme op touches begins at a multiple of it too.
+inline constexpr std::int64_t kNvmeAlignment = 4096;
 
 struct Buffer {
   std::string name;  ///< unique in the program, no blanks or brackets
@@ -30,7 +33,10 @@ struct Buffer {
   bool persistent = false;    ///< lives from before the first step to the end of the run; others have Alloc and Free
   std::int64_t address = -1;  ///< byte offset in its space's arena, given by the lifetimes pass
 
-  std::int64_t bytes() const { return (elements * size_of(dtype) + kAlignment - 1) / kAlignment * kAlignment; }
+  std::int64_t bytes() const {
+    const std::int64_t alignment = space == Space::kNvme ? kNvmeAlignment : kAlignment;
+    return (elements * size_of(dtype) + alignment - 1) / alignment * alignment;
+  }
   friend bool operator==(const Buffer&, const Buffer&) = default;
 };
 

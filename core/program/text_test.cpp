@@ -65,7 +65,7 @@ TEST(Text, RoundTripsEveryKindOfOpWithEveryField) {
     Program program = parse_program(kSmall);
     std::visit([](auto& o) { std::decay_t<decltype(o)>::fields(o, FillFields{}); }, op);
     program.instructions.push_back(
-        {op, Lane::kNvme, {Phase::kRecompute, 3, 4, program.intern("x")}, {OpId{1}, OpId{2}}});
+        {op, Lane::kNvmeWrite, {Phase::kRecompute, 3, 4, program.intern("x")}, {OpId{1}, OpId{2}}});
     const std::string text = to_string(program);
     EXPECT_EQ(to_string(parse_program(text)), text);
     EXPECT_THAT(text, HasSubstr(std::string(op_name(op))));

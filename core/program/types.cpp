@@ -27,7 +27,7 @@ template <>
 struct Names<Lane> {
   static constexpr std::array<std::string_view, kLanes> kAll{
       "compute",   "gather",  "reduce", "tensor", "send_next", "recv_previous", "send_previous",
-      "recv_next", "context", "h2d",    "d2h",    "nvme",      "host"};
+      "recv_next", "context", "h2d",    "d2h",    "nvme_read", "nvme_write",    "host"};
 };
 template <>
 struct Names<Phase> {

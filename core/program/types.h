@@ -43,10 +43,11 @@ enum class Lane : std::uint8_t {
   kContext,       ///< context- and expert-parallel exchange
   kH2D,           ///< host to device copies
   kD2H,           ///< device to host copies
-  kNvme,          ///< NVMe reads and writes
+  kNvmeRead,      ///< NVMe drive to host ...
+  kNvmeWrite,     ///< ... and back, so that both can be under way
   kHost,          ///< compute on the host processor (CPU Adam)
 };
-inline constexpr int kLanes = 13;
+inline constexpr int kLanes = 14;
 
 /// The lane in whose name a Send and its Recv meet: that of the Send. Other lanes meet under their own name.
 constexpr Lane meeting_lane(Lane lane) {

@@ -27,6 +27,8 @@ class SizeCheck {
   explicit SizeCheck(const Program& program) : p_(program) {}
 
   std::string operator()(const Copy& o) const { return same(o.src, o.dst); }
+  std::string operator()(const NvmeRead& o) const { return swap(o.src, o.dst); }
+  std::string operator()(const NvmeWrite& o) const { return swap(o.dst, o.src); }
   std::string operator()(const CopyRows& o) const {
     return exactly("dst", o.dst, (o.rows - 1) * o.dst_stride + o.cols);
   }
@@ -115,6 +117,17 @@ class SizeCheck {
   static std::string same(const Region& a, const Region& b) {
     return a.count == b.count ? "" : fmt::format("operands differ in size, {} and {} elements", a.count, b.count);
   }
+  /// Whole blocks of the drive, so that two lanes never share one; the last may be cut by the buffer's end.
+  std::string swap(const Region& on_drive, const Region& in_memory) const {
+    const Buffer& drive = p_.buffer(on_drive.buffer);
+    const Buffer& memory = p_.buffer(in_memory.buffer);
+    const std::int64_t begin = on_drive.offset * size_of(drive.dtype), end = on_drive.end() * size_of(drive.dtype);
+    if (drive.space != Space::kNvme || memory.space == Space::kNvme) return "one side must lie in the nvme space";
+    if (drive.dtype != memory.dtype) return "bytes are not converted on their way to or from a drive";
+    const bool whole_end = end % kNvmeAlignment == 0 || on_drive.end() == drive.elements;
+    if (begin % kNvmeAlignment != 0 || !whole_end) return "takes part of a block of the drive";
+    return same(on_drive, in_memory);
+  }
   static std::string first() { return ""; }
   template <class... T>
   static std::string first(std::string head, T... tail) {
@@ -169,6 +182,16 @@ bool check_bounds(const Program& p, std::size_t i, Fault& fault) {
   return ok;
 }
 
+/// The nvme space has no addresses: no other op can reach it.
+void check_spaces(const Program& p, std::size_t i, Fault& fault) {
+  const Op& op = p.instructions[i].op;
+  if (std::holds_alternative<NvmeRead>(op) || std::holds_alternative<NvmeWrite>(op)) return;
+  for_each_access(op, [&](const char* field, const Region& r, Access) {
+    if (p.buffer(r.buffer).space != Space::kNvme) return;
+    fault("{}: operand {} lies in the nvme space, which only nvme_read and nvme_write reach", describe(p, i), field);
+  });
+}
+
 void check_after(const Program& p, std::size_t i, Fault& fault) {
   for (OpId other : p.instructions[i].after) {
     if (other.index < 0 || static_cast<std::size_t>(other.index) >= i) {
@@ -188,6 +211,7 @@ bool check_operands(const Program& p, Fault& fault) {
     }
     const std::string wrong = std::visit(SizeCheck(p), p.instructions[i].op);
     if (!wrong.empty()) fault("{}: {}", describe(p, i), wrong);
+    check_spaces(p, i, fault);
     check_after(p, i, fault);
   }
   return ok && fault.list.empty();

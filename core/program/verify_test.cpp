@@ -129,6 +129,33 @@ TEST(Verify, RefusesOperandsThatDoNotFit) {
   EXPECT_THAT(find_faults(program), Contains(HasSubstr("(none)")));
 }
 
+TEST(Verify, OnlyWholeBlocksGoToAndFromADriveAndOnlyByTheirOps) {
+  const std::string head =
+      "program rank 0 of 1 tokens 0\n"
+      "buffer m f32[2000] master pinned persistent at 0\n"
+      "buffer h bf16[2000] master pinned persistent at 8192\n"
+      "buffer d f32[2000] master nvme persistent at 0\n"
+      "arena pinned 12288\narena nvme 8192\n";
+  EXPECT_THAT(faults("0 nvme_write src=m[0:1024] dst=d[0:1024] @nvme_write optimizer\n"
+                     "1 nvme_read src=d[1024:2000] dst=m[1024:2000] @nvme_read optimizer after 0\n",
+                     head),
+              IsEmpty());
+  EXPECT_THAT(faults("0 nvme_write src=m[0:1000] dst=d[0:1000] @nvme_write optimizer\n", head),
+              Contains(HasSubstr("takes part of a block")));
+  EXPECT_THAT(faults("0 nvme_read src=d[100:2000] dst=m[100:2000] @nvme_read optimizer\n", head),
+              Contains(HasSubstr("takes part of a block")));
+  EXPECT_THAT(faults("0 nvme_read src=m[0:1024] dst=m[0:1024] @nvme_read optimizer\n", head),
+              Contains(HasSubstr("one side must lie in the nvme space")));
+  EXPECT_THAT(faults("0 nvme_read src=d[0:2000] dst=h[0:2000] @nvme_read optimizer\n", head),
+              Contains(HasSubstr("bytes are not converted")));
+  EXPECT_THAT(faults("0 fill dst=d[0:2000] @nvme_write optimizer\n", head),
+              Contains(HasSubstr("lies in the nvme space, which only nvme_read and nvme_write reach")));
+  EXPECT_THAT(faults("0 nvme_write src=m[0:2000] dst=d[0:2000] @nvme_write optimizer\n"
+                     "1 nvme_read src=d[0:2000] dst=m[0:2000] @nvme_read optimizer\n",
+                     head),
+              Contains(HasSubstr("data race")));
+}
+
 TEST(Verify, ThrowsWithTheFirstFault) {
   EXPECT_THROW(verify(parse_program(std::string(kHead) + "0 alloc buffer=a @compute forward\n"), "here"), Error);
 }

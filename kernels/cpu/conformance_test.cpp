@@ -38,7 +38,7 @@ INSTANTIATE_TEST_SUITE_P(Isas, CpuConformance, testing::Combine(testing::ValuesI
 
 /// Ops that the executor or a communicator runs.
 template <class T>
-constexpr bool is_foreign = is_collective<T> || std::is_same_v<T, Alloc> || std::is_same_v<T, Free> ||
+constexpr bool is_foreign = is_collective<T> || is_nvme<T> || std::is_same_v<T, Alloc> || std::is_same_v<T, Free> ||
                             std::is_same_v<T, Hold> || std::is_same_v<T, LoadBatch>;
 
 template <std::size_t... I>

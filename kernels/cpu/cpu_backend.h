@@ -13,8 +13,8 @@
 namespace shardscope {
 
 /// A backend whose compute and host lanes use `threads` (>= 1) threads each for one op; other lanes use one.
-/// Same inputs and shapes give the same bits at every call. Collectives, LoadBatch, Alloc, Free and Hold are not its
-/// business: supports() is false, and run() of one throws Error{kUnsupported} out of synchronize().
+/// Same inputs and shapes give the same bits at every call. Collectives, nvme ops, LoadBatch, Alloc, Free and Hold are
+/// not its business: supports() is false, and run() of one throws Error{kUnsupported} out of synchronize().
 std::unique_ptr<Backend> make_cpu_backend(int threads);
 
 }  // namespace shardscope

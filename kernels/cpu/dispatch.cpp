@@ -7,8 +7,8 @@ namespace {
 /// What the backend leaves to others: the executor's own ops. No default: a new op must be put on one side or the
 /// other.
 template <class T>
-inline constexpr bool is_foreign = is_collective<T> || std::is_same_v<T, Alloc> || std::is_same_v<T, Free> ||
-                                   std::is_same_v<T, Hold> || std::is_same_v<T, LoadBatch>;
+inline constexpr bool is_foreign = is_collective<T> || is_nvme<T> || std::is_same_v<T, Alloc> ||
+                                   std::is_same_v<T, Free> || std::is_same_v<T, Hold> || std::is_same_v<T, LoadBatch>;
 
 /// Ops that convert between dtypes.
 template <class T>

@@ -68,7 +68,8 @@ TimeClass time_class_of(const Instruction& instruction) {
   switch (instruction.lane) {
     case Lane::kH2D:
     case Lane::kD2H:
-    case Lane::kNvme:
+    case Lane::kNvmeRead:
+    case Lane::kNvmeWrite:
     case Lane::kHost:
       return TimeClass::kOffload;
     case Lane::kCompute:

@@ -9,9 +9,10 @@ namespace shardscope {
 
 namespace {
 
-constexpr double kGuessFlopEfficiency = 0.6;       // of peak, large matmuls and attention together. Guess
-constexpr double kGuessBandwidthEfficiency = 0.8;  // of memory bandwidth. Guess
-constexpr Seconds kGuessLaunch = microseconds(3);  // of a kernel on a busy stream. Guess
+constexpr double kGuessFlopEfficiency = 0.6;               // of peak, large matmuls and attention together. Guess
+constexpr double kGuessBandwidthEfficiency = 0.8;          // of memory bandwidth. Guess
+constexpr Seconds kGuessLaunch = microseconds(3);          // of a kernel on a busy stream. Guess
+constexpr Seconds kGuessDriveLatency = microseconds(100);  // of a transfer to or from an NVMe drive. Guess
 
 }  // namespace
 
@@ -22,6 +23,9 @@ OpCost ClusterCosts::cost(const Program& program, const Instruction& instruction
       copy != nullptr && program.buffer(copy->src.buffer).space != program.buffer(copy->dst.buffer).space) {
     return {copy_cost(program, *copy), {}};
   }
+  const auto bytes = [&](const Region& region) { return Bytes(static_cast<double>(program.bytes(region))); };
+  if (const auto* read = std::get_if<NvmeRead>(&op)) return {nvme_cost(bytes(read->src), cluster_.nvme_read), {}};
+  if (const auto* write = std::get_if<NvmeWrite>(&op)) return {nvme_cost(bytes(write->dst), cluster_.nvme_write), {}};
   if (instruction.lane == Lane::kHost) return {host_cost(program, op), {}};
   return {compute_cost(program, op), {}};
 }
@@ -61,20 +65,20 @@ Cost ClusterCosts::compute_cost(const Program& program, const Op& op) const {
 }
 
 Cost ClusterCosts::copy_cost(const Program& program, const Copy& copy) const {
-  const Space from = program.buffer(copy.src.buffer).space, to = program.buffer(copy.dst.buffer).space;
-  const Bytes bytes(static_cast<double>(std::max(program.bytes(copy.src), program.bytes(copy.dst))));
   Cost cost;
   cost.latency = cluster_.pcie.latency;
-  if ((from == Space::kNvme || to == Space::kNvme) && cluster_.nvme_read.value * cluster_.nvme_write.value <= 0) {
-    throw Error(ErrorKind::kConfig, cluster_.name + ": has no NVMe drive; the job offloads to one");
+  cost.link =
+      Bytes(static_cast<double>(std::max(program.bytes(copy.src), program.bytes(copy.dst)))) / cluster_.pcie.bandwidth;
+  return cost;
+}
+
+Cost ClusterCosts::nvme_cost(Bytes bytes, BytesPerSecond of_node) const {
+  if (of_node.value <= 0) {
+    throw Error(ErrorKind::kConfig, cluster_.name + ": has no NVMe drive (key nvme); the job offloads to one");
   }
-  if (from == Space::kNvme) {
-    cost.link = bytes / (cluster_.nvme_read / cluster_.devices_per_node);
-  } else if (to == Space::kNvme) {
-    cost.link = bytes / (cluster_.nvme_write / cluster_.devices_per_node);
-  } else {
-    cost.link = bytes / cluster_.pcie.bandwidth;
-  }
+  Cost cost;
+  cost.latency = kGuessDriveLatency;
+  cost.link = bytes / (of_node / cluster_.devices_per_node);
   return cost;
 }
 

@@ -8,7 +8,8 @@
 namespace shardscope {
 
 /// Formula:   compute op: max(flops / (peak * e_f), bytes / (bandwidth * e_b)) + launch; peak by the dtype of the op's
-///            largest operand. Copies between spaces: bytes over PCIe; to or from NVMe: bytes over its bandwidth.
+///            largest operand. Copies between spaces: bytes over PCIe; to or from NVMe: bytes over the node's drives,
+///            an equal share for each of its devices, reads and writes apart.
 ///            Ops of the host lane: bytes over the host's memory bandwidth, shared by the devices of the node.
 /// Units:     FLOP, bytes, seconds.
 /// Source:    peaks and bandwidths from the cluster file; e_f, e_b and the launch time are each marked Guess.
@@ -26,6 +27,7 @@ class ClusterCosts : public CostModel {
  private:
   Cost compute_cost(const Program& program, const Op& op) const;
   Cost copy_cost(const Program& program, const Copy& copy) const;
+  Cost nvme_cost(Bytes bytes, BytesPerSecond of_node) const;
   Cost host_cost(const Program& program, const Op& op) const;
   Cost collective_cost(const Program& program, const Op& op) const;
   FlopPerSecond peak_of(const Program& program, const Op& op) const;

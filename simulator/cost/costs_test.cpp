@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "core/error.h"
 #include "core/program/lower.h"
 #include "simulator/calibrate/probe_ops.h"
 #include "simulator/cost/cluster_costs.h"
@@ -193,6 +194,41 @@ TEST(ClusterCosts, ARooflineTakesTheLarger) {
       costs.cost(p, {AllGather{GroupId{0}, matmul.a.part(0, 250000), matmul.a}, Lane::kGather, {}, {}}).seconds;
   EXPECT_NEAR(gather.link.value, 3 * 1e6 / 1e10, 1e-12);  // 4e6 bytes in 4 parts, 3 steps
   EXPECT_NEAR(gather.latency.value, 3e-6 + 3 * 1e-6, 1e-12);
+}
+
+Region on_drive(Program& p, std::int64_t count) {
+  const Region region = floats(p, count);
+  p.buffer(region.buffer).space = Space::kNvme;
+  return region;
+}
+
+TEST(HostCosts, ADriveIsSharedByAllTransfers) {
+  Machine machine = plain_machine();
+  machine.drive = {Curve({{4096, 1e-4}, {4e6, 1e-3}}), Curve({{4096, 1e-4}, {4e6, 2e-3}}), 1.5, 0.25};
+  const HostCosts costs(machine, 2);
+  Program p = one_rank_of(2);
+  const Region memory = floats(p, 1000000), drive = on_drive(p, 1000000);
+  const OpCost read = costs.cost(p, {NvmeRead{drive, memory}, Lane::kNvmeRead, {}, {}});
+  EXPECT_NEAR(read.seconds.total().value, 1e-6 + 1e-3, 1e-9);
+  EXPECT_NEAR(read.seconds.link.value, 9e-4, 1e-9);  // the smallest transfer measured is its latency
+  EXPECT_NEAR(costs.cost(p, {NvmeWrite{memory, drive}, Lane::kNvmeWrite, {}, {}}).seconds.total().value, 1e-6 + 2e-3,
+              1e-9);
+  EXPECT_EQ(costs.resources()[2].name, "nvme");
+  EXPECT_DOUBLE_EQ(costs.resources()[2].capacity, 1.5);
+  EXPECT_EQ(read.demands, (std::vector<Demand>{{0, 0.25}, {2, 1}}));
+}
+
+TEST(ClusterCosts, ANodesDrivesAreDealtOutToItsDevices) {
+  ClusterSpec cluster = small_cluster();
+  Program p = one_rank_of(4);
+  const Region memory = floats(p, 1000000), drive = on_drive(p, 1000000);
+  const Instruction read{NvmeRead{drive, memory}, Lane::kNvmeRead, {}, {}};
+  EXPECT_THROW(ClusterCosts(cluster).cost(p, read), Error);
+  cluster.nvme_read = BytesPerSecond(8e9);
+  cluster.nvme_write = BytesPerSecond(4e9);
+  const ClusterCosts costs(cluster);
+  EXPECT_NEAR(costs.cost(p, read).seconds.link.value, 4e6 / 2e9, 1e-12);
+  EXPECT_NEAR(costs.cost(p, {NvmeWrite{memory, drive}, Lane::kNvmeWrite, {}, {}}).seconds.link.value, 4e6 / 1e9, 1e-12);
 }
 
 Job small_job(int ranks, int stage) {

@@ -10,7 +10,7 @@ namespace shardscope {
 
 namespace {
 
-constexpr int kCores = 0, kMemory = 1;  // indices of resources
+constexpr int kCores = 0, kMemory = 1, kNvme = 2;  // indices of resources
 
 }  // namespace
 
@@ -18,7 +18,9 @@ HostCosts::HostCosts(const Machine& machine, int ranks)
     : machine_(machine),
       ranks_(ranks),
       threads_(machine.threads_per_rank(ranks)),
-      resources_{{"cores", machine.capacity(ranks)}, {"memory bandwidth", machine.memory_bandwidth.value}},
+      resources_{{"cores", machine.capacity(ranks)},
+                 {"memory bandwidth", machine.memory_bandwidth.value},
+                 {"nvme", machine.drive.together}},
       matmul_(machine.matmuls),
       attention_(machine.attentions),
       collectives_(machine) {
@@ -29,6 +31,12 @@ OpCost HostCosts::cost(const Program& program, const Instruction& instruction) c
   if (is_communication(instruction.op)) return collective_cost(program, instruction);
   const bool is_wide = instruction.lane == Lane::kCompute || instruction.lane == Lane::kHost;
   const int threads = is_wide ? threads_ : 1;
+  if (const auto* op = std::get_if<NvmeRead>(&instruction.op)) {
+    return nvme_cost(program, op->src, machine_.drive.read);
+  }
+  if (const auto* op = std::get_if<NvmeWrite>(&instruction.op)) {
+    return nvme_cost(program, op->dst, machine_.drive.write);
+  }
   if (const auto* op = std::get_if<MatMul>(&instruction.op)) {
     return kernel_cost(*op, matmul_.time(*op, threads), threads);
   }
@@ -68,6 +76,17 @@ OpCost HostCosts::kernel_cost(const Op& op, Seconds time, int threads) const {
   cost.seconds.memory = time - cost.seconds.compute;
   cost.seconds.latency = machine_.op_overhead;
   cost.demands = demands(threads, Bytes(0), time);
+  return cost;
+}
+
+// Measured alone; what several transfers at once, of one rank or of several, lose to each other is left to the clock.
+OpCost HostCosts::nvme_cost(const Program& program, const Region& moved, const Curve& curve) const {
+  const Seconds time(curve.at(static_cast<double>(program.bytes(moved))));
+  const Seconds least(std::min(time.value, curve.points().front().y));
+  OpCost cost;
+  cost.seconds.latency = machine_.op_overhead + least;
+  cost.seconds.link = time - least;
+  cost.demands = {{kCores, std::min(machine_.drive.cores, resources_[kCores].capacity)}, {kNvme, 1}};
   return cost;
 }
 

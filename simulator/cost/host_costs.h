@@ -2,7 +2,8 @@
 // Costs of ops whose ranks are threads of one machine.
 //
 // Shared: "cores" (an op of a rank's compute lane draws its threads, one of another lane draws one core, a collective
-// one per rank) and "memory bandwidth" (what ops draw whose working set is past the caches).
+// one per rank), "memory bandwidth" (what ops draw whose working set is past the caches) and "nvme" (a transfer at full
+// speed draws 1; all ranks' swap files lie on one drive).
 
 #include "simulator/cost/cost_model.h"
 #include "simulator/cost/kernel_models.h"
@@ -28,6 +29,7 @@ class HostCosts : public CostModel {
  private:
   OpCost collective_cost(const Program& program, const Instruction& instruction) const;
   OpCost kernel_cost(const Op& op, Seconds time, int threads) const;
+  OpCost nvme_cost(const Program& program, const Region& moved, const Curve& curve) const;
   OpCost family_cost(const Program& program, const Op& op, int threads) const;
   Seconds family_time(const std::string& family, double work, int threads) const;
   std::vector<Demand> demands(double cores, Bytes bytes, Seconds time) const;

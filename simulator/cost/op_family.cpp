@@ -53,7 +53,7 @@ std::optional<FamilyWork> family_work(const Program& program, const Op& op) {
         using T = std::decay_t<decltype(o)>;
         if constexpr (std::is_same_v<T, MatMul> || std::is_same_v<T, Attention> ||
                       std::is_same_v<T, AttentionBackward> || std::is_same_v<T, Alloc> || std::is_same_v<T, Free> ||
-                      std::is_same_v<T, Hold> || is_collective<T>) {
+                      std::is_same_v<T, Hold> || is_nvme<T> || is_collective<T>) {
           return std::nullopt;
         } else {
           return FamilyWork{family_of(op), work_of(program, op)};

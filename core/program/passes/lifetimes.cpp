@@ -1,7 +1,8 @@
 // lifetimes: when each buffer's memory is taken and given back, and where it lies.
 // Before: ops on buffers without address. After: every buffer that is not persistent has one Alloc, just before its
-// first use, and one Free, just after its last; every buffer has an address, and arena_bytes is the extent of each
-// space. After every pass that adds ops or buffers; before order, because sharing bytes makes ops depend on each other.
+// first use, and one Free, just after its last; every buffer has an address (where a drive reads or writes it: at a
+// multiple of its blocks), and arena_bytes is the extent of each space. After every pass that adds ops or buffers;
+// before order, because sharing bytes makes ops depend on each other.
 
 #include <map>
 
@@ -53,22 +54,25 @@ void insert_allocs_and_frees(Program& program) {
 /// Free ranges of one space; takes the lowest that is large enough, else grows.
 class AddressSpace {
  public:
-  std::int64_t take(std::int64_t bytes) {
+  std::int64_t take(std::int64_t bytes, std::int64_t alignment) {
     for (auto it = free_.begin(); it != free_.end(); ++it) {
-      if (it->second < bytes) continue;
-      const auto [start, size] = *it;
+      const auto [begin, size] = *it;
+      const std::int64_t start = round_up(begin, alignment), end = begin + size;
+      if (end - start < bytes) continue;
       free_.erase(it);
-      if (size > bytes) free_[start + bytes] = size - bytes;
+      if (start > begin) free_[begin] = start - begin;
+      if (end > start + bytes) free_[start + bytes] = end - start - bytes;
       return start;
     }
+    std::int64_t begin = end_;
     if (!free_.empty() && free_.rbegin()->first + free_.rbegin()->second == end_) {  // grow the last free range
-      const std::int64_t start = free_.rbegin()->first;
-      free_.erase(start);
-      end_ = start + bytes;
-      return start;
+      begin = free_.rbegin()->first;
+      free_.erase(begin);
     }
-    end_ += bytes;
-    return end_ - bytes;
+    const std::int64_t start = round_up(begin, alignment);
+    if (start > begin) free_[begin] = start - begin;
+    end_ = start + bytes;
+    return start;
   }
 
   void give_back(std::int64_t start, std::int64_t bytes) {
@@ -90,20 +94,37 @@ class AddressSpace {
   std::int64_t end() const { return end_; }
 
  private:
+  static std::int64_t round_up(std::int64_t at, std::int64_t alignment) {
+    return (at + alignment - 1) / alignment * alignment;
+  }
   std::map<std::int64_t, std::int64_t> free_;  ///< start -> bytes; neighbours are joined
   std::int64_t end_ = 0;
 };
 
+/// By buffer: a drive transfers whole blocks, straight from and to memory that begins where a block could.
+std::vector<std::int64_t> find_alignments(Program& program) {
+  std::vector<std::int64_t> alignments(program.buffers.size(), kAlignment);
+  for (Instruction& in : program.instructions) {
+    if (!std::holds_alternative<NvmeRead>(in.op) && !std::holds_alternative<NvmeWrite>(in.op)) continue;
+    for_each_region(in.op, [&](Region& r) { alignments[static_cast<std::size_t>(r.buffer.index)] = kNvmeAlignment; });
+  }
+  return alignments;
+}
+
 void assign_addresses(Program& program) {
   std::array<AddressSpace, kSpaces> spaces;
+  const std::vector<std::int64_t> alignments = find_alignments(program);
   const auto space_of = [&](const Buffer& b) -> AddressSpace& { return spaces[static_cast<std::size_t>(b.space)]; };
-  for (Buffer& b : program.buffers) {
-    if (b.persistent) b.address = space_of(b).take(b.bytes());
+  const auto place = [&](BufferId id) {
+    Buffer& b = program.buffer(id);
+    b.address = space_of(b).take(b.bytes(), alignments[static_cast<std::size_t>(id.index)]);
+  };
+  for (std::size_t i = 0; i < program.buffers.size(); ++i) {
+    if (program.buffers[i].persistent) place(BufferId{static_cast<std::int32_t>(i)});
   }
   for (const Instruction& in : program.instructions) {
     if (const auto* alloc = std::get_if<Alloc>(&in.op)) {
-      Buffer& b = program.buffer(alloc->buffer);
-      b.address = space_of(b).take(b.bytes());
+      place(alloc->buffer);
     } else if (const auto* free = std::get_if<Free>(&in.op)) {
       const Buffer& b = program.buffer(free->buffer);
       space_of(b).give_back(b.address, b.bytes());
