@@ -78,7 +78,7 @@ RC_GTEST_PROP(Equivalence, SameOrderOfSummationSameBits, ()) {
        {&JobChoice::layers, &JobChoice::heads, &JobChoice::kv_divisor, &JobChoice::head_dim, &JobChoice::mlp,
         &JobChoice::vocab, &JobChoice::tied, &JobChoice::seq, &JobChoice::micro_batch, &JobChoice::accumulation,
         &JobChoice::dp, &JobChoice::adam_w, &JobChoice::pp, &JobChoice::schedule, &JobChoice::virtual_stages,
-        &JobChoice::partition}) {
+        &JobChoice::partition, &JobChoice::tp, &JobChoice::sp}) {
     b.*field = a.*field;
   }
   if (a.pp > 1) b.deepspeed_mode = 0;
@@ -102,6 +102,8 @@ RC_GTEST_PROP(Equivalence, APipelineTrainsTheSameBits, ()) {
   choose_pipeline(choice);
   choice.llama = true;
   choice.tied = 0;
+  choice.tp = 1, choice.sp = 0;
+  choose_tensor_parallel(choice);
   const TrainResult pipeline = run(job_of(choice));
   choice.pp = 1;
   const TrainResult whole = run(job_of(choice));

@@ -4,6 +4,7 @@
 #include <rapidcheck/gtest.h>
 
 #include <map>
+#include <set>
 
 #include "core/program/lower.h"
 #include "core/program/parameter_runs.h"
@@ -53,8 +54,12 @@ RC_GTEST_PROP(ProgramProperty, TheRanksTogetherOwnEveryElementOnce, ()) {
       choice.stage == 0 || dp == 1 ? dp : (shard_size > 0 ? dp / static_cast<std::size_t>(shard_size) : 1);
   for (StateRole role : {StateRole::kExpAvg, StateRole::kExpAvgSq}) {
     std::map<std::string, std::vector<std::size_t>> owners;
+    std::set<std::string> split;
     for (const Program& program : ranks) {
-      for (const Parameter& p : program.parameters) owners[p.name].resize(static_cast<std::size_t>(p.elements()));
+      for (const Parameter& p : program.parameters) {
+        owners[p.name].resize(static_cast<std::size_t>(p.elements()));
+        if (p.slice.parts > 1) split.insert(p.name);
+      }
       for (const StatePiece& piece : program.state) {
         if (piece.role != role) continue;
         const Parameter& parameter = program.parameters[static_cast<std::size_t>(piece.parameter)];
@@ -67,8 +72,9 @@ RC_GTEST_PROP(ProgramProperty, TheRanksTogetherOwnEveryElementOnce, ()) {
     std::int64_t elements = 0;
     for (const auto& [name, parameter] : owners) {
       elements += static_cast<std::int64_t>(parameter.size());
-      const bool is_tied = choice.pp > 1 && name == tied_name(ranks);
-      for (std::size_t owned : parameter) RC_ASSERT(owned == (is_tied ? 2 : 1) * copies);
+      const std::size_t tied = choice.pp > 1 && name == tied_name(ranks) ? 2 : 1;
+      const std::size_t whole = split.contains(name) ? 1 : static_cast<std::size_t>(choice.tp);
+      for (std::size_t owned : parameter) RC_ASSERT(owned == tied * whole * copies);
     }
     RC_ASSERT(elements == parameter_count(job_of(choice).model));
   }

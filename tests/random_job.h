@@ -20,6 +20,7 @@ struct JobChoice {
   int seq = 4, micro_batch = 1, accumulation = 1, dp = 1, stage = 0, deepspeed_mode = 0, overlap = 0;
   int bucket = 1000, prefetch = 0, persistence = 0, reuse = 0, max_live = 1000000, sub_group = 1000000;
   int pp = 1, schedule = 0, virtual_stages = 1, partition = 0;
+  int tp = 1, sp = 0;
   double clipping = 0;
   int adam_w = 1, recompute = 0, offload = 0, copies = 1, ratio = 10;
 };
@@ -30,11 +31,11 @@ inline std::ostream& operator<<(std::ostream& out, const JobChoice& c) {
              "micro={}, "
              "accumulation={}, dp={}, stage={}, deepspeed_mode={}, overlap={}, bucket={}, prefetch={}, persistence={}, "
              "reuse={}, max_live={}, sub_group={}, clipping={}, adam_w={}, recompute={}, offload={}, copies={}, "
-             "ratio={}, pp={}, schedule={}, virtual_stages={}, partition={}}}",
+             "ratio={}, pp={}, schedule={}, virtual_stages={}, partition={}, tp={}, sp={}}}",
              c.llama, c.layers, c.heads, c.kv_divisor, c.head_dim, c.mlp, c.vocab, c.tied, c.seq, c.micro_batch,
              c.accumulation, c.dp, c.stage, c.deepspeed_mode, c.overlap, c.bucket, c.prefetch, c.persistence, c.reuse,
              c.max_live, c.sub_group, c.clipping, c.adam_w, c.recompute, c.offload, c.copies, c.ratio, c.pp, c.schedule,
-             c.virtual_stages, c.partition);
+             c.virtual_stages, c.partition, c.tp, c.sp);
 }
 
 inline ModelSpec model_of(const JobChoice& c) {
@@ -59,6 +60,8 @@ inline Job job_of(const JobChoice& c) {
   job.model = model_of(c);
   job.parallel.dp = c.dp;
   job.parallel.pp = c.pp;
+  job.parallel.tp = c.tp;
+  job.parallel.sp = c.sp != 0;
   job.parallel.schedule = static_cast<PipelineSchedule>(c.schedule);
   job.parallel.virtual_stages = c.virtual_stages;
   job.parallel.partition = static_cast<Partition>(c.partition);
@@ -108,6 +111,18 @@ inline void choose_pipeline(JobChoice& c) {
   if (chunks_of(schedule, 1) == 2) c.accumulation = 2 * c.pp + *rc::gen::inRange(0, 3);
 }
 
+/// As many tensor-parallel ranks as the model's shape allows, or fewer; at most 16 ranks in all.
+inline void choose_tensor_parallel(JobChoice& c) {
+  const int wanted = *rc::gen::element(1, 1, 2, 4);
+  const int kv_heads = c.llama ? c.heads / c.kv_divisor : c.heads;
+  for (int tp = wanted; tp > 1; tp /= 2) {
+    if (kv_heads % tp != 0 || c.mlp % tp != 0 || c.dp * c.pp * tp > 16) continue;
+    c.tp = tp;
+    break;
+  }
+  if (c.tp > 1 && !c.deepspeed_mode && c.micro_batch * c.seq % c.tp == 0) c.sp = *rc::gen::inRange(0, 2);
+}
+
 inline rc::Gen<JobChoice> gen_job() {
   return rc::gen::exec([] {
     JobChoice c;
@@ -133,6 +148,7 @@ inline rc::Gen<JobChoice> gen_job() {
     c.max_live = *rc::gen::element(0, 500, 5000, 1000000);
     c.sub_group = *rc::gen::element(1, 500, 1000000);
     if (!c.deepspeed_mode && *rc::gen::inRange(0, 2)) choose_pipeline(c);
+    choose_tensor_parallel(c);
     c.clipping = *rc::gen::element(0.0, 1.0, 0.01);
     c.adam_w = *rc::gen::inRange(0, 2);
     c.recompute = *rc::gen::inRange(0, 3);

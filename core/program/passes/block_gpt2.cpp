@@ -22,16 +22,17 @@ class Gpt2Block : public BlockBuilder {
     s = linears(layer);
     const std::string at = fmt::format("h.{}.", layer);
     s.norm1 = b_.norm(s.prefix + "ln_1", x, at + "ln_1");
-    const Region qkv = b_.forward(s.c_attn, s.norm1.out, at + "qkv");
+    const Region qkv = b_.forward(s.c_attn, b_.all_rows(s.norm1.out, at + "ln_1.all"), at + "qkv");
     s.attention = attention_.forward(s.prefix + "attn", at, thirds(qkv));
-    const Region projected = b_.forward(s.attn_proj, s.attention.out, at + "attn_out");
+    const Region projected =
+        b_.sum_parts(b_.forward(s.attn_proj, s.attention.out, at + "attn_out"), at + "attn_out.sum");
     const Region middle = b_.temporary(at + "middle", x.count);
     b_.emit(Add{x, projected, middle}, s.prefix + "attn");
     s.norm2 = b_.norm(s.prefix + "ln_2", middle, at + "ln_2");
-    s.fc = b_.forward(s.c_fc, s.norm2.out, at + "fc");
+    s.fc = b_.forward(s.c_fc, b_.all_rows(s.norm2.out, at + "ln_2.all"), at + "fc");
     s.act = b_.temporary(at + "act", s.fc.count);
     b_.emit(Activation{s.fc, s.act, activation_of(b_.model().mlp)}, s.prefix + "mlp");
-    const Region down = b_.forward(s.mlp_proj, s.act, at + "mlp_out");
+    const Region down = b_.sum_parts(b_.forward(s.mlp_proj, s.act, at + "mlp_out"), at + "mlp_out.sum");
     const Region out = b_.temporary(at + "out", x.count);
     b_.emit(Add{middle, down, out}, s.prefix + "mlp");
     return out;
@@ -40,29 +41,8 @@ class Gpt2Block : public BlockBuilder {
   Region backward(int layer, Region d_x) override {
     const Saved& s = saved_[static_cast<std::size_t>(layer)];
     const std::string at = fmt::format("h.{}.d_", layer);
-    const ModelSpec& m = b_.model();
-    // mlp: d_x is the gradient of its output and, through the residual, stays the gradient of its input.
-    b_.backward_weight(s.mlp_proj, s.act, d_x);
-    const Region d_act = b_.temporary(at + "act", s.act.count);
-    b_.backward_input(s.mlp_proj, d_x, d_act, false);
-    b_.emit(ActivationBackward{s.fc, d_act, d_act, activation_of(m.mlp)}, s.prefix + "mlp");
-    b_.backward_weight(s.c_fc, s.norm2.out, d_act);
-    const Region d_norm2 = b_.temporary(at + "ln_2", d_x.count);
-    b_.backward_input(s.c_fc, d_act, d_norm2, false);
-    d_x = b_.fork(d_x, at + "middle");
-    b_.norm_backward(s.norm2, d_norm2, d_x, true);
-    // attention, likewise
-    b_.backward_weight(s.attn_proj, s.attention.out, d_x);
-    const Region d_attention = b_.temporary(at + "attention", d_x.count);
-    b_.backward_input(s.attn_proj, d_x, d_attention, false);
-    const Region d_qkv = b_.temporary(at + "qkv", 3 * s.attention.out.count);
-    attention_.backward(s.attention, at, d_attention, thirds(d_qkv));
-    b_.backward_weight(s.c_attn, s.norm1.out, d_qkv);
-    const Region d_norm1 = b_.temporary(at + "ln_1", d_x.count);
-    b_.backward_input(s.c_attn, d_qkv, d_norm1, false);
-    d_x = b_.fork(d_x, at + "in");
-    b_.norm_backward(s.norm1, d_norm1, d_x, true);
-    return d_x;
+    d_x = backward_mlp(s, at, d_x);
+    return backward_attention(s, at, d_x);
   }
 
  private:
@@ -74,23 +54,51 @@ class Gpt2Block : public BlockBuilder {
     Region fc, act;
   };
 
-  /// q, k and v lie side by side in each row of qkv [R, 3H].
+  /// d_x is the gradient of the block's output and, through the residual, stays the gradient of the MLP's input.
+  Region backward_mlp(const Saved& s, const std::string& at, Region d_x) {
+    const Region d_out = b_.all_rows(d_x, at + "out.all");
+    b_.backward_weight(s.mlp_proj, s.act, d_out);
+    const Region d_act = b_.temporary(at + "act", s.act.count);
+    b_.backward_input(s.mlp_proj, d_out, d_act, false);
+    b_.emit(ActivationBackward{s.fc, d_act, d_act, activation_of(b_.model().mlp)}, s.prefix + "mlp");
+    b_.backward_weight(s.c_fc, b_.all_rows(s.norm2.out, at + "ln_2.again"), d_act);
+    const Region d_norm = b_.temporary(at + "ln_2", b_.rows() * b_.model().hidden);
+    b_.backward_input(s.c_fc, d_act, d_norm, false);
+    d_x = b_.fork(d_x, at + "middle");
+    b_.norm_backward(s.norm2, b_.sum_parts(d_norm, at + "ln_2.sum"), d_x, true);
+    return d_x;
+  }
+
+  Region backward_attention(const Saved& s, const std::string& at, Region d_x) {
+    const Region d_out = b_.all_rows(d_x, at + "middle.all");
+    b_.backward_weight(s.attn_proj, s.attention.out, d_out);
+    const Region d_attention = b_.temporary(at + "attention", s.attention.out.count);
+    b_.backward_input(s.attn_proj, d_out, d_attention, false);
+    const Region d_qkv = b_.temporary(at + "qkv", 3 * s.attention.out.count);
+    attention_.backward(s.attention, at, d_attention, thirds(d_qkv));
+    b_.backward_weight(s.c_attn, b_.all_rows(s.norm1.out, at + "ln_1.again"), d_qkv);
+    const Region d_norm = b_.temporary(at + "ln_1", b_.rows() * b_.model().hidden);
+    b_.backward_input(s.c_attn, d_qkv, d_norm, false);
+    d_x = b_.fork(d_x, at + "in");
+    b_.norm_backward(s.norm1, b_.sum_parts(d_norm, at + "ln_1.sum"), d_x, true);
+    return d_x;
+  }
+
+  /// q, k and v of this rank's heads lie side by side in each row of qkv [R, 3 * heads * d].
   Qkv thirds(Region qkv) const {
-    const ModelSpec& m = b_.model();
-    const auto third = [&](std::int64_t i) {
-      return qkv.part(i * m.hidden, (b_.rows() - 1) * 3 * m.hidden + m.hidden);
-    };
-    return {third(0), third(1), third(2), m.heads, m.heads, 3 * m.hidden, 3 * m.hidden};
+    const std::int64_t width = b_.heads() * b_.model().head_dim;
+    const auto third = [&](std::int64_t i) { return qkv.part(i * width, (b_.rows() - 1) * 3 * width + width); };
+    return {third(0), third(1), third(2), b_.heads(), b_.heads(), 3 * width, 3 * width};
   }
 
   Saved linears(int layer) const {
-    const ModelSpec& m = b_.model();
+    const std::int64_t hidden = b_.model().hidden, width = b_.heads() * b_.model().head_dim, mlp = b_.intermediate();
     Saved s;
     s.prefix = fmt::format("transformer.h.{}.", layer);
-    s.c_attn = {s.prefix + "attn.c_attn", m.hidden, 3 * m.hidden, false, true};
-    s.attn_proj = {s.prefix + "attn.c_proj", m.hidden, m.hidden, false, true};
-    s.c_fc = {s.prefix + "mlp.c_fc", m.hidden, m.intermediate, false, true};
-    s.mlp_proj = {s.prefix + "mlp.c_proj", m.intermediate, m.hidden, false, true};
+    s.c_attn = {s.prefix + "attn.c_attn", hidden, 3 * width, false, true};
+    s.attn_proj = {s.prefix + "attn.c_proj", width, hidden, false, true, true};
+    s.c_fc = {s.prefix + "mlp.c_fc", hidden, mlp, false, true};
+    s.mlp_proj = {s.prefix + "mlp.c_proj", mlp, hidden, false, true, true};
     return s;
   }
 

@@ -17,20 +17,22 @@ class LlamaBlock : public BlockBuilder {
     s = linears(layer);
     const std::string at = fmt::format("h.{}.", layer);
     s.norm1 = b_.norm(s.prefix + "input_layernorm", x, at + "ln_1");
-    const Region q = b_.forward(s.q_proj, s.norm1.out, at + "q");
-    const Region k = b_.forward(s.k_proj, s.norm1.out, at + "k");
-    const Region v = b_.forward(s.v_proj, s.norm1.out, at + "v");
+    const Region in = b_.all_rows(s.norm1.out, at + "ln_1.all");
+    const Region q = b_.forward(s.q_proj, in, at + "q");
+    const Region k = b_.forward(s.k_proj, in, at + "k");
+    const Region v = b_.forward(s.v_proj, in, at + "v");
     rotate(s, q, k, false);
     s.attention = attention_.forward(s.prefix + "self_attn", at, matrices(q, k, v));
-    const Region projected = b_.forward(s.o_proj, s.attention.out, at + "attn_out");
+    const Region projected = b_.sum_parts(b_.forward(s.o_proj, s.attention.out, at + "attn_out"), at + "attn_out.sum");
     const Region middle = b_.temporary(at + "middle", x.count);
     b_.emit(Add{x, projected, middle}, s.prefix + "self_attn");
     s.norm2 = b_.norm(s.prefix + "post_attention_layernorm", middle, at + "ln_2");
-    s.gate = b_.forward(s.gate_proj, s.norm2.out, at + "gate");
-    s.up = b_.forward(s.up_proj, s.norm2.out, at + "up");
+    const Region mlp_in = b_.all_rows(s.norm2.out, at + "ln_2.all");
+    s.gate = b_.forward(s.gate_proj, mlp_in, at + "gate");
+    s.up = b_.forward(s.up_proj, mlp_in, at + "up");
     s.act = b_.temporary(at + "act", s.gate.count);
     b_.emit(SwiGlu{s.gate, s.up, s.act}, s.prefix + "mlp");
-    const Region down = b_.forward(s.down_proj, s.act, at + "mlp_out");
+    const Region down = b_.sum_parts(b_.forward(s.down_proj, s.act, at + "mlp_out"), at + "mlp_out.sum");
     const Region out = b_.temporary(at + "out", x.count);
     b_.emit(Add{middle, down, out}, s.prefix + "mlp");
     return out;
@@ -53,67 +55,70 @@ class LlamaBlock : public BlockBuilder {
   };
 
   Qkv matrices(Region q, Region k, Region v) const {
-    const ModelSpec& m = b_.model();
-    return {q, k, v, m.heads, m.kv_heads, m.heads * m.head_dim, m.kv_heads * m.head_dim};
+    const std::int64_t d = b_.model().head_dim;
+    return {q, k, v, b_.heads(), b_.kv_heads(), b_.heads() * d, b_.kv_heads() * d};
   }
 
   Saved linears(int layer) const {
     const ModelSpec& m = b_.model();
-    const std::int64_t nd = m.heads * m.head_dim, kd = m.kv_heads * m.head_dim;
+    const std::int64_t nd = b_.heads() * m.head_dim, kd = b_.kv_heads() * m.head_dim, mlp = b_.intermediate();
     Saved s;
     s.prefix = fmt::format("model.layers.{}.", layer);
     s.q_proj = {s.prefix + "self_attn.q_proj", m.hidden, nd, true, m.qkv_bias};
     s.k_proj = {s.prefix + "self_attn.k_proj", m.hidden, kd, true, m.qkv_bias};
     s.v_proj = {s.prefix + "self_attn.v_proj", m.hidden, kd, true, m.qkv_bias};
-    s.o_proj = {s.prefix + "self_attn.o_proj", nd, m.hidden, true, m.attention_out_bias};
-    s.gate_proj = {s.prefix + "mlp.gate_proj", m.hidden, m.intermediate, true, m.mlp_bias};
-    s.up_proj = {s.prefix + "mlp.up_proj", m.hidden, m.intermediate, true, m.mlp_bias};
-    s.down_proj = {s.prefix + "mlp.down_proj", m.intermediate, m.hidden, true, m.mlp_bias};
+    s.o_proj = {s.prefix + "self_attn.o_proj", nd, m.hidden, true, m.attention_out_bias, true};
+    s.gate_proj = {s.prefix + "mlp.gate_proj", m.hidden, mlp, true, m.mlp_bias};
+    s.up_proj = {s.prefix + "mlp.up_proj", m.hidden, mlp, true, m.mlp_bias};
+    s.down_proj = {s.prefix + "mlp.down_proj", mlp, m.hidden, true, m.mlp_bias, true};
     return s;
   }
 
   void rotate(const Saved& s, Region q, Region k, bool inverse) {
     const ModelSpec& m = b_.model();
     const std::string module = s.prefix + "self_attn";
-    b_.emit(Rope{q, b_.rows(), m.heads, m.head_dim, b_.seq(), m.rope_theta, inverse}, module);
-    b_.emit(Rope{k, b_.rows(), m.kv_heads, m.head_dim, b_.seq(), m.rope_theta, inverse}, module);
+    b_.emit(Rope{q, b_.rows(), b_.heads(), m.head_dim, b_.seq(), m.rope_theta, inverse}, module);
+    b_.emit(Rope{k, b_.rows(), b_.kv_heads(), m.head_dim, b_.seq(), m.rope_theta, inverse}, module);
   }
 
   Region backward_mlp(const Saved& s, const std::string& at, Region d_x) {
-    b_.backward_weight(s.down_proj, s.act, d_x);
+    const Region d_out = b_.all_rows(d_x, at + "out.all");
+    b_.backward_weight(s.down_proj, s.act, d_out);
     const Region d_act = b_.temporary(at + "act", s.act.count);
-    b_.backward_input(s.down_proj, d_x, d_act, false);
+    b_.backward_input(s.down_proj, d_out, d_act, false);
     const Region d_gate = b_.temporary(at + "gate", s.gate.count), d_up = b_.temporary(at + "up", s.up.count);
     b_.emit(SwiGluBackward{s.gate, s.up, d_act, d_gate, d_up}, s.prefix + "mlp");
-    const Region d_norm = b_.temporary(at + "ln_2", d_x.count);
-    b_.backward_weight(s.up_proj, s.norm2.out, d_up);
+    const Region in = b_.all_rows(s.norm2.out, at + "ln_2.again");
+    const Region d_norm = b_.temporary(at + "ln_2", b_.rows() * b_.model().hidden);
+    b_.backward_weight(s.up_proj, in, d_up);
     b_.backward_input(s.up_proj, d_up, d_norm, false);
-    b_.backward_weight(s.gate_proj, s.norm2.out, d_gate);
+    b_.backward_weight(s.gate_proj, in, d_gate);
     b_.backward_input(s.gate_proj, d_gate, d_norm, true);
     d_x = b_.fork(d_x, at + "middle");
-    b_.norm_backward(s.norm2, d_norm, d_x, true);
+    b_.norm_backward(s.norm2, b_.sum_parts(d_norm, at + "ln_2.sum"), d_x, true);
     return d_x;
   }
 
   Region backward_attention(const Saved& s, const std::string& at, Region d_x) {
-    const ModelSpec& m = b_.model();
-    const std::int64_t keys = b_.rows() * m.kv_heads * m.head_dim;
-    b_.backward_weight(s.o_proj, s.attention.out, d_x);
+    const std::int64_t keys = b_.rows() * b_.kv_heads() * b_.model().head_dim;
+    const Region d_out = b_.all_rows(d_x, at + "middle.all");
+    b_.backward_weight(s.o_proj, s.attention.out, d_out);
     const Region d_attention = b_.temporary(at + "attention", s.attention.out.count);
-    b_.backward_input(s.o_proj, d_x, d_attention, false);
+    b_.backward_input(s.o_proj, d_out, d_attention, false);
     const Region d_q = b_.temporary(at + "q", s.attention.out.count), d_k = b_.temporary(at + "k", keys),
                  d_v = b_.temporary(at + "v", keys);
     attention_.backward(s.attention, at, d_attention, matrices(d_q, d_k, d_v));
     rotate(s, d_q, d_k, true);
-    const Region d_norm = b_.temporary(at + "ln_1", d_x.count);
-    b_.backward_weight(s.v_proj, s.norm1.out, d_v);
+    const Region in = b_.all_rows(s.norm1.out, at + "ln_1.again");
+    const Region d_norm = b_.temporary(at + "ln_1", b_.rows() * b_.model().hidden);
+    b_.backward_weight(s.v_proj, in, d_v);
     b_.backward_input(s.v_proj, d_v, d_norm, false);
-    b_.backward_weight(s.k_proj, s.norm1.out, d_k);
+    b_.backward_weight(s.k_proj, in, d_k);
     b_.backward_input(s.k_proj, d_k, d_norm, true);
-    b_.backward_weight(s.q_proj, s.norm1.out, d_q);
+    b_.backward_weight(s.q_proj, in, d_q);
     b_.backward_input(s.q_proj, d_q, d_norm, true);
     d_x = b_.fork(d_x, at + "in");
-    b_.norm_backward(s.norm1, d_norm, d_x, true);
+    b_.norm_backward(s.norm1, b_.sum_parts(d_norm, at + "ln_1.sum"), d_x, true);
     return d_x;
   }
 

@@ -13,6 +13,22 @@ void add_state(Program& program, const std::vector<ChunkMember>& members, StateR
   }
 }
 
+std::vector<Region> parts_with_role(const Draft& draft, const std::vector<ChunkMember>& members, TensorRole role,
+                                    Region region, std::int64_t first) {
+  std::vector<Region> parts;
+  for (const ChunkMember& m : members) {
+    const std::int64_t begin = std::max(m.offset, first), end = std::min(m.offset + m.count, first + region.count);
+    if (begin >= end || draft.roles[static_cast<std::size_t>(m.parameter)] != role) continue;
+    const Region part = region.part(begin - first, end - begin);
+    if (!parts.empty() && parts.back().end() == part.offset) {
+      parts.back().count += part.count;
+    } else {
+      parts.push_back(part);
+    }
+  }
+  return parts;
+}
+
 void drop_unused_buffers(Draft& draft) {
   Program& program = draft.program;
   std::vector<bool> used(program.buffers.size(), false);

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/program/passes/tensor_parallel.h"
 #include "core/program/program.h"
 #include "core/program/schedule.h"
 #include "core/spec/job.h"
@@ -62,6 +63,7 @@ struct Draft {
   std::int32_t tied_parameter = -1;       ///< the one tied over tied_group
   std::vector<ParameterBuffers> buffers;  ///< by parameter
   std::vector<std::string> modules;       ///< by parameter: the leaf module that owns it
+  std::vector<TensorRole> roles;          ///< by parameter: how tensor-parallel ranks share it
   std::vector<OptimizerShard> shards;
   bool shards_are_partial = false;  ///< shards of ranks differ, so norms are summed over the group
   double loss_factor = 1;           ///< what the summed loss must be multiplied with to be the mean
@@ -73,6 +75,11 @@ struct Draft {
 /// Adds a state piece for each member's part that lies in `home` = elements [first, first + home.count) of its chunk.
 void add_state(Program& program, const std::vector<ChunkMember>& members, StateRole role, Region home,
                std::int64_t first);
+
+/// The parts of `region` = elements [first, first + region.count) of a chunk that hold members with this role,
+/// neighbours joined.
+std::vector<Region> parts_with_role(const Draft& draft, const std::vector<ChunkMember>& members, TensorRole role,
+                                    Region region, std::int64_t first);
 
 /// Removes buffers that no instruction, state piece, shard or output refers to.
 void drop_unused_buffers(Draft& draft);

@@ -13,6 +13,12 @@ LayerBuilder::LayerBuilder(Draft& draft, std::vector<Instruction>& out)
       seq_(draft.job->data.seq_len),
       rows_(batch_ * seq_),
       started_(draft.program.parameters.size(), false) {
+  if (draft.tensor_group.valid()) {
+    const Group& group = draft.program.group(draft.tensor_group);
+    tensor_rank_ = group.self;
+    tensor_ranks_ = group.size();
+    splits_rows_ = draft.job->parallel.sp;
+  }
   for (std::size_t i = 0; i < draft.program.parameters.size(); ++i) index_[draft.program.parameters[i].name] = i;
 }
 
@@ -56,7 +62,7 @@ Region LayerBuilder::gradient(const std::string& parameter) {
 Region LayerBuilder::forward(const Linear& linear, Region x, const std::string& out_name) {
   const Region out = temporary(out_name, rows_ * linear.out);
   MatMul op{x, value(linear.module + ".weight"), {}, out, rows_, linear.out, linear.in};
-  if (linear.bias) op.bias = value(linear.module + ".bias");
+  if (linear.bias && !(linear.sums_over_ranks && tensor_rank_ > 0)) op.bias = value(linear.module + ".bias");
   op.trans_b = linear.transposed;
   emit(op, linear.module);
   return out;
@@ -104,16 +110,35 @@ void LayerBuilder::backward_input(const Linear& linear, Region d_out, Region d_x
   emit(op, linear.module);
 }
 
+Region LayerBuilder::all_rows(Region stream, const std::string& name) {
+  if (!splits_rows_) return stream;
+  const Region all = temporary(name, stream.count * tensor_ranks_);
+  emit(AllGather{draft_.tensor_group, stream, all}, name, Lane::kTensor);
+  return all;
+}
+
+Region LayerBuilder::sum_parts(Region part, const std::string& name) {
+  if (tensor_ranks_ == 1) return part;
+  if (!splits_rows_) {
+    emit(AllReduce{draft_.tensor_group, part}, name, Lane::kTensor);
+    return part;
+  }
+  const Region own = temporary(name, part.count / tensor_ranks_);
+  emit(ReduceScatter{draft_.tensor_group, part, own}, name, Lane::kTensor);
+  return own;
+}
+
 NormState LayerBuilder::norm(const std::string& module, Region x, const std::string& out_name) {
   const ModelSpec& m = model();
-  NormState state{module, x, temporary(out_name, rows_ * m.hidden), {}, temporary(out_name + ".rstd", rows_)};
+  const std::int64_t rows = stream_rows();
+  NormState state{module, x, temporary(out_name, rows * m.hidden), {}, temporary(out_name + ".rstd", rows)};
   const Region weight = value(module + ".weight");
   if (m.norm == NormKind::kLayerNorm) {
-    state.mean = temporary(out_name + ".mean", rows_);
-    emit(LayerNorm{x, weight, value(module + ".bias"), state.out, state.mean, state.rstd, rows_, m.hidden, m.norm_eps},
+    state.mean = temporary(out_name + ".mean", rows);
+    emit(LayerNorm{x, weight, value(module + ".bias"), state.out, state.mean, state.rstd, rows, m.hidden, m.norm_eps},
          module);
   } else {
-    emit(RmsNorm{x, weight, state.out, state.rstd, rows_, m.hidden, m.norm_eps}, module);
+    emit(RmsNorm{x, weight, state.out, state.rstd, rows, m.hidden, m.norm_eps}, module);
   }
   return state;
 }
@@ -123,11 +148,12 @@ void LayerBuilder::norm_backward(const NormState& s, Region d_out, Region d_x, b
   const Region weight = value(s.module + ".weight"), d_weight = gradient(s.module + ".weight");
   if (model().norm == NormKind::kLayerNorm) {
     const Region d_bias = gradient(s.module + ".bias");
-    emit(LayerNormBackward{d_out, s.x, weight, s.mean, s.rstd, d_x, d_weight, d_bias, rows_, hidden, true,
+    emit(LayerNormBackward{d_out, s.x, weight, s.mean, s.rstd, d_x, d_weight, d_bias, stream_rows(), hidden, true,
                            accumulate_d_x},
          s.module);
   } else {
-    emit(RmsNormBackward{d_out, s.x, weight, s.rstd, d_x, d_weight, rows_, hidden, true, accumulate_d_x}, s.module);
+    emit(RmsNormBackward{d_out, s.x, weight, s.rstd, d_x, d_weight, stream_rows(), hidden, true, accumulate_d_x},
+         s.module);
   }
 }
 

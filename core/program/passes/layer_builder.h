@@ -9,14 +9,17 @@
 #include <vector>
 
 #include "core/program/passes/draft.h"
+#include "core/program/passes/tensor_parallel.h"
 
 namespace shardscope {
 
 /// y [R,out] = x [R,in] * W + b. W is stored [in,out] (gpt2's Conv1D), or [out,in] with `transposed` (nn.Linear).
+/// Sizes are of this rank's part under tensor parallelism.
 struct Linear {
   std::string module;
   std::int64_t in = 0, out = 0;
   bool transposed = false, bias = false;
+  bool sums_over_ranks = false;  ///< split by rows: each rank's output is one summand, the bias counts in the first
 };
 
 /// A weight gradient to be computed later.
@@ -41,9 +44,18 @@ class LayerBuilder {
   void begin(Phase phase, int layer);
 
   std::int64_t rows() const { return rows_; }
+  /// Rows of the residual stream: rows(), or this rank's part of them with sequence parallelism.
+  std::int64_t stream_rows() const { return splits_rows_ ? rows_ / tensor_ranks_ : rows_; }
   std::int64_t batch() const { return batch_; }
   std::int64_t seq() const { return seq_; }
   const ModelSpec& model() const { return draft_.job->model; }
+  /// This rank's part of the model's heads, MLP and vocabulary.
+  std::int64_t heads() const { return model().heads / tensor_ranks_; }
+  std::int64_t kv_heads() const { return model().kv_heads / tensor_ranks_; }
+  std::int64_t intermediate() const { return model().intermediate / tensor_ranks_; }
+  VocabPart vocab() const { return vocab_part(model().vocab_size, tensor_rank_, tensor_ranks_); }
+  int tensor_rank() const { return tensor_rank_; }
+  int tensor_ranks() const { return tensor_ranks_; }
   void emit(Op op, const std::string& module, Lane lane = Lane::kCompute);
 
   /// A new buffer of this micro-batch, e.g. "h.0.x.mb1".
@@ -64,6 +76,16 @@ class LayerBuilder {
   /// What to go on with before changing `d_x` in place: d_x itself, or a copy if a deferred weight gradient reads it.
   Region fork(Region d_x, const std::string& name);
 
+  // Between the residual stream and what tensor-parallel ranks split (Megatron's f and g). Without tensor parallelism
+  // both return their argument.
+  /// From the rows of the stream to all rows; `name` names the new buffer.
+  Region all_rows(Region stream, const std::string& name);
+  /// From summands of all rows, one per rank, to the rows of the stream: in place, or in a new buffer.
+  Region sum_parts(Region part, const std::string& name);
+  void reduce_over_tensor_ranks(Region data, ReduceOp reduce, const std::string& module) {
+    emit(AllReduce{draft_.tensor_group, data, reduce}, module, Lane::kTensor);
+  }
+
   NormState norm(const std::string& module, Region x, const std::string& out_name);
   /// d_x += (or =) the norm's gradient.
   void norm_backward(const NormState& state, Region d_out, Region d_x, bool accumulate_d_x);
@@ -72,6 +94,8 @@ class LayerBuilder {
   Draft& draft_;
   Emitter emit_;
   std::int64_t batch_, seq_, rows_;
+  int tensor_rank_ = 0, tensor_ranks_ = 1;
+  bool splits_rows_ = false;
   int micro_batch_ = 0;
   std::map<std::string, std::size_t, std::less<>> index_;  ///< parameter name -> index
   std::vector<bool> started_;                              ///< by parameter: its gradient has been zeroed this step

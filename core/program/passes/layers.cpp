@@ -33,6 +33,10 @@ void add_parameters(Draft& draft) {
   for (const TensorSpec& tensor : list_tensors(draft.job->model)) {
     if (!is_here(draft, tensor)) continue;
     Parameter parameter{tensor.name, tensor.shape, tensor.layer, tensor.init_std, tensor.init_value};
+    if (draft.tensor_group.valid()) {
+      parameter.slice = tensor_slice(tensor, program.group(draft.tensor_group).self, draft.job->parallel.tp);
+    }
+    draft.roles.push_back(tensor_role(tensor, draft.job->parallel));
     const std::int64_t elements = parameter.local_elements();
     const BufferId value =
         program.add_buffer({tensor.name, DType::kF32, elements, Category::kParameter, Space::kDevice, true});
@@ -94,8 +98,8 @@ class ScheduleBuilder {
     const int from = owner_of(plan_.shape(), *source).rank;
     if (from == rank_) return here_.at({{forward, *source}, a.micro_batch});
     b_.begin(forward ? Phase::kForward : Phase::kBackward, -1);
-    const Region in =
-        b_.temporary(fmt::format("stage.{}.{}", span.stage, forward ? "x" : "d_x"), b_.rows() * d_.job->model.hidden);
+    const Region in = b_.temporary(fmt::format("stage.{}.{}", span.stage, forward ? "x" : "d_x"),
+                                   b_.stream_rows() * d_.job->model.hidden);
     b_.emit(Recv{d_.pipeline_group, in, from}, "stage", forward ? Lane::kRecvPrevious : Lane::kRecvNext);
     for (Region sent : held_[index]) b_.emit(Hold{sent}, "sent");
     return in;

@@ -26,7 +26,7 @@ ModelChunk::ModelChunk(LayerBuilder& builder, const StageSpan& span, Region loss
       loss_(loss),
       loss_scale_(loss_scale),
       blocks_(m_.family == ModelFamily::kGpt2 ? make_gpt2_block(builder) : make_llama_block(builder)),
-      head_{ends_of(m_).head, m_.hidden, m_.vocab_size, true, false} {}
+      head_{ends_of(m_).head, m_.hidden, builder.vocab().rows, true, false} {}
 
 Region ModelChunk::embed(int micro_batch) {
   b_.begin(Phase::kLoad, -1);
@@ -37,11 +37,13 @@ Region ModelChunk::embed(int micro_batch) {
   const Ends ends = ends_of(m_);
   b_.begin(Phase::kForward, -1);
   const Region x = b_.temporary("embedded", b_.rows() * m_.hidden);
-  const Region positions = ends.positions.empty() ? Region{} : b_.value(ends.positions + ".weight");
-  b_.emit(Embedding{tokens_, b_.value(ends.embedding + ".weight"), positions, x, b_.rows(), m_.hidden, b_.seq(),
-                    m_.vocab_size},
-          ends.embedding);
-  return x;
+  Embedding op{
+      tokens_,         b_.value(ends.embedding + ".weight"), {}, x, b_.rows(), m_.hidden, b_.seq(), b_.vocab().rows,
+      b_.vocab().first};
+  if (b_.tensor_ranks() > 1) op.total = m_.vocab_size;
+  if (!ends.positions.empty() && b_.tensor_rank() == 0) op.positions = b_.value(ends.positions + ".weight");
+  b_.emit(op, ends.embedding);
+  return b_.sum_parts(x, "embedded.sum");
 }
 
 Region ModelChunk::forward(int micro_batch, Region x) {
@@ -56,9 +58,25 @@ Region ModelChunk::forward(int micro_batch, Region x) {
   if (!span_.has_head) return x;
   b_.begin(Phase::kForward, -1);
   norm_ = b_.norm(ends_of(m_).norm, x, "final_norm");
-  logits_ = b_.forward(head_, norm_.out, "logits");
-  b_.emit(CrossEntropy{logits_, targets_, loss_, b_.rows(), m_.vocab_size, loss_scale_}, "loss");
+  logits_ = b_.forward(head_, b_.all_rows(norm_.out, "final_norm.all"), "logits");
+  emit_loss();
   return {};
+}
+
+void ModelChunk::emit_loss() {
+  if (b_.tensor_ranks() == 1) {
+    b_.emit(CrossEntropy{logits_, targets_, loss_, b_.rows(), m_.vocab_size, loss_scale_}, "loss");
+    return;
+  }
+  const VocabPart part = b_.vocab();
+  const Region top = b_.temporary("loss.top", b_.rows(), Category::kWorkspace, DType::kF32),
+               sums = b_.temporary("loss.sums", 2 * b_.rows(), Category::kWorkspace, DType::kF32);
+  b_.emit(RowMax{logits_, top, b_.rows(), part.rows, part.real}, "loss");
+  b_.reduce_over_tensor_ranks(top, ReduceOp::kMax, "loss");
+  b_.emit(ShiftedExp{logits_, top, targets_, sums, b_.rows(), part.rows, part.real, part.first, m_.vocab_size}, "loss");
+  b_.reduce_over_tensor_ranks(sums, ReduceOp::kSum, "loss");
+  b_.emit(ShardedCrossEntropy{logits_, sums, targets_, loss_, b_.rows(), part.rows, part.real, part.first, loss_scale_},
+          "loss");
 }
 
 Region ModelChunk::backward(Region d_x, bool defer_weights) {
@@ -79,18 +97,27 @@ void ModelChunk::backward_weights() { b_.flush_weights(deferred_); }
 Region ModelChunk::backward_head() {
   b_.begin(Phase::kBackward, -1);
   const Region d_norm = b_.temporary("d_final_norm", b_.rows() * m_.hidden);
-  b_.backward_weight(head_, norm_.out, logits_);  // the loss left the gradient in the logits
+  // the loss left the gradient in the logits
+  b_.backward_weight(head_, b_.all_rows(norm_.out, "final_norm.again"), logits_);
   b_.backward_input(head_, logits_, d_norm, false);
-  const Region d_x = b_.temporary("d_x", b_.rows() * m_.hidden);
-  b_.norm_backward(norm_, d_norm, d_x, false);
+  const Region d_x = b_.temporary("d_x", b_.stream_rows() * m_.hidden);
+  b_.norm_backward(norm_, b_.sum_parts(d_norm, "d_final_norm.sum"), d_x, false);
   return d_x;
 }
 
 void ModelChunk::backward_embedding(Region d_x) {
   const Ends ends = ends_of(m_);
   b_.begin(Phase::kBackward, -1);
-  EmbeddingBackward op{tokens_,  d_x,          b_.gradient(ends.embedding + ".weight"), {}, b_.rows(), m_.hidden,
-                       b_.seq(), m_.vocab_size};
+  EmbeddingBackward op{tokens_,
+                       b_.all_rows(d_x, "d_embedded.all"),
+                       b_.gradient(ends.embedding + ".weight"),
+                       {},
+                       b_.rows(),
+                       m_.hidden,
+                       b_.seq(),
+                       b_.vocab().rows,
+                       b_.vocab().first};
+  if (b_.tensor_ranks() > 1) op.total = m_.vocab_size;
   if (!ends.positions.empty()) op.d_positions = b_.gradient(ends.positions + ".weight");
   b_.emit(op, ends.embedding);
 }

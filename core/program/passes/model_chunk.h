@@ -23,6 +23,7 @@ class ModelChunk {
 
  private:
   Region embed(int micro_batch);
+  void emit_loss();
   Region backward_head();
   void backward_embedding(Region d_x);
 

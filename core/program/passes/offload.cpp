@@ -119,7 +119,7 @@ class OptimizerOffload {
   void move_norm(Region gradient, std::size_t reduced) {
     for (std::size_t i = 0; i < program_.instructions.size(); ++i) {
       const auto* squares = std::get_if<SumSquares>(&program_.instructions[i].op);
-      if (squares == nullptr || !(squares->x == gradient)) continue;
+      if (squares == nullptr || !squares->x.overlaps(gradient)) continue;
       dropped_[i] = true;
       norm_sum_ = squares->sum;
       first_norm_ = std::min(first_norm_, reduced);

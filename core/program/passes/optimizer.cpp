@@ -55,11 +55,19 @@ class OptimizerStep {
     p_.grad_norm = scalar("grad_norm", DType::kF32, true);
     emit_(Fill{sum, 0});
     for (const OptimizerShard& shard : d_.shards) {
-      if (shard.in_norm) emit_(SumSquares{shard.gradient, sum});
+      if (!shard.in_norm) continue;
+      for (const Region& counted : counted_here(shard)) emit_(SumSquares{counted, sum});
     }
     if (d_.shards_are_partial) emit_(AllReduce{d_.shard_group, sum}, Lane::kReduce);
+    if (d_.tensor_group.valid()) emit_(AllReduce{d_.tensor_group, sum}, Lane::kReduce);
     if (d_.pipeline_group.valid()) emit_(AllReduce{d_.pipeline_group, sum}, Lane::kReduce);
     emit_(ClipCoefficient{sum, p_.grad_norm, coefficient_, d_.job->training.gradient_clipping});
+  }
+
+  /// What the first tensor-parallel rank counts for all of them is not counted again on the others.
+  std::vector<Region> counted_here(const OptimizerShard& shard) const {
+    if (!d_.tensor_group.valid() || p_.group(d_.tensor_group).self == 0) return {shard.gradient};
+    return parts_with_role(d_, shard.members, TensorRole::kSplit, shard.gradient, shard.first);
   }
 
   /// Copies the gradients of a flatten group side by side when its first shard is reached.

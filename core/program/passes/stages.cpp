@@ -48,11 +48,9 @@ void check_mics(const Job& job) {
 void refuse_what_is_not_built(const Job& job) {
   const ParallelSpec& p = job.parallel;
   const ZeroSpec& zero = job.training.zero;
-  if (p.tp > 1) unsupported("parallel.tp: tensor parallelism is not built yet; use 1");
   if (p.cp > 1 || p.ulysses > 1)
     unsupported("parallel.cp, parallel.ulysses: context parallelism is not built yet; use 1");
   if (p.ep > 1) unsupported("parallel.ep: expert parallelism is not built yet; use 1");
-  if (p.sp) unsupported("parallel.sp: sequence parallelism is not built yet; use false");
   if (zero.offload_optimizer.device == OffloadDevice::kNvme) {
     unsupported("zero_optimization.offload_optimizer.device: nvme is not built yet; use cpu");
   }
@@ -247,6 +245,7 @@ void pass_stages(Draft& draft) {
   check_batch(job);
   if (job.parallel.pp > 1) check_pipeline(job);
   check_axes(job.parallel);
+  check_tensor_parallel(job);
   Program& program = draft.program;
   program.world = job.parallel.ranks();
   if (draft.rank < 0 || draft.rank >= program.world) {

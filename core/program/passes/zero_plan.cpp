@@ -14,7 +14,7 @@ ZeroPlan textbook_plan(const Job& job) {
   const ZeroSpec& zero = job.training.zero;
   ZeroPlan plan;
   const bool alone = zero.stage == 3 && zero.mics_shard_size == 1;  // every rank a copy of its own: plain data parallel
-  plan.stage = job.parallel.dp > 1 && !alone ? zero.stage : 0;
+  plan.stage = job.parallel.dp * job.parallel.cp > 1 && !alone ? zero.stage : 0;
   plan.chunk_by = plan.stage == 3 ? ChunkBy::kLayer : ChunkBy::kBucket;
   plan.backward_order = plan.stage != 3;
   plan.bucket_elements = zero.reduce_bucket_size;

@@ -98,6 +98,7 @@ class InPlaceReducer {
     emit.label.name = c_.program().intern(chunk.name);
     if (c_.group(chunk).size() == 1) {
       c_.reduced[life.chunk] = whole;
+      sum_tensor_parts(emit, life, chunk);
       return;
     }
     if (chunk.stage == 0) {
@@ -110,13 +111,27 @@ class InPlaceReducer {
       scatter(emit, life, chunk, whole);
     }
     sum_replicas(emit, life, chunk);
+    sum_tensor_parts(emit, life, chunk);
     wait(emit, chunk, whole);
+  }
+
+  bool completes_step(const Life& life, const Chunk& chunk) const {
+    return !chunk.shards_gradients() || life.micro_batch == static_cast<int>(c_.draft.job->training.accumulation) - 1;
+  }
+
+  /// Under sequence parallelism each tensor-parallel rank has seen only its rows of what the norms work on.
+  void sum_tensor_parts(Emitter& emit, const Life& life, const Chunk& chunk) {
+    if (!completes_step(life, chunk)) return;
+    const Region reduced = c_.reduced[life.chunk];
+    for (const Region& part :
+         parts_with_role(c_.draft, chunk.members, TensorRole::kPartial, reduced, c_.first(chunk))) {
+      emit(AllReduce{c_.draft.tensor_group, part}, Lane::kReduce);
+    }
   }
 
   /// With several copies of the sharded state (MiCS), slices are summed over the copies after the last micro-batch.
   void sum_replicas(Emitter& emit, const Life& life, const Chunk& chunk) {
-    const int last = static_cast<int>(c_.draft.job->training.accumulation) - 1;
-    if (!c_.draft.replica_group.valid() || (chunk.shards_gradients() && life.micro_batch != last)) return;
+    if (!c_.draft.replica_group.valid() || !completes_step(life, chunk)) return;
     emit(AllReduce{c_.draft.replica_group, c_.reduced[life.chunk]}, Lane::kReduce);
   }
 

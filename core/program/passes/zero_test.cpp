@@ -268,13 +268,13 @@ TEST(Lower, StopsAfterAPassAndRefusesUnknownOnes) {
 
 TEST(Lower, RefusesByNameWhatIsNotBuilt) {
   Job job = make_job(1, ZeroMode::kTextbook);
-  job.parallel.tp = 2;
+  job.model.rope_scaling = "yarn";
   try {
     lower(job, 0);
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);
-    EXPECT_THAT(error.what(), testing::HasSubstr("parallel.tp"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("rope_scaling"));
   }
 }
 
