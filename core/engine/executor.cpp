@@ -6,8 +6,8 @@
 #include <chrono>
 
 #include "core/check.h"
+#include "core/engine/hub.h"
 #include "core/engine/nvme/nvme_file.h"
-#include "core/engine/thread_communicator.h"
 #include "core/error.h"
 
 namespace shardscope {

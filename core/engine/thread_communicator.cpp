@@ -280,11 +280,15 @@ class ThreadHub::End : public Communicator {
 // ---------------------------------------------------------------- the hub
 
 ThreadHub::ThreadHub(int ranks)
-    : spin_(ranks <= static_cast<int>(std::thread::hardware_concurrency())), everybody_(ranks, spin_, aborted_) {
+    : ranks_(ranks),
+      spin_(ranks <= static_cast<int>(std::thread::hardware_concurrency())),
+      everybody_(ranks, spin_, aborted_) {
   SS_CHECK(ranks >= 1, ranks);
 }
 
 ThreadHub::~ThreadHub() = default;
+
+std::vector<int> ThreadHub::local_ranks() const { return world_group(ranks_, 0).ranks; }
 
 std::unique_ptr<Communicator> ThreadHub::connect(const Group& group, Lane lane, int rank) {
   SS_CHECK(group.self >= 0 && group.self < group.size(), group.name, group.self);
@@ -296,12 +300,9 @@ std::unique_ptr<Communicator> ThreadHub::connect(const Group& group, Lane lane, 
   return std::make_unique<End>(*this, *shared, group.self, fmt::format("group {} on {}", group.name, to_string(lane)));
 }
 
-void ThreadHub::abort(int rank, const std::string& reason) {
+void ThreadHub::abort(int rank, const Error& cause) {
   const std::lock_guard lock(mutex_);
-  if (!failed_rank_) {
-    failed_rank_ = rank;
-    reason_ = fmt::format("rank {} failed: {}", rank, reason);
-  }
+  if (!failure_) failure_ = RankFailure{rank, cause};
   aborted_.store(true, std::memory_order_release);
   everybody_.wake_all();
   for (auto& [key, shared] : groups_) {
@@ -315,9 +316,9 @@ void ThreadHub::abort(int rank, const std::string& reason) {
   }
 }
 
-std::optional<int> ThreadHub::failed_rank() const {
+std::optional<RankFailure> ThreadHub::failure() const {
   const std::lock_guard lock(mutex_);
-  return failed_rank_;
+  return failure_;
 }
 
 void ThreadHub::barrier() {
@@ -326,7 +327,7 @@ void ThreadHub::barrier() {
 
 void ThreadHub::throw_peer_stopped() const {
   const std::lock_guard lock(mutex_);
-  throw PeerStopped("stopped because " + reason_);
+  throw PeerStopped(fmt::format("stopped because rank {} failed: {}", failure_->rank, failure_->cause.what()));
 }
 
 }  // namespace shardscope

@@ -5,9 +5,6 @@
 //   ThreadHub hub(/*ranks=*/2);
 //   std::unique_ptr<Communicator> comm = hub.connect(program.group(id), Lane::kReduce, program.rank);   // each rank
 //
-// Every rank of a group must connect with the same ranks and lane. If one rank fails it calls abort(): everybody who
-// waits, now or later, gets PeerStopped instead of hanging.
-
 #include <atomic>
 #include <cstdint>
 #include <map>
@@ -17,17 +14,9 @@
 #include <string>
 #include <vector>
 
-#include "core/engine/communicator.h"
-#include "core/error.h"
-#include "core/program/program.h"
+#include "core/engine/hub.h"
 
 namespace shardscope {
-
-/// Thrown to the ranks that wait for one that failed. Not the cause: that is in the text.
-class PeerStopped : public Error {
- public:
-  explicit PeerStopped(const std::string& message) : Error(ErrorKind::kDevice, message) {}
-};
 
 /// Meeting point of `size` threads, again and again. Spins for a few microseconds if `spin`, then sleeps.
 class Meeting {
@@ -45,33 +34,32 @@ class Meeting {
   alignas(64) std::atomic<std::uint32_t> generation_{0};
 };
 
-class ThreadHub {
+class ThreadHub : public Hub {
  public:
   /// `ranks` threads will take part; they may spin only if the machine has a core for each.
   explicit ThreadHub(int ranks);
-  ~ThreadHub();
-  /// This rank's end of a group on a lane. Thread-safe. The hub must outlive it.
-  std::unique_ptr<Communicator> connect(const Group& group, Lane lane, int rank);
-  /// Says that `rank` failed and why, and wakes everybody. The first call is the cause: later ones change nothing.
-  void abort(int rank, const std::string& reason);
-  /// The rank of the first abort(), if there was one.
-  std::optional<int> failed_rank() const;
+  ~ThreadHub() override;
+  int world() const override { return ranks_; }
+  std::vector<int> local_ranks() const override;
+  bool speaks() const override { return true; }
+  std::unique_ptr<Communicator> connect(const Group& group, Lane lane, int rank) override;
+  void barrier() override;
+  void abort(int rank, const Error& cause) override;
+  std::optional<RankFailure> failure() const override;
   bool aborted() const { return aborted_.load(std::memory_order_acquire); }
-  /// Waits for all ranks of the run. Throws PeerStopped after abort().
-  void barrier();
   [[noreturn]] void throw_peer_stopped() const;
 
  private:
   struct Shared;  // one group on one lane
   class End;      // one rank's Communicator of it
+  const int ranks_;
   const bool spin_;
   std::atomic<bool> aborted_{false};
   Meeting everybody_;
   mutable std::mutex mutex_;  // guards the rest
   std::map<std::pair<std::string, Lane>, std::unique_ptr<Shared>>
       groups_;  ///< by name and ranks of the group, and lane
-  std::optional<int> failed_rank_;
-  std::string reason_;
+  std::optional<RankFailure> failure_;
 };
 
 }  // namespace shardscope

@@ -30,7 +30,7 @@ std::vector<std::string> run_ranks(int size, const std::function<void(Communicat
         auto comm = hub.connect(group_of(size, r), Lane::kReduce, r);
         body(*comm, hub);
       } catch (const std::exception& error) {
-        hub.abort(r, error.what());
+        hub.abort(r, as_error(error));
         failures[static_cast<std::size_t>(r)] = error.what();
       }
     });
@@ -221,10 +221,12 @@ TEST(ThreadHub, AFailingRankWakesEverybodyWhoWaits) {
 
 TEST(ThreadHub, AbortReachesThoseWhoComeLater) {
   ThreadHub hub(2);
-  EXPECT_EQ(hub.failed_rank(), std::nullopt);
-  hub.abort(1, "first");
-  hub.abort(0, "second");
-  EXPECT_EQ(hub.failed_rank(), 1);
+  EXPECT_FALSE(hub.failure());
+  hub.abort(1, Error(ErrorKind::kIo, "first"));
+  hub.abort(0, Error(ErrorKind::kDevice, "second"));
+  ASSERT_TRUE(hub.failure());
+  EXPECT_EQ(hub.failure()->rank, 1);
+  EXPECT_EQ(hub.failure()->cause.kind(), ErrorKind::kIo);
   EXPECT_THROW(hub.barrier(), PeerStopped);
   auto comm = hub.connect(group_of(2, 0), Lane::kGather, 0);
   float x[4] = {};

@@ -8,13 +8,15 @@
 #include <exception>
 #include <fstream>
 #include <limits>
-#include <mutex>
+#include <map>
 #include <thread>
+#include <type_traits>
 
 #include "core/check.h"
 #include "core/engine/arena.h"
 #include "core/engine/data/open_sequences.h"
 #include "core/engine/executor.h"
+#include "core/engine/hub.h"
 #include "core/engine/initialize.h"
 #include "core/engine/lr_schedule.h"
 #include "core/engine/nvme/open_swap_file.h"
@@ -36,45 +38,50 @@ double scalar_at(const Memory& memory, const Region& region) {
   return region.empty() ? std::numeric_limits<double>::quiet_NaN() : static_cast<double>(*memory.as<float>(region));
 }
 
-/// One run: what its ranks share. The ranks meet before and after every step, so that rank 0 can time the slowest and
-/// decide alone whether there is a next one.
+/// One run, as far as it lives in this process: all ranks of a ThreadHub, one of a ProcessHub. The ranks meet before
+/// and after every step, so that the first of them can time the slowest and all agree whether there is a next one.
 class Run {
  public:
-  Run(const Job& job, const BackendFactory& make_backend, const TrainOptions& options)
-      : job_(job), make_backend_(make_backend), options_(options), ranks_(job.parallel.ranks()), hub_(ranks_) {
+  Run(const Job& job, const BackendFactory& make_backend, const TrainOptions& options, Hub& hub)
+      : job_(job),
+        make_backend_(make_backend),
+        options_(options),
+        hub_(hub),
+        local_ranks_(hub.local_ranks()),
+        lead_(local_ranks_.front()) {
+    SS_CHECK(hub.world() == job.parallel.ranks(), hub.world(), job.parallel.ranks());
     prepare_programs();
     if (options.data == nullptr) own_data_ = open_sequences(job);
-    failures_.resize(static_cast<std::size_t>(ranks_));
-    result_.ranks.resize(static_cast<std::size_t>(ranks_));
-    result_.tokens_per_step = programs().front().tokens_per_step;
+    result_.tokens_per_step = program(lead_).tokens_per_step;
   }
 
   TrainResult run() {
     start_ns_ = steady_now_ns();
     std::vector<std::thread> threads;
-    threads.reserve(static_cast<std::size_t>(ranks_));
-    for (int rank = 0; rank < ranks_; ++rank) threads.emplace_back([this, rank] { rank_main(rank); });
+    threads.reserve(local_ranks_.size());
+    for (int rank : local_ranks_) threads.emplace_back([this, rank] { rank_main(rank); });
     for (std::thread& thread : threads) thread.join();
-    rethrow_first_cause();
+    throw_failure();
     return std::move(result_);
   }
 
  private:
-  const std::vector<Program>& programs() const {
-    return options_.programs == nullptr ? own_programs_ : *options_.programs;
+  const Program& program(int rank) const {
+    return options_.programs == nullptr ? own_programs_.at(rank) : (*options_.programs)[static_cast<std::size_t>(rank)];
   }
   const SequenceSource& data() const { return options_.data == nullptr ? *own_data_ : *options_.data; }
 
   void prepare_programs() {
-    if (options_.programs == nullptr) {
-      for (int rank = 0; rank < ranks_; ++rank) own_programs_.push_back(lower(job_, rank));
+    if (options_.programs != nullptr) {
+      SS_CHECK(static_cast<int>(options_.programs->size()) == hub_.world(), options_.programs->size(), hub_.world());
+      return;
     }
-    SS_CHECK(static_cast<int>(programs().size()) == ranks_, programs().size(), ranks_);
+    for (int rank : local_ranks_) own_programs_.emplace(rank, lower(job_, rank));
   }
 
   int threads_per_rank() const {
     if (options_.threads_per_rank > 0) return options_.threads_per_rank;
-    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / ranks_);
+    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / hub_.world());
   }
 
   void rank_main(int rank) {
@@ -82,23 +89,13 @@ class Run {
       run_rank(rank);
     } catch (const PeerStopped&) {  // not the cause
     } catch (const std::exception& error) {
-      stop_all(rank, std::current_exception(), error);
+      hub_.abort(rank, as_error(error));
     }
-  }
-
-  /// On any thread of the rank. Its first failure is kept; what follows from that (its own lanes are stopped too) is
-  /// not.
-  void stop_all(int rank, const std::exception_ptr& cause, const std::exception& error) {
-    {
-      const std::lock_guard lock(failures_mutex_);
-      std::exception_ptr& first = failures_[static_cast<std::size_t>(rank)];
-      if (first == nullptr) first = cause;
-    }
-    hub_.abort(rank, error.what());
   }
 
   void run_rank(int rank) {
-    const Program& program = programs()[static_cast<std::size_t>(rank)];
+    const Program& program = this->program(rank);
+    const std::unique_ptr<Communicator> world = hub_.connect(world_group(hub_.world(), rank), Lane::kHost, rank);
     const std::unique_ptr<Backend> backend = make_backend_(rank, threads_per_rank());
     const std::unique_ptr<NvmeFile> nvme = open_swap_file(job_, program);
     Arena arena(program, *backend, {.device_limit_bytes = job_.device_memory_bytes, .nvme = nvme.get()});
@@ -108,25 +105,31 @@ class Run {
     BatchSource batches(data(), program.replicas, program.replica, job_.training.micro_batch,
                         job_.training.accumulation);
     RankTrace* const trace = options_.trace == nullptr ? nullptr : options_.trace->open_rank(rank, program);
-    Executor executor(
-        program, *backend, arena,
-        {.connect = [&](const Group& group, Lane lane) { return hub_.connect(group, lane, rank); },
-         .batches = &batches,
-         .trace = trace,
-         .trace_start_ns = start_ns_,
-         .on_failure = [&](const Error& error) { stop_all(rank, std::make_exception_ptr(error), error); }});
+    Executor executor(program, *backend, arena,
+                      {.connect = [&](const Group& group, Lane lane) { return hub_.connect(group, lane, rank); },
+                       .batches = &batches,
+                       .trace = trace,
+                       .trace_start_ns = start_ns_,
+                       .on_failure = [&](const Error& error) { hub_.abort(rank, error); }});
     try {
-      run_steps(rank, executor, arena, trace);
+      run_steps(rank, executor, arena, *world, trace);
     } catch (const std::exception& error) {
-      if (dynamic_cast<const PeerStopped*>(&error) == nullptr) stop_all(rank, std::current_exception(), error);
+      if (dynamic_cast<const PeerStopped*>(&error) == nullptr) hub_.abort(rank, as_error(error));
       wait_for_lanes(*backend);  // they still use what is about to go
       throw;
     }
     if (options_.at_end) options_.at_end(rank, program, arena.memory());
     const RankResult measured{.rank = rank, .peak = arena.peak(), .rss_bytes = resident_bytes()};
     if (trace != nullptr) trace->finish(measured.peak, measured.rss_bytes);
-    result_.ranks[static_cast<std::size_t>(rank)] = measured;
-    hub_.barrier();  // nobody's memory goes before everybody has counted what is resident
+    share_result(*world, measured);
+  }
+
+  /// Nobody's memory goes before everybody has counted what is resident: the gather waits for all.
+  void share_result(Communicator& world, const RankResult& measured) {
+    static_assert(std::is_trivially_copyable_v<RankResult>);
+    std::vector<RankResult> all(static_cast<std::size_t>(hub_.world()));
+    world.all_gather(&measured, all.data(), sizeof(RankResult), DType::kI8);
+    if (measured.rank == lead_) result_.ranks = std::move(all);
   }
 
   /// What the drive will read and write straight from: all swap buffers are in pinned memory.
@@ -142,15 +145,23 @@ class Run {
     }
   }
 
-  void run_steps(int rank, Executor& executor, const Arena& arena, RankTrace* trace) {
+  /// Whether anybody was told to stop. All ranks get the same answer, and meet.
+  bool stop_wanted(Communicator& world) const {
+    std::int32_t wanted = options_.stop != nullptr && options_.stop->load() ? 1 : 0;
+    world.all_reduce(&wanted, 1, DType::kI32, ReduceOp::kMax);
+    return wanted != 0;
+  }
+
+  void run_steps(int rank, Executor& executor, const Arena& arena, Communicator& world, RankTrace* trace) {
+    const Program& program = this->program(rank);
     for (std::int64_t step = 0; step < job_.steps; ++step) {
-      if (rank == 0) result_.interrupted = options_.stop != nullptr && options_.stop->load();
-      hub_.barrier();
-      if (result_.interrupted) return;
+      if (stop_wanted(world)) {
+        if (rank == lead_) result_.interrupted = true;
+        return;
+      }
       const double rate = learning_rate(job_.training.schedule, job_.training.optimizer.lr, step);
       const std::int64_t start = steady_now_ns();
       executor.run_step(step, {.applied_steps = step + 1, .learning_rate = rate});
-      const Program& program = programs()[static_cast<std::size_t>(rank)];
       StepReport report{.step = step,
                         .loss = scalar_at(arena.memory(), program.loss),
                         .grad_norm = scalar_at(arena.memory(), program.grad_norm),
@@ -158,7 +169,7 @@ class Run {
                         .device_peak_bytes = arena.peak().peak_bytes[static_cast<std::size_t>(Space::kDevice)]};
       if (trace != nullptr) write_step(*trace, report, start);
       hub_.barrier();
-      if (rank == 0) finish_step(report, start);
+      if (rank == lead_) finish_step(report, start);
     }
   }
 
@@ -181,31 +192,25 @@ class Run {
     if (options_.on_step) options_.on_step(report);
   }
 
-  void rethrow_first_cause() const {
-    const std::optional<int> rank = hub_.failed_rank();
-    if (!rank) return;
-    const std::exception_ptr& cause = failures_[static_cast<std::size_t>(*rank)];
-    SS_CHECK(cause != nullptr, *rank);
-    try {
-      std::rethrow_exception(cause);
-    } catch (const Error& error) {
-      throw Error(error.kind(), fmt::format("rank {}: {}", *rank, error.what()));
-    } catch (const std::exception& error) {
-      throw Error(ErrorKind::kDevice, fmt::format("rank {}: {}", *rank, error.what()));
-    }
+  /// The cause, with its rank; where another process says it, only that there was one.
+  void throw_failure() const {
+    const std::optional<RankFailure> failure = hub_.failure();
+    if (!failure) return;
+    const std::string text = fmt::format("rank {}: {}", failure->rank, failure->cause.what());
+    if (!hub_.speaks()) throw PeerStopped(text);
+    throw Error(failure->cause.kind(), text);
   }
 
   const Job& job_;
   const BackendFactory& make_backend_;
   const TrainOptions& options_;
-  const int ranks_;
-  ThreadHub hub_;
-  std::vector<Program> own_programs_;
+  Hub& hub_;
+  const std::vector<int> local_ranks_;
+  const int lead_;  // the local rank that writes the result
+  std::map<int, Program> own_programs_;
   std::unique_ptr<SequenceSource> own_data_;
   std::int64_t start_ns_ = 0;
-  std::mutex failures_mutex_;
-  std::vector<std::exception_ptr> failures_;  // by rank
-  TrainResult result_;                        // written by rank 0, or each rank its own entry, between two meetings
+  TrainResult result_;  // the lead's, between two meetings
 };
 
 }  // namespace
@@ -219,12 +224,14 @@ double TrainResult::median_step_time_s() const {
 }
 
 TrainResult train(const Job& job, const BackendFactory& make_backend, const TrainOptions& options) {
+  if (job.steps < 1) throw Error(ErrorKind::kConfig, fmt::format("steps: {}; it must be at least 1", job.steps));
+  if (options.hub != nullptr) return Run(job, make_backend, options, *options.hub).run();
   if (job.launcher != "threads") {
     throw Error(ErrorKind::kUnsupported,
                 fmt::format("launcher: \"{}\" is not done yet; \"threads\" runs every rank as a thread", job.launcher));
   }
-  if (job.steps < 1) throw Error(ErrorKind::kConfig, fmt::format("steps: {}; it must be at least 1", job.steps));
-  return Run(job, make_backend, options).run();
+  ThreadHub threads(job.parallel.ranks());
+  return Run(job, make_backend, options, threads).run();
 }
 
 }  // namespace shardscope

@@ -1,6 +1,7 @@
 #pragma once
-// train(): runs a job for real. Lowers it once per rank, gives each rank a thread, a backend and its memory, and runs
-// the steps. The caller says which backend (kernels are above core) and what to do with what comes out.
+// train(): runs a job for real. Lowers it once per rank, gives each rank of this process a thread, a backend and its
+// memory, and runs the steps. The caller says which backend (kernels are above core) and what to do with what comes
+// out.
 //
 //   TrainResult result = train(job, [](int, int threads) { return make_cpu_backend(threads); }, {.trace = &profile});
 
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "core/engine/backend.h"
+#include "core/engine/hub.h"
 #include "core/engine/sequence_source.h"
 #include "core/program/program.h"
 #include "core/spec/job.h"
@@ -28,7 +30,7 @@ struct StepReport {
   double grad_norm = 0;  ///< before clipping; NaN where the program does not compute it
   double learning_rate = 0;
   double step_time_s = 0, tokens_per_s = 0;
-  std::int64_t device_peak_bytes = 0;  ///< rank 0's peak of the device space so far
+  std::int64_t device_peak_bytes = 0;  ///< first local rank's peak of the device space so far
 };
 
 struct RankResult {
@@ -48,19 +50,21 @@ struct TrainResult {
 };
 
 struct TrainOptions {
-  TraceSink* trace = nullptr;                      ///< null: nothing is recorded, at no cost
-  std::function<void(const StepReport&)> on_step;  ///< on rank 0's thread, after each step
-  const std::atomic<bool>* stop = nullptr;         ///< set to finish the step under way and return
+  Hub* hub = nullptr;          ///< null: all ranks are threads of this process; its world must be the job's ranks
+  TraceSink* trace = nullptr;  ///< null: nothing is recorded, at no cost
+  std::function<void(const StepReport&)> on_step;  ///< on the first local rank's thread, after each step
+  const std::atomic<bool>* stop = nullptr;         ///< set, in any process, to finish the step under way and return
   const SequenceSource* data = nullptr;            ///< null: opened from job.data
-  const std::vector<Program>* programs = nullptr;  ///< already lowered, one per rank; null: lower(job, rank)
+  const std::vector<Program>* programs = nullptr;  ///< already lowered, of every rank; null: lower(job, rank)
   bool poison_memory = false;                      ///< NaN-fill all memory at the start; for tests
   int threads_per_rank = 0;                        ///< 0: cores / ranks, at least 1
   /// On each rank's thread after the last step, before its memory goes: checkpoints, tests of final weights.
   std::function<void(int rank, const Program&, const Memory&)> at_end;
 };
 
-/// Throws Error: what lower() refuses; kConfig for data that does not fit; kDevice when a rank fails while running
-/// (every other rank is stopped, the first real cause is rethrown with its rank in the text).
+/// Throws Error: what lower() refuses; kConfig for data that does not fit; what a rank met while running (every other
+/// rank is stopped, and the first real cause is thrown with its rank in the text; PeerStopped in processes that do not
+/// speak()).
 TrainResult train(const Job& job, const BackendFactory& make_backend, const TrainOptions& options = {});
 
 }  // namespace shardscope
