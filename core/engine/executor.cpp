@@ -251,8 +251,9 @@ void Executor::do_work(std::int32_t index) {
       std::visit(NvmeCall{arena_.memory()}, op);
     } else {
       const auto& load = std::get<LoadBatch>(op);
-      options_.batches->fill(step_, load.micro_batch, arena_.memory().as<std::int32_t>(load.tokens),
-                             arena_.memory().as<std::int32_t>(load.targets));
+      options_.batches->fill_part(step_, load.micro_batch, load.part, load.seq,
+                                  arena_.memory().as<std::int32_t>(load.tokens),
+                                  arena_.memory().as<std::int32_t>(load.targets));
     }
   } catch (const PeerStopped&) {
     throw;

@@ -45,16 +45,20 @@ BatchSource::BatchSource(const SequenceSource& sequences, int dp, int dp_rank, s
            accumulation);
 }
 
-void BatchSource::fill(std::int64_t step, std::int64_t micro_batch, std::int32_t* tokens, std::int32_t* targets) {
+void BatchSource::fill_part(std::int64_t step, std::int64_t micro_batch, SequencePart part, std::int64_t seq,
+                            std::int32_t* tokens, std::int32_t* targets) {
   SS_CHECK(micro_batch >= 0 && micro_batch < accumulation_, micro_batch, accumulation_);
+  SS_CHECK(part.start >= 0 && part.end(seq) <= seq_len(), part.start, part.jump, seq, seq_len());
   const std::int64_t train_batch = rows_ * accumulation_ * dp_;
   const std::int64_t first = step * train_batch + (micro_batch * dp_ + dp_rank_) * rows_;
-  const std::int64_t seq = seq_len();
-  std::vector<std::int32_t> row(static_cast<std::size_t>(seq) + 1);
+  std::vector<std::int32_t> row(static_cast<std::size_t>(seq_len()) + 1);
   for (std::int64_t j = 0; j < rows_; ++j) {
     sequences_.read(first + j, row);
-    if (tokens != nullptr) std::copy(row.begin(), row.end() - 1, tokens + j * seq);
-    if (targets != nullptr) std::copy(row.begin() + 1, row.end(), targets + j * seq);
+    for (std::int64_t i = 0; i < seq; ++i) {
+      const auto at = static_cast<std::size_t>(part.position(i, seq));
+      if (tokens != nullptr) tokens[j * seq + i] = row[at];
+      if (targets != nullptr) targets[j * seq + i] = row[at + 1];
+    }
   }
 }
 

@@ -9,6 +9,8 @@
 #include <span>
 #include <string>
 
+#include "core/program/ops.h"
+
 namespace shardscope {
 
 /// An endless, deterministic list of sequences of seq_len + 1 tokens. Which rank reads which one is not its business
@@ -36,7 +38,12 @@ class BatchSource {
               std::int64_t accumulation);
   /// Fills tokens and targets (micro_batch * seq_len each); targets are the tokens shifted by one. Either may be
   /// null: a pipeline stage needs only one of them.
-  void fill(std::int64_t step, std::int64_t micro_batch, std::int32_t* tokens, std::int32_t* targets);
+  void fill(std::int64_t step, std::int64_t micro_batch, std::int32_t* tokens, std::int32_t* targets) {
+    fill_part(step, micro_batch, {}, seq_len(), tokens, targets);
+  }
+  /// The same of `seq` tokens of each sequence: those of `part`.
+  void fill_part(std::int64_t step, std::int64_t micro_batch, SequencePart part, std::int64_t seq, std::int32_t* tokens,
+                 std::int32_t* targets);
   std::int64_t rows() const { return rows_; }
   std::int64_t seq_len() const { return sequences_.seq_len(); }
 

@@ -138,46 +138,64 @@ struct Add {
 
 // ---------------------------------------------------------------- model
 
+/// Which tokens of a sequence an op has, when ranks share the sequence: row i of `rows` stands at position start + i,
+/// and from the middle on (2 i >= rows) `jump` further. So each rank of a ring can hold an early and a late stretch.
+struct SequencePart {
+  std::int64_t start = 0, jump = 0;
+  constexpr std::int64_t position(std::int64_t row, std::int64_t rows) const {
+    return start + row + (2 * row >= rows ? jump : 0);
+  }
+  constexpr std::int64_t end(std::int64_t rows) const { return start + rows + jump; }  ///< past the last position
+  friend constexpr bool operator==(const SequencePart&, const SequencePart&) = default;
+};
+
 /// Reads the rank's micro-batch number `micro_batch` of this step: tokens and targets i32 [batch * seq],
-/// targets[t] = the token after tokens[t]. The executor's BatchSource fills them.
+/// targets[t] = the token after tokens[t]. The executor's BatchSource fills them. Of each sequence it takes the `seq`
+/// tokens of `part`.
 struct LoadBatch {
   static constexpr const char* kName = "load_batch";
   Region tokens, targets;
   std::int64_t micro_batch = 0, batch = 0, seq = 0;
+  SequencePart part;
   template <class S, class V>
   static void fields(S& s, V&& v) {
     v.write("tokens", s.tokens), v.write("targets", s.targets);
     v.attr("micro_batch", s.micro_batch), v.attr("batch", s.batch), v.attr("seq", s.seq);
+    v.attr("start", s.part.start), v.attr("jump", s.part.jump);
   }
 };
 
-/// out[r,:] = table[tokens[r] - first,:] + positions[r % seq,:].  table [V,H], positions [>=S,H] or empty, out [R,H].
-/// A table that is part of one with `total` rows (vocabulary-parallel; 0: it is whole) gives zeros for tokens of
-/// others.
+/// out[r,:] = table[tokens[r] - first,:] + positions[p(r % seq),:], p = the row's position as `part` says.  table
+/// [V,H], positions [>=S,H] or empty, out [R,H]. A table that is part of one with `total` rows (vocabulary-parallel; 0:
+/// it is whole) gives zeros for tokens of others.
 struct Embedding {
   static constexpr const char* kName = "embedding";
   Region tokens, table, positions, out;
   std::int64_t rows = 0, hidden = 0, seq = 0, vocab = 0, first = 0, total = 0;
+  SequencePart part;
   template <class S, class V>
   static void fields(S& s, V&& v) {
     v.read("tokens", s.tokens), v.read("table", s.table), v.read("positions", s.positions), v.write("out", s.out);
     v.attr("rows", s.rows), v.attr("hidden", s.hidden), v.attr("seq", s.seq), v.attr("vocab", s.vocab);
     v.attr("first", s.first), v.attr("total", s.total);
+    v.attr("start", s.part.start), v.attr("jump", s.part.jump);
   }
 };
 
-/// d_table[tokens[r] - first,:] += d_out[r,:]; d_positions[r % seq,:] += d_out[r,:]. Adds in row order: deterministic.
-/// `first` and `total` as in Embedding: tokens of other parts of the table add nothing to it.
+/// d_table[tokens[r] - first,:] += d_out[r,:]; d_positions[p(r % seq),:] += d_out[r,:]. Adds in row order:
+/// deterministic. `first` and `total` as in Embedding: tokens of other parts of the table add nothing to it.
 struct EmbeddingBackward {
   static constexpr const char* kName = "embedding_backward";
   Region tokens, d_out, d_table, d_positions;
   std::int64_t rows = 0, hidden = 0, seq = 0, vocab = 0, first = 0, total = 0;
+  SequencePart part;
   template <class S, class V>
   static void fields(S& s, V&& v) {
     v.read("tokens", s.tokens), v.read("d_out", s.d_out);
     v.update("d_table", s.d_table), v.update("d_positions", s.d_positions);
     v.attr("rows", s.rows), v.attr("hidden", s.hidden), v.attr("seq", s.seq), v.attr("vocab", s.vocab);
     v.attr("first", s.first), v.attr("total", s.total);
+    v.attr("start", s.part.start), v.attr("jump", s.part.jump);
   }
 };
 
@@ -313,18 +331,20 @@ struct SwiGluBackward {
   }
 };
 
-/// Rotary position embedding, in place, on x [R, heads * d]; position = r % seq. Half-split pairing (i, i + d/2) as in
-/// Llama. `inverse` rotates back, which is also the gradient.
+/// Rotary position embedding, in place, on x [R, heads * d]; the position of row r % seq is as `part` says. Half-split
+/// pairing (i, i + d/2) as in Llama. `inverse` rotates back, which is also the gradient.
 struct Rope {
   static constexpr const char* kName = "rope";
   Region x;
   std::int64_t rows = 0, heads = 0, head_dim = 0, seq = 0;
   double theta = 10000;
   bool inverse = false;
+  SequencePart part;
   template <class S, class V>
   static void fields(S& s, V&& v) {
     v.update("x", s.x), v.attr("rows", s.rows), v.attr("heads", s.heads), v.attr("head_dim", s.head_dim);
     v.attr("seq", s.seq), v.attr("theta", s.theta), v.attr("inverse", s.inverse);
+    v.attr("start", s.part.start), v.attr("jump", s.part.jump);
   }
 };
 

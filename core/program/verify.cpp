@@ -35,17 +35,20 @@ class SizeCheck {
   std::string operator()(const Accumulate& o) const { return same(o.src, o.dst); }
   std::string operator()(const Add& o) const { return first(same(o.a, o.b), same(o.a, o.out)); }
   std::string operator()(const LoadBatch& o) const {
-    return first(exactly("tokens", o.tokens, o.batch * o.seq), exactly("targets", o.targets, o.batch * o.seq));
+    return first(exactly("tokens", o.tokens, o.batch * o.seq), exactly("targets", o.targets, o.batch * o.seq),
+                 halves(o.part, o.seq));
   }
   std::string operator()(const Embedding& o) const {
     return first(exactly("tokens", o.tokens, o.rows), exactly("table", o.table, o.vocab * o.hidden),
                  exactly("out", o.out, o.rows * o.hidden),
-                 o.positions.empty() ? "" : at_least("positions", o.positions, o.seq * o.hidden));
+                 o.positions.empty() ? "" : at_least("positions", o.positions, o.part.end(o.seq) * o.hidden),
+                 halves(o.part, o.seq));
   }
   std::string operator()(const EmbeddingBackward& o) const {
     return first(exactly("tokens", o.tokens, o.rows), exactly("d_table", o.d_table, o.vocab * o.hidden),
                  exactly("d_out", o.d_out, o.rows * o.hidden),
-                 o.d_positions.empty() ? "" : at_least("d_positions", o.d_positions, o.seq * o.hidden));
+                 o.d_positions.empty() ? "" : at_least("d_positions", o.d_positions, o.part.end(o.seq) * o.hidden),
+                 halves(o.part, o.seq));
   }
   std::string operator()(const LayerNorm& o) const {
     return first(norm(o), exactly("bias", o.bias, o.hidden), exactly("mean", o.mean, o.rows));
@@ -69,7 +72,9 @@ class SizeCheck {
   std::string operator()(const SwiGluBackward& o) const {
     return first(same(o.gate, o.up), same(o.gate, o.d_out), same(o.gate, o.d_gate), same(o.gate, o.d_up));
   }
-  std::string operator()(const Rope& o) const { return exactly("x", o.x, o.rows * o.heads * o.head_dim); }
+  std::string operator()(const Rope& o) const {
+    return first(exactly("x", o.x, o.rows * o.heads * o.head_dim), halves(o.part, o.seq));
+  }
   std::string operator()(const Attention& o) const {
     return first(attention(o), exactly("out", o.out, o.batch * o.seq * o.heads * o.head_dim));
   }
@@ -127,6 +132,9 @@ class SizeCheck {
     const bool whole_end = end % kNvmeAlignment == 0 || on_drive.end() == drive.elements;
     if (begin % kNvmeAlignment != 0 || !whole_end) return "takes part of a block of the drive";
     return same(on_drive, in_memory);
+  }
+  static std::string halves(const SequencePart& part, std::int64_t rows) {
+    return part.jump == 0 || rows % 2 == 0 ? "" : fmt::format("{} rows have no two halves to jump between", rows);
   }
   static std::string first() { return ""; }
   template <class... T>

@@ -122,6 +122,8 @@ TEST(Verify, RefusesOperandsThatDoNotFit) {
   EXPECT_THAT(faults("0 copy src=p[0:8] dst=p[8:15] @compute forward\n"), Contains(HasSubstr("differ in size")));
   EXPECT_THAT(faults("0 matmul a=p[0:4] b=p[4:8] c=p[8:12] m=2 n=2 k=3 @compute forward\n"),
               Contains(HasSubstr("4 elements where 6 are needed")));
+  EXPECT_THAT(faults("0 rope x=p[0:6] rows=3 heads=1 head_dim=2 seq=3 theta=1e4 jump=4 @compute forward\n"),
+              Contains(HasSubstr("3 rows have no two halves to jump between")));
   Program program = parse_program(std::string(kHead) + "0 fill dst=p[0:16] @compute forward\n");
   std::get<Fill>(program.instructions[0].op).dst.count = 17;
   EXPECT_THAT(find_faults(program), Contains(HasSubstr("leaves its buffer p")));

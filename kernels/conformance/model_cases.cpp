@@ -74,28 +74,36 @@ void add_matmul_cases(std::vector<ConformanceCase>& cases) {
 }
 
 void add_embedding_cases(std::vector<ConformanceCase>& cases) {
-  for (const auto& [batch, seq, hidden, vocab] :
-       {std::array<std::int64_t, 4>{1, 1, 1, 1}, {2, 3, 5, 7}, {3, 7, 17, 2}, {2, 33, 64, 11}, {1, 70, 131, 101}}) {
+  for (const auto& [batch, seq, hidden, vocab, start, jump] : {std::array<std::int64_t, 6>{1, 1, 1, 1},
+                                                               {2, 3, 5, 7},
+                                                               {3, 7, 17, 2},
+                                                               {2, 33, 64, 11},
+                                                               {1, 70, 131, 101},
+                                                               {2, 6, 5, 7, 3, 9},
+                                                               {3, 5, 16, 4, 2}}) {
     for (const bool with_positions : {false, true}) {
-      const std::int64_t rows = batch * seq;
-      CaseBuilder b(shaped("embedding", {rows, hidden, vocab}) + (with_positions ? " positions" : ""));
+      const SequencePart part{start, jump};
+      const std::int64_t rows = batch * seq, last = part.end(seq) + 2;
+      CaseBuilder b(shaped("embedding", {rows, hidden, vocab, start, jump}) + (with_positions ? " positions" : ""));
       const Doubles tokens = b.random_indices(rows, vocab), table = b.random(vocab * hidden);
-      const Doubles positions = b.random((seq + 2) * hidden), d_out = b.random(rows * hidden);
-      Doubles want(d_out.size()), d_table = b.random(vocab * hidden), d_positions = b.random((seq + 2) * hidden);
-      CaseBuilder back(shaped("embedding_backward", {rows, hidden, vocab}) + (with_positions ? " positions" : ""));
+      const Doubles positions = b.random(last * hidden), d_out = b.random(rows * hidden);
+      Doubles want(d_out.size()), d_table = b.random(vocab * hidden), d_positions = b.random(last * hidden);
+      CaseBuilder back(shaped("embedding_backward", {rows, hidden, vocab, start, jump}) +
+                       (with_positions ? " positions" : ""));
       EmbeddingBackward backward{
-          back.in(tokens, DType::kI32), back.in(d_out), back.in(d_table), {}, rows, hidden, seq, vocab};
+          back.in(tokens, DType::kI32), back.in(d_out), back.in(d_table), {}, rows, hidden, seq, vocab, 0, 0, part};
       if (with_positions) backward.d_positions = back.in(d_positions);
       for (std::int64_t i = 0; i < rows * hidden; ++i) {
         const std::int64_t row = i / hidden, col = i % hidden;
         const auto token =
             static_cast<std::size_t>(static_cast<std::int64_t>(tokens[static_cast<std::size_t>(row)]) * hidden + col);
-        const auto position = static_cast<std::size_t>(row % seq * hidden + col);
+        const auto position = static_cast<std::size_t>(part.position(row % seq, seq) * hidden + col);
         want[static_cast<std::size_t>(i)] = table[token] + (with_positions ? positions[position] : 0);
         d_table[token] += d_out[static_cast<std::size_t>(i)];
         d_positions[position] += d_out[static_cast<std::size_t>(i)];
       }
-      Embedding op{b.in(tokens, DType::kI32), b.in(table), {}, b.out(rows * hidden), rows, hidden, seq, vocab};
+      Embedding op{
+          b.in(tokens, DType::kI32), b.in(table), {}, b.out(rows * hidden), rows, hidden, seq, vocab, 0, 0, part};
       if (with_positions) op.positions = b.in(positions);
       b.expect(op.out, want, {1e-7});
       cases.push_back(b.build(op));
@@ -225,11 +233,16 @@ void add_activation_cases(std::vector<ConformanceCase>& cases) {
     add_swiglu(cases, n);
   }
   for (const bool inverse : {false, true}) {
-    for (const auto& [rows, heads, head_dim, seq] :
-         {std::array<std::int64_t, 4>{1, 1, 2, 1}, {6, 3, 10, 3}, {4, 1, 64, 4}, {34, 2, 34, 17}, {300, 3, 66, 150}}) {
-      CaseBuilder b(shaped("rope", {rows, heads, head_dim, seq}) + (inverse ? " inverse" : ""));
+    for (const auto& [rows, heads, head_dim, seq, start, jump] : {std::array<std::int64_t, 6>{1, 1, 2, 1},
+                                                                  {6, 3, 10, 3},
+                                                                  {4, 1, 64, 4},
+                                                                  {34, 2, 34, 17},
+                                                                  {300, 3, 66, 150},
+                                                                  {12, 2, 6, 4, 5, 11},
+                                                                  {6, 1, 8, 3, 40}}) {
+      CaseBuilder b(shaped("rope", {rows, heads, head_dim, seq, start, jump}) + (inverse ? " inverse" : ""));
       const Doubles x = b.random(rows * heads * head_dim);
-      const Rope op{b.in(x), rows, heads, head_dim, seq, 10000, inverse};
+      const Rope op{b.in(x), rows, heads, head_dim, seq, 10000, inverse, {start, jump}};
       b.expect(op.x, reference::rope(op, x), {1e-6, 1e-6});
       cases.push_back(b.build(op));
     }

@@ -105,7 +105,8 @@ Doubles rope(const Rope& op, Doubles x) {
       for (std::int64_t i = 0; i < half; ++i) {
         const auto at = static_cast<std::size_t>((row * op.heads + head) * op.head_dim + i);
         const double power = -2.0 * static_cast<double>(i) / static_cast<double>(op.head_dim);
-        const double angle = static_cast<double>(row % op.seq) * std::pow(op.theta, power) * (op.inverse ? -1 : 1);
+        const auto position = static_cast<double>(op.part.position(row % op.seq, op.seq));
+        const double angle = position * std::pow(op.theta, power) * (op.inverse ? -1 : 1);
         double &a = x[at], &b = x[at + static_cast<std::size_t>(half)];
         const double rotated = a * std::cos(angle) - b * std::sin(angle);
         b = b * std::cos(angle) + a * std::sin(angle);

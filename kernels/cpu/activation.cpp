@@ -47,13 +47,13 @@ namespace {
 
 /// Angles in double: position * theta^(-2i/d) loses its fraction in single precision at long sequences.
 const RopeTable& rope_table(const Rope& op, LaneState& lane) {
-  auto [entry, is_new] = lane.rope_tables.try_emplace({op.seq, op.head_dim, op.theta});
+  auto [entry, is_new] = lane.rope_tables.try_emplace({op.seq, op.head_dim, op.theta, op.part.start, op.part.jump});
   if (is_new) {
     const std::int64_t half = op.head_dim / 2;
-    for (std::int64_t position = 0; position < op.seq; ++position) {
+    for (std::int64_t row = 0; row < op.seq; ++row) {
       for (std::int64_t i = 0; i < half; ++i) {
         const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(op.head_dim);
-        const double angle = static_cast<double>(position) * std::pow(op.theta, exponent);
+        const double angle = static_cast<double>(op.part.position(row, op.seq)) * std::pow(op.theta, exponent);
         entry->second.cos.push_back(static_cast<float>(std::cos(angle)));
         entry->second.sin.push_back(static_cast<float>(std::sin(angle)));
       }

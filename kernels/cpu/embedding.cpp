@@ -37,7 +37,8 @@ void run(const Embedding& op, Kernel& kernel) {
   parallel_for(kernel, op.rows, 1 + kElementGrain / op.hidden, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t r = begin; r < end; ++r) {
       const float* token_row = row_of(table, tokens[r], op.first, op.vocab, op.hidden);
-      const float* position_row = positions == nullptr ? nullptr : positions + r % op.seq * op.hidden;
+      const std::int64_t position = op.part.position(r % op.seq, op.seq);
+      const float* position_row = positions == nullptr ? nullptr : positions + position * op.hidden;
       float* to = out + r * op.hidden;
       if (token_row != nullptr && position_row != nullptr) {
         kernel.loops.elementwise.add(token_row, position_row, to, op.hidden);
@@ -62,7 +63,8 @@ void run(const EmbeddingBackward& op, Kernel& kernel) {
       const float* from = d_out + r * op.hidden + begin;
       float* row = row_of(d_table, tokens[r], op.first, op.vocab, op.hidden);
       if (row != nullptr) add(from, row + begin, end - begin);
-      if (d_positions != nullptr) add(from, d_positions + r % op.seq * op.hidden + begin, end - begin);
+      if (d_positions == nullptr) continue;
+      add(from, d_positions + op.part.position(r % op.seq, op.seq) * op.hidden + begin, end - begin);
     }
   });
 }

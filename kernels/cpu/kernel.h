@@ -26,7 +26,8 @@ struct RopeTable {
 /// What one lane keeps between ops.
 struct LaneState {
   Scratch scratch;
-  std::map<std::tuple<std::int64_t, std::int64_t, double>, RopeTable> rope_tables;  ///< by seq, head_dim, theta
+  /// By seq, head_dim, theta, start and jump.
+  std::map<std::tuple<std::int64_t, std::int64_t, double, std::int64_t, std::int64_t>, RopeTable> rope_tables;
 };
 
 struct Kernel {

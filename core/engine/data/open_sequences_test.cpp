@@ -229,5 +229,17 @@ TEST(BatchSource, EverySplitSeesTheSameSequencesPerStep) {
   EXPECT_NE(rows_of(1, 1, 12, 4), one);
 }
 
+TEST(BatchSource, APartHoldsItsTokensOfEachSequence) {
+  const auto source = make_random_sequences(50, 8, 3);
+  BatchSource batches(*source, 1, 0, 2, 1);
+  std::vector<std::int32_t> tokens(16), targets(16), part(8), part_targets(8);
+  batches.fill(0, 0, tokens.data(), targets.data());
+  batches.fill_part(0, 0, {1, 3}, 4, part.data(), part_targets.data());  // positions 1, 2, 6, 7
+  EXPECT_THAT(part, testing::ElementsAre(tokens[1], tokens[2], tokens[6], tokens[7], tokens[9], tokens[10], tokens[14],
+                                         tokens[15]));
+  EXPECT_THAT(part_targets, testing::ElementsAre(targets[1], targets[2], targets[6], targets[7], targets[9],
+                                                 targets[10], targets[14], targets[15]));
+}
+
 }  // namespace
 }  // namespace shardscope
