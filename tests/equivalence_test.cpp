@@ -110,6 +110,24 @@ RC_GTEST_PROP(Equivalence, APipelineTrainsTheSameBits, ()) {
   RC_ASSERT(pipeline.losses == whole.losses);
 }
 
+/// ZeRO++ rounds what it sends: training goes on nearly as without, and the memory is still what the program says.
+RC_GTEST_PROP(Equivalence, QuantizedExchangeTrainsNearly, ()) {
+  JobChoice choice = *gen_job();
+  choice.stage = 3;
+  choice.dp = *rc::gen::inRange(2, 5);
+  choice.copies = 1;
+  choice.quantized_weights = *rc::gen::inRange(0, 2);
+  choice.quantized_gradients = *rc::gen::inRange(0, 2);
+  RC_PRE(choice.dp * choice.pp * choice.tp <= 16);
+  const Job job = job_of(choice);
+  const TrainResult result = run(job), exact = run(on_one_rank(job));
+  for (std::size_t i = 0; i < exact.losses.size(); ++i) {
+    RC_ASSERT(std::abs(result.losses[i] - exact.losses[i]) <= 0.02 * exact.losses[i]);
+    RC_ASSERT(std::abs(result.grad_norms[i] - exact.grad_norms[i]) <= 0.5 * exact.grad_norms[i]);
+  }
+  expect_memory_as_predicted(job, result);
+}
+
 RC_GTEST_PROP(Equivalence, SameSeedSameBitsTwice, ()) {
   const Job job = job_of(*gen_job());
   const TrainResult first = run(job), second = run(job);

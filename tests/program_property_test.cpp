@@ -22,7 +22,10 @@ std::vector<Program> lower_all(const Job& job) {
 }
 
 RC_GTEST_PROP(ProgramProperty, EveryJobLowersToSoundMatchingPrograms, ()) {
-  const std::vector<Program> ranks = lower_all(job_of(*gen_job()));
+  JobChoice choice = *gen_job();
+  choice.quantized_weights = *rc::gen::inRange(0, 2);
+  choice.quantized_gradients = *rc::gen::inRange(0, 2);
+  const std::vector<Program> ranks = lower_all(job_of(choice));
   for (const Program& program : ranks) {
     const std::vector<std::string> faults = find_faults(program);
     if (!faults.empty()) RC_FAIL(faults.front());

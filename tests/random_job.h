@@ -21,6 +21,7 @@ struct JobChoice {
   int bucket = 1000, prefetch = 0, persistence = 0, reuse = 0, max_live = 1000000, sub_group = 1000000;
   int pp = 1, schedule = 0, virtual_stages = 1, partition = 0;
   int tp = 1, sp = 0;
+  int hpz = 1, quantized_weights = 0, quantized_gradients = 0;
   double clipping = 0;
   int adam_w = 1, recompute = 0, offload = 0, copies = 1, ratio = 10;
 };
@@ -31,11 +32,12 @@ inline std::ostream& operator<<(std::ostream& out, const JobChoice& c) {
              "micro={}, "
              "accumulation={}, dp={}, stage={}, deepspeed_mode={}, overlap={}, bucket={}, prefetch={}, persistence={}, "
              "reuse={}, max_live={}, sub_group={}, clipping={}, adam_w={}, recompute={}, offload={}, copies={}, "
-             "ratio={}, pp={}, schedule={}, virtual_stages={}, partition={}, tp={}, sp={}}}",
+             "ratio={}, pp={}, schedule={}, virtual_stages={}, partition={}, tp={}, sp={}, hpz={}, "
+             "quantized_weights={}, quantized_gradients={}}}",
              c.llama, c.layers, c.heads, c.kv_divisor, c.head_dim, c.mlp, c.vocab, c.tied, c.seq, c.micro_batch,
              c.accumulation, c.dp, c.stage, c.deepspeed_mode, c.overlap, c.bucket, c.prefetch, c.persistence, c.reuse,
              c.max_live, c.sub_group, c.clipping, c.adam_w, c.recompute, c.offload, c.copies, c.ratio, c.pp, c.schedule,
-             c.virtual_stages, c.partition, c.tp, c.sp);
+             c.virtual_stages, c.partition, c.tp, c.sp, c.hpz, c.quantized_weights, c.quantized_gradients);
 }
 
 inline ModelSpec model_of(const JobChoice& c) {
@@ -93,6 +95,11 @@ inline Job job_of(const JobChoice& c) {
   t.zero.max_reuse_distance = c.reuse;
   t.zero.max_live_parameters = c.max_live;
   t.zero.sub_group_size = c.sub_group;
+  if (c.stage == 3 && t.zero.mics_shard_size <= 0) {
+    if (c.dp % c.hpz == 0) t.zero.hpz_partition_size = c.hpz;
+    t.zero.quantized_weights = c.quantized_weights != 0;
+    t.zero.quantized_gradients = c.quantized_gradients != 0 && !c.deepspeed_mode;
+  }
   return job;
 }
 
@@ -155,6 +162,7 @@ inline rc::Gen<JobChoice> gen_job() {
     c.offload = *rc::gen::inRange(0, 3);
     c.ratio = *rc::gen::element(10, 5, 2, 0);
     c.copies = *rc::gen::inRange(1, 4);
+    c.hpz = *rc::gen::inRange(1, 5);
     return c;
   });
 }

@@ -136,6 +136,34 @@ struct Add {
   }
 };
 
+/// Symmetric quantisation (ZeRO++). src is cut into slices of `slice` elements, each slice into groups of `group` (the
+/// last one shorter); a group's scale [f32] is its largest magnitude over 127 (8 bits) or 7 (4 bits), and q holds the
+/// elements over the scale, rounded to nearest even: bytes, or with 4 bits two to a byte, the first one low. `slice` is
+/// even with 4 bits.
+struct Quantize {
+  static constexpr const char* kName = "quantize";
+  Region src, q, scales;
+  std::int64_t slice = 0, group = 0, bits = 8;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("src", s.src), v.write("q", s.q), v.write("scales", s.scales);
+    v.attr("slice", s.slice), v.attr("group", s.group), v.attr("bits", s.bits);
+  }
+};
+
+/// out = the sum of `parts` quantised vectors of out's length that follow each other in q, added in order; with one
+/// part, what Quantize took in, but for rounding.
+struct Dequantize {
+  static constexpr const char* kName = "dequantize";
+  Region q, scales, out;
+  std::int64_t slice = 0, group = 0, bits = 8, parts = 1;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("q", s.q), v.read("scales", s.scales), v.write("out", s.out);
+    v.attr("slice", s.slice), v.attr("group", s.group), v.attr("bits", s.bits), v.attr("parts", s.parts);
+  }
+};
+
 // ---------------------------------------------------------------- model
 
 /// Which tokens of a sequence an op has, when ranks share the sequence: row i of `rows` stands at position start + i,
@@ -563,11 +591,12 @@ struct Recv {
   }
 };
 
-using Op = std::variant<Alloc, Free, Hold, Fill, Copy, NvmeRead, NvmeWrite, CopyRows, Accumulate, Scale, Add, LoadBatch,
-                        Embedding, EmbeddingBackward, LayerNorm, LayerNormBackward, RmsNorm, RmsNormBackward, MatMul,
-                        BiasGradient, Activation, ActivationBackward, SwiGlu, SwiGluBackward, Rope, Attention,
-                        AttentionBackward, CrossEntropy, RowMax, ShiftedExp, ShardedCrossEntropy, SumSquares,
-                        ClipCoefficient, Adam, AllReduce, ReduceScatter, AllGather, Broadcast, AllToAll, Send, Recv>;
+using Op =
+    std::variant<Alloc, Free, Hold, Fill, Copy, NvmeRead, NvmeWrite, CopyRows, Accumulate, Scale, Add, Quantize,
+                 Dequantize, LoadBatch, Embedding, EmbeddingBackward, LayerNorm, LayerNormBackward, RmsNorm,
+                 RmsNormBackward, MatMul, BiasGradient, Activation, ActivationBackward, SwiGlu, SwiGluBackward, Rope,
+                 Attention, AttentionBackward, CrossEntropy, RowMax, ShiftedExp, ShardedCrossEntropy, SumSquares,
+                 ClipCoefficient, Adam, AllReduce, ReduceScatter, AllGather, Broadcast, AllToAll, Send, Recv>;
 
 /// Overload set for std::visit: std::visit(Overloaded{[](const MatMul&) {...}, [](const auto&) {...}}, op).
 template <class... F>

@@ -90,6 +90,8 @@ double flops(const Op& op) {
           [](const Accumulate& o) { return 1.0 * o.dst.count; },
           [](const Add& o) { return 1.0 * o.out.count; },
           [](const Scale& o) { return 1.0 * o.data.count; },
+          [](const Quantize& o) { return 2.0 * o.src.count; },
+          [](const Dequantize& o) { return 2.0 * o.out.count * o.parts; },
           [](const auto&) { return 0.0; },  // memory, copies and communication do no arithmetic of the model
       },
       op);

@@ -34,6 +34,8 @@ class SizeCheck {
   }
   std::string operator()(const Accumulate& o) const { return same(o.src, o.dst); }
   std::string operator()(const Add& o) const { return first(same(o.a, o.b), same(o.a, o.out)); }
+  std::string operator()(const Quantize& o) const { return quantized(o, o.src.count); }
+  std::string operator()(const Dequantize& o) const { return quantized(o, o.out.count * o.parts); }
   std::string operator()(const LoadBatch& o) const {
     return first(exactly("tokens", o.tokens, o.batch * o.seq), exactly("targets", o.targets, o.batch * o.seq),
                  halves(o.part, o.seq));
@@ -151,6 +153,14 @@ class SizeCheck {
     return first(exactly("x", o.x, o.rows * o.hidden), exactly("d_out", o.d_out, o.rows * o.hidden),
                  exactly("d_x", o.d_x, o.rows * o.hidden), exactly("weight", o.weight, o.hidden),
                  exactly("d_weight", o.d_weight, o.hidden), exactly("rstd", o.rstd, o.rows));
+  }
+  template <class T>
+  static std::string quantized(const T& o, std::int64_t elements) {
+    if (o.slice <= 0 || o.group <= 0 || elements % o.slice != 0) return "the elements do not divide into slices";
+    if (o.bits != 8 && (o.bits != 4 || o.slice % 2 != 0 || o.group % 2 != 0))
+      return "4 bits need even slices and groups";
+    return first(exactly("q", o.q, elements * o.bits / 8),
+                 exactly("scales", o.scales, elements / o.slice * ((o.slice + o.group - 1) / o.group)));
   }
   template <class T>
   static std::string sharded_logits(const T& o) {

@@ -134,6 +134,7 @@ std::vector<ConformanceCase> conformance_cases() {
   add_attention_cases(cases);
   add_loss_cases(cases);
   add_sharded_cases(cases);
+  add_quantize_cases(cases);
   add_optimizer_cases(cases);
   return cases;
 }

@@ -38,6 +38,7 @@ void add_activation_cases(std::vector<ConformanceCase>& cases);
 void add_attention_cases(std::vector<ConformanceCase>& cases);
 void add_loss_cases(std::vector<ConformanceCase>& cases);
 void add_sharded_cases(std::vector<ConformanceCase>& cases);
+void add_quantize_cases(std::vector<ConformanceCase>& cases);
 void add_optimizer_cases(std::vector<ConformanceCase>& cases);
 
 }  // namespace shardscope

@@ -19,6 +19,8 @@ bool is_token_field(std::string_view field) { return field == "tokens" || field 
 /// Everything is fp32 today, but token ids (i32) and the double sum of squares.
 DType expected_dtype(const Op& op, std::string_view field) {
   if (is_token_field(field)) return DType::kI32;
+  if (field == "q" && (std::holds_alternative<Quantize>(op) || std::holds_alternative<Dequantize>(op)))
+    return DType::kI8;
   const bool sums_squares = std::holds_alternative<SumSquares>(op) || std::holds_alternative<ClipCoefficient>(op);
   return sums_squares && field == "sum" ? DType::kF64 : DType::kF32;
 }

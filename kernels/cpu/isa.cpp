@@ -11,11 +11,12 @@ namespace shardscope {
   extern const AttentionLoops attention_loops;     \
   extern const ReduceLoops reduce_loops;           \
   extern const AdamLoops adam_loops;               \
+  extern const QuantizeLoops quantize_loops;       \
   }
 #define SS_ALL_LOOPS(isa)                                                                                     \
   {                                                                                                           \
     isa::elementwise_loops, isa::convert_loops, isa::activation_loops, isa::norm_loops, isa::attention_loops, \
-        isa::reduce_loops, isa::adam_loops                                                                    \
+        isa::reduce_loops, isa::adam_loops, isa::quantize_loops                                               \
   }
 
 SS_DECLARE_LOOPS(isa_base)

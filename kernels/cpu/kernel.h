@@ -70,6 +70,8 @@ void run(const CopyRows& op, Kernel& kernel);
 void run(const Accumulate& op, Kernel& kernel);
 void run(const Scale& op, Kernel& kernel);
 void run(const Add& op, Kernel& kernel);
+void run(const Quantize& op, Kernel& kernel);
+void run(const Dequantize& op, Kernel& kernel);
 void run(const Embedding& op, Kernel& kernel);
 void run(const EmbeddingBackward& op, Kernel& kernel);
 void run(const LayerNorm& op, Kernel& kernel);

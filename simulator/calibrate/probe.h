@@ -21,6 +21,7 @@ class ProbeProgram {
  public:
   Region floats(std::int64_t count) { return add(DType::kF32, count); }
   Region doubles(std::int64_t count) { return add(DType::kF64, count); }
+  Region bytes(std::int64_t count) { return add(DType::kI8, count); }
   /// Token numbers in [0, limit).
   Region tokens(std::int64_t count, std::int64_t limit);
 

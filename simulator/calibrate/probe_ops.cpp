@@ -106,6 +106,17 @@ Op make_adam(ProbeProgram& p, std::int64_t n) {
   return Adam{p.floats(n), p.floats(n), p.floats(n), p.floats(n), p.floats(1)};
 }
 
+// As ZeRO++ gathers: one slice, 8 bits.
+constexpr std::int64_t kQuantizeGroup = 2048;
+
+Op make_quantize(ProbeProgram& p, std::int64_t n) {
+  return Quantize{p.floats(n), p.bytes(n), p.floats((n + kQuantizeGroup - 1) / kQuantizeGroup), n, kQuantizeGroup, 8};
+}
+
+Op make_dequantize(ProbeProgram& p, std::int64_t n) {
+  return Dequantize{p.bytes(n), p.floats((n + kQuantizeGroup - 1) / kQuantizeGroup), p.floats(n), n, kQuantizeGroup, 8};
+}
+
 std::vector<FamilyProbe> plain_probes() {
   return {{"fill",
            [](auto& p, auto n) {
@@ -136,6 +147,8 @@ std::vector<FamilyProbe> plain_probes() {
              return Op(SumSquares{p.floats(n), p.doubles(1)});
            },
            true},
+          {"quantize", make_quantize, true},
+          {"dequantize", make_dequantize, true},
           {"adam", make_adam, true},
           {"clip_coefficient", [](auto& p, auto) {
              return Op(ClipCoefficient{p.doubles(1), p.floats(1), p.floats(1), 1.0});

@@ -40,6 +40,8 @@ constexpr std::array kSlowness{
     Slowness{"rope", 2},
     Slowness{"cross_entropy", 20},  // per element, not per byte
     Slowness{"shifted_exp", 3},
+    Slowness{"quantize", 2},
+    Slowness{"dequantize", 2},
     Slowness{"sum_squares", 1.5},
     Slowness{"layer_norm_backward", 1.5},
     Slowness{"rms_norm_backward", 1.5},
@@ -73,6 +75,8 @@ const std::vector<std::string>& all_families() {
                                                  "copy",
                                                  "accumulate",
                                                  "scale",
+                                                 "quantize",
+                                                 "dequantize",
                                                  "add",
                                                  "load_batch",
                                                  "embedding",

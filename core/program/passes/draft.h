@@ -51,6 +51,8 @@ struct Draft {
   GroupId data_parallel;         ///< in program.groups: all ranks that hold the same parameters
   GroupId shard_group;           ///< ranks that share one copy of the sharded state: data_parallel, or part of it
   GroupId replica_group;         ///< ranks with the same shard of other copies (MiCS, HSDP); invalid: no other
+  GroupId node_group;            ///< ZeRO++: neighbours in shard_group that a fast link joins; invalid: not told
+  GroupId across_group;          ///< ZeRO++: the ranks at this place of the other nodes; invalid: one node
   GroupId tensor_group;          ///< tensor parallelism; invalid: none
   GroupId ulysses_group;         ///< neighbours that swap sequence for heads; invalid: none
   GroupId ring_group;            ///< ranks that pass keys and values around; invalid: none

@@ -45,6 +45,28 @@ void check_mics(const Job& job) {
   }
 }
 
+void check_zero_plus_plus(const Job& job) {
+  const ZeroSpec& zero = job.training.zero;
+  const std::int64_t ranks = std::int64_t{job.parallel.dp} * job.parallel.cp;
+  if (zero.stage != 3) {
+    throw Error(ErrorKind::kConfig,
+                "zero_optimization.zero_hpz_partition_size, zero_quantized_*: ZeRO++ needs stage 3, as in DeepSpeed");
+  }
+  if (zero.mics_shard_size > 0) {
+    throw Error(ErrorKind::kConfig,
+                "zero_optimization.mics_shard_size: MiCS and ZeRO++ both decide where copies of the "
+                "parameters lie; use one of them");
+  }
+  if (zero.hpz_partition_size > 1 && ranks % zero.hpz_partition_size != 0) {
+    throw Error(ErrorKind::kConfig, fmt::format("zero_optimization.zero_hpz_partition_size: is {}; it must divide the "
+                                                "data-parallel size {}",
+                                                zero.hpz_partition_size, ranks));
+  }
+  if (zero.quantized_gradients && job.zero_mode == ZeroMode::kDeepSpeed) {
+    unsupported("zero_mode: deepspeed with zero_quantized_gradients is not built yet; use textbook");
+  }
+}
+
 void refuse_what_is_not_built(const Job& job) {
   const ParallelSpec& p = job.parallel;
   const ZeroSpec& zero = job.training.zero;
@@ -58,9 +80,7 @@ void refuse_what_is_not_built(const Job& job) {
   if (zero.offload_param.device != OffloadDevice::kNone) {
     unsupported("zero_optimization.offload_param: offload is not built yet; leave it out");
   }
-  if (zero.hpz_partition_size > 1 || zero.quantized_weights || zero.quantized_gradients) {
-    unsupported("zero_optimization: ZeRO++ (zero_hpz_partition_size, zero_quantized_*) is not built yet; leave it out");
-  }
+  if (zero.hpz_partition_size > 1 || zero.quantized_weights || zero.quantized_gradients) check_zero_plus_plus(job);
   if (zero.mics_shard_size > 0) check_mics(job);
   if (job.training.precision.kind != Precision::kFp32) {
     unsupported("bf16.enabled, fp16.enabled: mixed precision is not built yet; training runs in fp32");
@@ -148,6 +168,12 @@ void add_data_parallel_groups(Draft& draft) {
   const Place at(s, draft.rank);
   const int ranks = s.dp * s.cp, self = at.d * s.cp + at.c, first = draft.rank - self * s.tp;
   draft.data_parallel = draft.shard_group = add_group(draft.program, "dp", first, s.tp, ranks);
+  if (const auto node = static_cast<int>(draft.job->training.zero.hpz_partition_size); node > 1) {
+    draft.node_group = add_group(draft.program, "node", first + self / node * node * s.tp, s.tp, node);
+    if (node < ranks) {
+      draft.across_group = add_group(draft.program, "across", first + self % node * s.tp, node * s.tp, ranks / node);
+    }
+  }
   const auto size = static_cast<int>(draft.job->training.zero.mics_shard_size);
   if (size <= 1 || size == ranks) return;
   draft.shard_group = add_group(draft.program, "shard", first + self / size * size * s.tp, s.tp, size);

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "core/program/passes/zero.h"
+#include "core/program/passes/zero_quantize.h"
 
 namespace shardscope {
 namespace {
@@ -93,20 +94,59 @@ void point_uses_at(ZeroContext& c, const Span& span, BufferId gathered) {
   }
 }
 
+/// hpZ: what forward has gathered leaves a second copy, spread over the ranks of a node only, from which backward
+/// gathers.
+class SecondaryCopies {
+ public:
+  explicit SecondaryCopies(ZeroContext& c) : c_(c), copies_(c.chunks.size()) {}
+
+  bool serves(const Chunk& chunk, Phase phase) const {
+    return is_used(chunk) && phase != Phase::kForward && !copies_[index(chunk)].empty();
+  }
+  Region of(const Chunk& chunk) const { return copies_[index(chunk)]; }
+
+  /// Keeps this rank's part of `whole`, unless that was done earlier in the step.
+  void keep(Emitter& emit, const Chunk& chunk, Region whole, Phase phase) {
+    Region& copy = copies_[index(chunk)];
+    if (!is_used(chunk) || phase != Phase::kForward || !copy.empty()) return;
+    const Group& node = c_.program().group(c_.draft.node_group);
+    const std::int64_t count = whole.count / node.size();
+    copy = c_.program().whole(c_.add("secondary." + chunk.name, count, Category::kParameter));
+    emit(Copy{whole.part(node.self * count, count), copy}, Lane::kGather);
+  }
+
+ private:
+  std::size_t index(const Chunk& chunk) const { return static_cast<std::size_t>(&chunk - c_.chunks.data()); }
+  bool is_used(const Chunk& chunk) const {
+    return c_.draft.node_group.valid() && c_.draft.job->training.zero.hpz_partition_size > 1 &&
+           chunk.group == c_.draft.shard_group;
+  }
+
+  ZeroContext& c_;
+  std::vector<Region> copies_;  ///< by chunk; empty: not made yet
+};
+
 }  // namespace
 
 void zero_gather(ZeroContext& c) {
   const std::vector<Span> spans = find_spans(c, find_visits(c));
   std::vector<int> count(c.chunks.size(), 0);
+  SecondaryCopies secondary(c);
   for (std::size_t i = 0; i < spans.size(); ++i) {
     const Span& span = spans[i];
     const Chunk& chunk = c.chunks[span.chunk];
-    const BufferId gathered =
-        c.add(fmt::format("gathered.{}.{}", chunk.name, count[span.chunk]++), chunk.elements, Category::kBucket);
+    const std::string name = fmt::format("gathered.{}.{}", chunk.name, count[span.chunk]++);
+    const BufferId gathered = c.add(name, chunk.elements, Category::kBucket);
+    const Region whole = c.program().whole(gathered);
     Emitter emit(c.before[issue_position(c, spans, i)]);
     emit.label = c.program().instructions[span.first].label;
     emit.label.name = c.program().intern(chunk.name);
-    emit(AllGather{chunk.group, c.program().whole(chunk.shard), c.program().whole(gathered)}, Lane::kGather);
+    if (secondary.serves(chunk, emit.label.phase)) {
+      gather_shards(c, emit, c.draft.node_group, secondary.of(chunk), whole, name);
+    } else {
+      gather_shards(c, emit, chunk.group, c.program().whole(chunk.shard), whole, name);
+      secondary.keep(emit, chunk, whole, emit.label.phase);
+    }
     point_uses_at(c, span, gathered);
   }
 }

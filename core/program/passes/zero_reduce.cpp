@@ -7,6 +7,7 @@
 #include <map>
 
 #include "core/program/passes/zero.h"
+#include "core/program/passes/zero_quantize.h"
 
 namespace shardscope {
 namespace {
@@ -151,10 +152,10 @@ class InPlaceReducer {
     Region& sum = c_.reduced[life.chunk];
     if (sum.empty()) {
       sum = c_.program().whole(c_.add("grad_shard." + chunk.name, chunk.slice, Category::kGradient));
-      emit(ReduceScatter{chunk.group, whole, sum}, Lane::kReduce);
+      reduce_to_slice(c_, emit, chunk, whole, sum, c_.program().buffer(life.buffer).name);
     } else {
       const Region slice = c_.slice(chunk, whole);
-      emit(ReduceScatter{chunk.group, whole, slice}, Lane::kReduce);
+      reduce_to_slice(c_, emit, chunk, whole, slice, c_.program().buffer(life.buffer).name);
       emit(Accumulate{slice, sum}, Lane::kReduce);
     }
   }

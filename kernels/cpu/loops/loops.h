@@ -22,6 +22,15 @@ struct ConvertLoops {
   void (*f16_to_f32)(const std::uint16_t* src, float* dst, std::int64_t n);
 };
 
+/// One group of values with one scale; see Quantize. Two to a byte with 4 bits, where n is even.
+struct QuantizeLoops {
+  float (*largest)(const float* x, std::int64_t n);  ///< magnitude; NaN does not count
+  void (*to_8)(const float* x, float inverse_scale, std::int8_t* q, std::int64_t n);
+  void (*to_4)(const float* x, float inverse_scale, std::int8_t* q, std::int64_t n);
+  void (*from_8)(const std::int8_t* q, float scale, float* out, std::int64_t n, bool add);
+  void (*from_4)(const std::int8_t* q, float scale, float* out, std::int64_t n, bool add);
+};
+
 /// Arrays are indexed by ActivationKind.
 struct ActivationLoops {
   void (*forward[4])(const float* x, float* out, std::int64_t n);
@@ -106,6 +115,7 @@ struct Loops {
   const AttentionLoops& attention;
   const ReduceLoops& reduce;
   const AdamLoops& adam;
+  const QuantizeLoops& quantize;
 };
 
 }  // namespace shardscope
