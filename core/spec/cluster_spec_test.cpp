@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "source_dir.h"
 
 namespace shardscope {
 namespace {

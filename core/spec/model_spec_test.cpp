@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "source_dir.h"
 
 namespace shardscope {
 namespace {

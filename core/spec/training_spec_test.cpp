@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/spec/training_keys.h"
+#include "source_dir.h"
 
 namespace shardscope {
 namespace {

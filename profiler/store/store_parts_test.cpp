@@ -17,6 +17,7 @@
 #include "profiler/store/schema.h"
 #include "profiler/store/step_parts.h"
 #include "profiler/store/test_profile.h"
+#include "source_dir.h"
 
 namespace shardscope {
 namespace {

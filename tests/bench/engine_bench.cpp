@@ -18,6 +18,7 @@
 #include "core/engine/trainer.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "profiler/store/profile_writer.h"
+#include "source_dir.h"
 
 namespace shardscope {
 namespace {
