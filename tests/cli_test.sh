@@ -153,6 +153,34 @@ refuses 'vocab' train vocabulary.json
 variant job.json many.json 's/"dp": 2/"dp": 2, "tp": 3/'
 refuses 'tp|tensor' train many.json
 
+# ---- offload to a drive -----------------------------------------------------------------------------------------------
+
+mkdir swap
+cat >nvme.json <<'END'
+{"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 2, "zero_optimization": {"stage": 3,
+ "sub_group_size": 5000, "offload_optimizer": {"device": "nvme", "nvme_path": "swap", "pipeline_read": true}}}
+END
+check 'training with the optimizer on a drive runs' bash -c \
+  "'$shardscope' train job.json --deepspeed nvme.json --quiet --json >nvme.out"
+check 'the swap files leave nothing behind' test -z "$(ls -A swap)"
+variant nvme.json stage2.json 's/"stage": 3/"stage": 2/'
+refuses 'nvme needs stage 3' lower --model model.json --deepspeed stage2.json
+variant nvme.json pathless.json 's/ "nvme_path": "swap",//'
+refuses 'nvme_path.*missing' lower --model model.json --deepspeed pathless.json
+variant nvme.json nowhere.json 's/"nvme_path": "swap"/"nvme_path": "nowhere"/'
+refuses 'nvme_path nowhere: cannot make a swap file there: No such file' train job.json --quiet --deepspeed nowhere.json
+variant nvme.json proc.json 's/"nvme_path": "swap"/"nvme_path": "\/proc"/'
+refuses 'nvme_path /proc: cannot make a swap file there' train job.json --quiet --deepspeed proc.json
+mkdir tiny
+if mount -t tmpfs -o size=100k none tiny 2>/dev/null; then # a full drive is seen before the first step
+  variant nvme.json full.json 's/"nvme_path": "swap"/"nvme_path": "tiny"/'
+  refuses_with 1 'nvme_path tiny: swap file of rank .: cannot take [0-9]+ bytes: No space left.*bytes are free' \
+    train job.json --quiet --deepspeed full.json
+  umount tiny
+else
+  echo 'not allowed to mount: the full drive is left out'
+fi
+
 # ---- runs that work, and how they end ---------------------------------------------------------------------------------
 
 # values FILE JQ: needs jq or python3; without either these checks are left out, and said so.

@@ -24,20 +24,52 @@ struct JobChoice {
   int hpz = 1, quantized_weights = 0, quantized_gradients = 0;
   double clipping = 0;
   int adam_w = 1, recompute = 0, offload = 0, copies = 1, ratio = 10;
+  int pipelined = 0;  ///< bits: reads, writes of the optimizer's sub-groups
 };
 
+/// For counterexamples: what differs from the defaults says what matters.
 inline std::ostream& operator<<(std::ostream& out, const JobChoice& c) {
-  return out << fmt::format(
-             "{{llama={}, layers={}, heads={}, kv_divisor={}, head_dim={}, mlp={}, vocab={}, tied={}, seq={}, "
-             "micro={}, "
-             "accumulation={}, dp={}, stage={}, deepspeed_mode={}, overlap={}, bucket={}, prefetch={}, persistence={}, "
-             "reuse={}, max_live={}, sub_group={}, clipping={}, adam_w={}, recompute={}, offload={}, copies={}, "
-             "ratio={}, pp={}, schedule={}, virtual_stages={}, partition={}, tp={}, sp={}, hpz={}, "
-             "quantized_weights={}, quantized_gradients={}}}",
-             c.llama, c.layers, c.heads, c.kv_divisor, c.head_dim, c.mlp, c.vocab, c.tied, c.seq, c.micro_batch,
-             c.accumulation, c.dp, c.stage, c.deepspeed_mode, c.overlap, c.bucket, c.prefetch, c.persistence, c.reuse,
-             c.max_live, c.sub_group, c.clipping, c.adam_w, c.recompute, c.offload, c.copies, c.ratio, c.pp, c.schedule,
-             c.virtual_stages, c.partition, c.tp, c.sp, c.hpz, c.quantized_weights, c.quantized_gradients);
+  const JobChoice plain;
+  out << "{llama=" << c.llama << ", clipping=" << c.clipping;
+  const auto show = [&](const char* name, int JobChoice::*field) {
+    if (c.*field != plain.*field) out << ", " << name << "=" << c.*field;
+  };
+  show("layers", &JobChoice::layers);
+  show("heads", &JobChoice::heads);
+  show("kv_divisor", &JobChoice::kv_divisor);
+  show("head_dim", &JobChoice::head_dim);
+  show("mlp", &JobChoice::mlp);
+  show("vocab", &JobChoice::vocab);
+  show("tied", &JobChoice::tied);
+  show("seq", &JobChoice::seq);
+  show("micro_batch", &JobChoice::micro_batch);
+  show("accumulation", &JobChoice::accumulation);
+  show("dp", &JobChoice::dp);
+  show("stage", &JobChoice::stage);
+  show("deepspeed_mode", &JobChoice::deepspeed_mode);
+  show("overlap", &JobChoice::overlap);
+  show("bucket", &JobChoice::bucket);
+  show("prefetch", &JobChoice::prefetch);
+  show("persistence", &JobChoice::persistence);
+  show("reuse", &JobChoice::reuse);
+  show("max_live", &JobChoice::max_live);
+  show("sub_group", &JobChoice::sub_group);
+  show("pp", &JobChoice::pp);
+  show("schedule", &JobChoice::schedule);
+  show("virtual_stages", &JobChoice::virtual_stages);
+  show("partition", &JobChoice::partition);
+  show("tp", &JobChoice::tp);
+  show("sp", &JobChoice::sp);
+  show("hpz", &JobChoice::hpz);
+  show("quantized_weights", &JobChoice::quantized_weights);
+  show("quantized_gradients", &JobChoice::quantized_gradients);
+  show("adam_w", &JobChoice::adam_w);
+  show("recompute", &JobChoice::recompute);
+  show("offload", &JobChoice::offload);
+  show("copies", &JobChoice::copies);
+  show("ratio", &JobChoice::ratio);
+  show("pipelined", &JobChoice::pipelined);
+  return out << "}";
 }
 
 inline ModelSpec model_of(const JobChoice& c) {
@@ -72,9 +104,13 @@ inline Job job_of(const JobChoice& c) {
   job.seed = 7;
   TrainingSpec& t = job.training;
   if (c.offload && c.stage > 0 && !c.deepspeed_mode) {
-    job.training.zero.offload_optimizer.device = OffloadDevice::kCpu;
-    job.training.zero.offload_optimizer.pin_memory = c.offload == 1;
-    if (c.stage == 3) job.training.zero.offload_optimizer.ratio = c.ratio / 10.0;
+    OffloadSpec& offload = job.training.zero.offload_optimizer;
+    offload.device = c.offload >= 3 && c.stage == 3 ? OffloadDevice::kNvme : OffloadDevice::kCpu;
+    offload.nvme_path = "/tmp";
+    offload.pin_memory = c.offload != 2;
+    offload.pipeline_read = (c.pipelined & 1) != 0;
+    offload.pipeline_write = (c.pipelined & 2) != 0;
+    if (c.stage == 3) offload.ratio = c.ratio / 10.0;
   }
   job.recompute = static_cast<Recompute>(c.recompute);
   if (c.copies > 1 && c.stage == 3 && !c.deepspeed_mode && c.dp % c.copies == 0)
@@ -159,7 +195,8 @@ inline rc::Gen<JobChoice> gen_job() {
     c.clipping = *rc::gen::element(0.0, 1.0, 0.01);
     c.adam_w = *rc::gen::inRange(0, 2);
     c.recompute = *rc::gen::inRange(0, 3);
-    c.offload = *rc::gen::inRange(0, 3);
+    c.offload = *rc::gen::inRange(0, 5);
+    c.pipelined = *rc::gen::inRange(0, 4);
     c.ratio = *rc::gen::element(10, 5, 2, 0);
     c.copies = *rc::gen::inRange(1, 4);
     c.hpz = *rc::gen::inRange(1, 5);

@@ -153,7 +153,7 @@ constexpr KeyRow kRows[] = {
     {"zero_optimization.offload_optimizer", kClosed, kUsed, "none", "where master weights and optimizer states live, and where the step runs"},
     {"zero_optimization.offload_optimizer.device", kText, kUsed, "none", "", -1e300, 1e300, "none|cpu|nvme"},
     {"zero_optimization.offload_optimizer.nvme_path", kText, kUsed, "none", "folder of the swap files; required for nvme"},
-    {"zero_optimization.offload_optimizer.buffer_count", kInteger, kUsed, "4", "swap buffers; the step needs 4, 8 with pipeline_read or pipeline_write, 12 with both", 0, 1000000.0},
+    {"zero_optimization.offload_optimizer.buffer_count", kInteger, kUsed, "4", "swap buffers of DeepSpeed, whose step needs 4, 8 with pipeline_read or pipeline_write, 12 with both; here it takes its need", 0, 1000000.0},
     {"zero_optimization.offload_optimizer.pin_memory", kBool, kUsed, "true", "page-locked host memory (false until August 2026)"},
     {"zero_optimization.offload_optimizer.pipeline_read", kBool, kUsed, "false", "read the next sub-group while this one is updated"},
     {"zero_optimization.offload_optimizer.pipeline_write", kBool, kUsed, "false", "write the last sub-group while this one is updated"},

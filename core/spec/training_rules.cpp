@@ -159,10 +159,11 @@ void swap_buffers(const Facts& f, Hits& hits) {
   if (offload.device != OffloadDevice::kNvme || f.spec.zero.stage != 3) return;
   const std::int64_t needed = 4 * (1 + (offload.pipeline_read ? 1 : 0) + (offload.pipeline_write ? 1 : 0));
   if (offload.buffer_count >= needed) return;
-  hits.note(Kind::kWouldAssert, "zero_optimization.offload_optimizer.buffer_count",
-            fmt::format("{} swap buffers, but the step holds {} at once{}: DeepSpeed stops with \"ran out of swap "
-                        "buffers\"; it must be at least {}",
-                        offload.buffer_count, needed, needed > 4 ? " with pipelining" : "", needed));
+  hits.note(
+      Kind::kWouldAssert, "zero_optimization.offload_optimizer.buffer_count",
+      fmt::format("{} swap buffers, but the step holds {} at once{}: DeepSpeed stops with \"ran out of swap "
+                  "buffers\"; it must be at least {} (here the step's own need is taken, {} beside the gradients)",
+                  offload.buffer_count, needed, needed > 4 ? " with pipelining" : "", needed, needed / 4 * 3));
 }
 
 void reductions(const Facts& f, Hits& hits) {

@@ -123,6 +123,7 @@ void pass_recompute(Draft& draft);
 void pass_zero(Draft& draft);
 void pass_optimizer(Draft& draft);
 void pass_offload(Draft& draft);
+void pass_swap_optimizer(Draft& draft);
 void pass_fold_fills(Draft& draft);
 void pass_lifetimes(Draft& draft);
 void pass_order(Draft& draft);

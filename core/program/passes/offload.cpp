@@ -159,7 +159,7 @@ class OptimizerOffload {
 }  // namespace
 
 void pass_offload(Draft& draft) {
-  if (draft.job->training.zero.offload_optimizer.device == OffloadDevice::kCpu) OptimizerOffload(draft).run();
+  if (draft.job->training.zero.offload_optimizer.device != OffloadDevice::kNone) OptimizerOffload(draft).run();
 }
 
 }  // namespace shardscope

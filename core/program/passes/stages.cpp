@@ -21,6 +21,17 @@ void check_offload(const Job& job) {
     throw Error(ErrorKind::kConfig,
                 "zero_optimization.offload_optimizer: needs stage 1, 2 or 3; stage 0 keeps no shards to offload");
   }
+  if (zero.offload_optimizer.device == OffloadDevice::kNvme && zero.stage != 3) {
+    throw Error(ErrorKind::kConfig,
+                fmt::format("zero_optimization.offload_optimizer.device: nvme needs stage 3, as in DeepSpeed; stage {} "
+                            "can offload to cpu",
+                            zero.stage));
+  }
+  if (zero.offload_optimizer.device == OffloadDevice::kNvme && zero.offload_optimizer.nvme_path.empty()) {
+    throw Error(ErrorKind::kConfig,
+                "zero_optimization.offload_optimizer.nvme_path: is missing, but the device is nvme; it must name a "
+                "folder on the drive");
+  }
   if (zero.offload_optimizer.ratio < 1 && zero.stage != 3) {
     throw Error(ErrorKind::kConfig,
                 "zero_optimization.offload_optimizer.ratio: below 1 needs stage 3, as in DeepSpeed");
@@ -73,10 +84,7 @@ void refuse_what_is_not_built(const Job& job) {
   if (p.cp > 1 || p.ulysses > 1)
     unsupported("parallel.cp, parallel.ulysses: context parallelism is not built yet; use 1");
   if (p.ep > 1) unsupported("parallel.ep: expert parallelism is not built yet; use 1");
-  if (zero.offload_optimizer.device == OffloadDevice::kNvme) {
-    unsupported("zero_optimization.offload_optimizer.device: nvme is not built yet; use cpu");
-  }
-  if (zero.offload_optimizer.device == OffloadDevice::kCpu) check_offload(job);
+  if (zero.offload_optimizer.device != OffloadDevice::kNone) check_offload(job);
   if (zero.offload_param.device != OffloadDevice::kNone) {
     unsupported("zero_optimization.offload_param: offload is not built yet; leave it out");
   }
