@@ -2,6 +2,7 @@
 // has not seen, side by side, and prints each with its error and the median over all.
 //
 //   ./dev bench agreement [--machine machine.json | --save machine.json] [--steps N] [--only TEXT] [--ops] [--json]
+//   ./dev bench agreement --matrix 60 [--seed N]    # a random sample of every mix there is, and a table by feature
 //
 // The machine should be idle: other load slows training and not the prediction.
 
@@ -11,10 +12,12 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <numeric>
 #include <optional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -29,8 +32,9 @@ namespace shardscope {
 namespace {
 
 struct Config {
-  std::string name, model;
-  int ranks, stage, micro_batch, accumulation, seq;
+  std::string name;
+  Job job;
+  std::vector<std::string> features;  ///< what is special about it
 };
 
 std::string gpt2(int hidden, int layers, int heads, int vocab) {
@@ -55,8 +59,13 @@ std::vector<Config> configs() {
   std::vector<Config> all;
   const auto add = [&](const char* name, const std::string& model, int ranks, int stage, int micro, int accumulation,
                        int seq) {
-    all.push_back({fmt::format("{} r{} z{} mb{}x{} s{}", name, ranks, stage, micro, accumulation, seq), model, ranks,
-                   stage, micro, accumulation, seq});
+    const std::string text = fmt::format(
+        R"({{"model":{},"deepspeed":{{"train_micro_batch_size_per_gpu":{},"gradient_accumulation_steps":{},)"
+        R"("zero_optimization":{{"stage":{},"overlap_comm":true}},)"
+        R"("optimizer":{{"type":"AdamW","params":{{"lr":1e-4}}}}}},"parallel":{{"dp":{}}},"data":{{"seq_len":{}}}}})",
+        model, micro, accumulation, stage, ranks, seq);
+    const std::string title = fmt::format("{} r{} z{} mb{}x{} s{}", name, ranks, stage, micro, accumulation, seq);
+    all.push_back({title, parse_job(text, title, {}), {fmt::format("zero-{}", stage)}});
   };
   add("gpt-2M", gpt_s, 1, 0, 3, 1, 96), add("gpt-2M", gpt_s, 2, 1, 3, 1, 96), add("gpt-2M", gpt_s, 2, 3, 1, 2, 96);
   add("gpt-2M", gpt_s, 3, 2, 2, 1, 96), add("gpt-2M", gpt_s, 4, 0, 2, 1, 96), add("gpt-2M", gpt_s, 4, 3, 5, 1, 96);
@@ -74,13 +83,131 @@ std::vector<Config> configs() {
   return all;
 }
 
-Job job_of(const Config& c, int steps) {
-  const std::string text = fmt::format(
-      R"({{"model":{},"deepspeed":{{"train_micro_batch_size_per_gpu":{},"gradient_accumulation_steps":{},)"
-      R"("zero_optimization":{{"stage":{},"overlap_comm":true}},"optimizer":{{"type":"AdamW","params":{{"lr":1e-4}}}}}},)"
-      R"("parallel":{{"dp":{}}},"data":{{"seq_len":{}}},"steps":{}}})",
-      c.model, c.micro_batch, c.accumulation, c.stage, c.ranks, c.seq, steps);
-  return parse_job(text, c.name, {});
+// ---------------------------------------------------------------- a random sample of the whole matrix
+
+/// One draw: a job of at most 4 ranks with a few features switched on. Empty if the draw is an illegal mix.
+class MatrixDraw {
+ public:
+  MatrixDraw(std::mt19937_64& random, const std::string& folder) : random_(random), folder_(folder) {}
+
+  std::optional<Config> draw() {
+    const bool moe = one_in(8);
+    choose_axes(moe);
+    choose_zero();
+    const std::string text = job_text(moe);
+    try {
+      Config config{name(), parse_job(text, "matrix", {}), features_};
+      for (int r = 0; r < config.job.parallel.ranks(); ++r) lower(config.job, r);
+      return config;
+    } catch (const Error&) {
+      return std::nullopt;
+    }
+  }
+
+ private:
+  bool one_in(int n) { return static_cast<int>(random_() % static_cast<std::uint64_t>(n)) == 0; }
+  template <class T>
+  T pick(std::initializer_list<T> choices) {
+    return *(choices.begin() + static_cast<std::ptrdiff_t>(random_() % choices.size()));
+  }
+  void note(const std::string& feature) { features_.push_back(feature); }
+
+  void choose_axes(bool moe) {
+    accumulation_ = pick({1, 2});
+    micro_ = pick({1, 2, 3});
+    seq_ = pick({96, 144, 192});
+    switch (moe ? 5 : static_cast<int>(random_() % 5)) {
+      case 0:
+        dp_ = pick({1, 2, 3, 4});
+        break;
+      case 1:
+        tp_ = 2, dp_ = pick({1, 2});
+        note("tensor");
+        if (one_in(2)) sp_ = true, note("sequence");
+        break;
+      case 2: {
+        pp_ = 2, dp_ = pick({1, 2}), accumulation_ = pick({4, 6});
+        schedule_ = pick({"gpipe", "1f1b", "interleaved", "zb-h1", "zbv", "dualpipev"});
+        note("pipeline"), note(schedule_);
+        break;
+      }
+      case 3:
+        cp_ = 2, dp_ = pick({1, 2}), ulysses_ = pick({1, 2});
+        note(ulysses_ == 2 ? "ulysses" : "ring");
+        break;
+      case 4:
+        tp_ = 2, pp_ = 2, accumulation_ = 4;
+        note("tensor"), note("pipeline");
+        break;
+      default:
+        dp_ = pick({1, 2, 4}), ep_ = dp_ > 1 ? 2 : 1;
+        note("experts");
+    }
+  }
+
+  void choose_zero() {
+    stage_ = dp_ * cp_ > 1 ? static_cast<int>(random_() % 4) : 0;
+    note(fmt::format("zero-{}", stage_));
+    if (stage_ > 0 && one_in(4)) offload_ = "cpu", note("offload");
+    if (stage_ == 3 && one_in(6)) offload_ = "nvme", note("nvme");
+    if (stage_ == 3 && one_in(6)) offload_param_ = true, note("offload-param");
+    if (stage_ == 3 && one_in(5))
+      zeropp_ = R"(,"zero_quantized_weights":true,"zero_quantized_gradients":true)", note("zero++");
+    if (one_in(4)) recompute_ = pick({"selective", "full"}), note("recompute");
+    if (one_in(4)) precision_ = R"(,"bf16":{"enabled":true})", note("bf16");
+    if (precision_.empty() && one_in(8))
+      precision_ = R"(,"fp16":{"enabled":true,"initial_scale_power":8})", note("fp16");
+  }
+
+  std::string model_text(bool moe) {
+    const int layers = pp_ > 1 ? 8 : pick({4, 6});
+    if (moe) {
+      return fmt::format(
+          R"({{"model_type":"mixtral","vocab_size":300,"hidden_size":192,"intermediate_size":384,"num_hidden_layers":4,)"
+          R"("num_attention_heads":6,"num_key_value_heads":2,"max_position_embeddings":512,"num_local_experts":4,)"
+          R"("num_experts_per_tok":2}})");
+    }
+    return one_in(2) ? gpt2(pick({192, 256, 320}), layers, 8, 256) : llama(pick({256, 320}), layers, 8, 4, 768, 300);
+  }
+
+  std::string job_text(bool moe) {
+    std::string zero = fmt::format(R"("stage":{},"overlap_comm":true)", stage_);
+    if (!offload_.empty()) {
+      zero += fmt::format(
+          R"(,"offload_optimizer":{{"device":"{}","nvme_path":"{}","pipeline_read":true,"pipeline_write":true}})",
+          offload_, folder_);
+    }
+    if (offload_param_) zero += R"(,"offload_param":{"device":"cpu"})";
+    return fmt::format(
+        R"({{"model":{},"deepspeed":{{"train_micro_batch_size_per_gpu":{},"gradient_accumulation_steps":{},)"
+        R"("zero_optimization":{{{}{}}}{},"optimizer":{{"type":"AdamW","params":{{"lr":1e-4}}}}}},)"
+        R"("parallel":{{"dp":{},"tp":{},"sp":{},"pp":{},"cp":{},"ulysses":{},"ep":{},"schedule":"{}"}},)"
+        R"("recompute":"{}","data":{{"seq_len":{}}}}})",
+        model_text(moe), micro_, accumulation_, zero, zeropp_, precision_, dp_, tp_, sp_, pp_, cp_, ulysses_, ep_,
+        schedule_, recompute_, seq_);
+  }
+
+  std::string name() const {
+    return fmt::format("d{}t{}p{}c{} mb{}x{} s{} {}", dp_, tp_, pp_, cp_, micro_, accumulation_, seq_,
+                       fmt::join(features_, " "));
+  }
+
+  std::mt19937_64& random_;
+  std::string folder_;
+  std::vector<std::string> features_;
+  int dp_ = 1, tp_ = 1, pp_ = 1, cp_ = 1, ulysses_ = 1, ep_ = 1, micro_ = 1, accumulation_ = 1, seq_ = 96, stage_ = 0;
+  bool sp_ = false, offload_param_ = false;
+  std::string schedule_ = "1f1b", offload_, zeropp_, recompute_ = "none", precision_;
+};
+
+std::vector<Config> matrix(int count, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::vector<Config> all;
+  const std::string folder = std::filesystem::temp_directory_path().string();
+  for (int tries = 0; static_cast<int>(all.size()) < count && tries < 100 * count; ++tries) {
+    if (std::optional<Config> config = MatrixDraw(random, folder).draw()) all.push_back(std::move(*config));
+  }
+  return all;
 }
 
 /// Seconds by kind of op over all ranks and steps, waiting for late ranks left out.
@@ -142,12 +269,14 @@ double quantile(std::vector<double> values, double share) {
 
 struct Options {
   std::string machine, save, only;
-  int steps = 12;
+  int steps = 12, matrix = 0;
+  std::uint64_t seed = 1;
   bool ops = false, json = false;
 };
 
 struct Row {
   std::string name;
+  std::vector<std::string> features;
   double measured = 0, p10 = 0, p90 = 0, predicted = 0;
   bool memory_equal = false;
   double error() const { return predicted / measured - 1; }
@@ -166,12 +295,17 @@ Options parse_options(int argc, char** argv) {
       options.only = value();
     } else if (flag == "--steps") {
       options.steps = std::max(3, std::atoi(value().c_str()));
+    } else if (flag == "--matrix") {
+      options.matrix = std::max(1, std::atoi(value().c_str()));
+    } else if (flag == "--seed") {
+      options.seed = static_cast<std::uint64_t>(std::atoll(value().c_str()));
     } else if (flag == "--ops") {
       options.ops = true;
     } else if (flag == "--json") {
       options.json = true;
     } else {
-      throw Error(ErrorKind::kConfig, flag + ": unknown; known are --machine --save --only --steps --ops --json");
+      throw Error(ErrorKind::kConfig,
+                  flag + ": unknown; known are --machine --save --only --steps --matrix --seed --ops --json");
     }
   }
   return options;
@@ -205,16 +339,18 @@ void print_ops(const OpTimes& measured, const OpTimes& predicted) {
 }
 
 Row run_config(const Config& config, const Machine& machine, const Options& options) {
-  const Job job = job_of(config, options.steps);
+  Job job = config.job;
+  job.steps = options.steps;
   std::vector<Program> programs;
-  for (int r = 0; r < config.ranks; ++r) programs.push_back(lower(job, r));
+  for (int r = 0; r < job.parallel.ranks(); ++r) programs.push_back(lower(job, r));
   OpTimes measured_ops, predicted_ops;
   const Prediction p = simulate(programs, machine, {.sink = options.ops ? &predicted_ops : nullptr});
-  const auto data = make_random_sequences(job.model.vocab_size, config.seq, 1);
+  const auto data = make_random_sequences(job.model.vocab_size, job.data.seq_len, 1);
   const TrainResult t = train(
       job, kBackends, {.trace = options.ops ? &measured_ops : nullptr, .data = data.get(), .programs = &programs});
   std::vector<double> times(t.step_times_s.begin() + 2, t.step_times_s.end());  // caches and pages are warm
-  Row row{config.name, quantile(times, 0.5), quantile(times, 0.1), quantile(times, 0.9), p.step_time_s};
+  Row row{config.name,          config.features,      quantile(times, 0.5),
+          quantile(times, 0.1), quantile(times, 0.9), p.step_time_s};
   row.memory_equal = true;
   for (std::size_t r = 0; r < programs.size(); ++r) {
     row.memory_equal = row.memory_equal && t.ranks[r].peak.peak_bytes == p.ranks[r].peak.peak_bytes;
@@ -250,18 +386,39 @@ void print_summary(const std::vector<Row>& rows, const Options& options) {
   }
 }
 
+/// Median and largest error of the configurations with each feature, the worst first.
+void print_features(const std::vector<Row>& rows) {
+  std::map<std::string, std::vector<double>> errors;
+  for (const Row& row : rows) {
+    for (const std::string& feature : row.features) errors[feature].push_back(row.error());
+  }
+  std::vector<std::pair<double, std::string>> lines;
+  for (const auto& [feature, signed_errors] : errors) {
+    std::vector<double> absolute;
+    for (double e : signed_errors) absolute.push_back(std::abs(e));
+    const double median = quantile(absolute, 0.5);
+    lines.emplace_back(
+        median, fmt::format("{:<14} {:>4} {:8.1f} % {:8.1f} % {:+8.1f} %", feature, absolute.size(), 100 * median,
+                            100 * quantile(absolute, 1), 100 * quantile(signed_errors, 0.5)));
+  }
+  std::sort(lines.rbegin(), lines.rend());
+  fmt::print("\n{:<14} {:>4} {:>10} {:>10} {:>10}\n", "feature", "runs", "median", "largest", "signed");
+  for (const auto& [median, line] : lines) fmt::print("{}\n", line);
+}
+
 int run(int argc, char** argv) {
   const Options options = parse_options(argc, argv);
   const Machine machine = calibrated(options);
   fmt::print("{:<28} {:>9} {:>9} {:>9} {:>9}   {:>9}  {}\n", "configuration", "median ms", "p10", "p90", "predicted",
              "error", "memory");
   std::vector<Row> rows;
-  for (const Config& config : configs()) {
+  for (const Config& config : options.matrix > 0 ? matrix(options.matrix, options.seed) : configs()) {
     if (config.name.find(options.only) != std::string::npos) rows.push_back(run_config(config, machine, options));
   }
   if (rows.empty())
     throw Error(ErrorKind::kConfig, "--only " + options.only + ": no configuration has this in its name");
   print_summary(rows, options);
+  if (options.matrix > 0) print_features(rows);
   return std::all_of(rows.begin(), rows.end(), [](const Row& row) { return row.memory_equal; }) ? 0 : 1;
 }
 
