@@ -17,6 +17,7 @@ namespace shardscope {
 struct StepScalars {
   std::int64_t applied_steps = 1;  ///< Adam's t: 1 for the first applied step
   double learning_rate = 0;
+  std::uint64_t seed = 0;  ///< of what Sample draws
 };
 
 class NvmeFile;

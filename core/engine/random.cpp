@@ -37,6 +37,11 @@ std::uint64_t random_key(std::uint64_t seed, std::string_view name) {
   return mix_bits(mix_bits(seed + 0x9e3779b97f4a7c15) ^ hash);
 }
 
+double sampling_uniform(std::uint64_t seed, std::int64_t sequence, std::int64_t place) {
+  const std::uint64_t key = mix_bits(random_key(seed, "sample") + static_cast<std::uint64_t>(sequence));
+  return standard_uniform(random_bits(key, static_cast<std::uint64_t>(place)));
+}
+
 double standard_normal(std::uint64_t bits) {
   const double p = (static_cast<double>(bits >> 12) + 0.5) * 0x1p-52;  // exact, inside (0, 1)
   const double q = p - 0.5;

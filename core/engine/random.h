@@ -30,6 +30,12 @@ constexpr std::uint64_t random_bits(std::uint64_t key, std::uint64_t index) {
 /// Statistics 37, 1988, AS 241), good to about 1 part in 10^7. Never infinite: |x| < 8.3.
 double standard_normal(std::uint64_t bits);
 
+/// Uniform in [0, 1) from 64 uniform bits.
+constexpr double standard_uniform(std::uint64_t bits) { return static_cast<double>(bits >> 11) * 0x1p-53; }
+
+/// What Sample draws with for the token at `place` of a sequence of the batch: the same on every rank and backend.
+double sampling_uniform(std::uint64_t seed, std::int64_t sequence, std::int64_t place);
+
 /// A permutation of [0, size): where `index` goes. No table: a four-round Feistel network over the next power of four,
 /// walked until it lands inside. Different keys give unrelated permutations.
 std::uint64_t permute(std::uint64_t index, std::uint64_t size, std::uint64_t key);

@@ -193,6 +193,20 @@ struct LoadBatch {
   }
 };
 
+/// Reads what each sequence goes on with (inference): tokens i32 [batch * seq], of each sequence's seq the first
+/// counts[b] and then padding; starts[b] tokens of it are in the cache already. counts, starts i32 [batch]. The
+/// executor's TokenSource fills them.
+struct LoadTokens {
+  static constexpr const char* kName = "load_tokens";
+  Region tokens, starts, counts;
+  std::int64_t batch = 0, seq = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.write("tokens", s.tokens), v.write("starts", s.starts), v.write("counts", s.counts);
+    v.attr("batch", s.batch), v.attr("seq", s.seq);
+  }
+};
+
 /// out[r,:] = table[tokens[r] - first,:] + positions[p(r % seq),:], p = the row's position as `part` says.  table
 /// [V,H], positions [>=S,H] or empty, out [R,H]. A table that is part of one with `total` rows (vocabulary-parallel; 0:
 /// it is whole) gives zeros for tokens of others.
@@ -464,6 +478,85 @@ struct ShardedCrossEntropy {
   }
 };
 
+// ---------------------------------------------------------------- inference
+
+/// Rope on rows whose positions are known only when the step runs: that of row r is positions[r].  positions i32 [R].
+struct RopeAt {
+  static constexpr const char* kName = "rope_at";
+  Region x, positions;
+  std::int64_t rows = 0, heads = 0, head_dim = 0;
+  double theta = 10000;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.update("x", s.x), v.read("positions", s.positions), v.attr("rows", s.rows), v.attr("heads", s.heads);
+    v.attr("head_dim", s.head_dim), v.attr("theta", s.theta);
+  }
+};
+
+/// Writes keys and values of new tokens behind those of earlier ones: row b * seq + t goes to place starts[b] + t of
+/// sequence b. k and v as in Attention; caches [batch, g, capacity, d]; starts i32 [batch] or empty: all 0.
+struct AppendCache {
+  static constexpr const char* kName = "append_cache";
+  Region k, v, starts, k_cache, v_cache;
+  std::int64_t batch = 0, seq = 0, kv_heads = 0, head_dim = 0, kv_stride = 0, capacity = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("k", s.k), v.read("v", s.v), v.read("starts", s.starts);
+    v.update("k_cache", s.k_cache), v.update("v_cache", s.v_cache);
+    v.attr("batch", s.batch), v.attr("seq", s.seq), v.attr("kv_heads", s.kv_heads), v.attr("head_dim", s.head_dim);
+    v.attr("kv_stride", s.kv_stride), v.attr("capacity", s.capacity);
+  }
+};
+
+/// Attention of new tokens over the cache, which holds their own keys and values already: row b * seq + t sees places 0
+/// to starts[b] + t of sequence b. q as in Attention, caches and starts as in AppendCache, out [R, n*d]. `context`:
+/// places that a row is expected to see, for costs only; 4 * R * n * context * d FLOP.
+struct CachedAttention {
+  static constexpr const char* kName = "cached_attention";
+  Region q, starts, k_cache, v_cache, out;
+  std::int64_t batch = 0, seq = 0, heads = 0, kv_heads = 0, head_dim = 0, q_stride = 0, capacity = 0, context = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("q", s.q), v.read("starts", s.starts), v.read("k_cache", s.k_cache), v.read("v_cache", s.v_cache);
+    v.write("out", s.out), v.attr("batch", s.batch), v.attr("seq", s.seq), v.attr("heads", s.heads);
+    v.attr("kv_heads", s.kv_heads), v.attr("head_dim", s.head_dim), v.attr("q_stride", s.q_stride);
+    v.attr("capacity", s.capacity), v.attr("context", s.context);
+  }
+};
+
+/// out[b,:] = x[b * seq + counts[b] - 1,:]: the last row of each sequence that is not padding.  x [R,H], out [batch,H],
+/// counts i32 [batch].
+struct LastRows {
+  static constexpr const char* kName = "last_rows";
+  Region x, counts, out;
+  std::int64_t batch = 0, seq = 0, hidden = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("x", s.x), v.read("counts", s.counts), v.write("out", s.out);
+    v.attr("batch", s.batch), v.attr("seq", s.seq), v.attr("hidden", s.hidden);
+  }
+};
+
+/// Chooses each sequence's next token. tokens i32 [batch]; logprobs f32 [batch] = log softmax(logits)[token]. The most
+/// probable (the lowest number of several) if `temperature` is 0; else drawn from softmax(logits / temperature), cut to
+/// the top_k most probable (0: all) and of these to as few as have top_p of the probability. The draw depends on the
+/// run's seed (StepScalars), on b and on the token's place in its sequence, starts[b] + counts[b], alone. logits
+/// [parts, batch, ceil(V / parts)]: slices of the vocabulary one after the other; what reaches beyond V is ignored.
+struct Sample {
+  static constexpr const char* kName = "sample";
+  Region logits, starts, counts, tokens, logprobs;
+  std::int64_t batch = 0, vocab = 0, parts = 1;
+  double temperature = 0;
+  std::int64_t top_k = 0;
+  double top_p = 1;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("logits", s.logits), v.read("starts", s.starts), v.read("counts", s.counts), v.write("tokens", s.tokens);
+    v.write("logprobs", s.logprobs), v.attr("batch", s.batch), v.attr("vocab", s.vocab), v.attr("parts", s.parts);
+    v.attr("temperature", s.temperature), v.attr("top_k", s.top_k), v.attr("top_p", s.top_p);
+  }
+};
+
 // ---------------------------------------------------------------- optimizer
 
 /// sum [1] f64 += sum of x^2, in double; a NaN or infinity in x makes it so (the finite test rides along).
@@ -591,12 +684,12 @@ struct Recv {
   }
 };
 
-using Op =
-    std::variant<Alloc, Free, Hold, Fill, Copy, NvmeRead, NvmeWrite, CopyRows, Accumulate, Scale, Add, Quantize,
-                 Dequantize, LoadBatch, Embedding, EmbeddingBackward, LayerNorm, LayerNormBackward, RmsNorm,
-                 RmsNormBackward, MatMul, BiasGradient, Activation, ActivationBackward, SwiGlu, SwiGluBackward, Rope,
-                 Attention, AttentionBackward, CrossEntropy, RowMax, ShiftedExp, ShardedCrossEntropy, SumSquares,
-                 ClipCoefficient, Adam, AllReduce, ReduceScatter, AllGather, Broadcast, AllToAll, Send, Recv>;
+using Op = std::variant<Alloc, Free, Hold, Fill, Copy, NvmeRead, NvmeWrite, CopyRows, Accumulate, Scale, Add, Quantize,
+                        Dequantize, LoadBatch, Embedding, EmbeddingBackward, LayerNorm, LayerNormBackward, RmsNorm,
+                        RmsNormBackward, MatMul, BiasGradient, Activation, ActivationBackward, SwiGlu, SwiGluBackward,
+                        Rope, Attention, AttentionBackward, CrossEntropy, RowMax, ShiftedExp, ShardedCrossEntropy,
+                        LoadTokens, RopeAt, AppendCache, CachedAttention, LastRows, Sample, SumSquares, ClipCoefficient,
+                        Adam, AllReduce, ReduceScatter, AllGather, Broadcast, AllToAll, Send, Recv>;
 
 /// Overload set for std::visit: std::visit(Overloaded{[](const MatMul&) {...}, [](const auto&) {...}}, op).
 template <class... F>

@@ -84,6 +84,9 @@ double flops(const Op& op) {
           [](const ShardedCrossEntropy& o) { return 1.0 * o.rows * o.real; },
           [](const Embedding& o) { return o.positions.empty() ? 0.0 : 1.0 * o.rows * o.hidden; },
           [](const EmbeddingBackward& o) { return (o.d_positions.empty() ? 1.0 : 2.0) * o.rows * o.hidden; },
+          [](const RopeAt& o) { return 3.0 * o.x.count; },
+          [](const CachedAttention& o) { return 4.0 * o.batch * o.seq * o.heads * o.context * o.head_dim; },
+          [](const Sample& o) { return 4.0 * o.batch * o.vocab; },
           [](const SumSquares& o) { return 2.0 * o.x.count; },
           [](const ClipCoefficient&) { return 4.0; },
           [](const Adam& o) { return optimizer_flops(o.param.count); },
@@ -112,6 +115,15 @@ std::int64_t bytes_touched(const Program& program, const Op& op) {
     if (!embedding->d_positions.empty()) bytes -= 2 * program.bytes(embedding->d_positions);
     if (!embedding->d_positions.empty()) bytes += 2 * program.bytes(embedding->d_out);
   }
+  if (const auto* append = std::get_if<AppendCache>(&op)) {  // writes the new rows of two caches, and reads none
+    bytes += 2 * program.part_bytes(append->k, append->batch * append->seq * append->kv_heads * append->head_dim);
+    bytes -= 2 * (program.bytes(append->k_cache) + program.bytes(append->v_cache));
+  }
+  if (const auto* attention = std::get_if<CachedAttention>(&op)) {  // reads the cache as far as it is filled
+    const std::int64_t filled = attention->batch * attention->kv_heads * attention->context * attention->head_dim;
+    bytes += 2 * program.part_bytes(attention->k_cache, filled) - 2 * program.bytes(attention->k_cache);
+  }
+  if (const auto* last = std::get_if<LastRows>(&op)) bytes += program.bytes(last->out) - program.bytes(last->x);
   return std::max<std::int64_t>(bytes, 0);
 }
 

@@ -121,7 +121,10 @@ struct Program {
   BufferId add_buffer(Buffer buffer);
   NameId intern(std::string_view name);
   Region whole(BufferId id) const { return {id, 0, buffer(id).elements}; }
-  std::int64_t bytes(const Region& region) const { return region.count * size_of(buffer(region.buffer).dtype); }
+  std::int64_t bytes(const Region& region) const { return part_bytes(region, region.count); }
+  std::int64_t part_bytes(const Region& region, std::int64_t count) const {  ///< of `count` elements
+    return count * size_of(buffer(region.buffer).dtype);
+  }
 
  private:
   std::unordered_map<std::string, NameId> interned_;

@@ -20,8 +20,8 @@ struct Names<Space> {
 };
 template <>
 struct Names<Category> {
-  static constexpr std::array<std::string_view, kCategories> kAll{"parameter",  "master", "gradient",  "optimizer",
-                                                                  "activation", "bucket", "workspace", "batch"};
+  static constexpr std::array<std::string_view, kCategories> kAll{
+      "parameter", "master", "gradient", "optimizer", "activation", "bucket", "workspace", "batch", "cache"};
 };
 template <>
 struct Names<Lane> {

@@ -46,6 +46,10 @@ class SizeCheck {
                  o.positions.empty() ? "" : at_least("positions", o.positions, o.part.end(o.seq) * o.hidden),
                  halves(o.part, o.seq));
   }
+  std::string operator()(const LoadTokens& o) const {
+    return first(exactly("tokens", o.tokens, o.batch * o.seq), exactly("starts", o.starts, o.batch),
+                 exactly("counts", o.counts, o.batch));
+  }
   std::string operator()(const EmbeddingBackward& o) const {
     return first(exactly("tokens", o.tokens, o.rows), exactly("d_table", o.d_table, o.vocab * o.hidden),
                  exactly("d_out", o.d_out, o.rows * o.hidden),
@@ -96,6 +100,28 @@ class SizeCheck {
   std::string operator()(const ShardedCrossEntropy& o) const {
     return first(sharded_logits(o), exactly("targets", o.targets, o.rows), exactly("sums", o.sums, 2 * o.rows),
                  exactly("loss", o.loss, 1));
+  }
+  std::string operator()(const RopeAt& o) const {
+    return first(exactly("x", o.x, o.rows * o.heads * o.head_dim), exactly("positions", o.positions, o.rows));
+  }
+  std::string operator()(const AppendCache& o) const {
+    const std::int64_t kv = (o.batch * o.seq - 1) * o.kv_stride + o.kv_heads * o.head_dim;
+    return first(exactly("k", o.k, kv), exactly("v", o.v, kv), cache(o));
+  }
+  std::string operator()(const CachedAttention& o) const {
+    const std::int64_t rows = o.batch * o.seq;
+    return first(exactly("q", o.q, (rows - 1) * o.q_stride + o.heads * o.head_dim),
+                 exactly("out", o.out, rows * o.heads * o.head_dim), cache(o), grouped(o));
+  }
+  std::string operator()(const LastRows& o) const {
+    return first(exactly("x", o.x, o.batch * o.seq * o.hidden), exactly("out", o.out, o.batch * o.hidden),
+                 exactly("counts", o.counts, o.batch));
+  }
+  std::string operator()(const Sample& o) const {
+    if (o.parts < 1) return "parts is below 1";
+    return first(exactly("logits", o.logits, o.batch * o.parts * ((o.vocab + o.parts - 1) / o.parts)),
+                 exactly("starts", o.starts, o.batch), exactly("counts", o.counts, o.batch),
+                 exactly("tokens", o.tokens, o.batch), exactly("logprobs", o.logprobs, o.batch));
   }
   std::string operator()(const SumSquares& o) const { return exactly("sum", o.sum, 1); }
   std::string operator()(const ClipCoefficient& o) const {
@@ -173,8 +199,17 @@ class SizeCheck {
     const std::int64_t q = (rows - 1) * o.q_stride + o.heads * o.head_dim;
     const std::int64_t kv = (rows - 1) * o.kv_stride + o.kv_heads * o.head_dim;
     return first(exactly("q", o.q, q), exactly("k", o.k, kv), exactly("v", o.v, kv),
-                 exactly("lse", o.lse, rows * o.heads),
-                 o.kv_heads > 0 && o.heads % o.kv_heads == 0 ? "" : "kv_heads do not divide heads");
+                 exactly("lse", o.lse, rows * o.heads), grouped(o));
+  }
+  template <class T>
+  static std::string grouped(const T& o) {
+    return o.kv_heads > 0 && o.heads % o.kv_heads == 0 ? "" : "kv_heads do not divide heads";
+  }
+  template <class T>
+  static std::string cache(const T& o) {
+    const std::int64_t n = o.batch * o.kv_heads * o.capacity * o.head_dim;
+    return first(o.starts.empty() ? "" : exactly("starts", o.starts, o.batch), exactly("k_cache", o.k_cache, n),
+                 exactly("v_cache", o.v_cache, n), o.seq <= o.capacity ? "" : "seq is larger than the capacity");
   }
   std::int64_t size(GroupId group) const { return p_.group(group).size(); }
   std::string member(const char* what, GroupId group, std::int64_t place) const {

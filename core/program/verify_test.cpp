@@ -197,5 +197,28 @@ TEST(Match, SendsNeedTheirReceives) {
   EXPECT_THAT(find_mismatches(two_ranks(send, "")), Contains(HasSubstr("1 sends meet 0 receives")));
 }
 
+TEST(Verify, ChecksTheOpsOfInference) {
+  const std::string head =
+      "program rank 0 of 1 tokens 0\n"
+      "buffer x f32[64] cache device persistent at 0\n"
+      "buffer y f32[64] cache device persistent at 256\n"
+      "buffer q f32[8] activation device persistent at 512\n"
+      "buffer i i32[2] batch device persistent at 576\n"
+      "arena device 640\n";
+  const std::string attention = "0 cached_attention q=q[0:8] starts=i[0:2] k_cache=x[0:64] v_cache=y[0:64] out=q[0:8]";
+  const std::string shape = " batch=2 seq=1 heads=2 head_dim=2 q_stride=4 @compute forward\n";
+  EXPECT_THAT(faults(attention + " kv_heads=2 capacity=8" + shape, head), IsEmpty());
+  EXPECT_THAT(faults(attention + " kv_heads=2 capacity=9" + shape, head), Contains(HasSubstr("72 are needed")));
+  const std::string sample =
+      "0 sample logits=x[0:12] starts=i[0:2] counts=i[0:2] tokens=i[0:2] logprobs=q[0:2] batch=2";
+  EXPECT_THAT(faults(sample + " vocab=6 @compute forward\n", head), IsEmpty());
+  EXPECT_THAT(faults(sample + " vocab=6 parts=2 @compute forward\n", head), IsEmpty());
+  EXPECT_THAT(faults(sample + " vocab=7 parts=2 @compute forward\n", head), Contains(HasSubstr("16 are needed")));
+  const std::string append = "0 append_cache k=q[0:8] v=q[0:8] k_cache=x[0:64] v_cache=y[0:64] kv_stride=2 kv_heads=1";
+  EXPECT_THAT(faults(append + " batch=1 seq=4 head_dim=2 capacity=32 @compute forward\n", head), IsEmpty());
+  EXPECT_THAT(faults(append + " batch=16 seq=4 head_dim=2 capacity=2 @compute forward\n", head),
+              Contains(HasSubstr("where")));
+}
+
 }  // namespace
 }  // namespace shardscope

@@ -17,10 +17,10 @@ struct Rgb {
 };
 
 /// Seven of Okabe and Ito's hues and a grey, told apart under the common kinds of colour blindness
-/// (jfly.uni-koeln.de/color).
+/// (jfly.uni-koeln.de/color); and a brown, darker than all of them, for what needs a ninth.
 inline constexpr Rgb kOrange{0xE6, 0x9F, 0x00}, kSky{0x56, 0xB4, 0xE9}, kGreen{0x00, 0x9E, 0x73},
     kYellow{0xF0, 0xE4, 0x42}, kBlue{0x00, 0x72, 0xB2}, kVermilion{0xD5, 0x5E, 0x00}, kPurple{0xCC, 0x79, 0xA7},
-    kGrey{0x99, 0x99, 0x99};
+    kGrey{0x99, 0x99, 0x99}, kBrown{0x6B, 0x4A, 0x1F};
 
 /// One kind of part, in the legend once. The mark is written on its segments: hue is never the only cue.
 struct BarSeries {

@@ -48,7 +48,7 @@ TEST(AxisTicks, NeverMoreStepsThanWantedPlusOne) {
 }
 
 TEST(Colours, TextOnEveryHueIsReadable) {
-  for (Rgb hue : {kOrange, kSky, kGreen, kYellow, kBlue, kVermilion, kPurple, kGrey}) {
+  for (Rgb hue : {kOrange, kSky, kGreen, kYellow, kBlue, kVermilion, kPurple, kGrey, kBrown}) {
     EXPECT_GE(contrast_ratio(hue, text_colour_on(hue)), 4.5) << int{hue.r} << ' ' << int{hue.g} << ' ' << int{hue.b};
   }
 }

@@ -37,6 +37,7 @@ constexpr std::array kMemoryParts{
     MemoryPart{Category::kBucket, "buckets", "bkt", kPurple},
     MemoryPart{Category::kWorkspace, "workspace", "work", kYellow},
     MemoryPart{Category::kBatch, "batch", "bat", kGrey},
+    MemoryPart{Category::kCache, "key/value cache", "kv", kBrown},
 };
 static_assert(kMemoryParts.size() == kCategories, "every category has a name and a colour");
 

@@ -133,6 +133,7 @@ std::vector<ConformanceCase> conformance_cases() {
   add_activation_cases(cases);
   add_attention_cases(cases);
   add_loss_cases(cases);
+  add_inference_cases(cases);
   add_sharded_cases(cases);
   add_quantize_cases(cases);
   add_optimizer_cases(cases);

@@ -37,6 +37,7 @@ void add_norm_cases(std::vector<ConformanceCase>& cases);
 void add_activation_cases(std::vector<ConformanceCase>& cases);
 void add_attention_cases(std::vector<ConformanceCase>& cases);
 void add_loss_cases(std::vector<ConformanceCase>& cases);
+void add_inference_cases(std::vector<ConformanceCase>& cases);
 void add_sharded_cases(std::vector<ConformanceCase>& cases);
 void add_quantize_cases(std::vector<ConformanceCase>& cases);
 void add_optimizer_cases(std::vector<ConformanceCase>& cases);

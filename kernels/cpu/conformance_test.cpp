@@ -39,7 +39,7 @@ INSTANTIATE_TEST_SUITE_P(Isas, CpuConformance, testing::Combine(testing::ValuesI
 /// Ops that the executor or a communicator runs.
 template <class T>
 constexpr bool is_foreign = is_collective<T> || is_nvme<T> || std::is_same_v<T, Alloc> || std::is_same_v<T, Free> ||
-                            std::is_same_v<T, Hold> || std::is_same_v<T, LoadBatch>;
+                            std::is_same_v<T, Hold> || std::is_same_v<T, LoadBatch> || std::is_same_v<T, LoadTokens>;
 
 template <std::size_t... I>
 constexpr std::size_t count_own_ops(std::index_sequence<I...> /*alternatives*/) {

@@ -7,18 +7,23 @@ namespace {
 /// What the backend leaves to others: the executor's own ops. No default: a new op must be put on one side or the
 /// other.
 template <class T>
-inline constexpr bool is_foreign = is_collective<T> || is_nvme<T> || std::is_same_v<T, Alloc> ||
-                                   std::is_same_v<T, Free> || std::is_same_v<T, Hold> || std::is_same_v<T, LoadBatch>;
+inline constexpr bool is_foreign =
+    is_collective<T> || is_nvme<T> || std::is_same_v<T, Alloc> || std::is_same_v<T, Free> || std::is_same_v<T, Hold> ||
+    std::is_same_v<T, LoadBatch> || std::is_same_v<T, LoadTokens>;
 
 /// Ops that convert between dtypes.
 template <class T>
 inline constexpr bool takes_any_dtype = std::is_same_v<T, Copy> || std::is_same_v<T, Fill>;
 
-bool is_token_field(std::string_view field) { return field == "tokens" || field == "targets"; }
+/// Numbers of tokens, and of places in a sequence.
+bool is_integer_field(const Op& op, std::string_view field) {
+  if (field == "positions") return std::holds_alternative<RopeAt>(op);
+  return field == "tokens" || field == "targets" || field == "starts" || field == "counts";
+}
 
-/// Everything is fp32 today, but token ids (i32) and the double sum of squares.
+/// Everything is fp32 today, but integers (i32) and the double sum of squares.
 DType expected_dtype(const Op& op, std::string_view field) {
-  if (is_token_field(field)) return DType::kI32;
+  if (is_integer_field(op, field)) return DType::kI32;
   if (field == "q" && (std::holds_alternative<Quantize>(op) || std::holds_alternative<Dequantize>(op)))
     return DType::kI8;
   const bool sums_squares = std::holds_alternative<SumSquares>(op) || std::holds_alternative<ClipCoefficient>(op);

@@ -28,6 +28,7 @@ struct LaneState {
   Scratch scratch;
   /// By seq, head_dim, theta, start and jump.
   std::map<std::tuple<std::int64_t, std::int64_t, double, std::int64_t, std::int64_t>, RopeTable> rope_tables;
+  std::map<std::pair<std::int64_t, double>, RopeTable> position_tables;  ///< by head_dim, theta; as far as needed yet
 };
 
 struct Kernel {
@@ -91,6 +92,11 @@ void run(const CrossEntropy& op, Kernel& kernel);
 void run(const RowMax& op, Kernel& kernel);
 void run(const ShiftedExp& op, Kernel& kernel);
 void run(const ShardedCrossEntropy& op, Kernel& kernel);
+void run(const RopeAt& op, Kernel& kernel);
+void run(const AppendCache& op, Kernel& kernel);
+void run(const CachedAttention& op, Kernel& kernel);
+void run(const LastRows& op, Kernel& kernel);
+void run(const Sample& op, Kernel& kernel);
 void run(const SumSquares& op, Kernel& kernel);
 void run(const ClipCoefficient& op, Kernel& kernel);
 void run(const Adam& op, Kernel& kernel);

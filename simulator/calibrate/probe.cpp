@@ -37,13 +37,19 @@ Region ProbeProgram::add(DType dtype, std::int64_t count) {
   buffer.persistent = true;
   buffer.address = next_address_;
   next_address_ += buffer.bytes();
-  token_limits_.push_back(0);
+  integers_.emplace_back();
   return program_.whole(program_.add_buffer(buffer));
 }
 
 Region ProbeProgram::tokens(std::int64_t count, std::int64_t limit) {
   const Region region = add(DType::kI32, count);
-  token_limits_.back() = limit;
+  integers_.back() = {0, limit};
+  return region;
+}
+
+Region ProbeProgram::integers(std::int64_t count, std::int32_t value) {
+  const Region region = add(DType::kI32, count);
+  integers_.back() = {value, 1};
   return region;
 }
 
@@ -56,7 +62,9 @@ void ProbeProgram::fill_memory(std::byte* base) const {
     if (buffer.dtype == DType::kF64) std::fill_n(reinterpret_cast<double*>(at), buffer.elements, 1.0);
     if (buffer.dtype == DType::kI32) {
       for (std::int64_t i = 0; i < buffer.elements; ++i) {  // a multiplicative hash scatters them
-        reinterpret_cast<std::int32_t*>(at)[i] = static_cast<std::int32_t>(i * 2654435761LL % 65521 % token_limits_[b]);
+        const Integers& range = integers_[b];
+        reinterpret_cast<std::int32_t*>(at)[i] =
+            static_cast<std::int32_t>(range.least + i * 2654435761LL % 65521 % range.limit);
       }
     }
     if (buffer.dtype != DType::kF32) continue;

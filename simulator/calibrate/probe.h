@@ -24,6 +24,8 @@ class ProbeProgram {
   Region bytes(std::int64_t count) { return add(DType::kI8, count); }
   /// Token numbers in [0, limit).
   Region tokens(std::int64_t count, std::int64_t limit);
+  /// i32, all of them `value`.
+  Region integers(std::int64_t count, std::int32_t value);
 
   const Program& program() const { return program_; }
   std::int64_t size_bytes() const { return next_address_; }
@@ -35,7 +37,10 @@ class ProbeProgram {
 
   Program program_;
   std::int64_t next_address_ = 0;
-  std::vector<std::int64_t> token_limits_;  // by buffer; 0: not tokens
+  struct Integers {  // values from `least` on, `limit` of them
+    std::int64_t least = 0, limit = 1;
+  };
+  std::vector<Integers> integers_;  // by buffer
 };
 
 using MakeOp = std::function<Op(ProbeProgram&)>;

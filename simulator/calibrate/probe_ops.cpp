@@ -102,6 +102,55 @@ Op make_sharded_cross_entropy(ProbeProgram& p, std::int64_t elements) {
       p.floats(rows * kVocab), p.floats(2 * rows), p.tokens(rows, kVocab), p.floats(1), rows, kVocab, kVocab, 0, 1e-3};
 }
 
+Op make_rope_at(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t rows = rows_of(elements, kHidden);
+  return RopeAt{p.floats(rows * kHidden), p.tokens(rows, kSeq), rows, kHidden / kHeadDim, kHeadDim};
+}
+
+Op make_append_cache(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t rows = rows_of(elements, kHidden), n = rows * kHidden;
+  return AppendCache{p.floats(n), p.floats(n),        {},       p.floats(n), p.floats(n), 1,
+                     rows,        kHidden / kHeadDim, kHeadDim, kHidden,     rows};
+}
+
+// `elements` of keys and as many of values, in heads as wide as those of real models.
+Op make_cached_attention(ProbeProgram& p, std::int64_t elements) {
+  constexpr std::int64_t kHeads = 4, kWide = 64;
+  const std::int64_t places = rows_of(elements, kHeads * kWide), n = places * kHeads * kWide;
+  return CachedAttention{p.floats(kHeads * kWide),
+                         p.integers(1, static_cast<std::int32_t>(places - 1)),
+                         p.floats(n),
+                         p.floats(n),
+                         p.floats(kHeads * kWide),
+                         1,
+                         1,
+                         kHeads,
+                         kHeads,
+                         kWide,
+                         kHeads * kWide,
+                         places,
+                         places};
+}
+
+Op make_last_rows(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t batch = rows_of(elements, kHidden), seq = 2;
+  return LastRows{
+      p.floats(batch * seq * kHidden), p.integers(batch, seq), p.floats(batch * kHidden), batch, seq, kHidden};
+}
+
+Op make_sample(ProbeProgram& p, std::int64_t elements, bool drawn) {
+  const std::int64_t batch = rows_of(elements, kVocab);
+  Sample op{p.floats(batch * kVocab),
+            p.integers(batch, 1),
+            p.integers(batch, 1),
+            p.integers(batch, 0),
+            p.floats(batch),
+            batch,
+            kVocab};
+  if (drawn) op.temperature = 0.8, op.top_k = 50, op.top_p = 0.95;
+  return op;
+}
+
 Op make_adam(ProbeProgram& p, std::int64_t n) {
   return Adam{p.floats(n), p.floats(n), p.floats(n), p.floats(n), p.floats(1)};
 }
@@ -172,6 +221,12 @@ std::vector<FamilyProbe> model_probes() {
              return Op(SwiGluBackward{p.floats(n), p.floats(n), p.floats(n), p.floats(n), p.floats(n)});
            }},
           {"rope", make_rope},
+          {"rope_at", make_rope_at},
+          {"append_cache", make_append_cache},
+          {"cached_attention", make_cached_attention},
+          {"last_rows", make_last_rows},
+          {"sample:greedy", [](auto& p, auto n) { return make_sample(p, n, false); }},
+          {"sample:drawn", [](auto& p, auto n) { return make_sample(p, n, true); }},
           {"cross_entropy", make_cross_entropy},
           {"row_max", make_row_max},
           {"shifted_exp", make_shifted_exp},

@@ -9,6 +9,8 @@ namespace {
 
 std::string family_of(const Op& op) {
   std::string name(op_name(op));
+  if (std::holds_alternative<LoadTokens>(op)) return "load_batch";  // the same work
+  if (const auto* sample = std::get_if<Sample>(&op)) return name + (sample->temperature > 0 ? ":drawn" : ":greedy");
   if (const auto* activation = std::get_if<Activation>(&op))
     return name + ":" + std::string(to_string(activation->kind));
   if (const auto* activation = std::get_if<ActivationBackward>(&op)) {
@@ -19,6 +21,7 @@ std::string family_of(const Op& op) {
 
 double work_of(const Program& program, const Op& op) {
   if (const auto* loss = std::get_if<CrossEntropy>(&op)) return static_cast<double>(loss->rows) * loss->vocab;
+  if (const auto* sample = std::get_if<Sample>(&op)) return static_cast<double>(sample->batch) * sample->vocab;
   return static_cast<double>(bytes_touched(program, op));
 }
 
@@ -42,6 +45,10 @@ constexpr std::array kSlowness{
     Slowness{"shifted_exp", 3},
     Slowness{"quantize", 2},
     Slowness{"dequantize", 2},
+    Slowness{"sample:greedy", 50},  // likewise
+    Slowness{"sample:drawn", 150},  // likewise
+    Slowness{"rope_at", 2},
+    Slowness{"cached_attention", 2},
     Slowness{"sum_squares", 1.5},
     Slowness{"layer_norm_backward", 1.5},
     Slowness{"rms_norm_backward", 1.5},
@@ -93,6 +100,12 @@ const std::vector<std::string>& all_families() {
                                                  "sum_squares",
                                                  "clip_coefficient",
                                                  "cross_entropy",
+                                                 "rope_at",
+                                                 "append_cache",
+                                                 "cached_attention",
+                                                 "last_rows",
+                                                 "sample:greedy",
+                                                 "sample:drawn",
                                                  "row_max",
                                                  "shifted_exp",
                                                  "sharded_cross_entropy",

@@ -11,7 +11,8 @@
 
 namespace shardscope {
 
-/// `work` is in bytes_touched() (core/program/program.h), but in elements for the loss, whose time is arithmetic.
+/// `work` is in bytes_touched() (core/program/program.h), but in elements for the loss and for sampling, whose time is
+/// arithmetic.
 struct FamilyWork {
   std::string family;  ///< the op's name, with ":variant" where variants differ in speed ("activation:silu")
   double work = 0;

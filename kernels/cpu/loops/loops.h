@@ -82,6 +82,18 @@ struct AttentionLoops {
   void (*backward)(const AttentionShape& shape, const AttentionBackwardHead& head, float* scratch);
 };
 
+/// `rows` new tokens of one sequence and one key/value head of its cache, k and v [first + rows, head_dim]: row r sees
+/// places 0 to first + r. Its `group` query heads follow each other by head_dim in q and out.
+struct CachedAttentionHead {
+  const float *q, *k, *v;
+  float* out;
+  std::int64_t rows, first, group, head_dim, q_stride, out_stride;
+};
+struct CacheLoops {
+  std::int64_t (*scratch_floats)(const CachedAttentionHead& head);
+  void (*forward)(const CachedAttentionHead& head, float* scratch);
+};
+
 struct ReduceLoops {
   double (*sum_squares)(const float* x, std::int64_t n);
   /// sums [cols] += column sums of rows [rows, cols].
@@ -113,6 +125,7 @@ struct Loops {
   const ActivationLoops& activation;
   const NormLoops& norm;
   const AttentionLoops& attention;
+  const CacheLoops& cache;
   const ReduceLoops& reduce;
   const AdamLoops& adam;
   const QuantizeLoops& quantize;
