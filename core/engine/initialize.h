@@ -5,6 +5,7 @@
 //   initialize_state(program, arena.memory(), job.seed);
 
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "core/engine/backend.h"
@@ -16,9 +17,15 @@ namespace shardscope {
 /// init_std is 0.
 void initial_values(const Parameter& parameter, std::uint64_t seed, std::int64_t begin, std::span<float> out);
 
-/// Fills every piece of Program::state: parameters and masters with the values above (rounded to the home's dtype, to
-/// nearest even), moments with zero. Memory must be addressable from the host. Throws Error{kUnsupported} for a
-/// parameter in an integer type.
+/// Elements [begin, begin + out.size()) of the whole tensor, in a role.
+using StateValues = std::function<void(const Parameter&, StateRole, std::int64_t begin, std::span<float> out)>;
+
+/// Fills every piece of Program::state with its values, rounded to the home's dtype, to nearest even; what is padding
+/// with zero. Asks for a few thousand elements at a time, in rising order within a piece. Throws Error{kUnsupported}
+/// for state in an integer type.
+void fill_state(const Program& program, const Memory& memory, const StateValues& values);
+
+/// The state before the first step: parameters and masters with the values above, moments with zero.
 void initialize_state(const Program& program, const Memory& memory, std::uint64_t seed);
 
 }  // namespace shardscope
