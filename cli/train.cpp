@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/job_options.h"
 #include "cli/memory_json.h"
+#include "cli/train_checkpoints.h"
 #include "cli/train_dumps.h"
 #include "cli/train_progress.h"
 #include "core/engine/arena.h"
@@ -95,6 +96,7 @@ class Train {
     for (int rank = 0; rank < job_.parallel.ranks(); ++rank) programs_.push_back(lower(job_, rank));
     data_ = open_sequences(job_);
     machine_ = job_.machine.empty() ? default_machine() : load_machine(job_.machine);
+    checkpoints_ = std::make_unique<TrainCheckpoints>(job_, programs_);
     flops_per_token_ = training_flops_per_token(job_.model, job_.data.seq_len);
   }
 
@@ -105,8 +107,8 @@ class Train {
     if (!job_.profile.empty()) predict_into_profile();
     options_.json ? print_json() : print_summary();
     if (result_.interrupted) {
-      fmt::print(stderr, "shardscope: interrupted after step {} of {}; what was done is kept\n", result_.losses.size(),
-                 job_.steps);
+      fmt::print(stderr, "shardscope: interrupted after step {} of {}; what was done is kept\n",
+                 checkpoints_->first_step() + static_cast<std::int64_t>(result_.losses.size()), job_.steps);
     }
     if (!problem_.empty()) fmt::print(stderr, "shardscope: {}\n", problem_);
     return result_.interrupted || !problem_.empty() ? kRunFailed : kDone;
@@ -149,15 +151,17 @@ class Train {
                                .data = data_.get(),
                                .programs = &programs_,
                                .threads_per_rank = options_.threads};
+    checkpoints_->attach(train_options);
     if (!options_.quiet) train_options.on_step = [&](const StepReport& report) { progress.show(report); };
     std::signal(SIGINT, request_stop);
     result_ = train(
         job_, [](int /*rank*/, int threads) { return make_cpu_backend(threads); }, train_options);
     std::signal(SIGINT, SIG_DFL);
     progress.end();
+    problem_ = checkpoints_->problem();
     if (writer == nullptr) return;
     writer->finish(result_.interrupted ? RunStatus::kInterrupted : RunStatus::kFinished);
-    problem_ = writer->problem();
+    if (problem_.empty()) problem_ = writer->problem();
   }
 
   void predict_into_profile() {
@@ -174,6 +178,7 @@ class Train {
                to_string(job_.zero_mode), job_.parallel.ranks(), job_.parallel.ranks() == 1 ? "" : "s",
                programs_.front().tokens_per_step);
     fmt::print(stderr, "data {}: {}\n", job_.data.path, data_->describe());
+    if (!checkpoints_->start_line().empty()) fmt::print(stderr, "{}\n", checkpoints_->start_line());
     fmt::print(stderr, "predicted: {:.3f} s a step{}, {} per rank\n", prediction_.step_time_s,
                prediction_.calibrated ? "" : " (a guess: no --machine)", format_bytes(largest_predicted()));
   }
@@ -198,6 +203,9 @@ class Train {
     out["predicted"] = {{"step_time_s", prediction_.step_time_s}, {"ranks", predicted}};
     out["profile"] = job_.profile.empty() ? nlohmann::json(nullptr) : nlohmann::json(job_.profile);
     out["grad_norms"] = result_.grad_norms;
+    out["first_step"] = checkpoints_->first_step();
+    const std::string checkpoint = checkpoints_->last_complete();
+    out["checkpoint"] = checkpoint.empty() ? nlohmann::json(nullptr) : nlohmann::json(checkpoint);
     out["interrupted"] = result_.interrupted;
     fmt::print("{}\n", out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   }
@@ -216,6 +224,7 @@ class Train {
                  describe(rank.peak.at_peak, Space::kDevice));
     }
     print_resident();
+    if (!checkpoints_->summary().empty()) fmt::print("checkpoint  {}\n", checkpoints_->summary());
     if (!job_.profile.empty()) fmt::print("profile     {}\n", job_.profile);
   }
 
@@ -236,6 +245,7 @@ class Train {
   Job job_;
   std::vector<Program> programs_;
   std::unique_ptr<SequenceSource> data_;
+  std::unique_ptr<TrainCheckpoints> checkpoints_;
   Machine machine_;
   double flops_per_token_ = 0;
   Prediction prediction_;
@@ -249,6 +259,7 @@ void add_train(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("train", "Train on this machine's cores, every rank a thread.");
   add_job_options(*command, options->job);
+  add_checkpoint_options(*command, options->job.overrides);
   command->add_option("--name", options->name, "Name of the run in the profile; zero-STAGE without it");
   command->add_option("--threads", options->threads, "Threads per rank; 0: cores / ranks")->check(CLI::Range(0, 4096));
   command->add_option("--dump-weights", options->dump_weights, "Write the initial weights there before training")
@@ -259,10 +270,14 @@ void add_train(CLI::App& app, int& exit_code) {
   command->add_flag("--json", options->json,
                     "One JSON object at the end: losses, step_time_s, tokens_per_s, ranks, predicted, profile");
   command->footer(
-      "Ctrl-C finishes the step under way and keeps what was done; a second one ends at once.\n"
+      "Ctrl-C finishes the step under way, writes a checkpoint if there is a folder for it, and keeps what was done; "
+      "a\n"
+      "second one ends at once.\n"
       "Examples:\n"
       "  shardscope train --model data/models/gpt-10m.json --ranks 2 --stage 3 --seq 128 --micro-batch 2 --steps 50\n"
       "  shardscope train job.json --profile run.db --machine machine.json\n"
+      "  shardscope train job.json --checkpoint ckpt --checkpoint-every 100      # and later, on any number of ranks:\n"
+      "  shardscope train job.json --checkpoint ckpt --resume --ranks 8 --stage 3\n"
       "  shardscope train --model config.json --deepspeed ds_config.json --ranks 4 --data books/ --json\n");
   command->callback([options, &exit_code] { exit_code = Train(*options).run(); });
 }

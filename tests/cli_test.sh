@@ -184,7 +184,7 @@ fi
 # ---- runs that work, and how they end ---------------------------------------------------------------------------------
 
 # values FILE JQ: needs jq or python3; without either these checks are left out, and said so.
-json_ok() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); assert eval(sys.argv[2], {"d": d}), d' "$@"; }
+json_ok() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); assert eval(sys.argv[2], {"d": d, "json": json}), d' "$@"; }
 command -v python3 >/dev/null || { json_ok() { :; }; echo "no python3: JSON output is not looked into"; }
 
 check 'train runs' bash -c "'$shardscope' train job.json --profile run.db --json >train.json 2>train.err"
@@ -236,6 +236,48 @@ refuses 'precious.db' train job.json --profile precious.db
 check 'a file that is no profile is left alone' cmp binary precious.db
 refuses 'folder' train job.json --profile folder
 refuses_with 1 'missing' train job.json --profile missing/run.db
+
+# ---- checkpoints -------------------------------------------------------------------------------------------------------
+
+check 'train writes checkpoints' bash -c \
+  "'$shardscope' train job.json --checkpoint ckpt --checkpoint-every 1 --json >ckpt.json 2>ckpt.err"
+check 'the last checkpoint is named' json_ok ckpt.json 'd["checkpoint"] == "ckpt/step-3" and d["first_step"] == 0'
+check 'two checkpoints stay' bash -c '[[ "$(ls -d ckpt/step-*)" == $(printf "ckpt/step-2\nckpt/step-3") ]]'
+check 'another number of ranks goes on' bash -c \
+  "'$shardscope' train job.json --steps 5 --ranks 1 --micro-batch 4 --stage 0 --resume ckpt --json >on.json 2>on.err"
+check 'it goes on where the checkpoint was' json_ok on.json 'd["first_step"] == 3 and len(d["losses"]) == 2'
+check 'the whole run' bash -c "'$shardscope' train job.json --steps 5 --checkpoint whole --json >whole.json 2>whole.err"
+check 'and learns what the whole run learns' json_ok on.json \
+  'all(abs(a - b) < 1e-4 for a, b in zip(d["losses"], json.load(open("whole.json"))["losses"][3:]))'
+check 'resume auto starts anew where there is nothing' bash -c \
+  "'$shardscope' train job.json --checkpoint fresh --resume auto --json >fresh.json 2>fresh.err"
+check 'resume auto began at step 0' json_ok fresh.json 'd["first_step"] == 0'
+refuses 'done.*--steps' train job.json --resume ckpt
+variant model.json deeper.json 's/"n_layer": 2/"n_layer": 3/'
+refuses 'n_layer' train job.json --steps 9 --resume ckpt --model deeper.json
+refuses 'checkpoint.path' train job.json --checkpoint-every 5
+refuses 'checkpoint.resume' train job.json --resume
+refuses 'checkpoint-keep|checkpoint.keep' train job.json --checkpoint ckpt --checkpoint-keep -1
+variant job.json point.json 's/"steps"/"checkpoint": {"pathh": "x"}, "steps"/'
+refuses 'checkpoint.*path' train point.json
+for bad in missing empty binary folder; do refuses "$bad" train job.json --resume "$bad"; done
+cp -r ckpt cut-ckpt
+truncate -s -1 cut-ckpt/step-3/rank-00001.bin
+refuses 'rank-00001.bin.*cut short' train job.json --steps 5 --resume cut-ckpt/step-3
+check 'a damaged checkpoint is passed over' bash -c "'$shardscope' train job.json --steps 5 --resume cut-ckpt --json >over.json 2>over.err"
+check 'and that is said' grep -q 'going back to cut-ckpt/step-2' over.err
+check 'the one before was taken' json_ok over.json 'd["first_step"] == 2'
+cp -r ckpt flipped
+printf '\377' | dd of=flipped/step-3/rank-00000.bin bs=1 seek=100 conv=notrunc 2>/dev/null
+refuses 'rank-00000.bin.*damaged.*tensor' train job.json --steps 5 --resume flipped --quiet
+"$shardscope" train job.json --steps 100000 --checkpoint held --quiet >/dev/null 2>&1 &
+pid=$!
+for _ in $(seq 100); do [[ -e held/lock ]] && break; sleep 0.1; done
+sleep 0.2
+refuses 'another run' train job.json --checkpoint held
+kill -INT "$pid"
+wait "$pid"
+check 'Ctrl-C leaves a checkpoint' test -s held/latest
 
 # Ctrl-C: the step is finished, what was recorded is kept, the exit code says so.
 "$shardscope" train job.json --steps 100000 --profile stopped.db >stopped.out 2>stopped.err &

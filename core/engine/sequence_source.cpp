@@ -39,8 +39,13 @@ std::unique_ptr<SequenceSource> make_random_sequences(std::int64_t vocab, std::i
 }
 
 BatchSource::BatchSource(const SequenceSource& sequences, int dp, int dp_rank, std::int64_t micro_batch,
-                         std::int64_t accumulation)
-    : sequences_(sequences), dp_(dp), dp_rank_(dp_rank), rows_(micro_batch), accumulation_(accumulation) {
+                         std::int64_t accumulation, const RunPosition& start)
+    : sequences_(sequences),
+      dp_(dp),
+      dp_rank_(dp_rank),
+      rows_(micro_batch),
+      accumulation_(accumulation),
+      origin_(start.sequences - start.steps * rows_ * accumulation_ * dp_) {
   SS_CHECK(dp >= 1 && dp_rank >= 0 && dp_rank < dp && micro_batch >= 1 && accumulation >= 1, dp, dp_rank, micro_batch,
            accumulation);
 }
@@ -50,7 +55,7 @@ void BatchSource::fill_part(std::int64_t step, std::int64_t micro_batch, Sequenc
   SS_CHECK(micro_batch >= 0 && micro_batch < accumulation_, micro_batch, accumulation_);
   SS_CHECK(part.start >= 0 && part.end(seq) <= seq_len(), part.start, part.jump, seq, seq_len());
   const std::int64_t train_batch = rows_ * accumulation_ * dp_;
-  const std::int64_t first = step * train_batch + (micro_batch * dp_ + dp_rank_) * rows_;
+  const std::int64_t first = origin_ + step * train_batch + (micro_batch * dp_ + dp_rank_) * rows_;
   std::vector<std::int32_t> row(static_cast<std::size_t>(seq_len()) + 1);
   for (std::int64_t j = 0; j < rows_; ++j) {
     sequences_.read(first + j, row);

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "core/engine/run_position.h"
 #include "core/program/ops.h"
 
 namespace shardscope {
@@ -31,11 +32,12 @@ class SequenceSource {
 std::unique_ptr<SequenceSource> make_random_sequences(std::int64_t vocab, std::int64_t seq_len, std::uint64_t seed);
 
 /// One rank's view: its micro-batches of each step, as rows of the global batch. Row j of micro-batch k of
-/// data-parallel rank r is sequence  step * train_batch + (k * dp + r) * micro + j.
+/// data-parallel rank r is sequence  step * train_batch + (k * dp + r) * micro + j; in a run that goes on from `start`,
+/// start.sequences + (step - start.steps) * train_batch + ...
 class BatchSource {
  public:
-  BatchSource(const SequenceSource& sequences, int dp, int dp_rank, std::int64_t micro_batch,
-              std::int64_t accumulation);
+  BatchSource(const SequenceSource& sequences, int dp, int dp_rank, std::int64_t micro_batch, std::int64_t accumulation,
+              const RunPosition& start = {});
   /// Fills tokens and targets (micro_batch * seq_len each); targets are the tokens shifted by one. Either may be
   /// null: a pipeline stage needs only one of them.
   void fill(std::int64_t step, std::int64_t micro_batch, std::int32_t* tokens, std::int32_t* targets) {
@@ -50,6 +52,7 @@ class BatchSource {
  private:
   const SequenceSource& sequences_;
   std::int64_t dp_, dp_rank_, rows_, accumulation_;
+  std::int64_t origin_;  // sequence that step 0 starts with; negative if earlier steps were smaller
 };
 
 }  // namespace shardscope

@@ -101,9 +101,13 @@ class Run {
     Arena arena(program, *backend, {.device_limit_bytes = job_.device_memory_bytes, .nvme = nvme.get()});
     if (nvme != nullptr) register_pinned(*nvme, arena.memory());
     if (options_.poison_memory) arena.poison();
-    initialize_state(program, arena.memory(), job_.seed);
+    if (options_.fill_state) {
+      options_.fill_state(rank, program, arena.memory());
+    } else {
+      initialize_state(program, arena.memory(), job_.seed);
+    }
     BatchSource batches(data(), program.replicas, program.replica, job_.training.micro_batch,
-                        job_.training.accumulation);
+                        job_.training.accumulation, options_.start);
     RankTrace* const trace = options_.trace == nullptr ? nullptr : options_.trace->open_rank(rank, program);
     Executor executor(program, *backend, arena,
                       {.connect = [&](const Group& group, Lane lane) { return hub_.connect(group, lane, rank); },
@@ -154,14 +158,16 @@ class Run {
 
   void run_steps(int rank, Executor& executor, const Arena& arena, Communicator& world, RankTrace* trace) {
     const Program& program = this->program(rank);
-    for (std::int64_t step = 0; step < job_.steps; ++step) {
+    RunPosition position = options_.start;
+    while (position.steps < job_.steps) {
+      const std::int64_t step = position.steps;
       if (stop_wanted(world)) {
         if (rank == lead_) result_.interrupted = true;
         return;
       }
-      const double rate = learning_rate(job_.training.schedule, job_.training.optimizer.lr, step);
+      const double rate = learning_rate(job_.training.schedule, job_.training.optimizer.lr, position.applied);
       const std::int64_t start = steady_now_ns();
-      executor.run_step(step, {.applied_steps = step + 1, .learning_rate = rate});
+      executor.run_step(step, {.applied_steps = position.applied + 1, .learning_rate = rate});
       StepReport report{.step = step,
                         .loss = scalar_at(arena.memory(), program.loss),
                         .grad_norm = scalar_at(arena.memory(), program.grad_norm),
@@ -170,6 +176,10 @@ class Run {
       if (trace != nullptr) write_step(*trace, report, start);
       hub_.barrier();
       if (rank == lead_) finish_step(report, start);
+      ++position.steps;
+      ++position.applied;
+      position.sequences += job_.training.train_batch_size;
+      if (options_.at_boundary) options_.at_boundary(rank, arena.memory(), position);
     }
   }
 

@@ -13,6 +13,7 @@
 
 #include "core/engine/backend.h"
 #include "core/engine/hub.h"
+#include "core/engine/run_position.h"
 #include "core/engine/sequence_source.h"
 #include "core/program/program.h"
 #include "core/spec/job.h"
@@ -58,6 +59,11 @@ struct TrainOptions {
   const std::vector<Program>* programs = nullptr;  ///< already lowered, of every rank; null: lower(job, rank)
   bool poison_memory = false;                      ///< NaN-fill all memory at the start; for tests
   int threads_per_rank = 0;                        ///< 0: cores / ranks, at least 1
+  RunPosition start;                               ///< where the run goes on; job.steps counts from the very first step
+  /// On each rank's thread: the state to start from. Null: initialize_state().
+  std::function<void(int rank, const Program&, const Memory&)> fill_state;
+  /// On each rank's thread after every step, all its lanes idle: checkpoints.
+  std::function<void(int rank, const Memory&, const RunPosition&)> at_boundary;
   /// On each rank's thread after the last step, before its memory goes: checkpoints, tests of final weights.
   std::function<void(int rank, const Program&, const Memory&)> at_end;
 };

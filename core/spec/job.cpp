@@ -19,10 +19,11 @@ constexpr std::array<std::string_view, 3> kRecomputes = {"none", "selective", "f
 constexpr std::array<std::string_view, 2> kZeroModes = {"textbook", "deepspeed"};
 
 const std::vector<std::string_view> kJobKeys = {
-    "model", "deepspeed", "parallel", "recompute", "zero_mode",           "data",    "steps",
-    "seed",  "backend",   "launcher", "machine",   "device_memory_bytes", "cluster", "profile"};
+    "model",   "deepspeed", "parallel", "recompute",           "zero_mode", "data",    "steps",     "seed",
+    "backend", "launcher",  "machine",  "device_memory_bytes", "cluster",   "profile", "checkpoint"};
 const std::vector<std::string_view> kParallelKeys = {
     "dp", "tp", "pp", "cp", "ep", "sp", "ulysses", "schedule", "virtual_stages", "partition"};
+const std::vector<std::string_view> kCheckpointKeys = {"path", "every", "keep", "resume"};
 const std::vector<std::string_view> kDataKeys = {"path", "tokenizer", "seq_len"};
 
 /// The index of a word among the words that a key may hold.
@@ -67,6 +68,7 @@ class JobReader {
     job.parallel = parallel(top);
     read_run(top, job);
     job.data = data(top, job.model);
+    job.checkpoint = checkpoint(top);
     job.training = training(top, job);
     return job;
   }
@@ -135,6 +137,39 @@ class JobReader {
                                                   spec.seq_len, model.max_positions));
     }
     return spec;
+  }
+
+  CheckpointSpec checkpoint(const JsonReader& top) const {
+    CheckpointSpec spec;
+    std::optional<std::string> resume = flags_.resume;
+    if (const auto reader = top.object("checkpoint")) {
+      reader->refuse_unknown(kCheckpointKeys);
+      spec.path = path(*reader, "path", {});
+      spec.every = reader->integer("every", {0, INT32_MAX}, 0);
+      spec.keep = reader->integer("keep", {0, INT32_MAX}, 2);
+      if (!resume && reader->has("resume")) {
+        resume = reader->text("resume");
+        if (resume != "auto") *resume = beside(file_, *resume);
+      }
+    }
+    if (flags_.checkpoint) spec.path = *flags_.checkpoint;
+    if (flags_.checkpoint_every) spec.every = *flags_.checkpoint_every;
+    if (flags_.checkpoint_keep) spec.keep = *flags_.checkpoint_keep;
+    complete_resume(resume, spec);
+    return spec;
+  }
+
+  void complete_resume(const std::optional<std::string>& resume, CheckpointSpec& spec) const {
+    const auto fail = [&](const std::string& what) { throw Error(ErrorKind::kConfig, file_ + ": " + what); };
+    if (spec.every < 0 || spec.keep < 0) fail("checkpoint.every and checkpoint.keep must not be negative");
+    if (spec.path.empty() && (spec.every > 0 || flags_.checkpoint_keep)) {
+      fail("checkpoint.every and checkpoint.keep need checkpoint.path (--checkpoint), a folder to write into");
+    }
+    if (!resume) return;
+    spec.resume_if_any = *resume == "auto";
+    spec.resume = resume->empty() || spec.resume_if_any ? spec.path : *resume;
+    if (spec.resume.empty())
+      fail("checkpoint.resume: needs a checkpoint to go on from, or checkpoint.path (--checkpoint)");
   }
 
   void read_run(const JsonReader& top, Job& job) const {
