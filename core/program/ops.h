@@ -557,6 +557,97 @@ struct Sample {
   }
 };
 
+// ---------------------------------------------------------------- mixture of experts
+// R rows (tokens), each sent to k of E experts. An expert has `capacity` slots for the rows of one rank, S = E *
+// capacity in all; slots that no row takes hold zeros. They lie as `parts` ranks exchange them, each rank having L = E
+// / parts experts: slot p of expert e is number ((e % L) * parts + e / L) * capacity + p. Indices are i32.
+
+/// probabilities [R,E] = softmax(logits); chosen [R,k] = the k most probable experts, most probable first, ties to the
+/// lower number; weights [R,k] = their probabilities, divided by their sum. counts [E] = rows that chose each expert.
+/// slots [R,k]: each row's slot, given out in the order of rows, -1 where the expert had none left (the row is
+/// dropped); source [S]: the place in slots of the row that has the slot, or -1.
+struct Route {
+  static constexpr const char* kName = "route";
+  Region logits, probabilities, weights, chosen, counts, slots, source;
+  std::int64_t rows = 0, experts = 0, top_k = 0, capacity = 0, parts = 1;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("logits", s.logits), v.write("probabilities", s.probabilities), v.write("weights", s.weights);
+    v.write("chosen", s.chosen), v.write("counts", s.counts), v.write("slots", s.slots), v.write("source", s.source);
+    v.attr("rows", s.rows), v.attr("experts", s.experts), v.attr("top_k", s.top_k);
+    v.attr("capacity", s.capacity), v.attr("parts", s.parts);
+  }
+};
+
+/// loss [1] f32 += scale * E * sum over experts of (counts[e] / tokens) * (sum over rows of probabilities[r,e] /
+/// tokens): k where rows spread evenly, up to E where they crowd. counts may be those of `tokens` >= R rows, ours among
+/// them.
+struct LoadBalance {
+  static constexpr const char* kName = "load_balance";
+  Region probabilities, counts, loss;
+  std::int64_t rows = 0, experts = 0, tokens = 0;
+  double scale = 1;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("probabilities", s.probabilities), v.read("counts", s.counts), v.update("loss", s.loss);
+    v.attr("rows", s.rows), v.attr("experts", s.experts), v.attr("tokens", s.tokens), v.attr("scale", s.scale);
+  }
+};
+
+/// d_logits [R,E] from d_weights [R,k], plus the gradient of LoadBalance with that scale; counts are constants to it,
+/// and so is the choice. Overwritten.
+struct RouteBackward {
+  static constexpr const char* kName = "route_backward";
+  Region d_weights, weights, probabilities, chosen, counts, d_logits;
+  std::int64_t rows = 0, experts = 0, top_k = 0, tokens = 0;
+  double scale = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("d_weights", s.d_weights), v.read("weights", s.weights), v.read("probabilities", s.probabilities);
+    v.read("chosen", s.chosen), v.read("counts", s.counts), v.write("d_logits", s.d_logits);
+    v.attr("rows", s.rows), v.attr("experts", s.experts), v.attr("top_k", s.top_k);
+    v.attr("tokens", s.tokens), v.attr("scale", s.scale);
+  }
+};
+
+/// out [S,H]: the row of x [R,H] that has the slot, times its weight if there are weights [R,k]; zeros in free slots.
+/// Also the gradient of a Combine with weights, x being that of its output.
+struct Dispatch {
+  static constexpr const char* kName = "dispatch";
+  Region x, source, weights, out;
+  std::int64_t rows = 0, hidden = 0, top_k = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("x", s.x), v.read("source", s.source), v.read("weights", s.weights), v.write("out", s.out);
+    v.attr("rows", s.rows), v.attr("hidden", s.hidden), v.attr("top_k", s.top_k);
+  }
+};
+
+/// out [R,H] = the sum of each row's slots of y [S,H], times their weights if there are weights [R,k]; dropped rows add
+/// nothing. Also the gradient of a Dispatch without weights.
+struct Combine {
+  static constexpr const char* kName = "combine";
+  Region y, slots, weights, out;
+  std::int64_t rows = 0, hidden = 0, top_k = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("y", s.y), v.read("slots", s.slots), v.read("weights", s.weights), v.write("out", s.out);
+    v.attr("rows", s.rows), v.attr("hidden", s.hidden), v.attr("top_k", s.top_k);
+  }
+};
+
+/// d_weights [R,k] of a Combine: the product of d_out[r,:] with the row's slot of y, 0 where it was dropped.
+struct CombineBackward {
+  static constexpr const char* kName = "combine_backward";
+  Region d_out, y, slots, d_weights;
+  std::int64_t rows = 0, hidden = 0, top_k = 0;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("d_out", s.d_out), v.read("y", s.y), v.read("slots", s.slots), v.write("d_weights", s.d_weights);
+    v.attr("rows", s.rows), v.attr("hidden", s.hidden), v.attr("top_k", s.top_k);
+  }
+};
+
 // ---------------------------------------------------------------- optimizer
 
 /// sum [1] f64 += sum of x^2, in double; a NaN or infinity in x makes it so (the finite test rides along).
@@ -688,8 +779,9 @@ using Op = std::variant<Alloc, Free, Hold, Fill, Copy, NvmeRead, NvmeWrite, Copy
                         Dequantize, LoadBatch, Embedding, EmbeddingBackward, LayerNorm, LayerNormBackward, RmsNorm,
                         RmsNormBackward, MatMul, BiasGradient, Activation, ActivationBackward, SwiGlu, SwiGluBackward,
                         Rope, Attention, AttentionBackward, CrossEntropy, RowMax, ShiftedExp, ShardedCrossEntropy,
-                        LoadTokens, RopeAt, AppendCache, CachedAttention, LastRows, Sample, SumSquares, ClipCoefficient,
-                        Adam, AllReduce, ReduceScatter, AllGather, Broadcast, AllToAll, Send, Recv>;
+                        Route, LoadBalance, RouteBackward, Dispatch, Combine, CombineBackward, LoadTokens, RopeAt,
+                        AppendCache, CachedAttention, LastRows, Sample, SumSquares, ClipCoefficient, Adam, AllReduce,
+                        ReduceScatter, AllGather, Broadcast, AllToAll, Send, Recv>;
 
 /// Overload set for std::visit: std::visit(Overloaded{[](const MatMul&) {...}, [](const auto&) {...}}, op).
 template <class... F>

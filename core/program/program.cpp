@@ -82,6 +82,12 @@ double flops(const Op& op) {
           [](const RowMax& o) { return 1.0 * o.rows * o.real; },
           [](const ShiftedExp& o) { return 3.0 * o.rows * o.real; },
           [](const ShardedCrossEntropy& o) { return 1.0 * o.rows * o.real; },
+          [](const Route& o) { return 4.0 * o.rows * o.experts; },
+          [](const LoadBalance& o) { return 1.0 * o.rows * o.experts; },
+          [](const RouteBackward& o) { return 3.0 * o.rows * o.experts; },
+          [](const Dispatch& o) { return o.weights.empty() ? 0.0 : 1.0 * o.rows * o.top_k * o.hidden; },
+          [](const Combine& o) { return (o.weights.empty() ? 1.0 : 2.0) * o.rows * o.top_k * o.hidden; },
+          [](const CombineBackward& o) { return 2.0 * o.rows * o.top_k * o.hidden; },
           [](const Embedding& o) { return o.positions.empty() ? 0.0 : 1.0 * o.rows * o.hidden; },
           [](const EmbeddingBackward& o) { return (o.d_positions.empty() ? 1.0 : 2.0) * o.rows * o.hidden; },
           [](const RopeAt& o) { return 3.0 * o.x.count; },
@@ -124,6 +130,12 @@ std::int64_t bytes_touched(const Program& program, const Op& op) {
     bytes += 2 * program.part_bytes(attention->k_cache, filled) - 2 * program.bytes(attention->k_cache);
   }
   if (const auto* last = std::get_if<LastRows>(&op)) bytes += program.bytes(last->out) - program.bytes(last->x);
+  if (const auto* combine = std::get_if<Combine>(&op)) {  // of the slots, those that a row has
+    bytes += combine->top_k * program.bytes(combine->out) - program.bytes(combine->y);
+  }
+  if (const auto* combine = std::get_if<CombineBackward>(&op)) {
+    bytes += combine->top_k * program.bytes(combine->d_out) - program.bytes(combine->y);
+  }
   return std::max<std::int64_t>(bytes, 0);
 }
 

@@ -123,6 +123,34 @@ class SizeCheck {
                  exactly("starts", o.starts, o.batch), exactly("counts", o.counts, o.batch),
                  exactly("tokens", o.tokens, o.batch), exactly("logprobs", o.logprobs, o.batch));
   }
+  std::string operator()(const Route& o) const {
+    return first(exactly("logits", o.logits, o.rows * o.experts), same(o.logits, o.probabilities),
+                 exactly("weights", o.weights, o.rows * o.top_k), same(o.weights, o.chosen), same(o.weights, o.slots),
+                 exactly("counts", o.counts, o.experts), exactly("source", o.source, o.experts * o.capacity),
+                 o.top_k <= o.experts ? "" : "more experts are chosen than there are",
+                 o.parts > 0 && o.experts % o.parts == 0 ? "" : "parts do not divide experts");
+  }
+  std::string operator()(const LoadBalance& o) const {
+    return first(exactly("probabilities", o.probabilities, o.rows * o.experts), exactly("counts", o.counts, o.experts),
+                 exactly("loss", o.loss, 1));
+  }
+  std::string operator()(const RouteBackward& o) const {
+    return first(exactly("d_weights", o.d_weights, o.rows * o.top_k), same(o.d_weights, o.weights),
+                 same(o.d_weights, o.chosen), exactly("probabilities", o.probabilities, o.rows * o.experts),
+                 exactly("counts", o.counts, o.experts), same(o.probabilities, o.d_logits));
+  }
+  std::string operator()(const Dispatch& o) const {
+    return first(exactly("x", o.x, o.rows * o.hidden), exactly("out", o.out, o.source.count * o.hidden),
+                 o.weights.empty() ? "" : exactly("weights", o.weights, o.rows * o.top_k));
+  }
+  std::string operator()(const Combine& o) const {
+    return first(exactly("out", o.out, o.rows * o.hidden), exactly("slots", o.slots, o.rows * o.top_k), slot_rows(o),
+                 o.weights.empty() ? "" : same(o.slots, o.weights));
+  }
+  std::string operator()(const CombineBackward& o) const {
+    return first(exactly("d_out", o.d_out, o.rows * o.hidden), exactly("slots", o.slots, o.rows * o.top_k),
+                 same(o.slots, o.d_weights), slot_rows(o));
+  }
   std::string operator()(const SumSquares& o) const { return exactly("sum", o.sum, 1); }
   std::string operator()(const ClipCoefficient& o) const {
     return first(exactly("sum", o.sum, 1), exactly("norm", o.norm, 1), exactly("coefficient", o.coefficient, 1));
@@ -187,6 +215,10 @@ class SizeCheck {
       return "4 bits need even slices and groups";
     return first(exactly("q", o.q, elements * o.bits / 8),
                  exactly("scales", o.scales, elements / o.slice * ((o.slice + o.group - 1) / o.group)));
+  }
+  template <class T>
+  static std::string slot_rows(const T& o) {
+    return o.hidden > 0 && o.y.count % o.hidden == 0 ? "" : "y is not a number of rows";
   }
   template <class T>
   static std::string sharded_logits(const T& o) {

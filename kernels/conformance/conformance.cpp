@@ -136,6 +136,7 @@ std::vector<ConformanceCase> conformance_cases() {
   add_inference_cases(cases);
   add_sharded_cases(cases);
   add_quantize_cases(cases);
+  add_expert_cases(cases);
   add_optimizer_cases(cases);
   return cases;
 }

@@ -40,6 +40,7 @@ void add_loss_cases(std::vector<ConformanceCase>& cases);
 void add_inference_cases(std::vector<ConformanceCase>& cases);
 void add_sharded_cases(std::vector<ConformanceCase>& cases);
 void add_quantize_cases(std::vector<ConformanceCase>& cases);
+void add_expert_cases(std::vector<ConformanceCase>& cases);
 void add_optimizer_cases(std::vector<ConformanceCase>& cases);
 
 }  // namespace shardscope

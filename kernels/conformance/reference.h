@@ -44,4 +44,16 @@ struct Loss {
 };
 Loss cross_entropy(const Doubles& logits, const Doubles& targets, std::size_t vocab, double scale);
 
+/// What Route writes; indices as whole numbers.
+struct Routing {
+  Doubles probabilities, weights, chosen, counts, slots, source;
+};
+Routing route(const Route& op, const Doubles& logits);
+/// What LoadBalance adds to the loss.
+double load_balance(const LoadBalance& op, const Doubles& probabilities, const Doubles& counts);
+Doubles route_backward(const RouteBackward& op, const Routing& routing, const Doubles& d_weights);
+/// Dispatch and Combine; `weights` may be empty.
+Doubles dispatch(const Dispatch& op, const Doubles& x, const Doubles& source, const Doubles& weights);
+Doubles combine(const Combine& op, const Doubles& y, const Doubles& slots, const Doubles& weights);
+
 }  // namespace shardscope::reference

@@ -53,6 +53,41 @@ TEST(Reference, NormGradients) {
   }
 }
 
+/// The choice and the counts are constants to the gradient; steps here are too small to change them.
+TEST(Reference, RouteGradients) {
+  CaseBuilder b("route gradients");
+  Route op;
+  op.rows = 5, op.experts = 4, op.top_k = 2, op.capacity = 2;
+  const LoadBalance balance{{}, {}, {}, 5, 4, 7, 0.5};
+  const Doubles logits = b.random(20), d_weights = b.random(10);
+  const reference::Routing routing = reference::route(op, logits);
+  RouteBackward backward;
+  backward.rows = 5, backward.experts = 4, backward.top_k = 2, backward.tokens = 7, backward.scale = 0.5;
+  expect_near(reference::route_backward(backward, routing, d_weights),
+              slopes(
+                  [&](const Doubles& v) {
+                    const auto r = reference::route(op, v);
+                    return dot(d_weights, r.weights) +
+                           reference::load_balance(balance, r.probabilities, routing.counts);
+                  },
+                  logits));
+}
+
+/// Each is linear in the rows, and the other without weights is its transpose.
+TEST(Reference, CombineIsTheTransposeOfDispatch) {
+  CaseBuilder b("dispatch and combine");
+  Route op;
+  op.rows = 5, op.experts = 4, op.top_k = 2, op.capacity = 2;
+  const reference::Routing routing = reference::route(op, b.random(20));
+  const Doubles x = b.random(15), y = b.random(24), weights = b.random(10);
+  const Dispatch out{{}, {}, {}, {}, 5, 3, 2};
+  const Combine in{{}, {}, {}, {}, 5, 3, 2};
+  for (const Doubles& w : {Doubles(), weights}) {
+    EXPECT_NEAR(dot(y, reference::dispatch(out, x, routing.source, w)),
+                dot(x, reference::combine(in, y, routing.slots, w)), 1e-12);
+  }
+}
+
 TEST(Reference, ActivationSlopes) {
   for (const auto kind :
        {ActivationKind::kGeluTanh, ActivationKind::kGeluErf, ActivationKind::kRelu, ActivationKind::kSilu}) {

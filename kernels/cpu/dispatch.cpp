@@ -15,10 +15,11 @@ inline constexpr bool is_foreign =
 template <class T>
 inline constexpr bool takes_any_dtype = std::is_same_v<T, Copy> || std::is_same_v<T, Fill>;
 
-/// Numbers of tokens, and of places in a sequence.
+/// Numbers of tokens, of places in a sequence, of experts and of their slots.
 bool is_integer_field(const Op& op, std::string_view field) {
   if (field == "positions") return std::holds_alternative<RopeAt>(op);
-  return field == "tokens" || field == "targets" || field == "starts" || field == "counts";
+  return field == "tokens" || field == "targets" || field == "starts" || field == "counts" || field == "chosen" ||
+         field == "slots" || field == "source";
 }
 
 /// Everything is fp32 today, but integers (i32) and the double sum of squares.

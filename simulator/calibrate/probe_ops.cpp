@@ -6,7 +6,7 @@ namespace shardscope {
 
 namespace {
 
-constexpr std::int64_t kHidden = 256, kVocab = 2048, kSeq = 128, kHeadDim = 32;
+constexpr std::int64_t kHidden = 256, kVocab = 2048, kSeq = 128, kHeadDim = 32, kExperts = 8, kTopK = 2;
 
 // About `elements` in rows of `width`.
 std::int64_t rows_of(std::int64_t elements, std::int64_t width) { return std::max<std::int64_t>(1, elements / width); }
@@ -151,6 +151,71 @@ Op make_sample(ProbeProgram& p, std::int64_t elements, bool drawn) {
   return op;
 }
 
+Op make_route(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t rows = kExperts * rows_of(elements, kExperts * kExperts), capacity = rows * kTopK / kExperts;
+  Route op;
+  op.logits = p.floats(rows * kExperts), op.probabilities = p.floats(rows * kExperts);
+  op.weights = p.floats(rows * kTopK), op.chosen = p.tokens(rows * kTopK, kExperts);
+  op.counts = p.tokens(kExperts, rows), op.slots = p.tokens(rows * kTopK, rows * kTopK);
+  op.source = p.tokens(kExperts * capacity, rows * kTopK);
+  op.rows = rows, op.experts = kExperts, op.top_k = kTopK, op.capacity = capacity;
+  return op;
+}
+
+Op make_load_balance(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t rows = rows_of(elements, kExperts);
+  return LoadBalance{p.floats(rows * kExperts), p.tokens(kExperts, rows), p.floats(1), rows, kExperts, rows, 1e-3};
+}
+
+Op make_route_backward(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t rows = rows_of(elements, kExperts);
+  return RouteBackward{p.floats(rows * kTopK),
+                       p.floats(rows * kTopK),
+                       p.floats(rows * kExperts),
+                       p.tokens(rows * kTopK, kExperts),
+                       p.tokens(kExperts, rows),
+                       p.floats(rows * kExperts),
+                       rows,
+                       kExperts,
+                       kTopK,
+                       rows,
+                       1e-3};
+}
+
+// Slots enough for all, as a capacity factor of 1 has.
+Op make_dispatch(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t slots = rows_of(elements, kHidden) * kTopK, rows = slots / kTopK;
+  return Dispatch{p.floats(rows * kHidden),
+                  p.tokens(slots, slots),
+                  p.floats(slots),
+                  p.floats(slots * kHidden),
+                  rows,
+                  kHidden,
+                  kTopK};
+}
+
+Op make_combine(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t rows = rows_of(elements, kHidden), slots = rows * kTopK;
+  return Combine{p.floats(slots * kHidden),
+                 p.tokens(slots, slots),
+                 p.floats(slots),
+                 p.floats(rows * kHidden),
+                 rows,
+                 kHidden,
+                 kTopK};
+}
+
+Op make_combine_backward(ProbeProgram& p, std::int64_t elements) {
+  const std::int64_t rows = rows_of(elements, kHidden), slots = rows * kTopK;
+  return CombineBackward{p.floats(rows * kHidden),
+                         p.floats(slots * kHidden),
+                         p.tokens(slots, slots),
+                         p.floats(slots),
+                         rows,
+                         kHidden,
+                         kTopK};
+}
+
 Op make_adam(ProbeProgram& p, std::int64_t n) {
   return Adam{p.floats(n), p.floats(n), p.floats(n), p.floats(n), p.floats(1)};
 }
@@ -233,6 +298,12 @@ std::vector<FamilyProbe> model_probes() {
           {"sharded_cross_entropy", make_sharded_cross_entropy}};
 }
 
+std::vector<FamilyProbe> expert_probes() {
+  return {
+      {"route", make_route},       {"load_balance", make_load_balance}, {"route_backward", make_route_backward},
+      {"dispatch", make_dispatch}, {"combine", make_combine},           {"combine_backward", make_combine_backward}};
+}
+
 std::vector<FamilyProbe> activation_probes() {
   std::vector<FamilyProbe> probes;
   for (ActivationKind kind :
@@ -253,7 +324,7 @@ std::vector<FamilyProbe> activation_probes() {
 const std::vector<FamilyProbe>& family_probes() {
   static const std::vector<FamilyProbe> probes = [] {
     std::vector<FamilyProbe> all;
-    for (const auto& part : {plain_probes(), model_probes(), activation_probes()}) {
+    for (const auto& part : {plain_probes(), model_probes(), expert_probes(), activation_probes()}) {
       all.insert(all.end(), part.begin(), part.end());
     }
     return all;

@@ -17,10 +17,13 @@ void scale(float* data, float factor, std::int64_t n) {
 void add(const float* a, const float* b, float* out, std::int64_t n) {
   for_each_vector(n, [&](auto c) { store(out, c, load(a, c) + load(b, c)); });
 }
+void add_scaled(const float* src, float factor, float* dst, std::int64_t n) {
+  for_each_vector(n, [&](auto c) { store(dst, c, load(dst, c) + load(src, c) * factor); });
+}
 
 }  // namespace
 
 extern const ElementwiseLoops elementwise_loops;
-const ElementwiseLoops elementwise_loops = {fill, accumulate, scale, add};
+const ElementwiseLoops elementwise_loops = {fill, accumulate, scale, add, add_scaled};
 
 }  // namespace shardscope::SS_ISA

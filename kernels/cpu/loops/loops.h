@@ -12,6 +12,7 @@ struct ElementwiseLoops {
   void (*accumulate)(const float* src, float* dst, std::int64_t n);
   void (*scale)(float* data, float factor, std::int64_t n);
   void (*add)(const float* a, const float* b, float* out, std::int64_t n);  ///< out may be a or b
+  void (*add_scaled)(const float* src, float factor, float* dst, std::int64_t n);
 };
 
 /// Conversions round to nearest even; too large a number becomes infinity, NaN stays NaN.
@@ -103,6 +104,7 @@ struct ReduceLoops {
   float (*row_max)(const float* x, std::int64_t n);  ///< n >= 1
   /// x becomes e^(x - top); returns the sum.
   double (*exponentials)(float* x, float top, std::int64_t n);
+  double (*dot)(const float* a, const float* b, std::int64_t n);
 };
 
 /// Adam with all that is the same for every element worked out: see kernels/cpu/optimizer.cpp.

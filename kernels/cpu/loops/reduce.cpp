@@ -37,6 +37,24 @@ double sum_squares(const float* x, std::int64_t n) {
   return total;
 }
 
+/// Four chains of additions in double.
+double dot(const float* a, const float* b, std::int64_t n) {
+  constexpr int kChains = 4;
+  D chains[kChains] = {};
+  std::int64_t i = 0;
+  for (; i + kChains * kDoubles <= n; i += kChains * kDoubles) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kChains; ++j)
+      chains[j] += load_double(a + i + j * kDoubles) * load_double(b + i + j * kDoubles);
+  }
+  double total = 0;
+  for (; i < n; ++i) total += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+  for (const D& chain : chains) {
+    for (int j = 0; j < kDoubles; ++j) total += chain[j];
+  }
+  return total;
+}
+
 void add_rows(const float* rows, std::int64_t count, std::int64_t cols, float* sums) {
   std::int64_t r = 0;
   for (; r + 4 <= count; r += 4) {
@@ -91,6 +109,6 @@ double cross_entropy(float* logits, std::int64_t vocab, std::int32_t target, flo
 }  // namespace
 
 extern const ReduceLoops reduce_loops;
-const ReduceLoops reduce_loops = {sum_squares, add_rows, cross_entropy, row_max, exponentials};
+const ReduceLoops reduce_loops = {sum_squares, add_rows, cross_entropy, row_max, exponentials, dot};
 
 }  // namespace shardscope::SS_ISA
