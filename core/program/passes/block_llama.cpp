@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/program/passes/attention_builder.h"
+#include "core/program/passes/gated_mlp.h"
 
 namespace shardscope {
 namespace {
@@ -10,7 +11,7 @@ namespace {
 class LlamaBlock : public BlockBuilder {
  public:
   explicit LlamaBlock(LayerBuilder& builder)
-      : b_(builder), attention_(builder), saved_(static_cast<std::size_t>(builder.model().layers)) {}
+      : b_(builder), attention_(builder), mlp_(builder), saved_(static_cast<std::size_t>(builder.model().layers)) {}
 
   Region forward(int layer, Region x) override {
     Saved& s = saved_[static_cast<std::size_t>(layer)];
@@ -28,13 +29,10 @@ class LlamaBlock : public BlockBuilder {
     b_.emit(Add{x, projected, middle}, s.prefix + "self_attn");
     s.norm2 = b_.norm(s.prefix + "post_attention_layernorm", middle, at + "ln_2");
     const Region mlp_in = b_.all_rows(s.norm2.out, at + "ln_2.all");
-    s.gate = b_.forward(s.gate_proj, mlp_in, at + "gate");
-    s.up = b_.forward(s.up_proj, mlp_in, at + "up");
-    s.act = b_.temporary(at + "act", s.gate.count);
-    b_.emit(SwiGlu{s.gate, s.up, s.act}, s.prefix + "mlp");
-    const Region down = b_.sum_parts(b_.forward(s.down_proj, s.act, at + "mlp_out"), at + "mlp_out.sum");
+    const Region mlp_out = b_.temporary(at + "mlp_out", mlp_in.count);
+    s.mlp = mlp_.forward(mlp_of(s.prefix), at, mlp_in, mlp_out);
     const Region out = b_.temporary(at + "out", x.count);
-    b_.emit(Add{middle, down, out}, s.prefix + "mlp");
+    b_.emit(Add{middle, b_.sum_parts(mlp_out, at + "mlp_out.sum"), out}, s.prefix + "mlp");
     return out;
   }
 
@@ -48,10 +46,10 @@ class LlamaBlock : public BlockBuilder {
  private:
   struct Saved {
     std::string prefix;
-    Linear q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj;
+    Linear q_proj, k_proj, v_proj, o_proj;
     NormState norm1, norm2;
     AttentionState attention;
-    Region gate, up, act;
+    GatedMlpState mlp;
   };
 
   Qkv matrices(Region q, Region k, Region v) const {
@@ -61,17 +59,23 @@ class LlamaBlock : public BlockBuilder {
 
   Saved linears(int layer) const {
     const ModelSpec& m = b_.model();
-    const std::int64_t nd = b_.heads() * m.head_dim, kd = b_.kv_heads() * m.head_dim, mlp = b_.intermediate();
+    const std::int64_t nd = b_.heads() * m.head_dim, kd = b_.kv_heads() * m.head_dim;
     Saved s;
     s.prefix = fmt::format("model.layers.{}.", layer);
     s.q_proj = {s.prefix + "self_attn.q_proj", m.hidden, nd, true, m.qkv_bias};
     s.k_proj = {s.prefix + "self_attn.k_proj", m.hidden, kd, true, m.qkv_bias};
     s.v_proj = {s.prefix + "self_attn.v_proj", m.hidden, kd, true, m.qkv_bias};
     s.o_proj = {s.prefix + "self_attn.o_proj", nd, m.hidden, true, m.attention_out_bias, true};
-    s.gate_proj = {s.prefix + "mlp.gate_proj", m.hidden, mlp, true, m.mlp_bias};
-    s.up_proj = {s.prefix + "mlp.up_proj", m.hidden, mlp, true, m.mlp_bias};
-    s.down_proj = {s.prefix + "mlp.down_proj", mlp, m.hidden, true, m.mlp_bias, true};
     return s;
+  }
+
+  GatedMlp mlp_of(const std::string& prefix) const {
+    const ModelSpec& m = b_.model();
+    const std::string module = prefix + "mlp";
+    return {module,
+            {module + ".gate_proj", m.hidden, b_.intermediate(), true, m.mlp_bias},
+            {module + ".up_proj", m.hidden, b_.intermediate(), true, m.mlp_bias},
+            {module + ".down_proj", b_.intermediate(), m.hidden, true, m.mlp_bias, true}};
   }
 
   void rotate(const Saved& s, Region q, Region k, bool inverse) {
@@ -83,17 +87,10 @@ class LlamaBlock : public BlockBuilder {
 
   Region backward_mlp(const Saved& s, const std::string& at, Region d_x) {
     const Region d_out = b_.all_rows(d_x, at + "out.all");
-    b_.backward_weight(s.down_proj, s.act, d_out);
-    const Region d_act = b_.temporary(at + "act", s.act.count);
-    b_.backward_input(s.down_proj, d_out, d_act, false);
-    const Region d_gate = b_.temporary(at + "gate", s.gate.count), d_up = b_.temporary(at + "up", s.up.count);
-    b_.emit(SwiGluBackward{s.gate, s.up, d_act, d_gate, d_up}, s.prefix + "mlp");
+    const GatedMlpGradients d = mlp_.backward_act(s.mlp, at, d_out);
     const Region in = b_.all_rows(s.norm2.out, at + "ln_2.again");
-    const Region d_norm = b_.temporary(at + "ln_2", b_.rows() * b_.model().hidden);
-    b_.backward_weight(s.up_proj, in, d_up);
-    b_.backward_input(s.up_proj, d_up, d_norm, false);
-    b_.backward_weight(s.gate_proj, in, d_gate);
-    b_.backward_input(s.gate_proj, d_gate, d_norm, true);
+    const Region d_norm = b_.temporary(at + "ln_2", in.count);
+    mlp_.backward_in(s.mlp, in, d, d_norm);
     d_x = b_.fork(d_x, at + "middle");
     b_.norm_backward(s.norm2, b_.sum_parts(d_norm, at + "ln_2.sum"), d_x, true);
     return d_x;
@@ -124,6 +121,7 @@ class LlamaBlock : public BlockBuilder {
 
   LayerBuilder& b_;
   AttentionBuilder attention_;
+  GatedMlpBuilder mlp_;
   std::vector<Saved> saved_;
 };
 

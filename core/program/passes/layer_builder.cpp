@@ -60,12 +60,16 @@ Region LayerBuilder::gradient(const std::string& parameter) {
 }
 
 Region LayerBuilder::forward(const Linear& linear, Region x, const std::string& out_name) {
-  const Region out = temporary(out_name, rows_ * linear.out);
-  MatMul op{x, value(linear.module + ".weight"), {}, out, rows_, linear.out, linear.in};
+  const Region out = temporary(out_name, x.count / linear.in * linear.out);
+  forward(linear, x, out);
+  return out;
+}
+
+void LayerBuilder::forward(const Linear& linear, Region x, Region out) {
+  MatMul op{x, value(linear.module + ".weight"), {}, out, x.count / linear.in, linear.out, linear.in};
   if (linear.bias && !(linear.sums_over_ranks && tensor_rank_ > 0)) op.bias = value(linear.module + ".bias");
   op.trans_b = linear.transposed;
   emit(op, linear.module);
-  return out;
 }
 
 void LayerBuilder::flush_weights(std::vector<DeferredWeight>& list) {
@@ -90,7 +94,8 @@ void LayerBuilder::backward_weight(const Linear& linear, Region x, Region d_out)
     deferred_->push_back({linear, x, d_out, emit_.label});
     return;
   }
-  MatMul op{x, d_out, {}, gradient(linear.module + ".weight"), linear.in, linear.out, rows_};
+  const std::int64_t rows = x.count / linear.in;
+  MatMul op{x, d_out, {}, gradient(linear.module + ".weight"), linear.in, linear.out, rows};
   if (linear.transposed) {
     std::swap(op.a, op.b);
     std::swap(op.m, op.n);
@@ -99,12 +104,12 @@ void LayerBuilder::backward_weight(const Linear& linear, Region x, Region d_out)
   op.accumulate = true;
   emit(op, linear.module);
   if (linear.bias) {
-    emit(BiasGradient{d_out, gradient(linear.module + ".bias"), rows_, linear.out, true}, linear.module);
+    emit(BiasGradient{d_out, gradient(linear.module + ".bias"), rows, linear.out, true}, linear.module);
   }
 }
 
 void LayerBuilder::backward_input(const Linear& linear, Region d_out, Region d_x, bool accumulate) {
-  MatMul op{d_out, value(linear.module + ".weight"), {}, d_x, rows_, linear.in, linear.out};
+  MatMul op{d_out, value(linear.module + ".weight"), {}, d_x, d_out.count / linear.out, linear.in, linear.out};
   op.trans_b = !linear.transposed;
   op.accumulate = accumulate;
   emit(op, linear.module);

@@ -65,6 +65,7 @@ class LayerBuilder {
   Region gradient(const std::string& parameter);
 
   Region forward(const Linear& linear, Region x, const std::string& out_name);
+  void forward(const Linear& linear, Region x, Region out);
   /// Adds to the gradients of weight and bias: now, or at flush_weights() while deferring.
   void backward_weight(const Linear& linear, Region x, Region d_out);
   /// d_x = (or +=, with accumulate) d_out * W^T.
