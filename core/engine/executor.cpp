@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "core/check.h"
 #include "core/engine/hub.h"
@@ -89,11 +88,6 @@ std::string describe_op(const Program& program, std::int32_t index) {
 }
 
 }  // namespace
-
-std::int64_t steady_now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 Executor::Executor(const Program& program, Backend& backend, Arena& arena, ExecutorOptions options)
     : program_(program),

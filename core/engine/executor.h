@@ -15,6 +15,7 @@
 #include "core/engine/backend.h"
 #include "core/engine/communicator.h"
 #include "core/engine/sequence_source.h"
+#include "core/engine/waiting.h"
 #include "core/error.h"
 #include "core/program/program.h"
 #include "core/trace.h"
@@ -87,8 +88,5 @@ class Executor {
   std::vector<std::int64_t> start_ns_;            // traced runs only, by op
   std::vector<MemoryEvent> memory_events_;        // traced runs only, of this step
 };
-
-/// Nanoseconds of the monotonic clock.
-std::int64_t steady_now_ns();
 
 }  // namespace shardscope

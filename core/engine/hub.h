@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/engine/communicator.h"
+#include "core/engine/rank_state.h"
 #include "core/error.h"
 #include "core/program/program.h"
 
@@ -41,9 +42,15 @@ class Hub {
   virtual std::unique_ptr<Communicator> connect(const Group& group, Lane lane, int rank) = 0;
   /// Waits for all ranks of the run. Throws PeerStopped after abort().
   virtual void barrier() = 0;
+  /// A rank's share of the cores that this process may use, at least 1.
+  virtual int threads_per_rank() const = 0;
+  /// This process's steady_now_ns() minus that of rank 0's, at one moment.
+  virtual std::int64_t clock_ahead_ns() const = 0;
   /// Says that `rank` failed and why, and stops everybody. The first call is the cause: later ones change nothing.
   virtual void abort(int rank, const Error& cause) = 0;
   virtual std::optional<RankFailure> failure() const = 0;
+  /// What a local rank is doing, a few times a second, from one thread: so that a rank that hangs is found. May abort.
+  virtual void observe(int rank, const RankState& state) = 0;
 };
 
 /// What an exception says, as an Error: itself if it is one.

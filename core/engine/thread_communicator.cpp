@@ -4,47 +4,25 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstring>
 #include <thread>
 
 #include "core/check.h"
 #include "core/engine/reduce.h"
+#include "core/engine/waiting.h"
 
 namespace shardscope {
 namespace {
 
-constexpr std::int64_t kSpinNs = 10'000;      // longer than a meeting takes when nobody is late, shorter than a wake-up
 constexpr std::int64_t kSmallBytes = 4096;    // up to here a copy costs less than a second meeting
 constexpr std::int64_t kChunkAlign = 64 / 4;  // elements; chunks of two ranks never share a cache line
 
 std::size_t to_index(int number) { return static_cast<std::size_t>(number); }
 
-std::int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-void pause_briefly() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#else
-  std::this_thread::yield();
-#endif
-}
-
 /// Waits until `word` is no longer `old`, or `stop` is set.
 void wait_for_change(const std::atomic<std::uint32_t>& word, std::uint32_t old, bool spin,
                      const std::atomic<bool>& stop) {
-  if (spin) {
-    const std::int64_t until = now_ns() + kSpinNs;
-    do {
-      for (int i = 0; i < 32; ++i) {
-        if (word.load(std::memory_order_acquire) != old) return;
-        pause_briefly();
-      }
-    } while (now_ns() < until);
-  }
+  if (spin && spin_until([&] { return word.load(std::memory_order_acquire) != old; })) return;
   while (word.load(std::memory_order_acquire) == old && !stop.load(std::memory_order_acquire)) word.wait(old);
 }
 
@@ -204,9 +182,9 @@ class ThreadHub::End : public Communicator {
   void meet(const char* call, const void* in, void* out, std::int64_t bytes) {
     parity_ ^= 1;
     slot(self_) = {in, out, bytes, call};
-    const std::int64_t start = now_ns();
+    const std::int64_t start = steady_now_ns();
     if (!shared_.meeting.arrive_and_wait()) hub_.throw_peer_stopped();
-    last_wait_ns_ = now_ns() - start;
+    last_wait_ns_ = steady_now_ns() - start;
     for (int r = 0; r < size(); ++r) {
       if (std::strcmp(slot(r).call, call) != 0) fail_mismatch(call, slot(r).call, r);
       check_same(call, slot(r).bytes, bytes, r);
@@ -230,9 +208,9 @@ class ThreadHub::End : public Communicator {
   }
 
   void wait_timed(const std::atomic<std::uint32_t>& word, std::uint32_t old) {
-    const std::int64_t start = now_ns();
+    const std::int64_t start = steady_now_ns();
     wait_for_change(word, old, hub_.spin_, hub_.aborted_);
-    last_wait_ns_ = now_ns() - start;
+    last_wait_ns_ = steady_now_ns() - start;
     if (hub_.aborted()) hub_.throw_peer_stopped();
   }
 
@@ -279,10 +257,11 @@ class ThreadHub::End : public Communicator {
 
 // ---------------------------------------------------------------- the hub
 
-ThreadHub::ThreadHub(int ranks)
+ThreadHub::ThreadHub(int ranks, double hang_timeout_s)
     : ranks_(ranks),
       spin_(ranks <= static_cast<int>(std::thread::hardware_concurrency())),
-      everybody_(ranks, spin_, aborted_) {
+      everybody_(ranks, spin_, aborted_),
+      watch_(ranks, hang_timeout_s) {
   SS_CHECK(ranks >= 1, ranks);
 }
 
@@ -314,6 +293,17 @@ void ThreadHub::abort(int rank, const Error& cause) {
       channel.taken.notify_all();
     }
   }
+}
+
+int ThreadHub::threads_per_rank() const {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / ranks_);
+}
+
+void ThreadHub::observe(int rank, const RankState& state) {
+  const double now_s = clock_.now_s();
+  watch_.update(rank, state, now_s);
+  if (rank + 1 < ranks_) return;  // until all have been looked at
+  if (const auto found = watch_.find(now_s)) abort(found->rank, found->cause);
 }
 
 std::optional<RankFailure> ThreadHub::failure() const {

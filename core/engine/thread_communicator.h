@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "core/engine/hang_watch.h"
 #include "core/engine/hub.h"
 
 namespace shardscope {
@@ -36,8 +37,9 @@ class Meeting {
 
 class ThreadHub : public Hub {
  public:
-  /// `ranks` threads will take part; they may spin only if the machine has a core for each.
-  explicit ThreadHub(int ranks);
+  /// `ranks` threads will take part; they may spin only if the machine has a core for each. A rank that hangs for
+  /// longer than hang_timeout_s is found by observe(); 0: never.
+  explicit ThreadHub(int ranks, double hang_timeout_s = 0);
   ~ThreadHub() override;
   int world() const override { return ranks_; }
   std::vector<int> local_ranks() const override;
@@ -45,7 +47,10 @@ class ThreadHub : public Hub {
   std::unique_ptr<Communicator> connect(const Group& group, Lane lane, int rank) override;
   void barrier() override;
   void abort(int rank, const Error& cause) override;
+  int threads_per_rank() const override;
+  std::int64_t clock_ahead_ns() const override { return 0; }
   std::optional<RankFailure> failure() const override;
+  void observe(int rank, const RankState& state) override;
   bool aborted() const { return aborted_.load(std::memory_order_acquire); }
   [[noreturn]] void throw_peer_stopped() const;
 
@@ -60,6 +65,8 @@ class ThreadHub : public Hub {
   std::map<std::pair<std::string, Lane>, std::unique_ptr<Shared>>
       groups_;  ///< by name and ranks of the group, and lane
   std::optional<RankFailure> failure_;
+  HangWatch watch_;  // observe()'s thread only
+  WatchClock clock_;
 };
 
 }  // namespace shardscope

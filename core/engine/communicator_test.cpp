@@ -1,4 +1,3 @@
-#include "core/engine/thread_communicator.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,35 +7,18 @@
 #include <random>
 #include <thread>
 
+#include "core/engine/hub_for_test.h"
 #include "core/engine/reduce.h"
 
 namespace shardscope {
 namespace {
 
-Group group_of(int size, int self) {
-  Group group{.name = "dp", .ranks = {}, .self = self};
-  for (int r = 0; r < size; ++r) group.ranks.push_back(r);
-  return group;
-}
-
-/// Runs `body` on one thread per rank; an exception aborts the hub, as the trainer does. Returns what() by rank.
-std::vector<std::string> run_ranks(int size, const std::function<void(Communicator&, ThreadHub&)>& body) {
-  ThreadHub hub(size);
-  std::vector<std::string> failures(static_cast<std::size_t>(size));
-  std::vector<std::thread> threads;
-  for (int r = 0; r < size; ++r) {
-    threads.emplace_back([&, r] {
-      try {
-        auto comm = hub.connect(group_of(size, r), Lane::kReduce, r);
-        body(*comm, hub);
-      } catch (const std::exception& error) {
-        hub.abort(r, as_error(error));
-        failures[static_cast<std::size_t>(r)] = error.what();
-      }
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  return failures;
+/// run_with_hubs() with a communicator of all ranks.
+std::vector<std::string> run_ranks(HubKind kind, int size, const std::function<void(Communicator&, Hub&)>& body) {
+  return run_with_hubs(kind, size, [&](Hub& hub, int rank) {
+    const auto comm = hub.connect(world_group(size, rank), Lane::kReduce, rank);
+    body(*comm, hub);
+  });
 }
 
 void expect_no_failures(const std::vector<std::string>& failures) {
@@ -52,14 +34,18 @@ float ordered_sum(int size, std::int64_t i) {
   return sum;
 }
 
-class Collectives : public testing::TestWithParam<int> {};
+class Collectives : public testing::TestWithParam<std::tuple<HubKind, int>> {
+ protected:
+  HubKind kind() const { return std::get<0>(GetParam()); }
+  int size() const { return std::get<1>(GetParam()); }
+};
 
 TEST_P(Collectives, AllReduceSumsInRankOrderForAnySize) {
-  const int size = GetParam();
+  const int size = this->size();
   std::mt19937 random(1234);
   std::vector<std::int64_t> counts{0, 1, 2, 15, 16, 17, 1023, 1024, 1025, 4096, 4097, 100003};
   for (int i = 0; i < 10; ++i) counts.push_back(static_cast<std::int64_t>(random() % 30000));
-  expect_no_failures(run_ranks(size, [&](Communicator& comm, ThreadHub&) {
+  expect_no_failures(run_ranks(kind(), size, [&](Communicator& comm, Hub&) {
     for (std::int64_t count : counts) {
       std::vector<float> data(static_cast<std::size_t>(count) + 1, -1);
       for (std::int64_t i = 0; i < count; ++i) data[static_cast<std::size_t>(i)] = value(comm.rank(), i);
@@ -71,7 +57,7 @@ TEST_P(Collectives, AllReduceSumsInRankOrderForAnySize) {
 }
 
 TEST_P(Collectives, AllReduceMaxKeepsNaN) {
-  expect_no_failures(run_ranks(GetParam(), [&](Communicator& comm, ThreadHub&) {
+  expect_no_failures(run_ranks(kind(), size(), [&](Communicator& comm, Hub&) {
     std::vector<float> data(5000, static_cast<float>(comm.rank()));
     if (comm.rank() == 0) data[17] = std::nanf("");
     comm.all_reduce(data.data(), 5000, DType::kF32, ReduceOp::kMax);
@@ -82,9 +68,9 @@ TEST_P(Collectives, AllReduceMaxKeepsNaN) {
 }
 
 TEST_P(Collectives, AllReduceInOtherTypes) {
-  const int size = GetParam();
+  const int size = this->size();
   const float sum = static_cast<float>(size * (size + 1)) / 2;
-  expect_no_failures(run_ranks(size, [&](Communicator& comm, ThreadHub&) {
+  expect_no_failures(run_ranks(kind(), size, [&](Communicator& comm, Hub&) {
     const float mine = static_cast<float>(comm.rank() + 1);
     for (std::size_t count : {3U, 5001U}) {
       std::vector<double> f64(count, mine);
@@ -104,8 +90,8 @@ TEST_P(Collectives, AllReduceInOtherTypes) {
 }
 
 TEST_P(Collectives, ReduceScatterGivesEachItsSliceApartAndInPlace) {
-  const int size = GetParam();
-  expect_no_failures(run_ranks(size, [&](Communicator& comm, ThreadHub&) {
+  const int size = this->size();
+  expect_no_failures(run_ranks(kind(), size, [&](Communicator& comm, Hub&) {
     for (std::int64_t count : {1, 7, 1000, 12345}) {
       std::vector<float> in(static_cast<std::size_t>(count * size)), out(static_cast<std::size_t>(count));
       for (std::size_t i = 0; i < in.size(); ++i) in[i] = value(comm.rank(), static_cast<std::int64_t>(i));
@@ -123,8 +109,8 @@ TEST_P(Collectives, ReduceScatterGivesEachItsSliceApartAndInPlace) {
 }
 
 TEST_P(Collectives, AllGatherApartAndInPlace) {
-  const int size = GetParam();
-  expect_no_failures(run_ranks(size, [&](Communicator& comm, ThreadHub&) {
+  const int size = this->size();
+  expect_no_failures(run_ranks(kind(), size, [&](Communicator& comm, Hub&) {
     for (std::int64_t count : {1, 33, 5000}) {
       std::vector<float> in(static_cast<std::size_t>(count)), out(static_cast<std::size_t>(count * size), -1);
       for (std::int64_t i = 0; i < count; ++i) in[static_cast<std::size_t>(i)] = value(comm.rank(), i);
@@ -141,7 +127,7 @@ TEST_P(Collectives, AllGatherApartAndInPlace) {
 }
 
 TEST_P(Collectives, BroadcastFromEveryRoot) {
-  expect_no_failures(run_ranks(GetParam(), [&](Communicator& comm, ThreadHub&) {
+  expect_no_failures(run_ranks(kind(), size(), [&](Communicator& comm, Hub&) {
     for (int root = 0; root < comm.size(); ++root) {
       std::vector<std::int32_t> data(3001, comm.rank());
       comm.broadcast(data.data(), 3001, DType::kI32, root);
@@ -151,8 +137,8 @@ TEST_P(Collectives, BroadcastFromEveryRoot) {
 }
 
 TEST_P(Collectives, AllToAllTransposes) {
-  const int size = GetParam();
-  expect_no_failures(run_ranks(size, [&](Communicator& comm, ThreadHub&) {
+  const int size = this->size();
+  expect_no_failures(run_ranks(kind(), size, [&](Communicator& comm, Hub&) {
     std::vector<std::int32_t> in(static_cast<std::size_t>(size) * 11), out(in.size());
     for (std::size_t i = 0; i < in.size(); ++i) in[i] = comm.rank() * 1000 + static_cast<int>(i / 11);
     comm.all_to_all(in.data(), out.data(), 11, DType::kI32);
@@ -161,7 +147,7 @@ TEST_P(Collectives, AllToAllTransposes) {
 }
 
 TEST_P(Collectives, SendAndReceiveRoundARing) {
-  expect_no_failures(run_ranks(GetParam(), [&](Communicator& comm, ThreadHub&) {
+  expect_no_failures(run_ranks(kind(), size(), [&](Communicator& comm, Hub&) {
     if (comm.size() == 1) return;
     const int next = (comm.rank() + 1) % comm.size(), last = (comm.rank() + comm.size() - 1) % comm.size();
     for (int turn = 0; turn < 50; ++turn) {
@@ -179,8 +165,8 @@ TEST_P(Collectives, SendAndReceiveRoundARing) {
 }
 
 TEST_P(Collectives, ManySmallCallsInARowDoNotMixUp) {
-  const int size = GetParam();
-  expect_no_failures(run_ranks(size, [&](Communicator& comm, ThreadHub&) {
+  const int size = this->size();
+  expect_no_failures(run_ranks(kind(), size, [&](Communicator& comm, Hub&) {
     for (int turn = 0; turn < 2000; ++turn) {
       float x[2] = {static_cast<float>(turn), static_cast<float>(comm.rank())};
       comm.all_reduce(x, 2, DType::kF32, ReduceOp::kSum);
@@ -190,10 +176,21 @@ TEST_P(Collectives, ManySmallCallsInARowDoNotMixUp) {
   }));
 }
 
-INSTANTIATE_TEST_SUITE_P(Ranks, Collectives, testing::Values(1, 2, 3, 4, 7));
+std::string name_of(const testing::TestParamInfo<std::tuple<HubKind, int>>& info) {
+  return to_string(std::get<0>(info.param)) + "_" + std::to_string(std::get<1>(info.param));
+}
+INSTANTIATE_TEST_SUITE_P(Threads, Collectives,
+                         testing::Combine(testing::Values(HubKind::kThreads), testing::Values(1, 2, 3, 4, 7)), name_of);
+INSTANTIATE_TEST_SUITE_P(Processes, Collectives,
+                         testing::Combine(testing::Values(HubKind::kShared, HubKind::kTcp), testing::Values(2, 3, 5)),
+                         name_of);
 
-TEST(ThreadHub, WaitTimeIsThatOfTheLastToArrive) {
-  expect_no_failures(run_ranks(2, [](Communicator& comm, ThreadHub&) {
+class Hubs : public testing::TestWithParam<HubKind> {};
+INSTANTIATE_TEST_SUITE_P(Kinds, Hubs, testing::Values(HubKind::kThreads, HubKind::kShared, HubKind::kTcp),
+                         [](const auto& kind) { return to_string(kind.param); });
+
+TEST_P(Hubs, WaitTimeIsThatOfTheLastToArrive) {
+  expect_no_failures(run_ranks(GetParam(), 2, [](Communicator& comm, Hub&) {
     float x = 1;
     if (comm.rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(30));
     comm.all_reduce(&x, 1, DType::kF32, ReduceOp::kSum);
@@ -203,9 +200,9 @@ TEST(ThreadHub, WaitTimeIsThatOfTheLastToArrive) {
   }));
 }
 
-TEST(ThreadHub, AFailingRankWakesEverybodyWhoWaits) {
-  for (int turn = 0; turn < 20; ++turn) {
-    const auto failures = run_ranks(4, [turn](Communicator& comm, ThreadHub&) {
+TEST_P(Hubs, AFailingRankWakesEverybodyWhoWaits) {
+  for (int turn = 0; turn < (GetParam() == HubKind::kThreads ? 20 : 3); ++turn) {
+    const auto failures = run_ranks(GetParam(), 4, [turn](Communicator& comm, Hub&) {
       std::vector<float> data(10000, 1);
       comm.all_reduce(data.data(), 10000, DType::kF32, ReduceOp::kSum);
       if (comm.rank() == 2) throw Error(ErrorKind::kIo, "disk of rank 2 is gone");
@@ -228,47 +225,104 @@ TEST(ThreadHub, AbortReachesThoseWhoComeLater) {
   EXPECT_EQ(hub.failure()->rank, 1);
   EXPECT_EQ(hub.failure()->cause.kind(), ErrorKind::kIo);
   EXPECT_THROW(hub.barrier(), PeerStopped);
-  auto comm = hub.connect(group_of(2, 0), Lane::kGather, 0);
+  auto comm = hub.connect(world_group(2, 0), Lane::kGather, 0);
   float x[4] = {};
   EXPECT_THROW(comm->broadcast(x, 4, DType::kF32, 0), PeerStopped);
   EXPECT_THROW(comm->send(x, 4, DType::kF32, 1), PeerStopped);
   EXPECT_THROW(comm->recv(x, 4, DType::kF32, 1), PeerStopped);
 }
 
-TEST(ThreadHub, DifferentCallsOrSizesAreRefusedByName) {
-  auto failures = run_ranks(2, [](Communicator& comm, ThreadHub&) {
+TEST_P(Hubs, DifferentCallsOrSizesAreRefusedByName) {
+  auto failures = run_ranks(GetParam(), 2, [](Communicator& comm, Hub&) {
     std::vector<float> data(20000);
     if (comm.rank() == 0) comm.all_reduce(data.data(), 20000, DType::kF32, ReduceOp::kSum);
     if (comm.rank() == 1) comm.broadcast(data.data(), 20000, DType::kF32, 0);
   });
-  EXPECT_THAT(failures[0] + failures[1], testing::HasSubstr("group dp on reduce: rank"));
-  failures = run_ranks(2, [](Communicator& comm, ThreadHub&) {
+  EXPECT_THAT(failures[0] + failures[1], testing::HasSubstr("group world on reduce: rank"));
+  failures = run_ranks(GetParam(), 2, [](Communicator& comm, Hub&) {
     std::vector<float> data(20000);
     comm.all_gather(data.data(), data.data(), comm.rank() == 0 ? 100 : 99, DType::kF32);
   });
   EXPECT_THAT(failures[0] + failures[1], testing::HasSubstr("gives"));
 }
 
-TEST(ThreadHub, GroupsAndLanesAreSeparate) {
-  ThreadHub hub(2);
-  std::thread other([&] {
-    auto a = hub.connect(group_of(2, 1), Lane::kReduce, 1);
-    auto b = hub.connect(group_of(2, 1), Lane::kGather, 1);
-    float x = 2, y = 20;
-    std::thread lane([&] { b->all_reduce(&y, 1, DType::kF32, ReduceOp::kSum); });
-    a->all_reduce(&x, 1, DType::kF32, ReduceOp::kSum);
-    lane.join();
-    EXPECT_EQ(x, 3);
-    EXPECT_EQ(y, 30);
+TEST_P(Hubs, GroupsAndLanesAreSeparate) {
+  const auto failures = run_with_hubs(GetParam(), 3, [](Hub& hub, int rank) {
+    const auto sum = [](Communicator& comm, float x) {
+      comm.all_reduce(&x, 1, DType::kF32, ReduceOp::kSum);
+      return x;
+    };
+    const auto all_reduce = hub.connect(world_group(3, rank), Lane::kReduce, rank);
+    const auto all_gather = hub.connect(world_group(3, rank), Lane::kGather, rank);
+    std::unique_ptr<Communicator> pair;  // of 1 and 2, in another order
+    if (rank != 0)
+      pair = hub.connect({.name = "pair", .ranks = {2, 1}, .self = rank == 2 ? 0 : 1}, Lane::kReduce, rank);
+    for (int turn = 0; turn < 100; ++turn) {
+      std::thread lane([&] { ASSERT_EQ(sum(*all_gather, 10.0F * static_cast<float>(rank)), 30); });
+      if (rank != 0) {
+        ASSERT_EQ(sum(*pair, static_cast<float>(rank)), 3);
+      }
+      ASSERT_EQ(sum(*all_reduce, 1), 3);
+      lane.join();
+    }
   });
-  auto a = hub.connect(group_of(2, 0), Lane::kReduce, 0);
-  auto b = hub.connect(group_of(2, 0), Lane::kGather, 0);
-  float x = 1, y = 10;
-  b->all_reduce(&y, 1, DType::kF32, ReduceOp::kSum);
-  a->all_reduce(&x, 1, DType::kF32, ReduceOp::kSum);
-  other.join();
-  EXPECT_EQ(x, 3);
-  EXPECT_EQ(y, 30);
+  expect_no_failures(failures);
+}
+
+/// Messages of a pipeline: each side has its own lane name, and many may be on their way in other directions.
+TEST_P(Hubs, SendsOnOneLaneMeetReceivesOnItsPartner) {
+  const auto failures = run_with_hubs(GetParam(), 2, [](Hub& hub, int rank) {
+    const Group group = world_group(2, rank);
+    const auto there = hub.connect(group, rank == 0 ? Lane::kSendNext : Lane::kRecvPrevious, rank);
+    const auto back = hub.connect(group, rank == 0 ? Lane::kRecvNext : Lane::kSendPrevious, rank);
+    for (const std::int64_t count : {1L, 1000L, 32768L, 32769L, 300'000L}) {  // pieces are 32768 floats
+      std::vector<float> out(static_cast<std::size_t>(count), static_cast<float>(count)), in(out.size());
+      std::thread other([&] {
+        rank == 0 ? back->recv(in.data(), count, DType::kF32, 1) : back->send(out.data(), count, DType::kF32, 0);
+      });
+      rank == 0 ? there->send(out.data(), count, DType::kF32, 1) : there->recv(in.data(), count, DType::kF32, 0);
+      other.join();
+      ASSERT_EQ(in, out);
+    }
+  });
+  expect_no_failures(failures);
+}
+
+/// Calls of random kinds and sizes, each checked: what one call leaves in a wire must not reach the next.
+TEST_P(Hubs, AnyMixOfCallsGivesWhatEachAloneWould) {
+  const auto failures = run_with_hubs(GetParam(), 3, [](Hub& hub, int rank) {
+    const auto comm = hub.connect(world_group(3, rank), Lane::kTensor, rank);
+    std::mt19937 random(7);
+    for (int turn = 0; turn < 150; ++turn) {
+      const auto n = static_cast<std::int64_t>(random() % (turn % 5 == 0 ? 200'000 : 3000));
+      const unsigned call = random() % 4;
+      std::vector<float> in(static_cast<std::size_t>(3 * n)), out(in.size());
+      for (std::size_t i = 0; i < in.size(); ++i) in[i] = value(rank + turn, static_cast<std::int64_t>(i));
+      const auto theirs = [&](int r, std::int64_t i) { return value(r + turn, i); };
+      if (call == 0) {
+        comm->all_reduce(in.data(), n, DType::kF32, ReduceOp::kSum);
+        for (std::int64_t i = 0; i < n; ++i) {
+          ASSERT_EQ(in[static_cast<std::size_t>(i)], theirs(0, i) + theirs(1, i) + theirs(2, i));
+        }
+      } else if (call == 1) {
+        comm->all_gather(in.data(), out.data(), n, DType::kF32);
+        for (std::int64_t i = 0; i < 3 * n; ++i) {
+          ASSERT_EQ(out[static_cast<std::size_t>(i)], theirs(static_cast<int>(i / n), i % n));
+        }
+      } else if (call == 2) {
+        comm->reduce_scatter(in.data(), out.data(), n, DType::kF32);
+        for (std::int64_t i = 0; i < n; ++i) {
+          const std::int64_t at = rank * n + i;
+          ASSERT_EQ(out[static_cast<std::size_t>(i)], theirs(0, at) + theirs(1, at) + theirs(2, at));
+        }
+      } else {
+        const int root = turn % 3;
+        comm->broadcast(in.data(), n, DType::kF32, root);
+        for (std::int64_t i = 0; i < n; ++i) ASSERT_EQ(in[static_cast<std::size_t>(i)], theirs(root, i));
+      }
+    }
+  });
+  expect_no_failures(failures);
 }
 
 TEST(Reduce, HalfTypesRoundToNearestEvenAndKeepSpecials) {
