@@ -25,6 +25,7 @@ struct JobChoice {
   double clipping = 0;
   int adam_w = 1, recompute = 0, offload = 0, copies = 1, ratio = 10;
   int pipelined = 0;  ///< bits: reads, writes of the optimizer's sub-groups
+  int offload_param = 0, swap_buffers = 5, max_in_cpu = 0;
 };
 
 /// For counterexamples: what differs from the defaults says what matters.
@@ -69,6 +70,9 @@ inline std::ostream& operator<<(std::ostream& out, const JobChoice& c) {
   show("copies", &JobChoice::copies);
   show("ratio", &JobChoice::ratio);
   show("pipelined", &JobChoice::pipelined);
+  show("offload_param", &JobChoice::offload_param);
+  show("swap_buffers", &JobChoice::swap_buffers);
+  show("max_in_cpu", &JobChoice::max_in_cpu);
   return out << "}";
 }
 
@@ -111,6 +115,15 @@ inline Job job_of(const JobChoice& c) {
     offload.pipeline_read = (c.pipelined & 1) != 0;
     offload.pipeline_write = (c.pipelined & 2) != 0;
     if (c.stage == 3) offload.ratio = c.ratio / 10.0;
+  }
+  const bool whole_copies = c.copies > 1 && c.copies == c.dp;  // no shards are left
+  if (c.offload_param && c.stage == 3 && !c.deepspeed_mode && !whole_copies) {
+    OffloadSpec& offload = job.training.zero.offload_param;
+    offload.device = c.offload_param == 3 ? OffloadDevice::kNvme : OffloadDevice::kCpu;
+    offload.nvme_path = "/tmp";
+    offload.pin_memory = c.offload_param != 2;
+    offload.buffer_count = c.swap_buffers;
+    offload.max_in_cpu = c.max_in_cpu;
   }
   job.recompute = static_cast<Recompute>(c.recompute);
   if (c.copies > 1 && c.stage == 3 && !c.deepspeed_mode && c.dp % c.copies == 0)
@@ -197,6 +210,9 @@ inline rc::Gen<JobChoice> gen_job() {
     c.recompute = *rc::gen::inRange(0, 3);
     c.offload = *rc::gen::inRange(0, 5);
     c.pipelined = *rc::gen::inRange(0, 4);
+    c.offload_param = *rc::gen::inRange(0, 4);
+    c.swap_buffers = *rc::gen::inRange(0, 6);
+    c.max_in_cpu = *rc::gen::element(0, 500, 5000, 1000000);
     c.ratio = *rc::gen::element(10, 5, 2, 0);
     c.copies = *rc::gen::inRange(1, 4);
     c.hpz = *rc::gen::inRange(1, 5);

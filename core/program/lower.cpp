@@ -30,6 +30,8 @@ constexpr std::array kPasses{
     Pass{"optimizer", pass_optimizer,
          true},                           // norm, clipping, Adam on the shards that zero left, refresh of parameters
     Pass{"offload", pass_offload, true},  // optimizer state and step to the host; moves what optimizer emitted
+    Pass{"offload_param", pass_offload_param,
+         true},  // shards to host or drive; after offload, which decides where they are updated
     Pass{"swap_optimizer", pass_swap_optimizer,
          true},  // state to the drive in sub-groups; splits what offload moved to the host
     Pass{"fold_fills", pass_fold_fills,

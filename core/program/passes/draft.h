@@ -32,13 +32,14 @@ struct ChunkMember {
 
 /// A part of the parameters that this rank's optimizer updates, as the zero pass leaves it for the optimizer pass.
 struct OptimizerShard {
-  Region value;             ///< what Adam updates (or what its result is copied to, if `own_master`)
-  Region gradient;          ///< the reduced gradient of the same elements
-  Region gather;            ///< whole flat buffer to all-gather into afterwards; empty: none
-  GroupId group;            ///< ranks that share the chunk's state out among them; `gather` runs over it
-  bool own_master = false;  ///< Adam works on a separate fp32 copy, then copied to `value` (as DeepSpeed does)
-  int flatten_group = -1;   ///< >= 0: gradients of a group are first copied into one flat buffer (as DeepSpeed does)
-  bool in_norm = true;      ///< counts in the gradient norm: false for the second copy of a tied embedding
+  Region value;                     ///< what Adam updates (or what its result is copied to, if `own_master`)
+  Region gradient;                  ///< the reduced gradient of the same elements
+  Region gather;                    ///< whole flat buffer to all-gather into afterwards; empty: none
+  GroupId group;                    ///< ranks that share the chunk's state out among them; `gather` runs over it
+  bool is_parameter_shard = false;  ///< `value` is a buffer of its own that is gathered for use (stage 3)
+  bool own_master = false;          ///< Adam works on a separate fp32 copy, then copied to `value` (as DeepSpeed does)
+  int flatten_group = -1;  ///< >= 0: gradients of a group are first copied into one flat buffer (as DeepSpeed does)
+  bool in_norm = true;     ///< counts in the gradient norm: false for the second copy of a tied embedding
   NameId name;
   std::vector<ChunkMember> members;  ///< the chunk's parameters; ...
   std::int64_t first = 0;            ///< ... `value` is elements [first, first + count) of the chunk
@@ -123,6 +124,7 @@ void pass_recompute(Draft& draft);
 void pass_zero(Draft& draft);
 void pass_optimizer(Draft& draft);
 void pass_offload(Draft& draft);
+void pass_offload_param(Draft& draft);
 void pass_swap_optimizer(Draft& draft);
 void pass_fold_fills(Draft& draft);
 void pass_lifetimes(Draft& draft);

@@ -15,6 +15,13 @@ namespace {
 
 [[noreturn]] void unsupported(const std::string& what) { throw Error(ErrorKind::kUnsupported, what); }
 
+void check_drive(const char* block, const OffloadSpec& offload) {
+  if (!offload.nvme_path.empty()) return;
+  throw Error(ErrorKind::kConfig, fmt::format("zero_optimization.{}.nvme_path: is missing, but the device is nvme; it "
+                                              "must name a folder on the drive",
+                                              block));
+}
+
 void check_offload(const Job& job) {
   const ZeroSpec& zero = job.training.zero;
   if (zero.stage == 0) {
@@ -27,17 +34,36 @@ void check_offload(const Job& job) {
                             "can offload to cpu",
                             zero.stage));
   }
-  if (zero.offload_optimizer.device == OffloadDevice::kNvme && zero.offload_optimizer.nvme_path.empty()) {
-    throw Error(ErrorKind::kConfig,
-                "zero_optimization.offload_optimizer.nvme_path: is missing, but the device is nvme; it must name a "
-                "folder on the drive");
-  }
+  if (zero.offload_optimizer.device == OffloadDevice::kNvme) check_drive("offload_optimizer", zero.offload_optimizer);
   if (zero.offload_optimizer.ratio < 1 && zero.stage != 3) {
     throw Error(ErrorKind::kConfig,
                 "zero_optimization.offload_optimizer.ratio: below 1 needs stage 3, as in DeepSpeed");
   }
   if (job.zero_mode == ZeroMode::kDeepSpeed) {
     unsupported("zero_mode: deepspeed with offload_optimizer is not built yet; use textbook");
+  }
+}
+
+void check_offload_param(const Job& job) {
+  const ZeroSpec& zero = job.training.zero;
+  if (zero.stage != 3) {
+    throw Error(ErrorKind::kConfig,
+                fmt::format("zero_optimization.offload_param: needs stage 3, as in DeepSpeed; stage "
+                            "{} keeps whole parameters on the device",
+                            zero.stage));
+  }
+  if (zero.mics_shard_size == 1) {
+    throw Error(ErrorKind::kConfig,
+                "zero_optimization.offload_param: mics_shard_size 1 leaves no shards to offload; use 2 or more");
+  }
+  if (zero.offload_param.device == OffloadDevice::kNvme) check_drive("offload_param", zero.offload_param);
+  if (zero.offload_param.device == OffloadDevice::kNvme && zero.offload_optimizer.device == OffloadDevice::kNvme &&
+      zero.offload_param.nvme_path != zero.offload_optimizer.nvme_path) {
+    unsupported(
+        "zero_optimization.offload_param.nvme_path: differs from offload_optimizer's; a rank has one swap file");
+  }
+  if (job.zero_mode == ZeroMode::kDeepSpeed) {
+    unsupported("zero_mode: deepspeed with offload_param is not built yet; use textbook");
   }
 }
 
@@ -85,9 +111,7 @@ void refuse_what_is_not_built(const Job& job) {
     unsupported("parallel.cp, parallel.ulysses: context parallelism is not built yet; use 1");
   if (p.ep > 1) unsupported("parallel.ep: expert parallelism is not built yet; use 1");
   if (zero.offload_optimizer.device != OffloadDevice::kNone) check_offload(job);
-  if (zero.offload_param.device != OffloadDevice::kNone) {
-    unsupported("zero_optimization.offload_param: offload is not built yet; leave it out");
-  }
+  if (zero.offload_param.device != OffloadDevice::kNone) check_offload_param(job);
   if (zero.hpz_partition_size > 1 || zero.quantized_weights || zero.quantized_gradients) check_zero_plus_plus(job);
   if (zero.mics_shard_size > 0) check_mics(job);
   if (job.training.precision.kind != Precision::kFp32) {

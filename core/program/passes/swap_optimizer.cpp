@@ -175,13 +175,29 @@ class OptimizerSwap {
     op.grad = op.grad.part(piece.first, piece.count);
     const Region updated = op.param;
     p_.instructions.push_back(std::move(step));
-    Instruction copy = result;
-    auto& moved = std::get<Copy>(copy.op);
-    moved = {updated, moved.dst.part(piece.first, piece.count)};
-    p_.instructions.push_back(std::move(copy));
+    send_result(piece, updated, result);
     if (piece.at + piece.count < group.elements) return;
     write(piece.sub_group);
     if (piece.sub_group + depth_ < sub_groups_.size()) read(piece.sub_group + depth_);
+  }
+
+  /// A copy to the device or to host memory goes piece by piece. A shard on the drive takes no parts of blocks: it is
+  /// put together first.
+  void send_result(const Piece& piece, Region updated, const Instruction& result) {
+    if (const auto* copy = std::get_if<Copy>(&result.op)) {
+      const Copy part{updated, copy->dst.part(piece.first, piece.count)};
+      p_.instructions.push_back({part, result.lane, result.label, {}});
+      return;
+    }
+    const auto& write = std::get<NvmeWrite>(result.op);
+    if (piece.first == 0) {
+      const Buffer like = p_.buffer(write.dst.buffer);
+      shard_ = p_.whole(p_.add_buffer({"swap_out." + like.name, like.dtype, write.dst.count, Category::kWorkspace,
+                                       p_.buffer(updated.buffer).space}));
+    }
+    p_.instructions.push_back({Copy{updated, shard_.part(piece.first, piece.count)}, Lane::kHost, result.label, {}});
+    if (piece.first + piece.count < write.dst.count) return;
+    p_.instructions.push_back({NvmeWrite{shard_, write.dst}, Lane::kNvmeWrite, result.label, {}});
   }
 
   void read(std::size_t k) {
@@ -203,6 +219,7 @@ class OptimizerSwap {
   std::size_t depth_;     ///< sub-groups in memory at once
   std::vector<Piece> pieces_;
   std::vector<SubGroup> sub_groups_;
+  Region shard_;  ///< of parameters on the drive, on its way there
 };
 
 }  // namespace

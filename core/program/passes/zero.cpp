@@ -97,6 +97,7 @@ void make_shards(ZeroContext& c) {
     SS_CHECK(!shard.gradient.empty(), chunk.name);
     if (chunk.residency != Residency::kFull) {
       shard.value = c.program().whole(chunk.shard);
+      shard.is_parameter_shard = true;
       if (chunk.residency == Residency::kShardedResident) shard.gather = c.program().whole(chunk.storage);
     } else {
       const Region whole = c.program().whole(chunk.storage);

@@ -14,7 +14,8 @@ ZeroPlan textbook_plan(const Job& job) {
   const ZeroSpec& zero = job.training.zero;
   ZeroPlan plan;
   const bool alone = zero.stage == 3 && zero.mics_shard_size == 1;  // every rank a copy of its own: plain data parallel
-  plan.stage = job.parallel.dp * job.parallel.cp > 1 && !alone ? zero.stage : 0;
+  const bool offloads = zero.offload_param.device != OffloadDevice::kNone;  // gains something on one rank too
+  plan.stage = (job.parallel.dp * job.parallel.cp > 1 && !alone) || offloads ? zero.stage : 0;
   plan.chunk_by = plan.stage == 3 ? ChunkBy::kLayer : ChunkBy::kBucket;
   plan.backward_order = plan.stage != 3;
   plan.bucket_elements = zero.reduce_bucket_size;
@@ -111,8 +112,9 @@ class ChunkMaker {
 
   void open(const Parameter& p, ChunkBy by, Residency residency) {
     Chunk chunk;
-    chunk.stage = plan_.stage;
     chunk.group = draft_.shard_group;
+    const bool shards = plan_.separate_gradients || draft_.program.group(chunk.group).size() > 1;
+    chunk.stage = shards ? plan_.stage : 0;
     chunk.residency = residency;
     if (by == ChunkBy::kParameter) {
       chunk.name = p.name;
