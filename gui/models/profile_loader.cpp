@@ -38,9 +38,9 @@ void ProfileLoader::load(std::vector<std::string> paths) {
     const auto deliver = [this, answer = std::move(answer), stop] {
       if (*stop) return;
       if (answer.problem.isEmpty()) {
-        emit loaded(answer.runs);
+        Q_EMIT loaded(answer.runs);
       } else {
-        emit failed(answer.problem);
+        Q_EMIT failed(answer.problem);
       }
     };
     QMetaObject::invokeMethod(this, deliver, Qt::QueuedConnection);

@@ -26,7 +26,7 @@ class ProfileLoader : public QObject {
   /// Answers with exactly one signal, unless another load() comes before it.
   void load(std::vector<std::string> paths);
 
- signals:
+ Q_SIGNALS:
   void loaded(const std::vector<shardscope::gui::RunSummary>& runs);
   void failed(const QString& message);  ///< one line: file and what is wrong with it
 

@@ -151,13 +151,13 @@ void MainWindow::show_runs(const std::vector<RunSummary>& runs) {
   setWindowTitle(QStringLiteral("%1 – Shardscope").arg(file_names(asked_)));
   statusBar()->showMessage(runs.empty() ? QStringLiteral("%1 holds no run.").arg(file_names(asked_))
                                         : QStringLiteral("%1: %2 runs").arg(file_names(asked_)).arg(runs.size()));
-  emit opened();
+  Q_EMIT opened();
 }
 
 void MainWindow::show_problem(const QString& message) {
   statusBar()->clearMessage();
   set_message(message);
-  emit refused(message);
+  Q_EMIT refused(message);
 }
 
 void MainWindow::set_message(const QString& text) {

@@ -31,7 +31,7 @@ class MainWindow : public QMainWindow {
   void set_theme(Theme theme);
   QString message() const;  ///< shown at the top; empty: none
 
- signals:
+ Q_SIGNALS:
   void opened();
   void refused(const QString& message);
 
