@@ -179,7 +179,7 @@ inline void choose_tensor_parallel(JobChoice& c) {
   if (c.tp > 1 && !c.deepspeed_mode && c.micro_batch * c.seq % c.tp == 0) c.sp = *rc::gen::inRange(0, 2);
 }
 
-inline rc::Gen<JobChoice> gen_job() {
+inline rc::Gen<JobChoice> gen_job_of_size() {
   return rc::gen::exec([] {
     JobChoice c;
     c.llama = *rc::gen::arbitrary<bool>();
@@ -219,5 +219,8 @@ inline rc::Gen<JobChoice> gen_job() {
     return c;
   });
 }
+
+/// Always at full size: at smaller ones ranges end early, and the last stage or schedule hardly ever comes up.
+inline rc::Gen<JobChoice> gen_job() { return rc::gen::resize(rc::kNominalSize, gen_job_of_size()); }
 
 }  // namespace shardscope
