@@ -420,7 +420,8 @@ struct AttentionBackward {
 };
 
 /// loss [1] f32 += scale * sum over rows of -log softmax(logits[r])[targets[r]]; logits [R,V] become their own
-/// gradient, scale * (softmax - onehot). One pass over the logits instead of three.
+/// gradient, scale * (softmax - onehot), times the run's loss scale (StepScalars; the loss itself is not scaled). One
+/// pass over the logits instead of three.
 struct CrossEntropy {
   static constexpr const char* kName = "cross_entropy";
   Region logits, targets, loss;
@@ -464,7 +465,7 @@ struct ShiftedExp {
 };
 
 /// With sums over all ranks: loss [1] f32 += scale * sum over rows of log(sum) - target's logit; the exponentials in
-/// logits become the gradient, scale * (softmax - onehot).
+/// logits become the gradient, scale * (softmax - onehot) times the run's loss scale.
 struct ShardedCrossEntropy {
   static constexpr const char* kName = "sharded_cross_entropy";
   Region logits, sums, targets, loss;
@@ -660,30 +661,37 @@ struct SumSquares {
   }
 };
 
-/// norm [1] f32 = sqrt(sum); coefficient [1] f32 = min(1, max_norm / (norm + 1e-6)), 1 if max_norm is 0.
+/// With s the run's loss scale (StepScalars; 1 without scaling), by which gradients are too large:
+/// norm [1] f32 = sqrt(sum) / s; coefficient [1] f32 = min(1, max_norm / (norm + 1e-6)) / s, 1 / s if max_norm is 0;
+/// overflow [1] i32 (or empty) = 1 if the sum is not finite: a gradient overflowed and Adam must not use any of them.
 struct ClipCoefficient {
   static constexpr const char* kName = "clip_coefficient";
   Region sum, norm, coefficient;
   double max_norm = 0;
+  Region overflow;
   template <class S, class V>
   static void fields(S& s, V&& v) {
     v.read("sum", s.sum), v.write("norm", s.norm), v.write("coefficient", s.coefficient);
-    v.attr("max_norm", s.max_norm);
+    v.write("overflow", s.overflow), v.attr("max_norm", s.max_norm);
   }
 };
 
 /// Adam on one region: g = grad * coefficient; m, v moments; param -= lr * mhat / (sqrt(vhat) + eps). `decoupled` is
 /// AdamW (param *= 1 - lr * weight_decay first), else weight decay is added to g. lr and the step count come with the
-/// run (StepScalars). One pass: reads 16 bytes, writes 12 per element in fp32.
+/// run (StepScalars). copy (or empty) = param afterwards, rounded to its dtype. Where overflow [1] i32 (or empty) is
+/// not 0, param and moments stay as they are. param and moments are f32. One pass: reads 16 bytes, writes 12 per
+/// element in fp32, 2 more for a bf16 copy.
 struct Adam {
   static constexpr const char* kName = "adam";
   Region param, grad, exp_avg, exp_avg_sq, coefficient;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
   bool decoupled = true, bias_correction = true;
+  Region overflow, copy;
   template <class S, class V>
   static void fields(S& s, V&& v) {
     v.update("param", s.param), v.read("grad", s.grad), v.update("exp_avg", s.exp_avg);
-    v.update("exp_avg_sq", s.exp_avg_sq), v.read("coefficient", s.coefficient);
+    v.update("exp_avg_sq", s.exp_avg_sq), v.read("coefficient", s.coefficient), v.read("overflow", s.overflow);
+    v.write("copy", s.copy);
     v.attr("beta1", s.beta1), v.attr("beta2", s.beta2), v.attr("eps", s.eps);
     v.attr("weight_decay", s.weight_decay), v.attr("decoupled", s.decoupled);
     v.attr("bias_correction", s.bias_correction);

@@ -153,10 +153,12 @@ class SizeCheck {
   }
   std::string operator()(const SumSquares& o) const { return exactly("sum", o.sum, 1); }
   std::string operator()(const ClipCoefficient& o) const {
-    return first(exactly("sum", o.sum, 1), exactly("norm", o.norm, 1), exactly("coefficient", o.coefficient, 1));
+    return first(exactly("sum", o.sum, 1), exactly("norm", o.norm, 1), exactly("coefficient", o.coefficient, 1),
+                 flag(o.overflow));
   }
   std::string operator()(const Adam& o) const {
-    return first(same(o.param, o.grad), same(o.param, o.exp_avg), same(o.param, o.exp_avg_sq));
+    return first(same(o.param, o.grad), same(o.param, o.exp_avg), same(o.param, o.exp_avg_sq), flag(o.overflow),
+                 o.copy.empty() ? "" : same(o.param, o.copy));
   }
   std::string operator()(const ReduceScatter& o) const { return exactly("in", o.in, o.out.count * size(o.group)); }
   std::string operator()(const AllGather& o) const { return exactly("out", o.out, o.in.count * size(o.group)); }
@@ -192,6 +194,7 @@ class SizeCheck {
   static std::string halves(const SequencePart& part, std::int64_t rows) {
     return part.jump == 0 || rows % 2 == 0 ? "" : fmt::format("{} rows have no two halves to jump between", rows);
   }
+  static std::string flag(const Region& overflow) { return overflow.empty() ? "" : exactly("overflow", overflow, 1); }
   static std::string first() { return ""; }
   template <class... T>
   static std::string first(std::string head, T... tail) {

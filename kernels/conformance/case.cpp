@@ -121,11 +121,32 @@ double decode(DType dtype, const std::byte* from) {
   return 0;
 }
 
-CaseBuilder::CaseBuilder(std::string name) : generator_(std::hash<std::string>{}(name)) {
-  case_.name = std::move(name);
+namespace {
+
+std::string with_dtype(std::string name, DType dtype) {
+  return dtype == DType::kF32 ? name : std::move(name) + " " + std::string(to_string(dtype));
 }
 
-Region CaseBuilder::out(std::int64_t count, DType dtype) {
+/// The largest error of one rounding, relative above the smallest normal number and absolute below.
+Tolerance rounding_of(DType dtype) {
+  if (dtype == DType::kBF16) return {std::ldexp(1, -8), 0};
+  if (dtype == DType::kF16) return {std::ldexp(1, -11), std::ldexp(1, -25)};
+  return {};
+}
+
+}  // namespace
+
+CaseBuilder::CaseBuilder(std::string name, DType dtype) : dtype_(dtype) {
+  case_.name = with_dtype(std::move(name), dtype);
+  generator_.seed(std::hash<std::string>{}(case_.name));
+}
+
+CaseBuilder::CaseBuilder(const std::string& name, const CaseTypes& types)
+    : CaseBuilder(types.gradient == types.model ? name : name + " gradient " + std::string(to_string(types.gradient)),
+                  types.model) {}
+
+Region CaseBuilder::out(std::int64_t count, std::optional<DType> wanted) {
+  const DType dtype = wanted.value_or(dtype_);
   std::int64_t end = 0;
   for (const Buffer& b : case_.program.buffers) end += b.bytes();
   Buffer buffer{"b" + std::to_string(case_.program.buffers.size()), dtype, kBefore + count + kAfter};
@@ -136,7 +157,8 @@ Region CaseBuilder::out(std::int64_t count, DType dtype) {
   return {BufferId{static_cast<std::int32_t>(case_.program.buffers.size()) - 1}, kBefore, count};
 }
 
-Region CaseBuilder::in(const Doubles& values, DType dtype) {
+Region CaseBuilder::in(const Doubles& values, std::optional<DType> wanted) {
+  const DType dtype = wanted.value_or(dtype_);
   const Region region = out(static_cast<std::int64_t>(values.size()), dtype);
   std::byte* to = case_.contents.back().data() + region.offset * size_of(dtype);
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -147,6 +169,11 @@ Region CaseBuilder::in(const Doubles& values, DType dtype) {
 
 void CaseBuilder::expect(const Region& region, Doubles want, Tolerance tolerance) {
   SS_CHECK(static_cast<std::int64_t>(want.size()) == region.count, want.size(), region.count);
+  if (tolerance.relative != 0 || tolerance.absolute != 0) {
+    const Tolerance rounding = rounding_of(case_.program.buffer(region.buffer).dtype);
+    tolerance.relative += rounding.relative;
+    tolerance.absolute += rounding.absolute;
+  }
   case_.expectations.push_back({region, std::move(want), tolerance});
 }
 
@@ -158,7 +185,7 @@ ConformanceCase CaseBuilder::build(const Op& op) {
 Doubles CaseBuilder::random(std::int64_t count, double size) {
   std::normal_distribution<double> normal(0, size);
   Doubles values(static_cast<std::size_t>(count));
-  for (double& v : values) v = rounded(DType::kF32, normal(generator_));
+  for (double& v : values) v = rounded(dtype_, normal(generator_));
   return values;
 }
 

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -38,25 +39,41 @@ struct ConformanceCase {
   StepScalars scalars;
 };
 
+/// The dtype of an op's activations and weights, and that of the weights' gradients.
+struct CaseTypes {
+  DType model = DType::kF32, gradient = DType::kF32;
+};
+/// fp32; bf16 and fp16 with gradients of their own dtype, or of fp32.
+inline constexpr CaseTypes kCaseTypes[] = {{DType::kF32, DType::kF32},
+                                           {DType::kBF16, DType::kBF16},
+                                           {DType::kBF16, DType::kF32},
+                                           {DType::kF16, DType::kF16},
+                                           {DType::kF16, DType::kF32}};
+inline constexpr DType kFloats[] = {DType::kF32, DType::kBF16, DType::kF16};
+
 class CaseBuilder {
  public:
-  explicit CaseBuilder(std::string name);
+  /// Operands are of `dtype` unless they say otherwise.
+  explicit CaseBuilder(std::string name, DType dtype = DType::kF32);
+  CaseBuilder(const std::string& name, const CaseTypes& types);
 
   /// An operand with these values (rounded to the dtype), or one with NaNs (-1 in integers) for the op to overwrite.
-  Region in(const Doubles& values, DType dtype = DType::kF32);
-  Region out(std::int64_t count, DType dtype = DType::kF32);
-  /// What an operand must hold afterwards. Operands without one must stay as they are.
+  Region in(const Doubles& values, std::optional<DType> dtype = {});
+  Region out(std::int64_t count, std::optional<DType> dtype = {});
+  /// What an operand must hold afterwards. Operands without one must stay as they are. A tolerance is that of
+  /// arithmetic in fp32: one rounding to a 16-bit dtype is allowed on top of it. Without one, bits must be right.
   void expect(const Region& region, Doubles want, Tolerance tolerance = {});
   StepScalars& scalars() { return case_.scalars; }
   ConformanceCase build(const Op& op);
 
-  /// Standard normal numbers times `size`, already rounded to fp32: the same for the same case name.
+  /// Standard normal numbers times `size`, already rounded to the case's dtype: the same for the same case name.
   Doubles random(std::int64_t count, double size = 1);
   /// Whole numbers in [0, end).
   Doubles random_indices(std::int64_t count, std::int64_t end);
 
  private:
   ConformanceCase case_;
+  DType dtype_;
   std::mt19937_64 generator_;
 };
 

@@ -68,8 +68,8 @@ void check_buffer(const ConformanceCase& test, BufferId id, const std::byte* got
   for (const Expectation& e : test.expectations) {
     if (e.region.buffer == id) expected = &e;
   }
+  const std::string where = test.name + ": " + operand_name(test, id);
   for (std::int64_t i = 0; i < buffer.elements; ++i) {
-    const std::string where = test.name + ": " + operand_name(test, id);
     const bool inside = expected != nullptr && i >= expected->region.offset && i < expected->region.end();
     if (inside) {
       const std::int64_t element = i - expected->region.offset;

@@ -10,10 +10,10 @@ const std::int64_t kSizes[] = {1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 12
 
 std::string sized(const char* op, std::int64_t n) { return std::string(op) + " " + std::to_string(n); }
 
-/// What the op does in fp32 must be the correctly rounded result of its one or two operations.
-Doubles fp32(const Doubles& a, const Doubles& b, double (*f)(double, double)) {
+/// What the op does in fp32 must be the correctly rounded result of its one operation, then rounded to its dtype.
+Doubles in_fp32(DType dtype, const Doubles& a, const Doubles& b, double (*f)(double, double)) {
   Doubles result;
-  for (std::size_t i = 0; i < a.size(); ++i) result.push_back(rounded(DType::kF32, f(a[i], b[i])));
+  for (std::size_t i = 0; i < a.size(); ++i) result.push_back(rounded(dtype, rounded(DType::kF32, f(a[i], b[i]))));
   return result;
 }
 
@@ -35,30 +35,36 @@ void add_copy_rows(std::vector<ConformanceCase>& cases, CopyRows op, std::int64_
   cases.push_back(b.build(op));
 }
 
+void add_accumulate(std::vector<ConformanceCase>& cases, std::int64_t n, DType from, DType to) {
+  CaseBuilder b(sized("accumulate", n) + " from " + std::string(to_string(from)), to);
+  const Doubles x = b.random(n), y = b.random(n);
+  Doubles narrow = x;
+  for (double& v : narrow) v = rounded(from, v);
+  const Region src = b.in(x, from), dst = b.in(y);
+  b.expect(dst, in_fp32(to, narrow, y, [](double p, double q) { return p + q; }));
+  cases.push_back(b.build(Accumulate{src, dst}));
+}
+
 }  // namespace
 
 void add_elementwise_cases(std::vector<ConformanceCase>& cases) {
   for (const std::int64_t n : kSizes) {
-    {
-      CaseBuilder b(sized("accumulate", n));
-      const Doubles x = b.random(n), y = b.random(n);
-      const Region src = b.in(x), dst = b.in(y);
-      b.expect(dst, fp32(x, y, [](double p, double q) { return p + q; }));
-      cases.push_back(b.build(Accumulate{src, dst}));
-    }
-    {
-      CaseBuilder b(sized("scale", n));
-      const Doubles x = b.random(n), factors(x.size(), 0.375);
-      const Region data = b.in(x);
-      b.expect(data, fp32(x, factors, [](double p, double q) { return p * q; }));
-      cases.push_back(b.build(Scale{data, 0.375}));
-    }
-    for (const bool in_place : {false, true}) {
-      CaseBuilder b(sized(in_place ? "add in place" : "add", n));
-      const Doubles x = b.random(n), y = b.random(n);
-      const Region a = b.in(x), other = b.in(y), out = in_place ? other : b.out(n);
-      b.expect(out, fp32(x, y, [](double p, double q) { return p + q; }));
-      cases.push_back(b.build(Add{a, other, out}));
+    for (const DType dtype : kFloats) {
+      for (const DType from : kFloats) add_accumulate(cases, n, from, dtype);
+      {
+        CaseBuilder b(sized("scale", n), dtype);
+        const Doubles x = b.random(n), factors(x.size(), 0.375);
+        const Region data = b.in(x);
+        b.expect(data, in_fp32(dtype, x, factors, [](double p, double q) { return p * q; }));
+        cases.push_back(b.build(Scale{data, 0.375}));
+      }
+      for (const bool in_place : {false, true}) {
+        CaseBuilder b(sized(in_place ? "add in place" : "add", n), dtype);
+        const Doubles x = b.random(n), y = b.random(n);
+        const Region a = b.in(x), other = b.in(y), out = in_place ? other : b.out(n);
+        b.expect(out, in_fp32(dtype, x, y, [](double p, double q) { return p + q; }));
+        cases.push_back(b.build(Add{a, other, out}));
+      }
     }
   }
 }

@@ -47,12 +47,13 @@ std::string name_of(const char* op, const Shape& s, std::int64_t parts) {
   return name;
 }
 
-void add_quantize(std::vector<ConformanceCase>& cases, const Shape& s, const Doubles& x, const std::string& suffix) {
-  CaseBuilder b(name_of("quantize", s, 1) + suffix);
+void add_quantize(std::vector<ConformanceCase>& cases, DType dtype, const Shape& s, const Doubles& x,
+                  const std::string& suffix) {
+  CaseBuilder b(name_of("quantize", s, 1) + suffix, dtype);
   const Quantized want = quantized(x, s);
   const Quantize op{b.in(x),
                     b.out(static_cast<std::int64_t>(want.q.size()), DType::kI8),
-                    b.out(static_cast<std::int64_t>(want.scales.size())),
+                    b.out(static_cast<std::int64_t>(want.scales.size()), DType::kF32),
                     s.slice,
                     s.group,
                     s.bits};
@@ -61,8 +62,8 @@ void add_quantize(std::vector<ConformanceCase>& cases, const Shape& s, const Dou
   cases.push_back(b.build(op));
 }
 
-void add_dequantize(std::vector<ConformanceCase>& cases, const Shape& s, std::int64_t parts) {
-  CaseBuilder b(name_of("dequantize", s, parts));
+void add_dequantize(std::vector<ConformanceCase>& cases, DType dtype, const Shape& s, std::int64_t parts) {
+  CaseBuilder b(name_of("dequantize", s, parts), dtype);
   Doubles want(static_cast<std::size_t>(s.elements), 0), q, scales;
   for (std::int64_t part = 0; part < parts; ++part) {
     const Doubles x = b.random(s.elements, 3);
@@ -79,7 +80,8 @@ void add_dequantize(std::vector<ConformanceCase>& cases, const Shape& s, std::in
       want[static_cast<std::size_t>(i)] += value * scale;
     }
   }
-  const Dequantize op{b.in(q, DType::kI8), b.in(scales), b.out(s.elements), s.slice, s.group, s.bits, parts};
+  const Dequantize op{
+      b.in(q, DType::kI8), b.in(scales, DType::kF32), b.out(s.elements), s.slice, s.group, s.bits, parts};
   b.expect(op.out, want, {1e-6, 1e-6});
   cases.push_back(b.build(op));
 }
@@ -97,10 +99,12 @@ void add_quantize_cases(std::vector<ConformanceCase>& cases) {
                          {64, 16, 16, 4},
                          {96, 48, 32, 4},
                          {40000, 20000, 8192, 4}}) {
-    CaseBuilder values(name_of("quantize values", s, 1));
-    add_quantize(cases, s, values.random(s.elements, 3), "");
-    add_quantize(cases, s, Doubles(static_cast<std::size_t>(s.elements), 0), " zero");
-    for (const std::int64_t parts : {1, 2, 3}) add_dequantize(cases, s, parts);
+    for (const DType dtype : kFloats) {
+      CaseBuilder values(name_of("quantize values", s, 1), dtype);
+      add_quantize(cases, dtype, s, values.random(s.elements, 3), "");
+      add_quantize(cases, dtype, s, Doubles(static_cast<std::size_t>(s.elements), 0), " zero");
+      for (const std::int64_t parts : {1, 2, 3}) add_dequantize(cases, dtype, s, parts);
+    }
   }
 }
 

@@ -186,17 +186,16 @@ AttentionForward attention(const Attention& op, const Doubles& q, const Doubles&
 }
 
 AttentionGradients attention_backward(const Attention& op, const Doubles& d_out, const Doubles& q, const Doubles& k,
-                                      const Doubles& v) {
+                                      const Doubles& v, const Doubles& out) {
   AttentionGradients result{Doubles(q.size()), Doubles(k.size()), Doubles(v.size())};
   const double scale = 1 / std::sqrt(static_cast<double>(op.head_dim));
   for_each_query(op, [&](const Places& at, std::int64_t r) {
     const Scores scores = scores_of(at, r, q, k);
     Doubles p, d_p;
-    double delta = 0;
+    const double delta = dot(d_out, at.out(r), out, at.out(r), op.head_dim);
     for (std::int64_t j = 0; j <= r; ++j) {
       p.push_back(std::exp(scores.score[static_cast<std::size_t>(j)] - scores.lse));
       d_p.push_back(dot(d_out, at.out(r), v, at.kv(j), op.head_dim));
-      delta += p.back() * d_p.back();
     }
     for (std::int64_t j = 0; j <= r; ++j) {
       const auto i = static_cast<std::size_t>(j);

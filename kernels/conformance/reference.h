@@ -34,8 +34,9 @@ struct AttentionGradients {
   Doubles d_q, d_k, d_v;  ///< zero where the strides leave gaps
 };
 AttentionForward attention(const Attention& op, const Doubles& q, const Doubles& k, const Doubles& v);
+/// `out` as the forward left it, rounded or not.
 AttentionGradients attention_backward(const Attention& op, const Doubles& d_out, const Doubles& q, const Doubles& k,
-                                      const Doubles& v);
+                                      const Doubles& v, const Doubles& out);
 
 /// Sum over rows of -log softmax(logits)[target], times scale; and its gradient.
 struct Loss {

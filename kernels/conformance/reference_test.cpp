@@ -111,7 +111,7 @@ TEST(Reference, AttentionGradientsWithSharedKeys) {
   CaseBuilder b("attention gradients");
   const Attention op{{}, {}, {}, {}, {}, 2, 5, 4, 2, 3, 12, 6};
   const Doubles q = b.random(120), k = b.random(60), v = b.random(60), d_out = b.random(120);
-  const auto got = reference::attention_backward(op, d_out, q, k, v);
+  const auto got = reference::attention_backward(op, d_out, q, k, v, reference::attention(op, q, k, v).out);
   const auto loss = [&](const Doubles& q_, const Doubles& k_, const Doubles& v_) {
     return dot(d_out, reference::attention(op, q_, k_, v_).out);
   };

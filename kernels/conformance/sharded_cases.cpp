@@ -38,11 +38,11 @@ std::string name_of(const char* op, const LossCase& c) {
   return name;
 }
 
-void add_sharded_loss(std::vector<ConformanceCase>& cases, const LossCase& c) {
+void add_sharded_loss(std::vector<ConformanceCase>& cases, DType dtype, const LossCase& c) {
   const auto& [rows, total, part_index, parts] = c;
   const VocabPart part(total, part_index, parts);
-  CaseBuilder max_case(name_of("row_max", c)), exp_case(name_of("shifted_exp", c)),
-      loss_case(name_of("sharded_cross_entropy", c));
+  CaseBuilder max_case(name_of("row_max", c), dtype), exp_case(name_of("shifted_exp", c), dtype);
+  CaseBuilder loss_case(name_of("sharded_cross_entropy", c), dtype);
   const Doubles logits = max_case.random(rows * total, 5), targets = max_case.random_indices(rows, total);
   const auto want = reference::cross_entropy(logits, targets, static_cast<std::size_t>(total), 0.25);
   Doubles top, local_top, local_sums, all_sums, exps = logits;
@@ -69,14 +69,14 @@ void add_sharded_loss(std::vector<ConformanceCase>& cases, const LossCase& c) {
   }
   const Doubles local = columns(logits, rows, total, part, 99);  // padding that would show
 
-  const RowMax row_max{max_case.in(local), max_case.out(rows), rows, part.vocab, part.real};
+  const RowMax row_max{max_case.in(local), max_case.out(rows, DType::kF32), rows, part.vocab, part.real};
   max_case.expect(row_max.top, local_top);
   cases.push_back(max_case.build(row_max));
 
   const ShiftedExp exp{exp_case.in(local),
-                       exp_case.in(top),
+                       exp_case.in(top, DType::kF32),
                        exp_case.in(targets, DType::kI32),
-                       exp_case.out(2 * rows),
+                       exp_case.out(2 * rows, DType::kF32),
                        rows,
                        part.vocab,
                        part.real,
@@ -86,26 +86,38 @@ void add_sharded_loss(std::vector<ConformanceCase>& cases, const LossCase& c) {
   exp_case.expect(exp.sums, local_sums, {3e-6, 1e-6});
   cases.push_back(exp_case.build(exp));
 
-  const ShardedCrossEntropy loss{loss_case.in(columns(exps, rows, total, part, 0)),
-                                 loss_case.in(all_sums),
+  constexpr double kScale = 0.25, kLossScale = 8;
+  Doubles gradient = columns(exps, rows, total, part, 0);
+  for (double& e : gradient) e = rounded(dtype, e);
+  const Region exponentials = loss_case.in(gradient);
+  for (std::int64_t i = 0; i < rows * part.vocab; ++i) {
+    const auto row = static_cast<std::size_t>(i / part.vocab);
+    const bool is_target = static_cast<double>(part.first + i % part.vocab) == targets[row];
+    double& g = gradient[static_cast<std::size_t>(i)];
+    g = kLossScale * kScale * (g / all_sums[row] - (is_target ? 1 : 0));
+  }
+  loss_case.scalars().loss_scale = kLossScale;
+  const ShardedCrossEntropy loss{exponentials,
+                                 loss_case.in(all_sums, DType::kF32),
                                  loss_case.in(targets, DType::kI32),
-                                 loss_case.in({1.5}),
+                                 loss_case.in({1.5}, DType::kF32),
                                  rows,
                                  part.vocab,
                                  part.real,
                                  part.first,
-                                 0.25};
-  loss_case.expect(loss.logits, columns(want.d_logits, rows, total, part, 0), {3e-6, 2e-7});
+                                 kScale};
+  loss_case.expect(loss.logits, gradient, {3e-6, 2e-6});
   loss_case.expect(loss.loss, {1.5 + want.loss}, {3e-6, 1e-6});
   cases.push_back(loss_case.build(loss));
 }
 
 /// Tokens of other ranks' parts give zeros, and get no gradient.
-void add_sharded_embedding(std::vector<ConformanceCase>& cases, std::int64_t part_index, bool with_positions) {
+void add_sharded_embedding(std::vector<ConformanceCase>& cases, DType dtype, std::int64_t part_index,
+                           bool with_positions) {
   constexpr std::int64_t kRows = 14, kSeq = 7, kHidden = 17, kTotal = 11;
   const VocabPart part(kTotal, part_index, 3);
   const std::string suffix = " part " + std::to_string(part_index) + (with_positions ? " positions" : "");
-  CaseBuilder b("embedding" + suffix), back("embedding_backward" + suffix);
+  CaseBuilder b("embedding" + suffix, dtype), back("embedding_backward" + suffix, dtype);
   const Doubles tokens = b.random_indices(kRows, kTotal), table = b.random(part.vocab * kHidden),
                 positions = b.random(kSeq * kHidden), d_out = b.random(kRows * kHidden);
   Doubles want(d_out.size()), d_table = b.random(part.vocab * kHidden), d_positions = b.random(kSeq * kHidden);
@@ -151,19 +163,21 @@ void add_sharded_embedding(std::vector<ConformanceCase>& cases, std::int64_t par
 }  // namespace
 
 void add_sharded_cases(std::vector<ConformanceCase>& cases) {
-  for (const LossCase& c : {LossCase{1, 2, 0, 2},
-                            {3, 7, 0, 2},
-                            {3, 7, 1, 2},
-                            {5, 64, 3, 4},
-                            {5, 5, 3, 4},
-                            {33, 35, 1, 2},
-                            {7, 1031, 2, 3},
-                            {3, 50257, 1, 2}}) {
-    add_sharded_loss(cases, c);
-  }
-  for (const std::int64_t part : {0, 1, 2}) {
-    add_sharded_embedding(cases, part, false);
-    add_sharded_embedding(cases, part, true);
+  for (const DType dtype : kFloats) {
+    for (const LossCase& c : {LossCase{1, 2, 0, 2},
+                              {3, 7, 0, 2},
+                              {3, 7, 1, 2},
+                              {5, 64, 3, 4},
+                              {5, 5, 3, 4},
+                              {33, 35, 1, 2},
+                              {7, 1031, 2, 3},
+                              {3, 50257, 1, 2}}) {
+      add_sharded_loss(cases, dtype, c);
+    }
+    for (const std::int64_t part : {0, 1, 2}) {
+      add_sharded_embedding(cases, dtype, part, false);
+      add_sharded_embedding(cases, dtype, part, true);
+    }
   }
 }
 

@@ -1,46 +1,40 @@
-#include "kernels/cpu/kernel.h"
-
 #include <cmath>
 
 #include "core/check.h"
+#include "kernels/cpu/float_rows.h"
 
 namespace shardscope {
 
 void run(const Activation& op, Kernel& kernel) {
   SS_CHECK(op.x.count == op.out.count, op.x.count, op.out.count);
   const auto loop = kernel.loops.activation.forward[static_cast<int>(op.kind)];
-  const float* x = kernel.data(op.x);
-  float* out = kernel.data(op.out);
-  parallel_for(kernel, op.x.count, kElementGrain,
-               [&](std::int64_t begin, std::int64_t end, int) { loop(x + begin, out + begin, end - begin); });
+  for_each_float(kernel, op.x.count, {{op.x, Access::kRead}, {op.out, Access::kWrite}},
+                 [&](std::int64_t n, float* const* at) { loop(at[0], at[1], n); });
 }
 
 void run(const ActivationBackward& op, Kernel& kernel) {
   SS_CHECK(op.x.count == op.d_x.count && op.d_out.count == op.d_x.count, op.x.count, op.d_out.count, op.d_x.count);
   const auto loop = kernel.loops.activation.backward[static_cast<int>(op.kind)];
-  const float *x = kernel.data(op.x), *d_out = kernel.data(op.d_out);
-  float* d_x = kernel.data(op.d_x);
-  parallel_for(kernel, op.x.count, kElementGrain, [&](std::int64_t begin, std::int64_t end, int) {
-    loop(x + begin, d_out + begin, d_x + begin, end - begin);
-  });
+  for_each_float(kernel, op.x.count, {{op.x, Access::kRead}, {op.d_out, Access::kRead}, {op.d_x, Access::kWrite}},
+                 [&](std::int64_t n, float* const* at) { loop(at[0], at[1], at[2], n); });
 }
 
 void run(const SwiGlu& op, Kernel& kernel) {
   SS_CHECK(op.gate.count == op.out.count && op.up.count == op.out.count, op.gate.count, op.up.count, op.out.count);
-  const float *gate = kernel.data(op.gate), *up = kernel.data(op.up);
-  float* out = kernel.data(op.out);
-  parallel_for(kernel, op.out.count, kElementGrain, [&](std::int64_t begin, std::int64_t end, int) {
-    kernel.loops.activation.swiglu(gate + begin, up + begin, out + begin, end - begin);
-  });
+  for_each_float(kernel, op.out.count, {{op.gate, Access::kRead}, {op.up, Access::kRead}, {op.out, Access::kWrite}},
+                 [&](std::int64_t n, float* const* at) { kernel.loops.activation.swiglu(at[0], at[1], at[2], n); });
 }
 
 void run(const SwiGluBackward& op, Kernel& kernel) {
-  const float *gate = kernel.data(op.gate), *up = kernel.data(op.up), *d_out = kernel.data(op.d_out);
-  float *d_gate = kernel.data(op.d_gate), *d_up = kernel.data(op.d_up);
-  parallel_for(kernel, op.d_out.count, kElementGrain, [&](std::int64_t begin, std::int64_t end, int) {
-    kernel.loops.activation.swiglu_backward(gate + begin, up + begin, d_out + begin, d_gate + begin, d_up + begin,
-                                            end - begin);
-  });
+  for_each_float(kernel, op.d_out.count,
+                 {{op.gate, Access::kRead},
+                  {op.up, Access::kRead},
+                  {op.d_out, Access::kRead},
+                  {op.d_gate, Access::kWrite},
+                  {op.d_up, Access::kWrite}},
+                 [&](std::int64_t n, float* const* at) {
+                   kernel.loops.activation.swiglu_backward(at[0], at[1], at[2], at[3], at[4], n);
+                 });
 }
 
 namespace {
@@ -68,15 +62,13 @@ void run(const Rope& op, Kernel& kernel) {
   SS_CHECK(op.head_dim % 2 == 0 && op.seq > 0, op.head_dim, op.seq);
   const RopeTable& table = rope_table(op, kernel.lane);
   const std::int64_t half = op.head_dim / 2;
-  float* x = kernel.data(op.x);
+  const FloatRows rows(kernel, op.heads * op.head_dim, {{op.x, Access::kUpdate}});
   const std::int64_t grain = 1 + kElementGrain / (op.heads * op.head_dim);
-  parallel_for(kernel, op.rows, grain, [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t row = begin; row < end; ++row) {
-      const std::int64_t at = row % op.seq * half;
-      for (std::int64_t head = 0; head < op.heads; ++head) {
-        kernel.loops.activation.rotate(x + (row * op.heads + head) * op.head_dim, table.cos.data() + at,
-                                       table.sin.data() + at, op.inverse ? -1.0f : 1.0f, half);
-      }
+  rows.for_all(op.rows, grain, [&](std::int64_t first, std::int64_t count, float* const* at) {
+    for (std::int64_t i = 0; i < count * op.heads; ++i) {
+      const std::int64_t angle = (first + i / op.heads) % op.seq * half;
+      kernel.loops.activation.rotate(at[0] + i * op.head_dim, table.cos.data() + angle, table.sin.data() + angle,
+                                     op.inverse ? -1.0f : 1.0f, half);
     }
   });
 }

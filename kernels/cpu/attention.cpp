@@ -1,15 +1,20 @@
 // Shares (sequence, key/value head) pairs out to threads; each thread has its own scratch.
-#include "kernels/cpu/kernel.h"
-
 #include "core/check.h"
+#include "kernels/cpu/float_rows.h"
 
 namespace shardscope {
 namespace {
 
 template <class Op>
-AttentionShape shape_of(const Op& op) {
+AttentionShape shape_of(const Op& op, const Kernel& kernel) {
   SS_CHECK(op.kv_heads > 0 && op.heads % op.kv_heads == 0, op.heads, op.kv_heads);
-  return {op.seq, op.heads / op.kv_heads, op.head_dim, op.q_stride, op.kv_stride, op.heads * op.head_dim};
+  return {op.seq,
+          op.heads / op.kv_heads,
+          op.head_dim,
+          op.q_stride,
+          op.kv_stride,
+          op.heads * op.head_dim,
+          elements_of(kernel, op.q).type};
 }
 
 /// Where a pair's data begins: in q, k or v, out, lse.
@@ -35,27 +40,37 @@ void for_each_pair(const Op& op, Kernel& kernel, const AttentionShape& shape, Bo
   });
 }
 
+/// Where a region's elements begin, `at` elements further on.
+class Pointers {
+ public:
+  Pointers(const Kernel& kernel, const AttentionShape& shape)
+      : kernel_(kernel), size_(shape.type == Element::kF32 ? 4 : 2) {}
+  void* operator()(const Region& region, std::int64_t at) const { return kernel_.data<std::byte>(region) + at * size_; }
+
+ private:
+  const Kernel& kernel_;
+  std::int64_t size_;
+};
+
 }  // namespace
 
 void run(const Attention& op, Kernel& kernel) {
-  const AttentionShape shape = shape_of(op);
-  const AttentionHead first{kernel.data(op.q), kernel.data(op.k), kernel.data(op.v), kernel.data(op.out),
-                            kernel.data(op.lse)};
+  const AttentionShape shape = shape_of(op, kernel);
+  const Pointers to(kernel, shape);
   for_each_pair(op, kernel, shape, [&](const Place& at, float* scratch) {
-    const AttentionHead head{first.q + at.q, first.k + at.kv, first.v + at.kv, first.out + at.out, first.lse + at.lse};
+    const AttentionHead head{to(op.q, at.q), to(op.k, at.kv), to(op.v, at.kv), to(op.out, at.out),
+                             kernel.data(op.lse) + at.lse};
     kernel.loops.attention.forward(shape, head, scratch);
   });
 }
 
 void run(const AttentionBackward& op, Kernel& kernel) {
-  const AttentionShape shape = shape_of(op);
-  const AttentionBackwardHead first{kernel.data(op.d_out), kernel.data(op.q),   kernel.data(op.k),
-                                    kernel.data(op.v),     kernel.data(op.out), kernel.data(op.lse),
-                                    kernel.data(op.d_q),   kernel.data(op.d_k), kernel.data(op.d_v)};
+  const AttentionShape shape = shape_of(op, kernel);
+  const Pointers to(kernel, shape);
   for_each_pair(op, kernel, shape, [&](const Place& at, float* scratch) {
-    const AttentionBackwardHead head{first.d_out + at.out, first.q + at.q,     first.k + at.kv,
-                                     first.v + at.kv,      first.out + at.out, first.lse + at.lse,
-                                     first.d_q + at.q,     first.d_k + at.kv,  first.d_v + at.kv};
+    const AttentionBackwardHead head{to(op.d_out, at.out), to(op.q, at.q),     to(op.k, at.kv),
+                                     to(op.v, at.kv),      to(op.out, at.out), kernel.data(op.lse) + at.lse,
+                                     to(op.d_q, at.q),     to(op.d_k, at.kv),  to(op.d_v, at.kv)};
     kernel.loops.attention.backward(shape, head, scratch);
   });
 }

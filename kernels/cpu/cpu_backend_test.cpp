@@ -93,7 +93,7 @@ TEST(CpuBackend, RefusesWhatIsNotItsBusiness) {
   const Op reduce = AllReduce{GroupId{0}, one.data}, load = LoadBatch{one.data, one.data}, alloc = Alloc{BufferId{0}};
   for (const Op& op : {reduce, load, alloc}) EXPECT_FALSE(backend->supports(one.program, op)) << op_name(op);
   EXPECT_TRUE(backend->supports(one.program, Scale{one.data, 2}));
-  one.program.buffers[0].dtype = DType::kBF16;
+  one.program.buffers[0].dtype = DType::kI8;
   EXPECT_FALSE(backend->supports(one.program, Scale{one.data, 2}));
   EXPECT_TRUE(backend->supports(one.program, Fill{one.data, 2}));
   const StepScalars scalars;
@@ -150,31 +150,33 @@ std::vector<std::byte> bits_after(const ConformanceCase& test, int threads, Isa 
 }
 
 /// One case of each kind whose result is a sum or has a remainder.
-std::vector<ConformanceCase> bit_cases() {
+std::vector<ConformanceCase> bit_cases(DType dtype) {
   std::vector<ConformanceCase> cases;
   for (const bool trans_a : {false, true}) {
     for (const bool trans_b : {false, true}) {
       for (const auto& [m, n, k] :
-           {std::array<std::int64_t, 3>{65, 97, 129}, {8, 16, 1000}, {1, 77, 64}, {64, 1, 300}}) {
-        CaseBuilder b("matmul");
+           {std::array<std::int64_t, 3>{65, 97, 129}, {8, 16, 1000}, {1, 77, 64}, {64, 1, 300}, {150, 600, 30}}) {
+        CaseBuilder b("matmul", dtype);
         cases.push_back(b.build(MatMul{b.in(b.random(m * k)), b.in(b.random(k * n)), b.in(b.random(n)), b.out(m * n), m,
                                        n, k, trans_a, trans_b}));
       }
     }
   }
-  CaseBuilder norm("norm"), squares("squares"), bias("bias"), loss("loss"), heads("attention");
-  cases.push_back(
-      norm.build(RmsNormBackward{norm.in(norm.random(6700)), norm.in(norm.random(6700)), norm.in(norm.random(67)),
-                                 norm.in(norm.random(100)), norm.out(6700), norm.out(67), 100, 67, false, false}));
+  CaseBuilder norm("norm", dtype), squares("squares", dtype), bias("bias", dtype), loss("loss", dtype);
+  CaseBuilder heads("attention", dtype);
+  cases.push_back(norm.build(RmsNormBackward{norm.in(norm.random(6700)), norm.in(norm.random(6700)),
+                                             norm.in(norm.random(67)), norm.in(norm.random(100), DType::kF32),
+                                             norm.out(6700), norm.out(67), 100, 67, false, false}));
   cases.push_back(squares.build(SumSquares{squares.in(squares.random(300007)), squares.in({0}, DType::kF64)}));
   cases.push_back(bias.build(BiasGradient{bias.in(bias.random(13100)), bias.out(131), 100, 131}));
-  cases.push_back(loss.build(CrossEntropy{
-      loss.in(loss.random(20000)), loss.in(loss.random_indices(20, 1000), DType::kI32), loss.in({0}), 20, 1000, 0.05}));
+  cases.push_back(
+      loss.build(CrossEntropy{loss.in(loss.random(20000)), loss.in(loss.random_indices(20, 1000), DType::kI32),
+                              loss.in({0}, DType::kF32), 20, 1000, 0.05}));
   Attention op{heads.in(heads.random(7200)),
                heads.in(heads.random(3600)),
                heads.in(heads.random(3600)),
                heads.out(7200),
-               heads.out(600),
+               heads.out(600, DType::kF32),
                2,
                75,
                4,
@@ -188,15 +190,27 @@ std::vector<ConformanceCase> bit_cases() {
 
 TEST(CpuBits, DoNotDependOnThreadsOrAddresses) {
   for (const Isa isa : available_isas()) {
-    for (const ConformanceCase& test : bit_cases()) {
+    std::vector<ConformanceCase> cases = bit_cases(DType::kF32);
+    for (ConformanceCase& test : bit_cases(DType::kBF16)) cases.push_back(std::move(test));
+    for (const ConformanceCase& test : cases) {
       const auto want = bits_after(test, 1, isa);
-      const std::string what(op_name(test.program.instructions[0].op));
+      const std::string& what = test.name;
       EXPECT_EQ(bits_after(test, 1, isa), want) << what << ": run again, " << to_string(isa);
       EXPECT_EQ(bits_after(test, 3, isa), want) << what << ": 3 threads, " << to_string(isa);
       for (const int shift : {2, 6, 16}) {  // whole doubles
         EXPECT_EQ(bits_after(test, 1, isa, shift), want) << what << ": moved by " << shift << ", " << to_string(isa);
       }
     }
+  }
+}
+
+/// An element of a product of 16-bit operands is one chain of fused multiply-adds, however wide the vectors are.
+TEST(CpuBits, SixteenBitProductsDoNotDependOnTheWidthOfVectors) {
+  const std::vector<Isa> isas = available_isas();
+  if (isas.back() != Isa::kX86V4) GTEST_SKIP() << "this processor has one width only";
+  for (const ConformanceCase& test : bit_cases(DType::kBF16)) {
+    if (!std::holds_alternative<MatMul>(test.program.instructions[0].op)) continue;
+    EXPECT_EQ(bits_after(test, 1, Isa::kX86V3), bits_after(test, 2, Isa::kX86V4)) << test.name;
   }
 }
 

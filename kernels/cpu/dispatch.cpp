@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <initializer_list>
+#include <optional>
+
 #include "core/error.h"
 #include "kernels/cpu/kernel.h"
 
@@ -11,24 +15,50 @@ inline constexpr bool is_foreign =
     is_collective<T> || is_nvme<T> || std::is_same_v<T, Alloc> || std::is_same_v<T, Free> || std::is_same_v<T, Hold> ||
     std::is_same_v<T, LoadBatch> || std::is_same_v<T, LoadTokens>;
 
-/// Ops that convert between dtypes.
+/// Ops on bytes of any dtype.
 template <class T>
 inline constexpr bool takes_any_dtype = std::is_same_v<T, Copy> || std::is_same_v<T, Fill>;
 
-/// Numbers of tokens, of places in a sequence, of experts and of their slots.
-bool is_integer_field(const Op& op, std::string_view field) {
-  if (field == "positions") return std::holds_alternative<RopeAt>(op);
-  return field == "tokens" || field == "targets" || field == "starts" || field == "counts" || field == "chosen" ||
-         field == "slots" || field == "source";
+bool is_one_of(std::string_view field, std::initializer_list<std::string_view> fields) {
+  return std::find(fields.begin(), fields.end(), field) != fields.end();
 }
 
-/// Everything is fp32 today, but integers (i32) and the double sum of squares.
-DType expected_dtype(const Op& op, std::string_view field) {
-  if (is_integer_field(op, field)) return DType::kI32;
-  if (field == "q" && (std::holds_alternative<Quantize>(op) || std::holds_alternative<Dequantize>(op)))
-    return DType::kI8;
+/// Ops that come in fp32 only: of inference, and of experts.
+template <class T>
+inline constexpr bool takes_f32_only =
+    std::is_same_v<T, RopeAt> || std::is_same_v<T, AppendCache> || std::is_same_v<T, CachedAttention> ||
+    std::is_same_v<T, LastRows> || std::is_same_v<T, Sample> || std::is_same_v<T, Route> ||
+    std::is_same_v<T, LoadBalance> || std::is_same_v<T, RouteBackward> || std::is_same_v<T, Dispatch> ||
+    std::is_same_v<T, Combine> || std::is_same_v<T, CombineBackward>;
+
+/// The dtype that an operand must have; nothing: any of f32, bf16 and f16.
+std::optional<DType> required_dtype(const Op& op, std::string_view field) {
+  if (is_one_of(field, {"tokens", "targets", "overflow", "starts", "counts", "chosen", "slots", "source"}))
+    return DType::kI32;
+  if (field == "positions" && std::holds_alternative<RopeAt>(op)) return DType::kI32;
+  if (std::visit([](const auto& o) { return takes_f32_only<std::decay_t<decltype(o)>>; }, op)) return DType::kF32;
+  const bool quantizes = std::holds_alternative<Quantize>(op) || std::holds_alternative<Dequantize>(op);
+  if (quantizes && field == "q") return DType::kI8;
+  if (is_one_of(field, {"mean", "rstd", "lse", "loss", "norm", "coefficient", "exp_avg", "exp_avg_sq", "param", "top",
+                        "sums", "scales"})) {
+    return DType::kF32;
+  }
   const bool sums_squares = std::holds_alternative<SumSquares>(op) || std::holds_alternative<ClipCoefficient>(op);
-  return sums_squares && field == "sum" ? DType::kF64 : DType::kF32;
+  if (sums_squares && field == "sum") return DType::kF64;
+  return std::nullopt;
+}
+
+bool is_floating(DType dtype) { return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16; }
+
+/// Attention reads all its matrices in one dtype.
+template <class T>
+bool has_one_dtype(const Program& program, const T& op) {
+  bool same = true;
+  for_each_access(Op(op), [&](const char* field, const Region& region, Access) {
+    if (std::string_view(field) == "lse") return;
+    same = same && program.buffer(region.buffer).dtype == program.buffer(op.q.buffer).dtype;
+  });
+  return same;
 }
 
 }  // namespace
@@ -43,8 +73,12 @@ bool runs(const Program& program, const Op& op) {
   }
   bool fits = true;
   for_each_access(op, [&](const char* field, const Region& region, Access) {
-    fits = fits && program.buffer(region.buffer).dtype == expected_dtype(op, field);
+    const DType dtype = program.buffer(region.buffer).dtype;
+    const std::optional<DType> required = required_dtype(op, field);
+    fits = fits && (required ? dtype == *required : is_floating(dtype));
   });
+  if (const auto* attention = std::get_if<Attention>(&op)) fits = fits && has_one_dtype(program, *attention);
+  if (const auto* attention = std::get_if<AttentionBackward>(&op)) fits = fits && has_one_dtype(program, *attention);
   return fits;
 }
 

@@ -1,12 +1,14 @@
-// Matrix products, by oneDNN's sgemm: on row-major matrices of any transposition it is as fast as oneDNN's matmul
+// Matrix products. fp32 by oneDNN's sgemm: on row-major matrices of any transposition it is as fast as oneDNN's matmul
 // primitive or faster, needs no object per shape, and gives the same bits at any address (measured: matmul_test.cpp).
+// 16-bit operands by loops/gemm.cpp, which widens them while it packs them, a block of C for each thread.
 #include <oneapi/dnnl/dnnl.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
 #include "core/error.h"
-#include "kernels/cpu/kernel.h"
+#include "kernels/cpu/float_rows.h"
 
 namespace shardscope {
 namespace {
@@ -20,9 +22,7 @@ void spread_bias(const MatMul& op, Kernel& kernel) {
   });
 }
 
-}  // namespace
-
-void run(const MatMul& op, Kernel& kernel) {
+void multiply_f32(const MatMul& op, Kernel& kernel) {
   if (!op.bias.empty()) spread_bias(op, kernel);
   const bool add = op.accumulate || !op.bias.empty();
   const dnnl_status_t status = dnnl_sgemm(op.trans_a ? 'T' : 'N', op.trans_b ? 'T' : 'N', op.m, op.n, op.k, 1.0f,
@@ -31,6 +31,80 @@ void run(const MatMul& op, Kernel& kernel) {
   if (status != dnnl_success) {
     throw Error(ErrorKind::kDevice, "matmul: oneDNN returned status " + std::to_string(static_cast<int>(status)));
   }
+}
+
+Elements from(const Elements& e, std::int64_t at) {
+  if (e.data == nullptr) return e;
+  return {static_cast<std::byte*>(e.data) + at * (e.type == Element::kF32 ? 4 : 2), e.type};
+}
+
+/// Rows [row, row + rows) and columns [col, col + cols) of the product.
+Gemm part_of(const Gemm& g, std::int64_t row, std::int64_t rows, std::int64_t col, std::int64_t cols) {
+  Gemm part = g;
+  part.a = from(g.a, g.trans_a ? row : row * g.lda);
+  part.b = from(g.b, g.trans_b ? col * g.ldb : col);
+  part.bias = from(g.bias, col);
+  part.c = from(g.c, row * g.ldc + col);
+  part.m = rows, part.n = cols;
+  return part;
+}
+
+/// Into how many stripes of rows C is cut, and of columns: every thread packs its rows of A and its columns of B.
+std::pair<std::int64_t, std::int64_t> cut_for(const Gemm& g, std::int64_t threads) {
+  std::pair<std::int64_t, std::int64_t> best{1, threads};
+  double least = 1e300;
+  for (std::int64_t rows = 1; rows <= threads; ++rows) {
+    if (threads % rows != 0) continue;
+    const double packed = static_cast<double>(g.m) / static_cast<double>(rows) +
+                          static_cast<double>(g.n) / static_cast<double>(threads / rows);
+    if (packed < least) best = {rows, threads / rows};
+    least = std::min(least, packed);
+  }
+  return best;
+}
+
+/// Whole register tiles, so that only the last stripe has a ragged edge: multiples of 48 rows, 64 columns.
+std::int64_t cut_at(std::int64_t n, std::int64_t i, std::int64_t pieces, std::int64_t grain) {
+  return std::min(n, (n + grain - 1) / grain * i / pieces * grain);
+}
+
+void multiply_narrow(const MatMul& op, Kernel& kernel) {
+  const Gemm g{elements_of(kernel, op.a),
+               elements_of(kernel, op.b),
+               elements_of(kernel, op.bias),
+               elements_of(kernel, op.c),
+               op.m,
+               op.n,
+               op.k,
+               op.trans_a ? op.m : op.k,
+               op.trans_b ? op.k : op.n,
+               op.n,
+               op.trans_a,
+               op.trans_b,
+               op.accumulate};
+  const auto [stripes, columns] = cut_for(g, kernel.threads);
+  const std::int64_t floats = (kernel.loops.gemm.scratch_floats(g) + 15) / 16 * 16;
+  float* scratch = kernel.lane.scratch.take<float>(floats * kernel.threads);
+  parallel_for(kernel, stripes * columns, 1, [&](std::int64_t begin, std::int64_t end, int thread) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t r = i / columns, c = i % columns;
+      const std::int64_t row = cut_at(g.m, r, stripes, 48), col = cut_at(g.n, c, columns, 64);
+      const Gemm part =
+          part_of(g, row, cut_at(g.m, r + 1, stripes, 48) - row, col, cut_at(g.n, c + 1, columns, 64) - col);
+      if (part.m > 0 && part.n > 0) kernel.loops.gemm.gemm(part, scratch + thread * floats);
+    }
+  });
+}
+
+bool is_f32(const Kernel& kernel, const Region& region) {
+  return region.empty() || kernel.memory.dtype(region) == DType::kF32;
+}
+
+}  // namespace
+
+void run(const MatMul& op, Kernel& kernel) {
+  const bool all_f32 = is_f32(kernel, op.a) && is_f32(kernel, op.b) && is_f32(kernel, op.bias) && is_f32(kernel, op.c);
+  all_f32 ? multiply_f32(op, kernel) : multiply_narrow(op, kernel);
 }
 
 }  // namespace shardscope

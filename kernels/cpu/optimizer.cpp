@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include "core/check.h"
-#include "kernels/cpu/kernel.h"
+#include "kernels/cpu/float_rows.h"
 
 namespace shardscope {
 
@@ -9,12 +9,15 @@ namespace shardscope {
 void run(const SumSquares& op, Kernel& kernel) {
   constexpr std::int64_t kChunk = 1 << 16;
   const std::int64_t n = op.x.count, chunks = (n + kChunk - 1) / kChunk;
-  const float* x = kernel.data(op.x);
+  const FloatRows rows(kernel, 1, {{op.x, Access::kRead}});
   double* partial = kernel.lane.scratch.take<double>(chunks);
-  parallel_for(kernel, chunks, 1, [&](std::int64_t begin, std::int64_t end, int) {
+  parallel_for(kernel, chunks, 1, [&](std::int64_t begin, std::int64_t end, int thread) {
     for (std::int64_t c = begin; c < end; ++c) {
-      const std::int64_t size = n - c * kChunk < kChunk ? n - c * kChunk : kChunk;
-      partial[c] = kernel.loops.reduce.sum_squares(x + c * kChunk, size);
+      partial[c] = 0;
+      rows.for_each_block(c * kChunk, std::min(n, (c + 1) * kChunk), thread,
+                          [&](std::int64_t, std::int64_t count, float* const* at) {
+                            partial[c] += kernel.loops.reduce.sum_squares(at[0], count);
+                          });
     }
   });
   double total = 0;
@@ -24,10 +27,12 @@ void run(const SumSquares& op, Kernel& kernel) {
 
 /// From the norm as it is reported, so that equal norms clip equally. A NaN norm gives a NaN coefficient.
 void run(const ClipCoefficient& op, Kernel& kernel) {
-  const auto norm = static_cast<float>(std::sqrt(*kernel.data<double>(op.sum)));
+  const double sum = *kernel.data<double>(op.sum), scale = kernel.scalars.loss_scale;
+  const auto norm = static_cast<float>(std::sqrt(sum) / scale);
   const double ratio = op.max_norm / (static_cast<double>(norm) + 1e-6);
   *kernel.data(op.norm) = norm;
-  *kernel.data(op.coefficient) = op.max_norm == 0 || ratio >= 1 ? 1.0f : static_cast<float>(ratio);
+  *kernel.data(op.coefficient) = static_cast<float>((op.max_norm == 0 || ratio >= 1 ? 1 : ratio) / scale);
+  if (!op.overflow.empty()) *kernel.data<std::int32_t>(op.overflow) = std::isfinite(sum) ? 0 : 1;
 }
 
 namespace {
@@ -54,12 +59,19 @@ void run(const Adam& op, Kernel& kernel) {
   const std::int64_t n = op.param.count;
   SS_CHECK(op.grad.count == n && op.exp_avg.count == n && op.exp_avg_sq.count == n, n, op.grad.count);
   const float* coefficient = kernel.data(op.coefficient);
+  const auto* overflow = kernel.data<std::int32_t>(op.overflow);
+  const bool skip = overflow != nullptr && *overflow != 0;
   const AdamFactors factors = adam_factors(op, kernel.scalars, coefficient == nullptr ? 1.0f : *coefficient);
-  const float* grad = kernel.data(op.grad);
-  float *param = kernel.data(op.param), *m = kernel.data(op.exp_avg), *v = kernel.data(op.exp_avg_sq);
-  parallel_for(kernel, n, kElementGrain, [&](std::int64_t begin, std::int64_t end, int) {
-    kernel.loops.adam.adam(factors, grad + begin, param + begin, m + begin, v + begin, end - begin);
-  });
+  for_each_float(kernel, n,
+                 {{op.grad, Access::kRead},
+                  {op.param, Access::kUpdate},
+                  {op.exp_avg, Access::kUpdate},
+                  {op.exp_avg_sq, Access::kUpdate},
+                  {op.copy, Access::kWrite}},
+                 [&](std::int64_t count, float* const* at) {
+                   if (!skip) kernel.loops.adam.adam(factors, at[0], at[1], at[2], at[3], count);
+                   if (at[4] != nullptr) std::copy_n(at[1], count, at[4]);
+                 });
 }
 
 }  // namespace shardscope

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "core/error.h"
-#include "kernels/cpu/kernel.h"
+#include "kernels/cpu/float_rows.h"
 
 namespace shardscope {
 namespace {
@@ -30,24 +30,25 @@ void check_targets(const std::int32_t* targets, std::int64_t rows, std::int64_t 
 }  // namespace
 
 void run(const RowMax& op, Kernel& kernel) {
-  const float* logits = kernel.data(op.logits);
+  const FloatRows logits(kernel, op.vocab, {{op.logits, Access::kRead}});
   float* top = kernel.data(op.top);
-  parallel_for(kernel, op.rows, row_grain(op.vocab), [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t r = begin; r < end; ++r) {
-      top[r] = op.real == 0 ? -std::numeric_limits<float>::infinity()
-                            : kernel.loops.reduce.row_max(logits + r * op.vocab, op.real);
+  logits.for_all(op.rows, row_grain(op.vocab), [&](std::int64_t first, std::int64_t count, float* const* at) {
+    for (std::int64_t r = 0; r < count; ++r) {
+      top[first + r] = op.real == 0 ? -std::numeric_limits<float>::infinity()
+                                    : kernel.loops.reduce.row_max(at[0] + r * op.vocab, op.real);
     }
   });
 }
 
 void run(const ShiftedExp& op, Kernel& kernel) {
-  float *logits = kernel.data(op.logits), *sums = kernel.data(op.sums);
+  const FloatRows logits(kernel, op.vocab, {{op.logits, Access::kUpdate}});
   const float* top = kernel.data(op.top);
+  float* sums = kernel.data(op.sums);
   const auto* targets = kernel.data<std::int32_t>(op.targets);
   check_targets(targets, op.rows, op.total);
-  parallel_for(kernel, op.rows, row_grain(op.vocab), [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t r = begin; r < end; ++r) {
-      float* row = logits + r * op.vocab;
+  logits.for_all(op.rows, row_grain(op.vocab), [&](std::int64_t first, std::int64_t count, float* const* at) {
+    for (std::int64_t r = first; r < first + count; ++r) {
+      float* row = at[0] + (r - first) * op.vocab;
       const std::int64_t column = column_of(targets[r], op.first, op.real);
       sums[op.rows + r] = column < 0 ? 0.0f : row[column] - top[r];
       sums[r] = static_cast<float>(kernel.loops.reduce.exponentials(row, top[r], op.real));
@@ -57,15 +58,17 @@ void run(const ShiftedExp& op, Kernel& kernel) {
 }
 
 void run(const ShardedCrossEntropy& op, Kernel& kernel) {
-  float *logits = kernel.data(op.logits), *loss = kernel.data(op.loss);
+  const FloatRows logits(kernel, op.vocab, {{op.logits, Access::kUpdate}});
   const float* sums = kernel.data(op.sums);
+  float* loss = kernel.data(op.loss);
   const auto* targets = kernel.data<std::int32_t>(op.targets);
-  parallel_for(kernel, op.rows, row_grain(op.vocab), [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t r = begin; r < end; ++r) {
-      float* row = logits + r * op.vocab;
-      kernel.loops.elementwise.scale(row, static_cast<float>(op.scale / static_cast<double>(sums[r])), op.real);
+  const double scale = op.scale * kernel.scalars.loss_scale;
+  logits.for_all(op.rows, row_grain(op.vocab), [&](std::int64_t first, std::int64_t count, float* const* at) {
+    for (std::int64_t r = first; r < first + count; ++r) {
+      float* row = at[0] + (r - first) * op.vocab;
+      kernel.loops.elementwise.scale(row, static_cast<float>(scale / static_cast<double>(sums[r])), op.real);
       const std::int64_t column = column_of(targets[r], op.first, op.real);
-      if (column >= 0) row[column] -= static_cast<float>(op.scale);
+      if (column >= 0) row[column] -= static_cast<float>(scale);
     }
   });
   double total = 0;

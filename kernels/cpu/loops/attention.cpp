@@ -2,6 +2,7 @@
 // that the scores stay in the second-level cache and are never stored. Above the diagonal nothing is computed beyond
 // the edge of a register tile. Legend: S sequence, d head size, P(n) n padded to whole vectors.
 #include "kernels/cpu/loops/block_gemm.h"
+#include "kernels/cpu/loops/half.h"
 #include "kernels/cpu/loops/loops.h"
 #include "kernels/cpu/loops/softmax.h"
 #include "kernels/cpu/loops/transpose.h"
@@ -77,21 +78,24 @@ std::int64_t scratch_floats(const AttentionShape& s) {
   return 3 * keys + 2 * transposed + kQueries * (3 * width + 2 * kKeys + 3);
 }
 
-void forward(const AttentionShape& s, const AttentionHead& h, float* scratch) {
+template <class T>
+void forward_of(const AttentionShape& s, const AttentionHead& h, float* scratch) {
+  const auto *h_q = static_cast<const T*>(h.q), *h_k = static_cast<const T*>(h.k), *h_v = static_cast<const T*>(h.v);
+  auto* h_out = static_cast<T*>(h.out);
   const std::int64_t d = s.head_dim, width = padded(d), ld = padded(s.seq);
   float* keys = scratch;              // k transposed [d, P(S)]
   float* values = keys + d * ld;      // v [S, P(d)]
   float* q = values + s.seq * width;  // [kQueries, P(d)], scaled
   float* out = q + kQueries * width;  // [kQueries, P(d)]
   float* p = out + kQueries * width;  // [kQueries, kKeys]
-  pack_transposed(h.k, s.kv_stride, s.seq, d, keys, ld);
-  pack(h.v, s.kv_stride, s.seq, d, 1.0f, values);
+  pack_transposed(h_k, s.kv_stride, s.seq, d, keys, ld);
+  pack(h_v, s.kv_stride, s.seq, d, 1.0f, values);
   for (std::int64_t head = 0; head < s.group; ++head) {
     for (std::int64_t query = 0; query < s.seq; query += kQueries) {
       const std::int64_t n = least(kQueries, s.seq - query);
       Running running[kQueries];
       for (Running& r : running) r = {-__builtin_inff(), 0};
-      pack(h.q + head * d + query * s.q_stride, s.q_stride, n, d, 1.0f / root(static_cast<float>(d)), q);
+      pack(h_q + head * d + query * s.q_stride, s.q_stride, n, d, 1.0f / root(static_cast<float>(d)), q);
       clear(out, n * width);
       for_each_tile(query, n, [&](const Tile& t) {
         scores(t, q, width, keys, ld, d, p);
@@ -100,7 +104,7 @@ void forward(const AttentionShape& s, const AttentionHead& h, float* scratch) {
       });
       for (std::int64_t r = 0; r < n; ++r) {
         const float inverse = 1.0f / running[r].sum;
-        float* to = h.out + head * d + (query + r) * s.out_stride;
+        T* to = h_out + head * d + (query + r) * s.out_stride;
         for_each_vector(d, [&](auto c) { store(to, c, load(out + r * width, c) * inverse); });
         h.lse[head * s.seq + query + r] = running[r].top + log_of(running[r].sum);
       }
@@ -128,8 +132,9 @@ SS_INLINE void score_gradients(const Tile& t, const float* lse, const float* del
 }
 
 /// delta [n] = by row, the sum of d_out * out.
-SS_INLINE void row_products(const float* d_out, std::int64_t width, const float* out, std::int64_t stride,
-                            std::int64_t n, std::int64_t d, float* delta) {
+template <class T>
+SS_INLINE void row_products(const float* d_out, std::int64_t width, const T* out, std::int64_t stride, std::int64_t n,
+                            std::int64_t d, float* delta) {
   for (std::int64_t r = 0; r < n; ++r) {
     F products = splat(0);
     for_each_vector(d, [&](auto c) { products += load(d_out + r * width, c) * load(out + r * stride, c); });
@@ -137,13 +142,17 @@ SS_INLINE void row_products(const float* d_out, std::int64_t width, const float*
   }
 }
 
-void unpack(const float* src, std::int64_t rows, std::int64_t d, float factor, float* dst, std::int64_t stride) {
+template <class T>
+void unpack(const float* src, std::int64_t rows, std::int64_t d, float factor, T* dst, std::int64_t stride) {
   for (std::int64_t r = 0; r < rows; ++r) {
     for_each_vector(d, [&](auto c) { store(dst + r * stride, c, load(src + r * padded(d), c) * factor); });
   }
 }
 
-void backward(const AttentionShape& s, const AttentionBackwardHead& h, float* scratch) {
+template <class T>
+void backward_of(const AttentionShape& s, const AttentionBackwardHead& h, float* scratch) {
+  const auto *h_q = static_cast<const T*>(h.q), *h_k = static_cast<const T*>(h.k), *h_v = static_cast<const T*>(h.v);
+  const auto *h_out = static_cast<const T*>(h.out), *h_d_out = static_cast<const T*>(h.d_out);
   const std::int64_t d = s.head_dim, width = padded(d), ld = padded(s.seq);
   const float scale = 1.0f / root(static_cast<float>(d));
   float* keys = scratch;                     // k [S, P(d)]
@@ -157,17 +166,17 @@ void backward(const AttentionShape& s, const AttentionBackwardHead& h, float* sc
   float* p = d_q + kQueries * width;         // [kQueries, kKeys]
   float* d_p = p + kQueries * kKeys;         // [kQueries, kKeys]
   float* delta = d_p + kQueries * kKeys;     // [kQueries]
-  pack(h.k, s.kv_stride, s.seq, d, 1.0f, keys);
-  pack_transposed(h.k, s.kv_stride, s.seq, d, keys_t, ld);
-  pack_transposed(h.v, s.kv_stride, s.seq, d, values_t, ld);
+  pack(h_k, s.kv_stride, s.seq, d, 1.0f, keys);
+  pack_transposed(h_k, s.kv_stride, s.seq, d, keys_t, ld);
+  pack_transposed(h_v, s.kv_stride, s.seq, d, values_t, ld);
   clear(d_keys, 2 * s.seq * width);
   for (std::int64_t head = 0; head < s.group; ++head) {
     for (std::int64_t query = 0; query < s.seq; query += kQueries) {
       const std::int64_t n = least(kQueries, s.seq - query), q_at = head * d + query * s.q_stride;
       const std::int64_t out_at = head * d + query * s.out_stride;
-      pack(h.q + q_at, s.q_stride, n, d, scale, q);
-      pack(h.d_out + out_at, s.out_stride, n, d, 1.0f, d_out);
-      row_products(d_out, width, h.out + out_at, s.out_stride, n, d, delta);
+      pack(h_q + q_at, s.q_stride, n, d, scale, q);
+      pack(h_d_out + out_at, s.out_stride, n, d, 1.0f, d_out);
+      row_products(d_out, width, h_out + out_at, s.out_stride, n, d, delta);
       clear(d_q, n * width);
       for_each_tile(query, n, [&](const Tile& t) {
         scores(t, q, width, keys_t, ld, d, p);
@@ -177,11 +186,20 @@ void backward(const AttentionShape& s, const AttentionBackwardHead& h, float* sc
         add_over_queries(t, d_p, q, width, d_keys);
         add_over_keys(t, d_p, keys, width, d_q);
       });
-      unpack(d_q, n, d, scale, h.d_q + q_at, s.q_stride);
+      unpack(d_q, n, d, scale, static_cast<T*>(h.d_q) + q_at, s.q_stride);
     }
   }
-  unpack(d_keys, s.seq, d, 1.0f, h.d_k, s.kv_stride);
-  unpack(d_values, s.seq, d, 1.0f, h.d_v, s.kv_stride);
+  unpack(d_keys, s.seq, d, 1.0f, static_cast<T*>(h.d_k), s.kv_stride);
+  unpack(d_values, s.seq, d, 1.0f, static_cast<T*>(h.d_v), s.kv_stride);
+}
+
+void forward(const AttentionShape& shape, const AttentionHead& head, float* scratch) {
+  if (shape.type == Element::kF32) return forward_of<float>(shape, head, scratch);
+  shape.type == Element::kBF16 ? forward_of<BF16>(shape, head, scratch) : forward_of<F16>(shape, head, scratch);
+}
+void backward(const AttentionShape& shape, const AttentionBackwardHead& head, float* scratch) {
+  if (shape.type == Element::kF32) return backward_of<float>(shape, head, scratch);
+  shape.type == Element::kBF16 ? backward_of<BF16>(shape, head, scratch) : backward_of<F16>(shape, head, scratch);
 }
 
 }  // namespace

@@ -7,6 +7,13 @@
 
 namespace shardscope {
 
+enum class Element : std::uint8_t { kF32, kBF16, kF16 };
+/// Elements of one of those types; null data: not there.
+struct Elements {
+  void* data;
+  Element type;
+};
+
 struct ElementwiseLoops {
   void (*fill)(float* dst, float value, std::int64_t n);
   void (*accumulate)(const float* src, float* dst, std::int64_t n);
@@ -66,16 +73,19 @@ struct NormLoops {
 
 struct AttentionShape {
   std::int64_t seq, group, head_dim, q_stride, kv_stride, out_stride;  ///< group: query heads per key/value head
+  Element type;                                                        ///< of all but lse
 };
 /// One key/value head of one sequence, and its `group` query heads, which follow each other by head_dim in q and out
 /// and by seq in lse.
 struct AttentionHead {
-  const float *q, *k, *v;
-  float *out, *lse;
+  const void *q, *k, *v;
+  void* out;
+  float* lse;
 };
 struct AttentionBackwardHead {
-  const float *d_out, *q, *k, *v, *out, *lse;
-  float *d_q, *d_k, *d_v;
+  const void *d_out, *q, *k, *v, *out;
+  const float* lse;
+  void *d_q, *d_k, *d_v;
 };
 struct AttentionLoops {
   std::int64_t (*scratch_floats)(const AttentionShape& shape);  ///< enough for either direction
@@ -107,6 +117,17 @@ struct ReduceLoops {
   double (*dot)(const float* a, const float* b, std::int64_t n);
 };
 
+/// C [m, n] = op(A) op(B) + bias, or added to C; stored as MatMul says, rows `ld` elements apart.
+struct Gemm {
+  Elements a, b, bias, c;
+  std::int64_t m, n, k, lda, ldb, ldc;
+  bool trans_a, trans_b, accumulate;
+};
+struct GemmLoops {
+  std::int64_t (*scratch_floats)(const Gemm& g);
+  void (*gemm)(const Gemm& g, float* scratch);
+};
+
 /// Adam with all that is the same for every element worked out: see kernels/cpu/optimizer.cpp.
 struct AdamFactors {
   float coefficient;                      ///< of the gradient (clipping)
@@ -128,6 +149,7 @@ struct Loops {
   const NormLoops& norm;
   const AttentionLoops& attention;
   const CacheLoops& cache;
+  const GemmLoops& gemm;
   const ReduceLoops& reduce;
   const AdamLoops& adam;
   const QuantizeLoops& quantize;

@@ -14,6 +14,7 @@ namespace {
 constexpr int kWidth = SS_WIDTH;
 using F = float __attribute__((vector_size(SS_WIDTH * 4)));
 using U = std::uint32_t __attribute__((vector_size(SS_WIDTH * 4)));
+using H = std::uint16_t __attribute__((vector_size(SS_WIDTH * 2)));
 
 #define SS_INLINE inline __attribute__((always_inline))
 
@@ -26,6 +27,17 @@ SS_INLINE F load(const float* p) {
 }
 SS_INLINE void store(float* p, F v) { __builtin_memcpy(p, &v, sizeof v); }
 
+SS_INLINE U bits_of(F v) {
+  U out;
+  __builtin_memcpy(&out, &v, sizeof v);
+  return out;
+}
+SS_INLINE F float_of(U v) {
+  F out;
+  __builtin_memcpy(&out, &v, sizeof v);
+  return out;
+}
+
 /// Elements [at, at + kWidth), or the last `count` < kWidth of a loop.
 struct Whole {
   std::int64_t at;
@@ -35,18 +47,32 @@ struct Tail {
   int count;
 };
 
-SS_INLINE F load(const float* p, Whole w) { return load(p + w.at); }
-SS_INLINE void store(float* p, Whole w, F v) { store(p + w.at, v); }
-SS_INLINE F load(const float* p, Tail t) {
-  float lanes[kWidth] = {};
+template <class T>
+SS_INLINE F load(const T* p, Whole w) {
+  return load(p + w.at);
+}
+template <class T>
+SS_INLINE void store(T* p, Whole w, F v) {
+  store(p + w.at, v);
+}
+template <class T>
+SS_INLINE F load(const T* p, Tail t) {
+  T lanes[kWidth] = {};
   for (int i = 0; i < t.count; ++i) lanes[i] = p[t.at + i];
   return load(lanes);
 }
-SS_INLINE void store(float* p, Tail t, F v) {
-  float lanes[kWidth];
+template <class T>
+SS_INLINE void store(T* p, Tail t, F v) {
+  T lanes[kWidth];
   store(lanes, v);
   for (int i = 0; i < t.count; ++i) p[t.at + i] = lanes[i];
 }
+
+template <class T>
+SS_INLINE float load_one(const T* p) {
+  return load(p, Tail{0, 1})[0];
+}
+SS_INLINE float load_one(const float* p) { return *p; }
 
 /// f(Whole) for every whole vector of n elements, then f(Tail) for the rest.
 template <class Body>

@@ -13,8 +13,8 @@ namespace {
 constexpr std::int64_t padded(std::int64_t n) { return (n + kWidth - 1) / kWidth * kWidth; }
 
 /// dst [rows, padded(cols)] = src [rows, cols] * factor, zeros in the padding.
-inline void pack(const float* src, std::int64_t stride, std::int64_t rows, std::int64_t cols, float factor,
-                 float* dst) {
+template <class T>
+void pack(const T* src, std::int64_t stride, std::int64_t rows, std::int64_t cols, float factor, float* dst) {
   for (std::int64_t r = 0; r < rows; ++r) {
     float* out = dst + r * padded(cols);
     for_each_vector(cols, [&](auto c) { store(out + c.at, load(src + r * stride, c) * factor); });
@@ -33,7 +33,8 @@ struct Interleave<std::integer_sequence<int, Lane...>> {
 };
 
 /// A square of kWidth x kWidth: interleaving its upper with its lower half log2(kWidth) times transposes it.
-SS_INLINE void transpose_square(const float* src, std::int64_t stride, float* dst, std::int64_t ld) {
+template <class T>
+SS_INLINE void transpose_square(const T* src, std::int64_t stride, float* dst, std::int64_t ld) {
   using Mix = Interleave<std::make_integer_sequence<int, kWidth>>;
   F rows[kWidth], mixed[kWidth];
 #pragma GCC unroll 16
@@ -53,8 +54,9 @@ SS_INLINE void transpose_square(const float* src, std::int64_t stride, float* ds
 }
 
 /// dst [cols, ld] = transpose of src [rows, cols]; columns from `rows` to `ld` become zeros.
-inline void pack_transposed(const float* src, std::int64_t stride, std::int64_t rows, std::int64_t cols, float* dst,
-                            std::int64_t ld) {
+template <class T>
+void pack_transposed(const T* src, std::int64_t stride, std::int64_t rows, std::int64_t cols, float* dst,
+                     std::int64_t ld) {
   const std::int64_t whole_rows = rows / kWidth * kWidth, whole_cols = cols / kWidth * kWidth;
   for (std::int64_t r = 0; r < whole_rows; r += kWidth) {
     for (std::int64_t c = 0; c < whole_cols; c += kWidth) {
@@ -63,7 +65,7 @@ inline void pack_transposed(const float* src, std::int64_t stride, std::int64_t 
   }
   for (std::int64_t c = 0; c < cols; ++c) {
     for (std::int64_t r = c < whole_cols ? whole_rows : 0; r < ld; ++r) {
-      dst[c * ld + r] = r < rows ? src[r * stride + c] : 0.0f;
+      dst[c * ld + r] = r < rows ? load_one(src + r * stride + c) : 0.0f;
     }
   }
 }

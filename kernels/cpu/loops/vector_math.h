@@ -7,17 +7,6 @@
 namespace shardscope::SS_ISA {
 namespace {
 
-SS_INLINE U bits_of(F v) {
-  U out;
-  __builtin_memcpy(&out, &v, sizeof v);
-  return out;
-}
-SS_INLINE F float_of(U v) {
-  F out;
-  __builtin_memcpy(&out, &v, sizeof v);
-  return out;
-}
-
 /// e^x, relative error below 2e-7; 0 below -87.3, infinite above 88.3; NaN stays NaN.
 /// x = n ln 2 + r with |r| <= ln 2 / 2; e^r = 1 + r + r^2 q(r), q a Chebyshev fit of degree 4 (8e-9).
 SS_INLINE F exp(F x) {
