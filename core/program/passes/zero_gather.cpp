@@ -126,29 +126,91 @@ class SecondaryCopies {
   std::vector<Region> copies_;  ///< by chunk; empty: not made yet
 };
 
+/// Emits the gathers of all spans.
+class Gatherer {
+ public:
+  explicit Gatherer(ZeroContext& c) : c_(c), spans_(find_spans(c, find_visits(c))), secondary_(c) {}
+
+  void run() {
+    std::vector<int> count(c_.chunks.size(), 0);
+    std::map<std::pair<std::size_t, GroupId>, std::vector<std::size_t>> together;  // by where and among whom
+    for (std::size_t i = 0; i < spans_.size(); ++i) {
+      const Chunk& chunk = c_.chunks[spans_[i].chunk];
+      const std::string name = fmt::format("gathered.{}.{}", chunk.name, count[spans_[i].chunk]++);
+      gathered_.push_back(c_.program().whole(c_.add(name, chunk.elements, Category::kBucket)));
+      together[{issue_position(c_, spans_, i), chunk.group}].push_back(i);
+    }
+    for (const auto& [key, group] : together) {
+      if (c_.plan.coalesce_gathers && group.size() > 1 && !is_zero_plus_plus()) {
+        gather_coalesced(key.first, group);
+      } else {
+        for (std::size_t i : group) gather(key.first, i);
+      }
+    }
+    for (std::size_t i = 0; i < spans_.size(); ++i) point_uses_at(c_, spans_[i], gathered_[i].buffer);
+  }
+
+ private:
+  bool is_zero_plus_plus() const {
+    return c_.draft.job->training.zero.quantized_weights || c_.draft.node_group.valid();
+  }
+
+  Emitter emitter(std::size_t position, std::size_t i) {
+    Emitter emit(c_.before[position]);
+    emit.label = c_.program().instructions[spans_[i].first].label;
+    emit.label.name = c_.program().intern(chunk(i).name);
+    return emit;
+  }
+
+  const Chunk& chunk(std::size_t i) const { return c_.chunks[spans_[i].chunk]; }
+
+  void gather(std::size_t position, std::size_t i) {
+    Emitter emit = emitter(position, i);
+    const std::string& name = c_.program().buffer(gathered_[i].buffer).name;
+    if (secondary_.serves(chunk(i), emit.label.phase)) {
+      gather_shards(c_, emit, c_.draft.node_group, secondary_.of(chunk(i)), gathered_[i], name);
+    } else {
+      gather_shards(c_, emit, chunk(i).group, c_.program().whole(chunk(i).shard), gathered_[i], name);
+      secondary_.keep(emit, chunk(i), gathered_[i], emit.label.phase);
+    }
+  }
+
+  /// One gather of all shards side by side in a flat buffer; each parameter is copied out of it when the first of them
+  /// is used, and flat and copies are alive together.
+  void gather_coalesced(std::size_t position, const std::vector<std::size_t>& group) {
+    const Group& ranks = c_.group(chunk(group.front()));
+    std::int64_t row = 0;
+    for (std::size_t i : group) row += chunk(i).slice;
+    const Region flat = c_.program().whole(c_.add(c_.program().buffer(gathered_[group.front()].buffer).name + ".flat",
+                                                  row * ranks.size(), Category::kBucket));
+    const Region own = flat.part(ranks.self * row, row);
+    Emitter issue = emitter(position, group.front());
+    std::int64_t at = 0;
+    std::size_t first_use = SIZE_MAX;
+    for (std::size_t i : group) {
+      issue(Copy{c_.program().whole(chunk(i).shard), own.part(at, chunk(i).slice)}, Lane::kGather);
+      at += chunk(i).slice;
+      first_use = std::min(first_use, spans_[i].first);
+    }
+    issue(AllGather{chunk(group.front()).group, own, flat}, Lane::kGather);
+    Emitter arrive = emitter(first_use, group.front());
+    at = 0;
+    for (std::size_t i : group) {
+      const std::int64_t slice = chunk(i).slice;
+      const Region rows = flat.part(at, (ranks.size() - 1) * row + slice);
+      arrive(CopyRows{rows, gathered_[i], ranks.size(), slice, row, slice}, Lane::kGather);
+      at += slice;
+    }
+  }
+
+  ZeroContext& c_;
+  std::vector<Span> spans_;
+  std::vector<Region> gathered_;  ///< by span
+  SecondaryCopies secondary_;
+};
+
 }  // namespace
 
-void zero_gather(ZeroContext& c) {
-  const std::vector<Span> spans = find_spans(c, find_visits(c));
-  std::vector<int> count(c.chunks.size(), 0);
-  SecondaryCopies secondary(c);
-  for (std::size_t i = 0; i < spans.size(); ++i) {
-    const Span& span = spans[i];
-    const Chunk& chunk = c.chunks[span.chunk];
-    const std::string name = fmt::format("gathered.{}.{}", chunk.name, count[span.chunk]++);
-    const BufferId gathered = c.add(name, chunk.elements, Category::kBucket);
-    const Region whole = c.program().whole(gathered);
-    Emitter emit(c.before[issue_position(c, spans, i)]);
-    emit.label = c.program().instructions[span.first].label;
-    emit.label.name = c.program().intern(chunk.name);
-    if (secondary.serves(chunk, emit.label.phase)) {
-      gather_shards(c, emit, c.draft.node_group, secondary.of(chunk), whole, name);
-    } else {
-      gather_shards(c, emit, chunk.group, c.program().whole(chunk.shard), whole, name);
-      secondary.keep(emit, chunk, whole, emit.label.phase);
-    }
-    point_uses_at(c, span, gathered);
-  }
-}
+void zero_gather(ZeroContext& c) { Gatherer(c).run(); }
 
 }  // namespace shardscope

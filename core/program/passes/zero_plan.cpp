@@ -50,6 +50,7 @@ ZeroPlan deepspeed_plan(const Job& job) {
   plan.max_live_elements = zero.max_live_parameters;
   plan.reuse_distance = zero.max_reuse_distance;
   plan.prefetch_one = false;
+  plan.coalesce_gathers = true;
   plan.own_master = zero.stage >= 1;
   plan.sub_group_elements = zero.stage == 0 ? 0 : (zero.stage == 3 ? zero.sub_group_size : INT64_MAX);
   return plan;

@@ -37,7 +37,8 @@ struct ZeroPlan : ZeroStage {
   std::int64_t persistence_threshold = 0, model_persistence_threshold = 0;  ///< elements that stay whole
   bool shard_beside_resident = false;                                       ///< what stays whole is kept as a shard too
   std::int64_t prefetch_elements = 0, max_live_elements = 0, reuse_distance = 0;
-  bool prefetch_one = true;  ///< at least the next chunk, whatever prefetch_elements says
+  bool coalesce_gathers = false;  ///< what is gathered at one time goes through one flat buffer and is copied out
+  bool prefetch_one = true;       ///< at least the next chunk, whatever prefetch_elements says
 
   // optimizer
   bool own_master = false;              ///< fp32 copy beside the parameters even in fp32
