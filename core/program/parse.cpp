@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <limits>
 #include <map>
@@ -286,9 +287,10 @@ class Parser {
   }
 
   void parse_output() {
-    const std::string_view what = take("loss or norm");
-    if (what != "loss" && what != "norm") fail("an output is loss or norm");
-    (what == "loss" ? program_.loss : program_.grad_norm) = region(take("a region"));
+    const std::string_view what = take("an output's name");
+    const auto known = std::find_if(kOutputs.begin(), kOutputs.end(), [&](const auto& o) { return o.name == what; });
+    if (known == kOutputs.end()) fail("an output is loss, norm, tokens or logprobs");
+    program_.*known->region = region(take("a region"));
   }
 
   void parse_instruction() {

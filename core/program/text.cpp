@@ -96,8 +96,10 @@ std::string to_string(const Program& program) {
                         program.parameters[static_cast<std::size_t>(s.parameter)].name, s.begin,
                         region_text(program, s.home));
   }
-  if (!program.loss.empty()) text += fmt::format("output loss {}\n", region_text(program, program.loss));
-  if (!program.grad_norm.empty()) text += fmt::format("output norm {}\n", region_text(program, program.grad_norm));
+  for (const ProgramOutput& output : kOutputs) {
+    const Region& region = program.*output.region;
+    if (!region.empty()) text += fmt::format("output {} {}\n", output.name, region_text(program, region));
+  }
   for (int s = 0; s < kSpaces; ++s) {
     const std::int64_t bytes = program.arena_bytes[static_cast<std::size_t>(s)];
     if (bytes != 0) text += fmt::format("arena {} {}\n", to_string(static_cast<Space>(s)), bytes);

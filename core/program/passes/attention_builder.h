@@ -35,6 +35,9 @@ class AttentionBuilder {
   void backward(const AttentionState& state, const std::string& at, Region d_out, const Qkv& d_in);
 
  private:
+  /// Puts the rows' keys and values into the builder's cache; then over the whole cache, if there were others in it.
+  bool forward_over_cache(const AttentionState& state, const KvCache& cache);
+
   LayerBuilder& b_;
 };
 

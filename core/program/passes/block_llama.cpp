@@ -81,6 +81,12 @@ class LlamaBlock : public BlockBuilder {
   void rotate(const Saved& s, Region q, Region k, bool inverse) {
     const ModelSpec& m = b_.model();
     const std::string module = s.prefix + "self_attn";
+    if (b_.cache() && !b_.cache()->starts.empty()) {
+      const Region places = b_.cache()->starts;  // one row per sequence
+      b_.emit(RopeAt{q, places, b_.rows(), b_.heads(), m.head_dim, m.rope_theta}, module);
+      b_.emit(RopeAt{k, places, b_.rows(), b_.kv_heads(), m.head_dim, m.rope_theta}, module);
+      return;
+    }
     b_.emit(Rope{q, b_.rows(), b_.heads(), m.head_dim, b_.seq(), m.rope_theta, inverse}, module);
     b_.emit(Rope{k, b_.rows(), b_.kv_heads(), m.head_dim, b_.seq(), m.rope_theta, inverse}, module);
   }

@@ -12,6 +12,8 @@
 
 namespace shardscope {
 
+struct InferenceSpec;
+
 /// The layers that one of this rank's model chunks runs: blocks [first_block, end_block), and what lies around them.
 struct StageSpan {
   int stage = 0;  ///< place among all stages of the pipeline
@@ -45,8 +47,17 @@ struct OptimizerShard {
   std::int64_t first = 0;            ///< ... `value` is elements [first, first + count) of the chunk
 };
 
+/// What a program of an inference does (core/program/lower_inference.h).
+struct InferencePhase {
+  const InferenceSpec* spec = nullptr;
+  std::int64_t seq = 1;      ///< new tokens of each sequence: the prompt's, or 1
+  bool is_prefill = true;    ///< the cache is empty before it
+  std::int64_t context = 0;  ///< places that a token is expected to see, for costs
+};
+
 struct Draft {
   const Job* job = nullptr;
+  const InferencePhase* inference = nullptr;  ///< null: a training step
   int rank = 0;
   Program program;
   GroupId data_parallel;         ///< in program.groups: all ranks that hold the same parameters
@@ -84,6 +95,9 @@ void add_state(Program& program, const std::vector<ChunkMember>& members, StateR
 std::vector<Region> parts_with_role(const Draft& draft, const std::vector<ChunkMember>& members, TensorRole role,
                                     Region region, std::int64_t first);
 
+/// One parameter and one gradient buffer per tensor of this rank's stages.
+void add_parameters(Draft& draft);
+
 /// Removes buffers that no instruction, state piece, shard or output refers to.
 void drop_unused_buffers(Draft& draft);
 
@@ -120,6 +134,7 @@ void for_each_region(Op& op, F&& f) {
 // its source file.
 void pass_stages(Draft& draft);
 void pass_layers(Draft& draft);
+void pass_inference_layers(Draft& draft);
 void pass_recompute(Draft& draft);
 void pass_zero(Draft& draft);
 void pass_optimizer(Draft& draft);

@@ -122,6 +122,13 @@ Region LayerBuilder::all_rows(Region stream, const std::string& name) {
   return all;
 }
 
+Region LayerBuilder::all_parts(Region part, const std::string& name) {
+  if (tensor_ranks_ == 1) return part;
+  const Region all = temporary(name, part.count * tensor_ranks_);
+  emit(AllGather{draft_.tensor_group, part, all}, name, Lane::kTensor);
+  return all;
+}
+
 Region LayerBuilder::sum_parts(Region part, const std::string& name) {
   if (tensor_ranks_ == 1) return part;
   if (!splits_rows_) {

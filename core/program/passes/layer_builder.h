@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,10 +36,23 @@ struct NormState {
   Region x, out, mean, rstd;
 };
 
+/// Keys and values of earlier tokens (inference), by layer.
+struct KvCache {
+  std::vector<Region> keys, values;
+  Region starts;  ///< i32 [batch]: where each sequence's new tokens go; empty: the cache is filled from its beginning
+  std::int64_t capacity = 0, context = 0;
+};
+
 /// The parts of a layer that all families share. Parameter gradients remember over micro-batches whether they started.
 class LayerBuilder {
  public:
   LayerBuilder(Draft& draft, std::vector<Instruction>& out);
+
+  /// From now on attention keeps keys and values there, and tokens have the positions of their places.
+  void use_cache(KvCache cache) { cache_ = std::move(cache); }
+  const std::optional<KvCache>& cache() const { return cache_; }
+  /// From now on the rows are the last of each sequence.
+  void go_on_with_last_rows() { seq_ = 1, rows_ = batch_; }
 
   void begin_micro_batch(int micro_batch);
   void begin(Phase phase, int layer);
@@ -54,6 +68,7 @@ class LayerBuilder {
   std::int64_t kv_heads() const { return model().kv_heads / tensor_ranks_; }
   std::int64_t intermediate() const { return model().intermediate / tensor_ranks_; }
   VocabPart vocab() const { return vocab_part(model().vocab_size, tensor_rank_, tensor_ranks_); }
+  int layer() const { return emit_.label.layer; }  ///< of begin()
   int tensor_rank() const { return tensor_rank_; }
   int tensor_ranks() const { return tensor_ranks_; }
   void emit(Op op, const std::string& module, Lane lane = Lane::kCompute);
@@ -83,6 +98,8 @@ class LayerBuilder {
   Region all_rows(Region stream, const std::string& name);
   /// From summands of all rows, one per rank, to the rows of the stream: in place, or in a new buffer.
   Region sum_parts(Region part, const std::string& name);
+  /// Every rank's `part`, in rank order: in a new buffer, or `part` itself if there is one rank.
+  Region all_parts(Region part, const std::string& name);
   void reduce_over_tensor_ranks(Region data, ReduceOp reduce, const std::string& module) {
     emit(AllReduce{draft_.tensor_group, data, reduce}, module, Lane::kTensor);
   }
@@ -101,6 +118,7 @@ class LayerBuilder {
   std::map<std::string, std::size_t, std::less<>> index_;  ///< parameter name -> index
   std::vector<bool> started_;                              ///< by parameter: its gradient has been zeroed this step
   std::vector<DeferredWeight>* deferred_ = nullptr;
+  std::optional<KvCache> cache_;
 };
 
 /// One transformer block of a family; keeps what its backward needs. One object per micro-batch.

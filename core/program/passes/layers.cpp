@@ -27,7 +27,8 @@ bool is_here(const Draft& draft, const TensorSpec& tensor) {
   return false;
 }
 
-/// One parameter and one gradient buffer per tensor of this rank's stages.
+}  // namespace
+
 void add_parameters(Draft& draft) {
   Program& program = draft.program;
   for (const TensorSpec& tensor : list_tensors(draft.job->model)) {
@@ -49,6 +50,8 @@ void add_parameters(Draft& draft) {
     program.parameters.push_back(std::move(parameter));
   }
 }
+
+namespace {
 
 /// Runs the rank's schedule: one ModelChunk per chunk and micro-batch, with messages in between.
 class ScheduleBuilder {

@@ -3,13 +3,8 @@
 #include "core/check.h"
 
 namespace shardscope {
-namespace {
 
-/// Names of the modules around the blocks.
-struct Ends {
-  std::string embedding, positions, norm, head;
-};
-Ends ends_of(const ModelSpec& model) {
+ModelEnds ends_of(const ModelSpec& model) {
   if (model.family == ModelFamily::kGpt2) {
     return {"transformer.wte", "transformer.wpe", "transformer.ln_f",
             model.tied_embeddings ? "transformer.wte" : "lm_head"};
@@ -17,7 +12,28 @@ Ends ends_of(const ModelSpec& model) {
   return {"model.embed_tokens", "", "model.norm", model.tied_embeddings ? "model.embed_tokens" : "lm_head"};
 }
 
-}  // namespace
+std::unique_ptr<BlockBuilder> make_blocks(LayerBuilder& builder) {
+  return builder.model().family == ModelFamily::kGpt2 ? make_gpt2_block(builder) : make_llama_block(builder);
+}
+
+Region embed_tokens(LayerBuilder& b, Region tokens, bool with_positions) {
+  const ModelSpec& m = b.model();
+  const ModelEnds ends = ends_of(m);
+  const Region x = b.temporary("embedded", b.rows() * m.hidden);
+  Embedding op{tokens,         b.value(ends.embedding + ".weight"), {}, x, b.rows(), m.hidden, b.seq(), b.vocab().rows,
+               b.vocab().first};
+  if (b.tensor_ranks() > 1) op.total = m.vocab_size;
+  if (with_positions && !ends.positions.empty() && b.tensor_rank() == 0) {
+    op.positions = b.value(ends.positions + ".weight");
+  }
+  b.emit(op, ends.embedding);
+  return b.sum_parts(x, "embedded.sum");
+}
+
+Linear head_of(const LayerBuilder& builder) {
+  const ModelSpec& m = builder.model();
+  return {ends_of(m).head, m.hidden, builder.vocab().rows, true, false};
+}
 
 ModelChunk::ModelChunk(LayerBuilder& builder, const StageSpan& span, Region loss, double loss_scale)
     : b_(builder),
@@ -25,8 +41,8 @@ ModelChunk::ModelChunk(LayerBuilder& builder, const StageSpan& span, Region loss
       span_(span),
       loss_(loss),
       loss_scale_(loss_scale),
-      blocks_(m_.family == ModelFamily::kGpt2 ? make_gpt2_block(builder) : make_llama_block(builder)),
-      head_{ends_of(m_).head, m_.hidden, builder.vocab().rows, true, false} {}
+      blocks_(make_blocks(builder)),
+      head_(head_of(builder)) {}
 
 Region ModelChunk::embed(int micro_batch) {
   b_.begin(Phase::kLoad, -1);
@@ -34,16 +50,8 @@ Region ModelChunk::embed(int micro_batch) {
   targets_ = b_.temporary(span_.has_embedding ? "targets" : "targets.head", b_.rows(), Category::kBatch, DType::kI32);
   b_.emit(LoadBatch{tokens_, targets_, micro_batch, b_.batch(), b_.seq()}, "batch");
   if (!span_.has_embedding) return {};
-  const Ends ends = ends_of(m_);
   b_.begin(Phase::kForward, -1);
-  const Region x = b_.temporary("embedded", b_.rows() * m_.hidden);
-  Embedding op{
-      tokens_,         b_.value(ends.embedding + ".weight"), {}, x, b_.rows(), m_.hidden, b_.seq(), b_.vocab().rows,
-      b_.vocab().first};
-  if (b_.tensor_ranks() > 1) op.total = m_.vocab_size;
-  if (!ends.positions.empty() && b_.tensor_rank() == 0) op.positions = b_.value(ends.positions + ".weight");
-  b_.emit(op, ends.embedding);
-  return b_.sum_parts(x, "embedded.sum");
+  return embed_tokens(b_, tokens_, true);
 }
 
 Region ModelChunk::forward(int micro_batch, Region x) {
@@ -106,7 +114,7 @@ Region ModelChunk::backward_head() {
 }
 
 void ModelChunk::backward_embedding(Region d_x) {
-  const Ends ends = ends_of(m_);
+  const ModelEnds ends = ends_of(m_);
   b_.begin(Phase::kBackward, -1);
   EmbeddingBackward op{tokens_,
                        b_.all_rows(d_x, "d_embedded.all"),

@@ -9,6 +9,21 @@
 
 namespace shardscope {
 
+/// Names of the modules around the blocks; `positions` is empty where they are rotary.
+struct ModelEnds {
+  std::string embedding, positions, norm, head;
+};
+ModelEnds ends_of(const ModelSpec& model);
+
+/// The blocks of the model's family.
+std::unique_ptr<BlockBuilder> make_blocks(LayerBuilder& builder);
+
+/// Rows of the residual stream for tokens [R], with those of learned positions added if `with_positions`.
+Region embed_tokens(LayerBuilder& builder, Region tokens, bool with_positions);
+
+/// From the last norm to the logits of this rank's part of the vocabulary.
+Linear head_of(const LayerBuilder& builder);
+
 class ModelChunk {
  public:
   ModelChunk(LayerBuilder& builder, const StageSpan& span, Region loss, double loss_scale);
