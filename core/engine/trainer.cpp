@@ -1,15 +1,11 @@
 #include "core/engine/trainer.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
-#include <fstream>
 #include <limits>
 #include <map>
-#include <thread>
 #include <type_traits>
 
 #include "core/check.h"
@@ -20,19 +16,13 @@
 #include "core/engine/initialize.h"
 #include "core/engine/lr_schedule.h"
 #include "core/engine/nvme/open_swap_file.h"
+#include "core/engine/run_ranks.h"
 #include "core/engine/thread_communicator.h"
 #include "core/error.h"
 #include "core/program/lower.h"
 
 namespace shardscope {
 namespace {
-
-/// Bytes of this process in RAM now; 0 if the system does not say.
-std::int64_t resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  std::int64_t pages = 0, resident = 0;
-  return statm >> pages >> resident ? resident * ::sysconf(_SC_PAGESIZE) : 0;
-}
 
 double scalar_at(const Memory& memory, const Region& region) {
   return region.empty() ? std::numeric_limits<double>::quiet_NaN() : static_cast<double>(*memory.as<float>(region));
@@ -57,11 +47,7 @@ class Run {
 
   TrainResult run() {
     start_ns_ = steady_now_ns();
-    std::vector<std::thread> threads;
-    threads.reserve(local_ranks_.size());
-    for (int rank : local_ranks_) threads.emplace_back([this, rank] { rank_main(rank); });
-    for (std::thread& thread : threads) thread.join();
-    throw_failure();
+    run_ranks(hub_, [this](int rank) { run_rank(rank); });
     return std::move(result_);
   }
 
@@ -79,24 +65,10 @@ class Run {
     for (int rank : local_ranks_) own_programs_.emplace(rank, lower(job_, rank));
   }
 
-  int threads_per_rank() const {
-    if (options_.threads_per_rank > 0) return options_.threads_per_rank;
-    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / hub_.world());
-  }
-
-  void rank_main(int rank) {
-    try {
-      run_rank(rank);
-    } catch (const PeerStopped&) {  // not the cause
-    } catch (const std::exception& error) {
-      hub_.abort(rank, as_error(error));
-    }
-  }
-
   void run_rank(int rank) {
     const Program& program = this->program(rank);
     const std::unique_ptr<Communicator> world = hub_.connect(world_group(hub_.world(), rank), Lane::kHost, rank);
-    const std::unique_ptr<Backend> backend = make_backend_(rank, threads_per_rank());
+    const std::unique_ptr<Backend> backend = make_backend_(rank, threads_per_rank(options_.threads_per_rank, hub_.world()));
     const std::unique_ptr<NvmeFile> nvme = open_swap_file(job_, program);
     Arena arena(program, *backend, {.device_limit_bytes = job_.device_memory_bytes, .nvme = nvme.get()});
     if (nvme != nullptr) register_pinned(*nvme, arena.memory());
@@ -119,7 +91,7 @@ class Run {
       run_steps(rank, executor, arena, *world, trace);
     } catch (const std::exception& error) {
       if (dynamic_cast<const PeerStopped*>(&error) == nullptr) hub_.abort(rank, as_error(error));
-      wait_for_lanes(*backend);  // they still use what is about to go
+      wait_for_lanes(*backend);
       throw;
     }
     if (options_.at_end) options_.at_end(rank, program, arena.memory());
@@ -140,13 +112,6 @@ class Run {
   static void register_pinned(NvmeFile& nvme, const Memory& memory) {
     constexpr auto kPinned = static_cast<std::size_t>(Space::kPinned);
     nvme.register_memory(memory.bases[kPinned], memory.program->arena_bytes[kPinned]);
-  }
-
-  static void wait_for_lanes(Backend& backend) {
-    try {
-      backend.synchronize();
-    } catch (const std::exception&) {  // the first failure is on its way already
-    }
   }
 
   /// Whether anybody was told to stop. All ranks get the same answer, and meet.
@@ -200,15 +165,6 @@ class Run {
     result_.learning_rates.push_back(report.learning_rate);
     result_.step_times_s.push_back(report.step_time_s);
     if (options_.on_step) options_.on_step(report);
-  }
-
-  /// The cause, with its rank; where another process says it, only that there was one.
-  void throw_failure() const {
-    const std::optional<RankFailure> failure = hub_.failure();
-    if (!failure) return;
-    const std::string text = fmt::format("rank {}: {}", failure->rank, failure->cause.what());
-    if (!hub_.speaks()) throw PeerStopped(text);
-    throw Error(failure->cause.kind(), text);
   }
 
   const Job& job_;
