@@ -44,7 +44,7 @@ std::string describe(const MemoryTable& table, Space space) {
 }
 
 Arena::Arena(const Program& program, Backend& backend, const ArenaOptions& options)
-    : program_(program), backend_(backend), options_(options), is_live_(program.buffers.size(), 0) {
+    : program_(&program), backend_(backend), options_(options), is_live_(program.buffers.size(), 0) {
   memory_.program = &program;
   try {
     take_spaces();
@@ -61,7 +61,7 @@ Arena::~Arena() { give_back_spaces(); }
 
 void Arena::take_spaces() {
   for (int s = 0; s < kSpaces; ++s) {
-    const std::int64_t bytes = program_.arena_bytes[static_cast<std::size_t>(s)];
+    const std::int64_t bytes = program_->arena_bytes[static_cast<std::size_t>(s)];
     if (s == kNvme && bytes > 0) {
       SS_CHECK(options_.nvme != nullptr && options_.nvme->size() >= bytes, bytes);
       memory_.nvme = options_.nvme;
@@ -73,13 +73,13 @@ void Arena::take_spaces() {
 void Arena::give_back_spaces() {
   for (int s = 0; s < kSpaces; ++s) {
     if (memory_.bases[s] == nullptr) continue;
-    backend_.release(static_cast<Space>(s), memory_.bases[s], program_.arena_bytes[static_cast<std::size_t>(s)]);
+    backend_.release(static_cast<Space>(s), memory_.bases[s], program_->arena_bytes[static_cast<std::size_t>(s)]);
     memory_.bases[s] = nullptr;
   }
 }
 
 void Arena::allocate(BufferId id, OpId op) {
-  const Buffer& buffer = program_.buffer(id);
+  const Buffer& buffer = program_->buffer(id);
   SS_CHECK(!is_live_[static_cast<std::size_t>(id.index)], buffer.name, op.index);
   if (options_.device_limit_bytes > 0 && buffer.space == Space::kDevice) check_limit(buffer, op);
   claim_range(id);
@@ -91,9 +91,9 @@ void Arena::allocate(BufferId id, OpId op) {
 
 /// Two live buffers in the same bytes would silently corrupt each other.
 void Arena::claim_range(BufferId id) {
-  const Buffer& buffer = program_.buffer(id);
+  const Buffer& buffer = program_->buffer(id);
   const std::int64_t begin = buffer.address, end = begin + buffer.bytes();
-  SS_CHECK(begin >= 0 && end <= program_.arena_bytes[at(buffer.space)], buffer.name, begin, end);
+  SS_CHECK(begin >= 0 && end <= program_->arena_bytes[at(buffer.space)], buffer.name, begin, end);
   if (begin == end) return;
   auto& ranges = ranges_[at(buffer.space)];
   auto next = ranges.lower_bound(begin);
@@ -115,19 +115,20 @@ void Arena::check_limit(const Buffer& buffer, OpId op) const {
   const std::int64_t wanted = totals_[kDevice] + buffer.bytes();
   if (wanted <= options_.device_limit_bytes) return;
   const std::string where =
-      op.valid() ? fmt::format("op {} ({})", op.index, program_.name(program_.instruction(op).label.name)) : "start-up";
+      op.valid() ? fmt::format("op {} ({})", op.index, program_->name(program_->instruction(op).label.name))
+                 : "start-up";
   throw Error(
       ErrorKind::kDevice,
       fmt::format("device memory: {} of rank {} asks for {} for {} '{}' while {} of the limit of {} ({} bytes) are "
                   "live: {}; a limit of {} bytes would fit this job",
-                  where, program_.rank, format_bytes(buffer.bytes()), to_string(buffer.category), buffer.name,
+                  where, program_->rank, format_bytes(buffer.bytes()), to_string(buffer.category), buffer.name,
                   format_bytes(totals_[kDevice]), format_bytes(options_.device_limit_bytes),
                   options_.device_limit_bytes, describe(live_, Space::kDevice),
-                  compute_memory_peak(program_).peak_bytes[kDevice]));
+                  compute_memory_peak(*program_).peak_bytes[kDevice]));
 }
 
 void Arena::release(BufferId id, OpId op) {
-  const Buffer& buffer = program_.buffer(id);
+  const Buffer& buffer = program_->buffer(id);
   SS_CHECK(!buffer.persistent, buffer.name, op.index);
   SS_CHECK(is_live_[static_cast<std::size_t>(id.index)], buffer.name, op.index);
   is_live_[static_cast<std::size_t>(id.index)] = 0;
@@ -136,15 +137,29 @@ void Arena::release(BufferId id, OpId op) {
   if (buffer.bytes() > 0) ranges_[at(buffer.space)].erase(buffer.address);
 }
 
+void Arena::serve(const Program& next) {
+  check_step_end();
+  SS_CHECK(next.arena_bytes == program_->arena_bytes);
+  is_live_.assign(next.buffers.size(), 0);
+  for (std::size_t i = 0; i < std::max(next.buffers.size(), program_->buffers.size()); ++i) {
+    const bool was = i < program_->buffers.size() && program_->buffers[i].persistent;
+    const bool is = i < next.buffers.size() && next.buffers[i].persistent;
+    SS_CHECK(was == is && (!is || next.buffers[i] == program_->buffers[i]), i);
+    if (is) is_live_[i] = 1;
+  }
+  program_ = memory_.program = &next;
+  peak_ = {.peak_bytes = totals_, .peak_by_category = live_, .at_peak = live_, .at = {}};
+}
+
 void Arena::check_step_end() const {
   for (std::size_t i = 0; i < is_live_.size(); ++i) {
-    SS_CHECK(!is_live_[i] || program_.buffers[i].persistent, program_.buffers[i].name);
+    SS_CHECK(!is_live_[i] || program_->buffers[i].persistent, program_->buffers[i].name);
   }
 }
 
 void Arena::poison() const {
   for (std::size_t s = 0; s < kSpaces; ++s) {
-    const auto words = static_cast<std::size_t>(program_.arena_bytes[s]) / sizeof kPoison;
+    const auto words = static_cast<std::size_t>(program_->arena_bytes[s]) / sizeof kPoison;
     if (s != kNvme) {
       for (std::size_t i = 0; i < words; ++i)
         std::memcpy(memory_.bases[s] + i * sizeof kPoison, &kPoison, sizeof kPoison);

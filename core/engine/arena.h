@@ -39,6 +39,9 @@ class Arena {
   void release(BufferId id, OpId op);
   /// Fills all memory with NaN, so that a read of what nothing wrote shows. For tests, before the first step.
   void poison() const;
+  /// From now on steps are of `next`, which has the same persistent buffers at the same addresses and in them what is
+  /// there now. Peaks are counted anew. Between steps only.
+  void serve(const Program& next);
   /// At the end of a step only persistent buffers are live; anything else is a leak (SS_CHECK).
   void check_step_end() const;
 
@@ -53,7 +56,7 @@ class Arena {
   void count_peak(const Buffer& buffer, OpId op);
   void check_limit(const Buffer& buffer, OpId op) const;
 
-  const Program& program_;
+  const Program* program_;
   Backend& backend_;
   ArenaOptions options_;
   Memory memory_;

@@ -167,5 +167,28 @@ TEST(FormatBytes, UsesBinaryUnits) {
   EXPECT_EQ(format_bytes(std::int64_t{3} << 30), "3.0 GiB");
 }
 
+TEST(Arena, ServesAnotherProgramWithTheSamePersistentBuffers) {
+  Small first, second;
+  second.program.buffers[1].name = "other";
+  PlainBackend backend;
+  Arena arena(first.program, backend);
+  *arena.memory().as<float>(first.program.whole(first.w)) = 7;
+  arena.allocate(first.a, OpId{0});
+  arena.release(first.a, OpId{1});
+  arena.serve(second.program);
+  EXPECT_EQ(arena.peak().peak_bytes[0], 64);  // counted anew
+  EXPECT_EQ(*arena.memory().as<float>(second.program.whole(second.w)), 7);
+  arena.allocate(second.b, OpId{0});
+  EXPECT_EQ(arena.peak().peak_bytes[0], 128);
+}
+
+TEST(ArenaDeathTest, ServesNoProgramWithOtherPersistentBuffers) {
+  Small first, second;
+  second.program.buffers[0].name = "v";
+  PlainBackend backend;
+  Arena arena(first.program, backend);
+  EXPECT_DEATH(arena.serve(second.program), "");
+}
+
 }  // namespace
 }  // namespace shardscope

@@ -119,6 +119,9 @@ void Executor::plan() {
       SS_CHECK(options_.batches != nullptr);
       SS_CHECK(load->batch == options_.batches->rows() && load->seq == options_.batches->seq_len(), load->batch,
                load->seq);
+    } else if (std::holds_alternative<LoadTokens>(op)) {
+      planned.kind = Kind::kLoadBatch;
+      SS_CHECK(options_.tokens != nullptr);
     } else if (std::holds_alternative<NvmeRead>(op) || std::holds_alternative<NvmeWrite>(op)) {
       planned.kind = Kind::kNvme;
       SS_CHECK(arena_.memory().nvme != nullptr);
@@ -243,6 +246,8 @@ void Executor::do_work(std::int32_t index) {
       std::visit(CollectiveCall{*planned.comm, arena_.memory()}, op);
     } else if (planned.kind == Kind::kNvme) {
       std::visit(NvmeCall{arena_.memory()}, op);
+    } else if (const auto* tokens = std::get_if<LoadTokens>(&op)) {
+      options_.tokens->fill(integers(tokens->tokens), integers(tokens->starts), integers(tokens->counts));
     } else {
       const auto& load = std::get<LoadBatch>(op);
       options_.batches->fill_part(step_, load.micro_batch, load.part, load.seq,
@@ -255,6 +260,10 @@ void Executor::do_work(std::int32_t index) {
     fail(index, error);
   }
   if (options_.trace != nullptr) write_slice(index, planned.comm == nullptr ? 0 : planned.comm->last_wait_ns());
+}
+
+std::span<std::int32_t> Executor::integers(const Region& region) const {
+  return {arena_.memory().as<std::int32_t>(region), static_cast<std::size_t>(region.count)};
 }
 
 void Executor::fail(std::int32_t index, const std::exception& error) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "core/engine/backend.h"
 #include "core/engine/communicator.h"
 #include "core/engine/sequence_source.h"
+#include "core/engine/token_source.h"
 #include "core/engine/waiting.h"
 #include "core/error.h"
 #include "core/program/program.h"
@@ -26,9 +28,10 @@ struct ExecutorOptions {
   /// This rank's end of a group on a lane; called at construction for each pair the program uses. May be empty if it
   /// uses none.
   std::function<std::unique_ptr<Communicator>(const Group&, Lane)> connect;
-  BatchSource* batches = nullptr;   ///< null: the program may hold no LoadBatch
-  RankTrace* trace = nullptr;       ///< null: nothing is recorded and nothing is spent on it
-  std::int64_t trace_start_ns = 0;  ///< steady_now_ns() at the start of the run: traces count from here
+  BatchSource* batches = nullptr;       ///< null: the program may hold no LoadBatch
+  const TokenSource* tokens = nullptr;  ///< null: the program may hold no LoadTokens
+  RankTrace* trace = nullptr;           ///< null: nothing is recorded and nothing is spent on it
+  std::int64_t trace_start_ns = 0;      ///< steady_now_ns() at the start of the run: traces count from here
   /// Called on a lane's thread when work on it throws, while the step still waits: to stop peers that wait for us.
   std::function<void(const Error&)> on_failure;
 };
@@ -68,6 +71,7 @@ class Executor {
   void issue_memory(const Planned& planned, OpId op);
   void run_on_lane(std::int32_t index);
   void do_work(std::int32_t index);
+  std::span<std::int32_t> integers(const Region& region) const;
   [[noreturn]] void fail(std::int32_t index, const std::exception& error);
   void report(const std::exception_ptr& error) const;
   std::int64_t trace_now() const;

@@ -68,7 +68,8 @@ class Run {
   void run_rank(int rank) {
     const Program& program = this->program(rank);
     const std::unique_ptr<Communicator> world = hub_.connect(world_group(hub_.world(), rank), Lane::kHost, rank);
-    const std::unique_ptr<Backend> backend = make_backend_(rank, threads_per_rank(options_.threads_per_rank, hub_.world()));
+    const std::unique_ptr<Backend> backend =
+        make_backend_(rank, threads_per_rank(options_.threads_per_rank, hub_.world()));
     const std::unique_ptr<NvmeFile> nvme = open_swap_file(job_, program);
     Arena arena(program, *backend, {.device_limit_bytes = job_.device_memory_bytes, .nvme = nvme.get()});
     if (nvme != nullptr) register_pinned(*nvme, arena.memory());
@@ -181,9 +182,9 @@ class Run {
 
 }  // namespace
 
-double TrainResult::median_step_time_s() const {
-  if (step_times_s.empty()) return 0;
-  std::vector<double> times(step_times_s.begin() + (step_times_s.size() >= 3 ? 1 : 0), step_times_s.end());
+double median_step_time(const std::vector<double>& times_s) {
+  if (times_s.empty()) return 0;
+  std::vector<double> times(times_s.begin() + (times_s.size() >= 3 ? 1 : 0), times_s.end());
   std::sort(times.begin(), times.end());
   const std::size_t middle = times.size() / 2;
   return times.size() % 2 == 1 ? times[middle] : (times[middle - 1] + times[middle]) / 2;

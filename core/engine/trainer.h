@@ -40,14 +40,16 @@ struct RankResult {
   std::int64_t rss_bytes = 0;  ///< resident memory of the whole process at the end: all ranks share it
 };
 
+/// Middle step time, the first step (cold caches) left out when there are at least three. 0 if there was none.
+double median_step_time(const std::vector<double>& times_s);
+
 struct TrainResult {
   std::vector<double> losses, grad_norms, learning_rates, step_times_s;  ///< one per finished step
   std::vector<RankResult> ranks;
   std::int64_t tokens_per_step = 0;
   bool interrupted = false;  ///< stopped by TrainOptions::stop before the last step
 
-  /// Middle step time, the first step (cold caches) left out when there are at least three. 0 if no step finished.
-  double median_step_time_s() const;
+  double median_step_time_s() const { return median_step_time(step_times_s); }
 };
 
 struct TrainOptions {

@@ -24,6 +24,7 @@ Job job_of(const InferenceSpec& spec, std::int64_t seq) {
   job.model = spec.model;
   job.parallel.tp = spec.tp;
   job.training.micro_batch = job.training.train_batch_size = spec.batch;
+  job.training.accumulation = 1;
   job.data.seq_len = seq;
   return job;
 }

@@ -18,8 +18,10 @@ class InferenceBuilder {
 
   void run() {
     keep_outputs();
+    KvCache cache = make_cache();
     load();
-    b_.use_cache(make_cache());
+    if (!d_.inference->is_prefill) cache.starts = starts_;
+    b_.use_cache(std::move(cache));
     Region x = embed();
     const auto blocks = make_blocks(b_);
     for (int layer = 0; layer < spec_.model.layers; ++layer) {
@@ -42,7 +44,6 @@ class InferenceBuilder {
 
   KvCache make_cache() {
     KvCache cache{.capacity = spec_.capacity(), .context = d_.inference->context};
-    if (!d_.inference->is_prefill) cache.starts = starts_;
     const std::int64_t elements = b_.batch() * b_.kv_heads() * cache.capacity * spec_.model.head_dim;
     for (int layer = 0; layer < spec_.model.layers; ++layer) {
       cache.keys.push_back(persistent(fmt::format("cache.{}.k", layer), elements, DType::kF32, Category::kCache));
