@@ -12,7 +12,8 @@ void add_job_options(CLI::App& command, JobOptions& options) {
   command.add_option("--stage", o.stage, "zero_optimization.stage: 0, 1, 2 or 3");
   command.add_option("--zero-mode", o.zero_mode,
                      "textbook (as our engine does it) or deepspeed (as DeepSpeed does it)");
-  command.add_option("--recompute", o.recompute, "none, selective or full");
+  command.add_option("--recompute", o.recompute,
+                     "none, selective or full; full/2 keeps the input of every second block");
   command.add_option("--data", o.data, "A text file or a directory of them")->type_name("PATH");
   command.add_option("--tokenizer", o.tokenizer, "SentencePiece model; without it tokens are bytes")->type_name("PATH");
   command.add_option("--seq", o.seq_len, "Sequence length, tokens");

@@ -123,6 +123,8 @@ refuses 'ranks' lower job.json --ranks 0
 refuses 'ranks' train job.json --ranks -1
 refuses 'stage' lower job.json --stage 4
 refuses 'steps' train job.json --steps 0
+refuses 'recompute.every' lower job.json --recompute full/x
+refuses 'only full' lower job.json --recompute selective/2
 refuses 'seq' lower job.json --seq 4096
 refuses 'micro' lower job.json --micro-batch 0
 
@@ -146,6 +148,9 @@ variant model.json family.json 's/gpt2/gpt9/'
 refuses 'gpt2' lower --model family.json
 variant cluster.json slow.json 's/"gb_per_s": 25/"gb_per_s": 0/'
 refuses 'gb_per_s' predict job.json --cluster slow.json
+variant ds.json keep.json 's/^{/{"activation_checkpointing": {"cpu_checkpointing": true}, /'
+refuses 'cpu_checkpointing.*recompute' lower --model model.json --deepspeed keep.json
+check 'kept inputs go to the host' "$shardscope" lower --model model.json --deepspeed keep.json --recompute full/2
 variant job.json key.json 's/"steps"/"stepz"/'
 refuses 'steps' lower key.json
 variant job.json vocabulary.json 's/"model": "model.json"/"model": {"model_type": "gpt2", "vocab_size": 16, "n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64}/'

@@ -26,6 +26,7 @@ struct JobChoice {
   int adam_w = 1, recompute = 0, offload = 0, copies = 1, ratio = 10;
   int pipelined = 0;  ///< bits: reads, writes of the optimizer's sub-groups
   int offload_param = 0, swap_buffers = 5, max_in_cpu = 0;
+  int recompute_every = 1, cpu_checkpointing = 0;
 };
 
 /// For counterexamples: what differs from the defaults says what matters.
@@ -73,6 +74,8 @@ inline std::ostream& operator<<(std::ostream& out, const JobChoice& c) {
   show("offload_param", &JobChoice::offload_param);
   show("swap_buffers", &JobChoice::swap_buffers);
   show("max_in_cpu", &JobChoice::max_in_cpu);
+  show("recompute_every", &JobChoice::recompute_every);
+  show("cpu_checkpointing", &JobChoice::cpu_checkpointing);
   return out << "}";
 }
 
@@ -126,6 +129,8 @@ inline Job job_of(const JobChoice& c) {
     offload.max_in_cpu = c.max_in_cpu;
   }
   job.recompute = static_cast<Recompute>(c.recompute);
+  if (job.recompute == Recompute::kFull) job.recompute_every = c.recompute_every;
+  job.training.checkpointing.cpu_checkpointing = c.cpu_checkpointing != 0 && job.recompute != Recompute::kNone;
   if (c.copies > 1 && c.stage == 3 && !c.deepspeed_mode && c.dp % c.copies == 0)
     t.zero.mics_shard_size = c.dp / c.copies;
   t.micro_batch = c.micro_batch;
@@ -213,6 +218,8 @@ inline rc::Gen<JobChoice> gen_job_of_size() {
     c.offload_param = *rc::gen::inRange(0, 4);
     c.swap_buffers = *rc::gen::inRange(0, 6);
     c.max_in_cpu = *rc::gen::element(0, 500, 5000, 1000000);
+    c.recompute_every = *rc::gen::inRange(1, 4);
+    c.cpu_checkpointing = *rc::gen::inRange(0, 2);
     c.ratio = *rc::gen::element(10, 5, 2, 0);
     c.copies = *rc::gen::inRange(1, 4);
     c.hpz = *rc::gen::inRange(1, 5);

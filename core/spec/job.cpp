@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <charconv>
 #include <filesystem>
 
 #include "core/check.h"
@@ -23,6 +24,7 @@ const std::vector<std::string_view> kJobKeys = {
     "backend", "launcher",  "machine",  "device_memory_bytes", "cluster",   "profile", "checkpoint"};
 const std::vector<std::string_view> kParallelKeys = {
     "dp", "tp", "pp", "cp", "ep", "sp", "ulysses", "schedule", "virtual_stages", "partition"};
+const std::vector<std::string_view> kRecomputeKeys = {"mode", "every"};
 const std::vector<std::string_view> kCheckpointKeys = {"path", "every", "keep", "resume"};
 const std::vector<std::string_view> kDataKeys = {"path", "tokenizer", "seq_len"};
 
@@ -172,9 +174,37 @@ class JobReader {
       fail("checkpoint.resume: needs a checkpoint to go on from, or checkpoint.path (--checkpoint)");
   }
 
+  /// "full", "full/2" or {"mode": "full", "every": 2}.
+  static void read_recompute(const JsonReader& top, Job& job) {
+    const JsonNode* node = top.find("recompute");
+    JsonNode block = json_object();
+    if (node != nullptr && node->is_object()) {
+      block = *node;
+    } else if (node != nullptr) {
+      const std::string text = top.text("recompute");
+      const std::size_t slash = text.find('/');
+      block.set("mode", json_string(text.substr(0, slash)));
+      if (slash != std::string::npos) block.set("every", json_integer(whole_number(text.substr(slash + 1))));
+    }
+    const JsonReader reader(block, top.file(), "recompute");
+    reader.refuse_unknown(kRecomputeKeys);
+    job.recompute = static_cast<Recompute>(choice(reader, "mode", kRecomputes, 0));
+    job.recompute_every = reader.integer("every", {1, 1 << 20}, 1);
+    if (job.recompute_every > 1 && job.recompute != Recompute::kFull) {
+      reader.fail("every", fmt::format("is {}; only full recomputation goes by groups of blocks", job.recompute_every));
+    }
+  }
+
+  /// 0, which no range takes, where the text is no number.
+  static std::int64_t whole_number(const std::string& text) {
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    return error == std::errc() && end == text.data() + text.size() ? value : 0;
+  }
+
   void read_run(const JsonReader& top, Job& job) const {
     job.zero_mode = static_cast<ZeroMode>(choice(top, "zero_mode", kZeroModes, 0));
-    job.recompute = static_cast<Recompute>(choice(top, "recompute", kRecomputes, 0));
+    read_recompute(top, job);
     job.steps = flags_.steps ? *flags_.steps : top.integer("steps", {1, INT32_MAX}, job.steps);
     if (job.steps < 1) throw Error(ErrorKind::kConfig, fmt::format("--steps {}: it must be at least 1", job.steps));
     job.seed = flags_.seed ? *flags_.seed : static_cast<std::uint64_t>(top.integer("seed", {}, 42));

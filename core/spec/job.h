@@ -54,6 +54,7 @@ struct Job {
   CheckpointSpec checkpoint;
   ZeroMode zero_mode = ZeroMode::kTextbook;
   Recompute recompute = Recompute::kNone;
+  std::int64_t recompute_every = 1;  ///< blocks that keep one input and are computed again together
   std::int64_t steps = 20;
   std::uint64_t seed = 42;
   std::string backend = "cpu", launcher = "threads";

@@ -84,6 +84,20 @@ TEST(Job, AutoValuesComeFromTheModel) {
   EXPECT_EQ(filled.training.zero.param_persistence_threshold, 640);
 }
 
+TEST(Job, RecomputationGoesByBlocksOrGroupsOfThem) {
+  EXPECT_EQ(job("").recompute_every, 1);
+  const Job text = job(R"(, "recompute": "full/3")"), object = job(R"(, "recompute": {"mode": "full", "every": 3})");
+  for (const Job* j : {&text, &object}) {
+    EXPECT_EQ(j->recompute, Recompute::kFull);
+    EXPECT_EQ(j->recompute_every, 3);
+  }
+  EXPECT_THAT(refusal(R"(, "recompute": "partly")"), HasSubstr("none, selective, full"));
+  EXPECT_THAT(refusal(R"(, "recompute": "full/none")"), HasSubstr("recompute.every"));
+  EXPECT_THAT(refusal(R"(, "recompute": "full/0")"), HasSubstr("recompute.every is 0"));
+  EXPECT_THAT(refusal(R"(, "recompute": "selective/2")"), HasSubstr("only full recomputation goes by groups"));
+  EXPECT_THAT(refusal(R"(, "recompute": {"mode": "full", "evry": 2})"), HasSubstr("did you mean \"every\"?"));
+}
+
 TEST(Job, RefusesWithFileAndKey) {
   EXPECT_THAT(refusal(R"(, "paralel": {})"), HasSubstr("paralel is not a known key; did you mean \"parallel\"?"));
   EXPECT_THAT(refusal(R"(, "parallel": {"dp": 0})"), HasSubstr("job.json:1: parallel.dp is 0"));

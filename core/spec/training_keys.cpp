@@ -198,7 +198,7 @@ constexpr KeyRow kRows[] = {
     // activations
     {"activation_checkpointing", kOpen, kUsed, "", "the job's \"recompute\" switches it on; these say how"},
     {"activation_checkpointing.partition_activations", kBool, kUsed, "false", "split kept inputs over tensor-parallel ranks"},
-    {"activation_checkpointing.cpu_checkpointing", kBool, kUsed, "false", "keep inputs in host memory"},
+    {"activation_checkpointing.cpu_checkpointing", kBool, kUsed, "false", "keep inputs in host memory; needs the job's recompute"},
     {"activation_checkpointing.contiguous_memory_optimization", kBool, kUsed, "false", "one buffer for all kept inputs; needs number_checkpoints"},
     {"activation_checkpointing.number_checkpoints", kInteger, kUsed, "none", "how many inputs that buffer holds", 0, 1000000000.0},
     {"activation_checkpointing.synchronize_checkpoint_boundary", kBool, kNoEffect, "false", "a wait for measurements"},

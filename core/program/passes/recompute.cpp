@@ -1,46 +1,27 @@
 // recompute: activation checkpointing. Drops what a block kept for its backward and computes it again just before.
-// Before: forward and backward of every block. After: a block keeps its input (full), or all but the outputs of
-// attention (selective); copies of the forward ops that bring the rest back stand before its backward, in phase
-// recompute. After layers, whose ops it copies; before zero, which must see that parameters are used once more. The
-// copies compute the same bits, so nothing but memory and time changes.
+// Before: forward and backward of every block. After: a block (with recompute.every: the first of each group of blocks)
+// keeps its input (full), or all but the outputs of attention (selective); copies of the forward ops that bring the
+// rest back stand before its backward, in phase recompute. After layers, whose ops it copies; before zero, which must
+// see that parameters are used once more. The copies compute the same bits, so nothing but memory and time changes.
 
 #include <fmt/format.h>
 
 #include <map>
 #include <set>
 
-#include "core/program/passes/draft.h"
+#include "core/program/passes/block_groups.h"
 
 namespace shardscope {
 namespace {
 
-/// Positions of one block's ops in one micro-batch.
-struct Block {
-  std::vector<std::size_t> forward, backward;
-};
-
-std::map<std::pair<int, int>, Block> find_blocks(const Program& program) {
-  std::map<std::pair<int, int>, Block> blocks;
-  for (std::size_t i = 0; i < program.instructions.size(); ++i) {
-    const Label& label = program.instructions[i].label;
-    if (label.layer < 0) continue;
-    Block& block = blocks[{label.layer, label.micro_batch}];
-    if (label.phase == Phase::kForward) block.forward.push_back(i);
-    if (label.phase == Phase::kBackward) block.backward.push_back(i);
-  }
-  return blocks;
-}
-
 class Recomputer {
  public:
   explicit Recomputer(Draft& draft)
-      : program_(draft.program), selective_(draft.job->recompute == Recompute::kSelective) {}
+      : draft_(draft), program_(draft.program), selective_(draft.job->recompute == Recompute::kSelective) {}
 
   void run() {
     std::map<std::size_t, std::vector<Instruction>> before;
-    for (const auto& [key, block] : find_blocks(program_)) {
-      if (!block.backward.empty()) before[block.backward.front()] = redo(block);
-    }
+    for (const auto& [key, block] : find_block_groups(draft_)) before[block.backward.front()] = redo(block);
     std::vector<Instruction> merged;
     for (std::size_t i = 0; i < program_.instructions.size(); ++i) {
       const auto it = before.find(i);
@@ -52,7 +33,7 @@ class Recomputer {
 
  private:
   /// Copies of the forward ops that bring back what the block's backward needs; the backward then uses the copies.
-  std::vector<Instruction> redo(const Block& block) {
+  std::vector<Instruction> redo(const BlockGroup& block) {
     const std::set<BufferId> dropped = find_dropped(block);
     const std::vector<std::size_t> ops = find_ops(block, dropped);
     std::map<BufferId, BufferId> renamed;
@@ -83,7 +64,7 @@ class Recomputer {
   }
 
   /// What backward uses but forward shall not keep.
-  std::set<BufferId> find_dropped(const Block& block) const {
+  std::set<BufferId> find_dropped(const BlockGroup& block) const {
     const std::set<BufferId> candidates = written_by(block.forward, selective_);
     std::set<BufferId> dropped;
     for (std::size_t i : block.backward) {
@@ -95,7 +76,7 @@ class Recomputer {
   }
 
   /// The forward ops that compute `dropped`, from the block's input and what is kept anyway.
-  std::vector<std::size_t> find_ops(const Block& block, const std::set<BufferId>& dropped) const {
+  std::vector<std::size_t> find_ops(const BlockGroup& block, const std::set<BufferId>& dropped) const {
     const std::set<BufferId> inside = written_by(block.forward, false);
     std::set<BufferId> kept;
     for (std::size_t i : block.backward) {
@@ -134,6 +115,7 @@ class Recomputer {
     });
   }
 
+  const Draft& draft_;
   Program& program_;
   bool selective_;
 };

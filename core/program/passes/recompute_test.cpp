@@ -1,5 +1,9 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "core/error.h"
 #include "core/program/lower.h"
 
 namespace shardscope {
@@ -48,6 +52,83 @@ TEST(Recompute, FullKeepsOneInputABlockAndRunsTheBlockTwice) {
     // all of the forward but the last matmul and addition of each block, whose result nothing keeps
     EXPECT_GT(recompute_flops(full), 0.6 * forward_flops(none));
     EXPECT_LT(recompute_flops(full), forward_flops(none));
+  }
+}
+
+/// Activations that stay from a block's forward to its backward: inputs of blocks or groups of them.
+int kept_outputs(const Program& program) {
+  std::set<BufferId> written, kept;
+  for (const Instruction& in : program.instructions) {
+    for_each_access(in.op, [&](const char*, const Region& r, Access access) {
+      if (program.buffer(r.buffer).category != Category::kActivation) return;
+      if (in.label.phase == Phase::kForward && in.label.layer >= 0 && access != Access::kRead) written.insert(r.buffer);
+      if (in.label.phase == Phase::kRecompute && written.contains(r.buffer)) kept.insert(r.buffer);
+    });
+  }
+  return static_cast<int>(kept.size());
+}
+
+TEST(Recompute, GroupsOfBlocksKeepOneInputAndAreComputedAgainTogether) {
+  for (bool llama : {false, true}) {
+    Job job = make_job(Recompute::kFull, llama);
+    const Program single = lower(job, 0);
+    EXPECT_EQ(kept_outputs(single), 3);  // the first block's input comes from the embedding
+    job.recompute_every = 2;
+    const Program pairs = lower(job, 0);
+    EXPECT_EQ(kept_outputs(pairs), 1);
+    EXPECT_GT(recompute_flops(pairs), recompute_flops(single));  // the end of a group's first block is needed now
+    job.recompute_every = 3;
+    EXPECT_EQ(kept_outputs(lower(job, 0)), 1);  // a group of three, and the last block
+    job.recompute_every = 100;
+    EXPECT_EQ(kept_outputs(lower(job, 0)), 0);
+  }
+}
+
+TEST(Recompute, GroupsEndWithTheirPipelineStage) {
+  Job job = make_job(Recompute::kFull, false);
+  job.parallel.pp = 2;
+  job.training.accumulation = job.training.train_batch_size = 2;
+  job.recompute_every = 100;
+  for (int rank : {0, 1}) {
+    const Program p = lower(job, rank);
+    EXPECT_GT(recompute_flops(p), 0);
+    EXPECT_EQ(kept_outputs(p), 0);
+  }
+}
+
+// ---------------------------------------------------------------- kept inputs on the host
+
+TEST(CheckpointOffload, KeptInputsWaitOnTheHostAndComeBackOneGroupAhead) {
+  Job job = make_job(Recompute::kFull, false);
+  const Program on_device = lower(job, 0);
+  job.training.checkpointing.cpu_checkpointing = true;
+  const Program p = lower(job, 0);
+  EXPECT_LT(activations(p), activations(on_device));
+  const MemoryPeak peak = compute_memory_peak(p);
+  const std::int64_t input = 64 * 32 * 4;                                           // tokens, hidden, bytes
+  EXPECT_EQ(peak.peak_bytes[static_cast<std::size_t>(Space::kPinned)], 3 * input);  // the last block's own stays
+  std::vector<int> layers, next_backward;  // of the copies back, and of the backward under way
+  int under_way = -1;
+  for (const Instruction& in : p.instructions) {
+    if (in.label.phase == Phase::kRecompute && in.lane == Lane::kCompute && !std::holds_alternative<Free>(in.op)) {
+      under_way = in.label.layer;
+    }
+    if (in.lane != Lane::kH2D || !std::holds_alternative<Copy>(in.op)) continue;
+    layers.push_back(in.label.layer);
+    next_backward.push_back(under_way);
+  }
+  EXPECT_EQ(layers, (std::vector<int>{2, 1, 0}));
+  EXPECT_EQ(next_backward, (std::vector<int>{-1, 3, 2}));  // each just before the way back of the block above it
+}
+
+TEST(CheckpointOffload, RefusesWithoutRecomputation) {
+  Job job = make_job(Recompute::kNone, false);
+  job.training.checkpointing.cpu_checkpointing = true;
+  try {
+    lower(job, 0);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("cpu_checkpointing: moves what recomputation keeps"));
   }
 }
 
