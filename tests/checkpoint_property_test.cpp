@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <numeric>
 
 #include "core/engine/checkpoint/checkpointer.h"
 #include "core/engine/checkpoint/resume.h"
@@ -120,21 +121,24 @@ bool divides(int tp, JobChoice choice) {
   }
 }
 
-/// Gives `b` the model and the global batch of `a`, the batch split in another way, and no pipeline.
+/// Gives `b` the model and the global batch of `a`, the batch split in another way, and no pipeline. Routers look at
+/// one micro-batch at a time, so with experts those stay the same.
 void make_same_training(const JobChoice& a, JobChoice& b) {
-  for (int JobChoice::*field :
-       {&JobChoice::layers, &JobChoice::heads, &JobChoice::kv_divisor, &JobChoice::head_dim, &JobChoice::mlp,
-        &JobChoice::vocab, &JobChoice::tied, &JobChoice::seq, &JobChoice::adam_w}) {
+  for (int JobChoice::*field : {&JobChoice::layers, &JobChoice::heads, &JobChoice::kv_divisor, &JobChoice::head_dim,
+                                &JobChoice::mlp, &JobChoice::vocab, &JobChoice::tied, &JobChoice::seq,
+                                &JobChoice::adam_w, &JobChoice::experts, &JobChoice::top_k, &JobChoice::capacity}) {
     b.*field = a.*field;
   }
   b.llama = a.llama;
   b.clipping = a.clipping;
   const std::int64_t batch = job_of(a).training.train_batch_size;
   b.pp = 1;
-  b.dp = divisor_of(batch, 4);
-  b.micro_batch = divisor_of(batch / b.dp, 3);
+  const bool routed = a.experts > 0;
+  b.dp = divisor_of(routed ? batch / a.micro_batch : batch, 4);
+  b.micro_batch = routed ? a.micro_batch : divisor_of(batch / b.dp, 3);
   b.accumulation = static_cast<int>(batch / b.dp / b.micro_batch);
-  if (!divides(b.tp, a)) b.tp = 1;
+  b.ep = routed && !b.deepspeed_mode ? divisor_of(std::gcd(b.dp, a.experts), 4) : 1;
+  if (!divides(b.tp, a) || (routed && b.deepspeed_mode)) b.tp = 1;
   if (b.tp == 1) b.sp = 0;
 }
 

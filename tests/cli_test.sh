@@ -158,6 +158,29 @@ refuses 'vocab' train vocabulary.json
 variant job.json many.json 's/"dp": 2/"dp": 2, "tp": 3/'
 refuses 'tp|tensor' train many.json
 
+# ---- mixture of experts -----------------------------------------------------------------------------------------------
+
+cat >moe.json <<'END'
+{"model": {"model_type": "mixtral", "vocab_size": 256, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+           "intermediate_size": 32, "max_position_embeddings": 64, "num_local_experts": 4, "num_experts_per_tok": 2},
+ "deepspeed": "ds.json", "parallel": {"dp": 4, "ep": 2}, "moe": {"capacity_factor": 1.25},
+ "data": {"path": "text.txt", "seq_len": 32}, "steps": 2}
+END
+check 'training with experts on several ranks runs' bash -c "'$shardscope' train moe.json --quiet --json >moe.out"
+check 'and is predicted' bash -c "'$shardscope' predict moe.json >moe.out"
+variant moe.json undivided.json 's/"ep": 2/"ep": 3/'
+refuses 'parallel.ep: is 3; it must divide the data-parallel size 4' lower undivided.json
+variant moe.json few.json 's/"num_local_experts": 4/"num_local_experts": 3/'
+refuses 'parallel.ep: is 2; it must divide the 3 experts' lower few.json
+variant moe.json choosy.json 's/"num_experts_per_tok": 2/"num_experts_per_tok": 5/'
+refuses 'num_experts_per_tok is 5; there are 4 experts' lower choosy.json
+variant moe.json cramped.json 's/1.25/-1/'
+refuses 'moe.capacity_factor' lower cramped.json
+variant moe.json factor.json 's/capacity_factor/capacity_faktor/'
+refuses 'capacity_factor' lower factor.json
+variant job.json dense.json 's/"dp": 2/"dp": 2, "ep": 2/'
+refuses 'has no experts' lower dense.json
+
 # ---- offload to a drive -----------------------------------------------------------------------------------------------
 
 mkdir swap

@@ -55,6 +55,7 @@ RC_GTEST_PROP(ProgramProperty, TheRanksTogetherOwnEveryElementOnce, ()) {
   // moments: whole on every rank, or one copy over all of them, or (MiCS) one copy in each shard group
   const std::size_t copies =
       choice.stage == 0 || dp == 1 ? dp : (shard_size > 0 ? dp / static_cast<std::size_t>(shard_size) : 1);
+  const std::size_t expert_copies = choice.stage == 0 ? dp / static_cast<std::size_t>(choice.ep) : copies;
   for (StateRole role : {StateRole::kExpAvg, StateRole::kExpAvgSq}) {
     std::map<std::string, std::vector<std::size_t>> owners;
     std::set<std::string> split;
@@ -77,7 +78,8 @@ RC_GTEST_PROP(ProgramProperty, TheRanksTogetherOwnEveryElementOnce, ()) {
       elements += static_cast<std::int64_t>(parameter.size());
       const std::size_t tied = choice.pp > 1 && name == tied_name(ranks) ? 2 : 1;
       const std::size_t whole = split.contains(name) ? 1 : static_cast<std::size_t>(choice.tp);
-      for (std::size_t owned : parameter) RC_ASSERT(owned == tied * whole * copies);
+      const std::size_t held = name.find(".experts.") == std::string::npos ? copies : expert_copies;
+      for (std::size_t owned : parameter) RC_ASSERT(owned == tied * whole * held);
     }
     RC_ASSERT(elements == parameter_count(job_of(choice).model));
   }

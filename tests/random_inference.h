@@ -60,6 +60,10 @@ inline rc::Gen<InferenceChoice> gen_inference() {
     c.model.vocab = *rc::gen::element(11, 64, 97);
     c.model.tied = *rc::gen::inRange(0, 2);
     if (c.model.heads / c.model.kv_divisor >= 2) c.tp = *rc::gen::inRange(1, 3);
+    if (c.model.llama && *rc::gen::element(0, 1) == 1) {
+      c.model.experts = *rc::gen::element(4, 2, 3);
+      c.model.top_k = *rc::gen::element(1, 2);
+    }
     c.new_tokens = *rc::gen::inRange(1, 13);
     const int batch = *rc::gen::inRange(1, 5);
     c.prompts.clear();

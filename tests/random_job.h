@@ -27,6 +27,7 @@ struct JobChoice {
   int pipelined = 0;  ///< bits: reads, writes of the optimizer's sub-groups
   int offload_param = 0, swap_buffers = 5, max_in_cpu = 0;
   int recompute_every = 1, cpu_checkpointing = 0;
+  int experts = 0, top_k = 1, capacity = 0, ep = 1;  ///< of llama; capacity in percent, 0: for all
 };
 
 /// For counterexamples: what differs from the defaults says what matters.
@@ -76,6 +77,10 @@ inline std::ostream& operator<<(std::ostream& out, const JobChoice& c) {
   show("max_in_cpu", &JobChoice::max_in_cpu);
   show("recompute_every", &JobChoice::recompute_every);
   show("cpu_checkpointing", &JobChoice::cpu_checkpointing);
+  show("experts", &JobChoice::experts);
+  show("top_k", &JobChoice::top_k);
+  show("capacity", &JobChoice::capacity);
+  show("ep", &JobChoice::ep);
   return out << "}";
 }
 
@@ -88,11 +93,17 @@ inline ModelSpec model_of(const JobChoice& c) {
                     c.vocab, hidden, c.layers, c.heads, c.mlp),
         "random model");
   }
+  // Large initial weights of experts, so that what they answer counts in the loss.
+  const std::string experts = fmt::format(R"("num_local_experts": {}, "num_experts_per_tok": {},
+                                             "router_aux_loss_coef": 0.05, "initializer_range": 0.2,)",
+                                          c.experts, c.top_k);
   return parse_model(
-      fmt::format(R"({{"model_type": "llama", "vocab_size": {}, "hidden_size": {}, "num_hidden_layers": {},
+      fmt::format(R"({{"model_type": "{}", {} "vocab_size": {}, "hidden_size": {}, "num_hidden_layers": {},
                      "num_attention_heads": {}, "num_key_value_heads": {}, "intermediate_size": {},
-                     "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "tie_word_embeddings": {}}})",
-                  c.vocab, hidden, c.layers, c.heads, c.heads / c.kv_divisor, c.mlp, c.tied ? "true" : "false"),
+                     "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "rope_theta": 1e4,
+                     "tie_word_embeddings": {}}})",
+                  c.experts > 0 ? "mixtral" : "llama", c.experts > 0 ? experts : "", c.vocab, hidden, c.layers, c.heads,
+                  c.heads / c.kv_divisor, c.mlp, c.tied ? "true" : "false"),
       "random model");
 }
 
@@ -103,6 +114,8 @@ inline Job job_of(const JobChoice& c) {
   job.parallel.pp = c.pp;
   job.parallel.tp = c.tp;
   job.parallel.sp = c.sp != 0;
+  job.parallel.ep = c.ep;
+  job.moe.capacity_factor = c.capacity / 100.0;
   job.parallel.schedule = static_cast<PipelineSchedule>(c.schedule);
   job.parallel.virtual_stages = c.virtual_stages;
   job.parallel.partition = static_cast<Partition>(c.partition);
@@ -131,7 +144,7 @@ inline Job job_of(const JobChoice& c) {
   job.recompute = static_cast<Recompute>(c.recompute);
   if (job.recompute == Recompute::kFull) job.recompute_every = c.recompute_every;
   job.training.checkpointing.cpu_checkpointing = c.cpu_checkpointing != 0 && job.recompute != Recompute::kNone;
-  if (c.copies > 1 && c.stage == 3 && !c.deepspeed_mode && c.dp % c.copies == 0)
+  if (c.copies > 1 && c.stage == 3 && !c.deepspeed_mode && c.dp % c.copies == 0 && c.ep == 1)
     t.zero.mics_shard_size = c.dp / c.copies;
   t.micro_batch = c.micro_batch;
   t.accumulation = c.accumulation;
@@ -184,6 +197,19 @@ inline void choose_tensor_parallel(JobChoice& c) {
   if (c.tp > 1 && !c.deepspeed_mode && c.micro_batch * c.seq % c.tp == 0) c.sp = *rc::gen::inRange(0, 2);
 }
 
+/// Experts instead of MLPs, dealt out among replicas, of which there are then as many as that takes.
+inline void choose_experts(JobChoice& c) {
+  c.experts = c.capacity = 0, c.top_k = c.ep = 1;
+  if (!c.llama || (c.deepspeed_mode && c.tp > 1) || *rc::gen::element(0, 1) == 0) return;
+  c.experts = *rc::gen::element(4, 2, 3);
+  c.top_k = *rc::gen::element(1, 2);
+  c.capacity = *rc::gen::element(0, 50, 100, 150);
+  const int ep = *rc::gen::element(1, c.experts % 2 == 0 ? 2 : c.experts, c.experts), dp = (c.dp + ep - 1) / ep * ep;
+  if (c.deepspeed_mode || dp * c.pp * c.tp > 16) return;
+  c.ep = ep;
+  c.dp = dp;
+}
+
 inline rc::Gen<JobChoice> gen_job_of_size() {
   return rc::gen::exec([] {
     JobChoice c;
@@ -223,6 +249,7 @@ inline rc::Gen<JobChoice> gen_job_of_size() {
     c.ratio = *rc::gen::element(10, 5, 2, 0);
     c.copies = *rc::gen::inRange(1, 4);
     c.hpz = *rc::gen::inRange(1, 5);
+    choose_experts(c);
     return c;
   });
 }

@@ -20,12 +20,13 @@ constexpr std::array<std::string_view, 3> kRecomputes = {"none", "selective", "f
 constexpr std::array<std::string_view, 2> kZeroModes = {"textbook", "deepspeed"};
 
 const std::vector<std::string_view> kJobKeys = {
-    "model",   "deepspeed", "parallel", "recompute",           "zero_mode", "data",    "steps",     "seed",
-    "backend", "launcher",  "machine",  "device_memory_bytes", "cluster",   "profile", "checkpoint"};
+    "model",   "deepspeed", "parallel", "recompute",           "zero_mode", "data",    "steps",      "seed",
+    "backend", "launcher",  "machine",  "device_memory_bytes", "cluster",   "profile", "checkpoint", "moe"};
 const std::vector<std::string_view> kParallelKeys = {
     "dp", "tp", "pp", "cp", "ep", "sp", "ulysses", "schedule", "virtual_stages", "partition"};
 const std::vector<std::string_view> kRecomputeKeys = {"mode", "every"};
 const std::vector<std::string_view> kCheckpointKeys = {"path", "every", "keep", "resume"};
+const std::vector<std::string_view> kMoeKeys = {"capacity_factor"};
 const std::vector<std::string_view> kDataKeys = {"path", "tokenizer", "seq_len"};
 
 /// The index of a word among the words that a key may hold.
@@ -68,6 +69,10 @@ class JobReader {
     Job job;
     job.model = model(top);
     job.parallel = parallel(top);
+    if (const auto reader = top.object("moe")) {
+      reader->refuse_unknown(kMoeKeys);
+      job.moe.capacity_factor = reader->real("capacity_factor", {0, 1e6, true}, 0);
+    }
     read_run(top, job);
     job.data = data(top, job.model);
     job.checkpoint = checkpoint(top);

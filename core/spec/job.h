@@ -31,6 +31,13 @@ struct ParallelSpec {
   int ranks() const { return dp * tp * pp * cp; }
 };
 
+/// Mixture of experts, as far as the model's config does not say it.
+struct MoeSpec {
+  /// Rows that an expert takes of one rank's micro-batch, relative to its even share of them; the rest is dropped. 0:
+  /// all that come.
+  double capacity_factor = 0;
+};
+
 struct DataSpec {
   std::string path;       ///< a text file or a directory of them
   std::string tokenizer;  ///< a SentencePiece model; empty: bytes
@@ -50,6 +57,7 @@ struct Job {
   ModelSpec model;
   TrainingSpec training;
   ParallelSpec parallel;
+  MoeSpec moe;
   DataSpec data;
   CheckpointSpec checkpoint;
   ZeroMode zero_mode = ZeroMode::kTextbook;

@@ -226,7 +226,7 @@ constexpr KeyRow kRows[] = {
     {"tensor_parallel.keep_module_on_host", kBool, kPart, "false", ""},
     {"tensor_parallel.replace_with_kernel_inject", kBool, kPart, "false", ""},
     {"tensor_parallel.kernel_inject", kBool, kPart, "false", ""},
-    {"expert_parallel", kAny, kRefused, "", "no mixture-of-experts family is run here; use \"ep\" in the job's \"parallel\" block"},
+    {"expert_parallel", kAny, kRefused, "", "say it with \"ep\" in the job's \"parallel\" block"},
     {"hybrid_engine", kClosed, kRefused, "", "switches between training and inference"},
     {"hybrid_engine.enabled", kBool, kPart, "false", ""},
     {"hybrid_engine.max_out_tokens", kInteger, kPart, "512", ""},

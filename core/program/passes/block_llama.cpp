@@ -1,9 +1,10 @@
-// A Llama block: x + attention(rms(x)) with rotary positions and grouped key/value heads, then + SwiGLU(rms(.)).
+// A Llama block: x + attention(rms(x)) with rotary positions and grouped key/value heads, then + SwiGLU(rms(.)). In a
+// Mixtral block experts take the place of the one SwiGLU.
 
 #include <fmt/format.h>
 
 #include "core/program/passes/attention_builder.h"
-#include "core/program/passes/gated_mlp.h"
+#include "core/program/passes/experts_builder.h"
 
 namespace shardscope {
 namespace {
@@ -11,7 +12,11 @@ namespace {
 class LlamaBlock : public BlockBuilder {
  public:
   explicit LlamaBlock(LayerBuilder& builder)
-      : b_(builder), attention_(builder), mlp_(builder), saved_(static_cast<std::size_t>(builder.model().layers)) {}
+      : b_(builder),
+        attention_(builder),
+        experts_(builder),
+        mlp_(builder),
+        saved_(static_cast<std::size_t>(builder.model().layers)) {}
 
   Region forward(int layer, Region x) override {
     Saved& s = saved_[static_cast<std::size_t>(layer)];
@@ -30,7 +35,11 @@ class LlamaBlock : public BlockBuilder {
     s.norm2 = b_.norm(s.prefix + "post_attention_layernorm", middle, at + "ln_2");
     const Region mlp_in = b_.all_rows(s.norm2.out, at + "ln_2.all");
     const Region mlp_out = b_.temporary(at + "mlp_out", mlp_in.count);
-    s.mlp = mlp_.forward(mlp_of(s.prefix), at, mlp_in, mlp_out);
+    if (b_.model().experts > 0) {
+      s.experts = experts_.forward(s.prefix + "block_sparse_moe", at, mlp_in, mlp_out);
+    } else {
+      s.mlp = mlp_.forward(mlp_of(s.prefix), at, mlp_in, mlp_out);
+    }
     const Region out = b_.temporary(at + "out", x.count);
     b_.emit(Add{middle, b_.sum_parts(mlp_out, at + "mlp_out.sum"), out}, s.prefix + "mlp");
     return out;
@@ -49,7 +58,8 @@ class LlamaBlock : public BlockBuilder {
     Linear q_proj, k_proj, v_proj, o_proj;
     NormState norm1, norm2;
     AttentionState attention;
-    GatedMlpState mlp;
+    GatedMlpState mlp;  ///< this or `experts`
+    ExpertsState experts;
   };
 
   Qkv matrices(Region q, Region k, Region v) const {
@@ -93,13 +103,25 @@ class LlamaBlock : public BlockBuilder {
 
   Region backward_mlp(const Saved& s, const std::string& at, Region d_x) {
     const Region d_out = b_.all_rows(d_x, at + "out.all");
+    const Region d_norm = b_.model().experts > 0 ? backward_experts(s, at, d_out) : backward_dense(s, at, d_out);
+    d_x = b_.fork(d_x, at + "middle");
+    b_.norm_backward(s.norm2, b_.sum_parts(d_norm, at + "ln_2.sum"), d_x, true);
+    return d_x;
+  }
+
+  Region backward_dense(const Saved& s, const std::string& at, Region d_out) {
     const GatedMlpGradients d = mlp_.backward_act(s.mlp, at, d_out);
     const Region in = b_.all_rows(s.norm2.out, at + "ln_2.again");
     const Region d_norm = b_.temporary(at + "ln_2", in.count);
     mlp_.backward_in(s.mlp, in, d, d_norm);
-    d_x = b_.fork(d_x, at + "middle");
-    b_.norm_backward(s.norm2, b_.sum_parts(d_norm, at + "ln_2.sum"), d_x, true);
-    return d_x;
+    return d_norm;
+  }
+
+  Region backward_experts(const Saved& s, const std::string& at, Region d_out) {
+    const Region in = b_.all_rows(s.norm2.out, at + "ln_2.again");
+    const Region d_norm = b_.temporary(at + "ln_2", in.count);
+    experts_.backward(s.experts, at, in, d_out, d_norm);
+    return d_norm;
   }
 
   Region backward_attention(const Saved& s, const std::string& at, Region d_x) {
@@ -127,6 +149,7 @@ class LlamaBlock : public BlockBuilder {
 
   LayerBuilder& b_;
   AttentionBuilder attention_;
+  ExpertsBuilder experts_;
   GatedMlpBuilder mlp_;
   std::vector<Saved> saved_;
 };

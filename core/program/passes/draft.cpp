@@ -4,6 +4,13 @@
 
 namespace shardscope {
 
+ExpertPart Draft::experts() const {
+  const int all = static_cast<int>(job->model.experts);
+  if (!expert_group.valid()) return {0, all, 1};
+  const Group& group = program.group(expert_group);
+  return {group.self * (all / group.size()), all / group.size(), group.size()};
+}
+
 void add_state(Program& program, const std::vector<ChunkMember>& members, StateRole role, Region home,
                std::int64_t first) {
   for (const ChunkMember& m : members) {

@@ -55,6 +55,11 @@ struct InferencePhase {
   std::int64_t context = 0;  ///< places that a token is expected to see, for costs
 };
 
+/// The experts of each block that a rank has: `count` from `first` on; `ranks` ranks deal them all out.
+struct ExpertPart {
+  int first = 0, count = 0, ranks = 1;
+};
+
 struct Draft {
   const Job* job = nullptr;
   const InferencePhase* inference = nullptr;  ///< null: a training step
@@ -78,12 +83,14 @@ struct Draft {
   std::vector<ParameterBuffers> buffers;  ///< by parameter
   std::vector<std::string> modules;       ///< by parameter: the leaf module that owns it
   std::vector<TensorRole> roles;          ///< by parameter: how tensor-parallel ranks share it
+  std::vector<GroupId> sharers;           ///< by parameter: shard_group, or an expert's expert_data_parallel
   std::vector<OptimizerShard> shards;
   bool shards_are_partial = false;  ///< shards of ranks differ, so norms are summed over the group
   double loss_factor = 1;           ///< what the summed loss must be multiplied with to be the mean
 
   const Group& dp() const { return program.group(data_parallel); }
   const Group& shards_group() const { return program.group(shard_group); }
+  ExpertPart experts() const;
 };
 
 /// Adds a state piece for each member's part that lies in `home` = elements [first, first + home.count) of its chunk.

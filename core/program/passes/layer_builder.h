@@ -62,6 +62,7 @@ class LayerBuilder {
   std::int64_t stream_rows() const { return splits_rows_ ? rows_ / tensor_ranks_ : rows_; }
   std::int64_t batch() const { return batch_; }
   std::int64_t seq() const { return seq_; }
+  const Draft& draft() const { return draft_; }
   const ModelSpec& model() const { return draft_.job->model; }
   /// This rank's part of the model's heads, MLP and vocabulary.
   std::int64_t heads() const { return model().heads / tensor_ranks_; }
@@ -102,6 +103,10 @@ class LayerBuilder {
   Region all_parts(Region part, const std::string& name);
   void reduce_over_tensor_ranks(Region data, ReduceOp reduce, const std::string& module) {
     emit(AllReduce{draft_.tensor_group, data, reduce}, module, Lane::kTensor);
+  }
+  /// Slices of `in` to the ranks that deal the experts out, theirs to `out`.
+  void exchange_experts(Region in, Region out, const std::string& module) {
+    emit(AllToAll{draft_.expert_group, in, out}, module, Lane::kContext);
   }
 
   NormState norm(const std::string& module, Region x, const std::string& out_name);

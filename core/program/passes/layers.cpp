@@ -13,9 +13,13 @@
 namespace shardscope {
 namespace {
 
-/// Whether one of this rank's stages uses the tensor.
+/// Whether one of this rank's stages uses the tensor, and no other rank has it instead of this one.
 bool is_here(const Draft& draft, const TensorSpec& tensor) {
   const ModelSpec& model = draft.job->model;
+  const ExpertPart experts = draft.experts();
+  if (tensor.expert >= 0 && (tensor.expert < experts.first || tensor.expert >= experts.first + experts.count)) {
+    return false;
+  }
   const bool is_table = tensor.layer < 0 && tensor.shape[0] == model.vocab_size && tensor.shape[1] == model.hidden &&
                         tensor.name.find("wpe") == std::string::npos;
   for (const StageSpan& span : draft.stages) {
@@ -38,6 +42,8 @@ void add_parameters(Draft& draft) {
       parameter.slice = tensor_slice(tensor, program.group(draft.tensor_group).self, draft.job->parallel.tp);
     }
     draft.roles.push_back(tensor_role(tensor, draft.job->parallel));
+    const bool dealt_out = tensor.expert >= 0 && draft.expert_group.valid();
+    draft.sharers.push_back(dealt_out ? draft.expert_data_parallel : draft.shard_group);
     const std::int64_t elements = parameter.local_elements();
     const BufferId value =
         program.add_buffer({tensor.name, DType::kF32, elements, Category::kParameter, Space::kDevice, true});

@@ -44,7 +44,7 @@ class OptimizerStep {
     emit_.label.name = p_.intern("loss");
     if (d_.dp().size() > 1) emit_(AllReduce{d_.data_parallel, p_.loss}, Lane::kReduce);
     if (d_.pipeline_group.valid())
-      emit_(AllReduce{d_.pipeline_group, p_.loss}, Lane::kReduce);  // 0 but on the last stage
+      emit_(AllReduce{d_.pipeline_group, p_.loss}, Lane::kReduce);  // the last stage has it; others, their routers'
     if (d_.loss_factor != 1) emit_(Scale{p_.loss, d_.loss_factor});
   }
 
@@ -54,14 +54,25 @@ class OptimizerStep {
     coefficient_ = scalar("clip_coefficient", DType::kF32, false);
     p_.grad_norm = scalar("grad_norm", DType::kF32, true);
     emit_(Fill{sum, 0});
-    for (const OptimizerShard& shard : d_.shards) {
-      if (!shard.in_norm) continue;
-      for (const Region& counted : counted_here(shard)) emit_(SumSquares{counted, sum});
+    if (d_.expert_group.valid() && !d_.shards_are_partial) {  // experts differ from rank to rank, the rest does not
+      add_squares(sum, [&](const OptimizerShard& shard) { return shard.group != d_.shard_group; });
+      emit_(AllReduce{d_.expert_group, sum}, Lane::kReduce);
+      add_squares(sum, [&](const OptimizerShard& shard) { return shard.group == d_.shard_group; });
+    } else {
+      add_squares(sum, [](const OptimizerShard&) { return true; });
     }
     if (d_.shards_are_partial) emit_(AllReduce{d_.shard_group, sum}, Lane::kReduce);
     if (d_.tensor_group.valid()) emit_(AllReduce{d_.tensor_group, sum}, Lane::kReduce);
     if (d_.pipeline_group.valid()) emit_(AllReduce{d_.pipeline_group, sum}, Lane::kReduce);
     emit_(ClipCoefficient{sum, p_.grad_norm, coefficient_, d_.job->training.gradient_clipping});
+  }
+
+  template <class Which>
+  void add_squares(Region sum, Which&& which) {
+    for (const OptimizerShard& shard : d_.shards) {
+      if (!shard.in_norm || !which(shard)) continue;
+      for (const Region& counted : counted_here(shard)) emit_(SumSquares{counted, sum});
+    }
   }
 
   /// What the first tensor-parallel rank counts for all of them is not counted again on the others.

@@ -109,7 +109,6 @@ void refuse_what_is_not_built(const Job& job) {
   const ZeroSpec& zero = job.training.zero;
   if (p.cp > 1 || p.ulysses > 1)
     unsupported("parallel.cp, parallel.ulysses: context parallelism is not built yet; use 1");
-  if (p.ep > 1) unsupported("parallel.ep: expert parallelism is not built yet; use 1");
   if (zero.offload_optimizer.device != OffloadDevice::kNone) check_offload(job);
   if (zero.offload_param.device != OffloadDevice::kNone) check_offload_param(job);
   if (zero.hpz_partition_size > 1 || zero.quantized_weights || zero.quantized_gradients) check_zero_plus_plus(job);
@@ -124,13 +123,37 @@ void refuse_what_is_not_built(const Job& job) {
   }
 }
 
+void check_experts(const Job& job) {
+  const ModelSpec& m = job.model;
+  const int ep = job.parallel.ep;
+  if (m.experts == 0 && job.moe.capacity_factor > 0) {
+    throw Error(ErrorKind::kConfig, fmt::format("moe.capacity_factor: model {} has no experts", m.name));
+  }
+  if (m.experts > 0 && job.parallel.cp > 1) {
+    unsupported("parallel.cp: context parallelism of a model with experts is not built yet; use 1");
+  }
+  if (ep == 1) return;
+  if (m.experts == 0) throw Error(ErrorKind::kConfig, fmt::format("parallel.ep: model {} has no experts", m.name));
+  if (m.experts % ep != 0) {
+    throw Error(ErrorKind::kConfig,
+                fmt::format("parallel.ep: is {}; it must divide the {} experts of model {}", ep, m.experts, m.name));
+  }
+  if (job.training.zero.mics_shard_size > 0) {
+    unsupported("parallel.ep: expert parallelism with mics_shard_size is not built yet; use one of them");
+  }
+  if (job.zero_mode == ZeroMode::kDeepSpeed) {
+    unsupported("zero_mode: deepspeed with parallel.ep is not built yet; use textbook");
+  }
+}
+
 bool is_gpt2_like(const ModelSpec& m) {
   return m.family == ModelFamily::kGpt2 && m.norm == NormKind::kLayerNorm && m.positions == PositionKind::kLearned &&
          m.mlp != MlpKind::kSwiGlu && m.kv_heads == m.heads;
 }
 
 bool is_llama_like(const ModelSpec& m) {
-  const bool family = m.family == ModelFamily::kLlama || m.family == ModelFamily::kQwen2;
+  const bool family =
+      m.family == ModelFamily::kLlama || m.family == ModelFamily::kQwen2 || m.family == ModelFamily::kMixtral;
   return family && m.norm == NormKind::kRmsNorm && m.positions == PositionKind::kRope && m.mlp == MlpKind::kSwiGlu &&
          m.rotary_fraction == 1;
 }
@@ -139,8 +162,8 @@ void check_model(const Job& job) {
   const ModelSpec& m = job.model;
   if (!is_gpt2_like(m) && !is_llama_like(m)) {
     unsupported(
-        fmt::format("model {}: programs are built for the gpt2 and llama families (llama, qwen2); {} is read for "
-                    "its shape only",
+        fmt::format("model {}: programs are built for the gpt2 and llama families (llama, qwen2, mixtral); {} is "
+                    "read for its shape only",
                     m.name, to_string(m.family)));
   }
   if (!m.rope_scaling.empty()) {
@@ -308,6 +331,7 @@ void pass_stages(Draft& draft) {
   check_batch(job);
   if (job.parallel.pp > 1) check_pipeline(job);
   check_axes(job.parallel);
+  check_experts(job);
   check_tensor_parallel(job);
   Program& program = draft.program;
   program.world = job.parallel.ranks();

@@ -38,6 +38,9 @@ constexpr std::array kSplits{
     Split{".up_proj.weight", 0},
     Split{".up_proj.bias", 0},
     Split{".down_proj.weight", 1},
+    Split{".w1.weight", 0},
+    Split{".w3.weight", 0},
+    Split{".w2.weight", 1},
     Split{"wte.weight", 0},
     Split{"embed_tokens.weight", 0},
     Split{"lm_head.weight", 0},
@@ -52,6 +55,9 @@ std::optional<Split> find_split(const TensorSpec& tensor) {
   }
   return std::nullopt;
 }
+
+/// A router's gradient comes from its experts' answers, of which each rank has a summand.
+bool is_router(const TensorSpec& tensor) { return tensor.module.ends_with(".block_sparse_moe.gate"); }
 
 bool is_norm(const TensorSpec& tensor) {
   return tensor.module.find("norm") != std::string::npos || tensor.module.find("ln_") != std::string::npos;
@@ -68,7 +74,7 @@ void check_divides(const ModelSpec& model, int parts, std::int64_t count, const 
 TensorRole tensor_role(const TensorSpec& tensor, const ParallelSpec& parallel) {
   if (parallel.tp == 1) return TensorRole::kSame;
   if (find_split(tensor)) return TensorRole::kSplit;
-  return parallel.sp && is_norm(tensor) ? TensorRole::kPartial : TensorRole::kSame;
+  return is_router(tensor) || (parallel.sp && is_norm(tensor)) ? TensorRole::kPartial : TensorRole::kSame;
 }
 
 TensorSlice tensor_slice(const TensorSpec& tensor, int part, int parts) {
@@ -94,8 +100,13 @@ void check_tensor_parallel(const Job& job) {
                                                 "must divide them",
                                                 rows, parallel.tp));
   }
-  if (parallel.sp && job.zero_mode == ZeroMode::kDeepSpeed) {
+  if (job.zero_mode != ZeroMode::kDeepSpeed) return;
+  if (parallel.sp) {
     throw Error(ErrorKind::kUnsupported, "zero_mode: deepspeed with parallel.sp is not built yet; use textbook");
+  }
+  if (job.model.experts > 0) {
+    throw Error(ErrorKind::kUnsupported,
+                "zero_mode: deepspeed with parallel.tp and experts is not built yet; use textbook");
   }
 }
 

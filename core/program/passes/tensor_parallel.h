@@ -15,7 +15,7 @@ namespace shardscope {
 enum class TensorRole : std::uint8_t {
   kSame,     ///< whole on every rank, and every rank has the same gradient
   kSplit,    ///< each rank has a part of it
-  kPartial,  ///< whole on every rank, each of which sees only some rows: gradients must be summed over the ranks
+  kPartial,  ///< whole on every rank, each of which has a summand of its gradient: they must be summed
 };
 
 TensorRole tensor_role(const TensorSpec& tensor, const ParallelSpec& parallel);

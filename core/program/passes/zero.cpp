@@ -70,6 +70,8 @@ void scale_losses(ZeroContext& c) {
   for (Instruction& in : c.program().instructions) {
     if (auto* loss = std::get_if<CrossEntropy>(&in.op)) loss->scale *= c.draft.dp().size();
     if (auto* loss = std::get_if<ShardedCrossEntropy>(&in.op)) loss->scale *= c.draft.dp().size();
+    if (auto* loss = std::get_if<LoadBalance>(&in.op)) loss->scale *= c.draft.dp().size();
+    if (auto* loss = std::get_if<RouteBackward>(&in.op)) loss->scale *= c.draft.dp().size();
   }
   c.draft.loss_factor = 1.0 / c.draft.dp().size();
 }

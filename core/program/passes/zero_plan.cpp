@@ -16,6 +16,7 @@ ZeroPlan textbook_plan(const Job& job) {
   const bool alone = zero.stage == 3 && zero.mics_shard_size == 1;  // every rank a copy of its own: plain data parallel
   const bool offloads = zero.offload_param.device != OffloadDevice::kNone;  // gains something on one rank too
   plan.stage = (job.parallel.dp * job.parallel.cp > 1 && !alone) || offloads ? zero.stage : 0;
+  plan.shards_of_one = offloads;
   plan.chunk_by = plan.stage == 3 ? ChunkBy::kLayer : ChunkBy::kBucket;
   plan.backward_order = plan.stage != 3;
   plan.bucket_elements = zero.reduce_bucket_size;
@@ -56,11 +57,19 @@ ZeroPlan deepspeed_plan(const Job& job) {
   return plan;
 }
 
+/// Whether there are shards to gather: an expert that only one rank has is whole there anyway.
+bool is_sharded(const Draft& draft, const ZeroPlan& plan, GroupId sharers) {
+  const bool alone = sharers != draft.shard_group && draft.program.group(sharers).size() == 1;
+  return plan.shards_parameters() && (!alone || plan.shards_of_one);
+}
+
 /// Parameters that stay whole in stage 3: small ones, in order, until the model's share of them is used up.
 std::vector<bool> find_residents(const Draft& draft, const ZeroPlan& plan) {
   std::vector<bool> resident(draft.program.parameters.size(), !plan.shards_parameters());
   std::int64_t total = 0;
   for (std::size_t i = 0; plan.shards_parameters() && i < resident.size(); ++i) {
+    resident[i] = !is_sharded(draft, plan, draft.sharers[i]);
+    if (resident[i]) continue;
     const std::int64_t elements = draft.program.parameters[i].local_elements();
     if (elements > plan.persistence_threshold || elements > plan.model_persistence_threshold - total) continue;
     resident[i] = true;
@@ -76,10 +85,11 @@ class ChunkMaker {
 
   void add(std::int32_t parameter, ChunkBy by, Residency residency) {
     const Parameter& p = draft_.program.parameters[static_cast<std::size_t>(parameter)];
+    const GroupId sharers = draft_.sharers[static_cast<std::size_t>(parameter)];
     const bool alone = parameter == draft_.tied_parameter;  // reduced with the other end of the pipeline too
     const bool after_alone = !chunks_.empty() && chunks_.back().members.back().parameter == draft_.tied_parameter;
-    const bool other_kind = chunks_.empty() || chunks_.back().residency != residency;
-    if (other_kind || alone || after_alone || starts_new(p, by)) open(p, by, residency);
+    const bool other_kind = chunks_.empty() || chunks_.back().residency != residency || chunks_.back().group != sharers;
+    if (other_kind || alone || after_alone || starts_new(p, by)) open(p, by, residency, sharers);
     Chunk& chunk = chunks_.back();
     chunk.members.push_back({parameter, chunk.used, p.local_elements()});
     chunk.used += p.local_elements();
@@ -111,9 +121,9 @@ class ChunkMaker {
     return true;
   }
 
-  void open(const Parameter& p, ChunkBy by, Residency residency) {
+  void open(const Parameter& p, ChunkBy by, Residency residency, GroupId sharers) {
     Chunk chunk;
-    chunk.group = draft_.shard_group;
+    chunk.group = sharers;
     const bool shards = plan_.separate_gradients || draft_.program.group(chunk.group).size() > 1;
     chunk.stage = shards ? plan_.stage : 0;
     chunk.residency = residency;
@@ -141,6 +151,9 @@ std::vector<Chunk> make_chunks(const Draft& draft, const ZeroPlan& plan) {
   std::vector<std::int32_t> order(draft.program.parameters.size());
   std::iota(order.begin(), order.end(), 0);
   if (plan.backward_order) std::reverse(order.begin(), order.end());
+  std::stable_partition(order.begin(), order.end(), [&](std::int32_t p) {  // experts last: a bucket has one group
+    return draft.sharers[static_cast<std::size_t>(p)] == draft.shard_group;
+  });
   const std::vector<bool> resident = find_residents(draft, plan);
   ChunkMaker maker(draft, plan);
   for (std::int32_t p : order) {

@@ -36,6 +36,7 @@ struct ZeroPlan : ZeroStage {
   // parameters (stage 3)
   std::int64_t persistence_threshold = 0, model_persistence_threshold = 0;  ///< elements that stay whole
   bool shard_beside_resident = false;                                       ///< what stays whole is kept as a shard too
+  bool shards_of_one = false;  ///< experts that only this rank has are gathered for use too: they lie elsewhere
   std::int64_t prefetch_elements = 0, max_live_elements = 0, reuse_distance = 0;
   bool coalesce_gathers = false;  ///< what is gathered at one time goes through one flat buffer and is copied out
   bool prefetch_one = true;       ///< at least the next chunk, whatever prefetch_elements says

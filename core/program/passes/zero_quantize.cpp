@@ -89,7 +89,7 @@ void reduce_to_slice(ZeroContext& c, Emitter& emit, const Chunk& chunk, Region w
   QuantizedExchange exchange(c, emit, Lane::kReduce, name, chunk.slice, 4);
   const GroupId node = c.draft.node_group, across = c.draft.across_group;
   const int ranks = c.group(chunk).size();
-  if (!across.valid()) {
+  if (!across.valid() || chunk.group != c.draft.shard_group) {
     exchange.unpack(exchange.exchange(chunk.group, exchange.pack(whole)), out, ranks);
     return;
   }

@@ -14,7 +14,8 @@ void gather_shards(ZeroContext& context, Emitter& emit, GroupId group, Region sh
                    const std::string& name);
 
 /// Leaves this rank's slice of the group's sum of `whole` in `out` on the reduce lane: by a reduce-scatter, or in int4
-/// where the job says so: an all-to-all within the node, a sum, another one across nodes where there are several.
+/// where the job says so: an all-to-all within the node, a sum, another one across nodes where there are several
+/// (experts' in one hop).
 void reduce_to_slice(ZeroContext& context, Emitter& emit, const Chunk& chunk, Region whole, Region out,
                      const std::string& name);
 
