@@ -12,6 +12,7 @@
 #include "cli/job_options.h"
 #include "cli/memory_json.h"
 #include "core/engine/arena.h"
+#include "core/engine/suggest_fit.h"
 #include "core/error.h"
 #include "core/program/lower.h"
 #include "profiler/store/profile_writer.h"
@@ -43,7 +44,8 @@ std::int64_t machine_memory() {
 /// Whether it fits: the fullest device against its limit or, without one, all ranks against this machine's memory.
 struct Fit {
   std::int64_t needed_bytes = 0, limit_bytes = 0;
-  std::string of;  ///< whose limit
+  std::string of;          ///< whose limit
+  bool of_device = false;  ///< of one rank's device
   bool fits() const { return needed_bytes <= limit_bytes; }
 };
 
@@ -111,8 +113,10 @@ class Predict {
       fullest = std::max(fullest, device_peak(rank.peak));
       everything += all_memory(rank.peak);
     }
-    if (job_.device_memory_bytes > 0) return {fullest, job_.device_memory_bytes, "device memory given"};
-    if (cluster_) return {fullest, static_cast<std::int64_t>(cluster_->device.memory.value), cluster_->device.name};
+    if (job_.device_memory_bytes > 0) return {fullest, job_.device_memory_bytes, "device memory given", true};
+    if (cluster_) {
+      return {fullest, static_cast<std::int64_t>(cluster_->device.memory.value), cluster_->device.name, true};
+    }
     return {everything, machine_memory(), "this machine's memory, all ranks together"};
   }
 
@@ -146,6 +150,12 @@ class Predict {
     out["memory_limit_bytes"] = memory.limit_bytes;
     out["headroom_bytes"] = memory.limit_bytes - memory.needed_bytes;
     out["memory_limit_of"] = memory.of;
+    out["suggestions"] = nlohmann::json::array();
+    if (!memory.fits() && memory.of_device) {
+      for (const FitSuggestion& s : suggest_fit(job_, memory.limit_bytes)) {
+        out["suggestions"].push_back({{"change", s.change}, {"device_peak_bytes", s.device_bytes}});
+      }
+    }
     out["peak_bytes_per_rank"] = nlohmann::json::array();
     for (const RankPrediction& rank : prediction_.ranks) out["peak_bytes_per_rank"].push_back(device_peak(rank.peak));
     out["memory_by_category"] = memory_by_category_json(fullest_rank().peak);
@@ -192,6 +202,7 @@ class Predict {
                format_bytes(memory.limit_bytes), memory.of);
     if (!memory.fits()) {
       fmt::print("  over by                 {}\n", format_bytes(memory.needed_bytes - memory.limit_bytes));
+      if (memory.of_device) fmt::print("  {}\n", describe(suggest_fit(job_, memory.limit_bytes)));
     }
     for (int s = 0; s < kSpaces; ++s) {
       const auto space = static_cast<Space>(s);

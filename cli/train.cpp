@@ -18,6 +18,7 @@
 #include "cli/train_progress.h"
 #include "core/engine/arena.h"
 #include "core/engine/data/open_sequences.h"
+#include "core/engine/suggest_fit.h"
 #include "core/engine/trainer.h"
 #include "core/error.h"
 #include "core/program/lower.h"
@@ -154,14 +155,26 @@ class Train {
     checkpoints_->attach(train_options);
     if (!options_.quiet) train_options.on_step = [&](const StepReport& report) { progress.show(report); };
     std::signal(SIGINT, request_stop);
-    result_ = train(
-        job_, [](int /*rank*/, int threads) { return make_cpu_backend(threads); }, train_options);
+    train_or_suggest(train_options);
     std::signal(SIGINT, SIG_DFL);
     progress.end();
     problem_ = checkpoints_->problem();
     if (writer == nullptr) return;
     writer->finish(result_.interrupted ? RunStatus::kInterrupted : RunStatus::kFinished);
     if (problem_.empty()) problem_ = writer->problem();
+  }
+
+  /// A job that needs more device memory than its limit fails at the op that asks for it; the message says what to
+  /// change.
+  void train_or_suggest(const TrainOptions& train_options) {
+    try {
+      result_ = train(
+          job_, [](int /*rank*/, int threads) { return make_cpu_backend(threads); }, train_options);
+    } catch (const Error& error) {
+      const std::int64_t limit = job_.device_memory_bytes;
+      if (error.kind() != ErrorKind::kDevice || limit == 0 || largest_predicted() <= limit) throw;
+      throw Error(error.kind(), fmt::format("{}; {}", error.what(), describe(suggest_fit(job_, limit))));
+    }
   }
 
   void predict_into_profile() {

@@ -235,7 +235,12 @@ refuses 'no-such-run' report run.db --run no-such-run
 variant job.json small.json 's/"steps": 3/"steps": 3, "device_memory_bytes": 1000/'
 check 'predict says that it does not fit' bash -c "'$shardscope' predict small.json --json >fits.json"
 check 'fits is false' json_ok fits.json 'd["fits"] is False'
-refuses_with 1 'memory.*would fit' train small.json --quiet
+refuses_with 1 'memory.*parameter.*neither .* would make it fit' train small.json --quiet
+variant job.json tight.json 's/"steps": 3/"steps": 3, "device_memory_bytes": 700000/'
+refuses_with 1 'op [0-9]+ .*asks for .* live: .*; what would fit: ' train tight.json --quiet
+check 'predict says what would fit' bash -c "'$shardscope' predict tight.json --json >tight.out"
+check 'and how much that takes' json_ok tight.out \
+  'len(d["suggestions"]) > 0 and all(s["device_peak_bytes"] <= 700000 for s in d["suggestions"])'
 
 # A profile cut short anywhere opens, or is refused in one line.
 size=$(stat -c %s run.db)

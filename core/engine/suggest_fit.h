@@ -1,0 +1,31 @@
+#pragma once
+// What would make a job fit into a device: the job with a few things changed, lowered again and measured by its
+// programs' peaks, which are exact.
+//
+//   throw Error(kind, fmt::format("{}; {}", what, describe(suggest_fit(job, limit))));
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/spec/job.h"
+
+namespace shardscope {
+
+struct FitSuggestion {
+  std::string change;             ///< "zero_optimization.stage 2 and recompute full"
+  std::int64_t device_bytes = 0;  ///< peak of the fullest rank after it
+};
+
+/// Fewest changes first, at most three; none if even all of them together need more than `limit_bytes`. Tried are a
+/// higher ZeRO stage, recomputation, smaller micro-batches (as many sequences per step), and offload to the host of
+/// optimizer, parameters and kept activations.
+std::vector<FitSuggestion> suggest_fit(const Job& job, std::int64_t limit_bytes);
+
+/// "what would fit: A (1.5 MiB), B (1.2 MiB)", or that nothing would.
+std::string describe(const std::vector<FitSuggestion>& suggestions);
+
+/// Peak of the device space on the fullest rank. Ranks of a pipeline stage differ by padding only: one each is lowered.
+std::int64_t peak_device_bytes(const Job& job);
+
+}  // namespace shardscope
