@@ -101,7 +101,8 @@ Machine default_machine(int cores) {
     guess_matmuls(machine, threads);
     guess_attentions(machine, threads);
   }
-  for (const char* op : {"all_reduce", "reduce_scatter", "all_gather", "broadcast", "all_to_all", "send", "recv"}) {
+  for (const char* op :
+       {"all_reduce", "reduce_scatter", "all_gather", "broadcast", "all_to_all", "ring_shift", "send", "recv"}) {
     for (int ranks : {2, 4, 8}) {
       machine.collectives.push_back(guess_collective(op, ranks, machine.cores, BytesPerSecond(kGuessCopy)));
     }

@@ -22,6 +22,9 @@ class Communicator {
   virtual void broadcast(void* data, std::int64_t count, DType dtype, int root) = 0;
   /// in, out [size * count].
   virtual void all_to_all(const void* in, void* out, std::int64_t count, DType dtype) = 0;
+  /// out = `in` of the place before this one, round the ring; [count] each. Even places send first, odd ones receive,
+  /// so that messages alone make no circle of waiting ranks.
+  virtual void ring_shift(const void* in, void* out, std::int64_t count, DType dtype);
   virtual void send(const void* data, std::int64_t count, DType dtype, int peer) = 0;
   virtual void recv(void* data, std::int64_t count, DType dtype, int peer) = 0;
   /// Nanoseconds the last call spent waiting for other ranks to arrive.

@@ -146,6 +146,21 @@ TEST_P(Collectives, AllToAllTransposes) {
   }));
 }
 
+TEST_P(Collectives, RingShiftHandsOnToTheNext) {
+  const int size = this->size();
+  expect_no_failures(run_ranks(kind(), size, [&](Communicator& comm, Hub&) {
+    const int previous = (comm.rank() + size - 1) % size;
+    for (int turn = 0; turn < 20; ++turn) {
+      const std::vector<std::int32_t> in(500, comm.rank() + turn);
+      std::vector<std::int32_t> out(500, -1), by_messages(500, -1);
+      comm.ring_shift(in.data(), out.data(), 500, DType::kI32);
+      ASSERT_THAT(out, testing::Each(previous + turn));
+      comm.Communicator::ring_shift(in.data(), by_messages.data(), 500, DType::kI32);
+      ASSERT_EQ(by_messages, out);
+    }
+  }));
+}
+
 TEST_P(Collectives, SendAndReceiveRoundARing) {
   expect_no_failures(run_ranks(kind(), size(), [&](Communicator& comm, Hub&) {
     if (comm.size() == 1) return;

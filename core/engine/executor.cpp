@@ -46,6 +46,9 @@ class CollectiveCall {
   void operator()(const AllToAll& o) {
     comm_.all_to_all(memory_.at(o.in), memory_.at(o.out), o.in.count / comm_.size(), memory_.dtype(o.in));
   }
+  void operator()(const RingShift& o) {
+    comm_.ring_shift(memory_.at(o.in), memory_.at(o.out), o.in.count, memory_.dtype(o.in));
+  }
   void operator()(const Send& o) {
     comm_.send(memory_.at(o.data), o.data.count, memory_.dtype(o.data), static_cast<int>(o.peer));
   }

@@ -133,10 +133,11 @@ TEST(Executor, EveryCollectiveReachesItsCommunicator) {
       program.groups.push_back({.name = "dp", .ranks = {0, 1}, .self = rank});
       const GroupId g{0};
       const Region a = add(program, "a", 2), b = add(program, "b", 1), c = add(program, "c", 2);
-      const Region d = add(program, "d", 2), e = add(program, "e", 1);
+      const Region d = add(program, "d", 2), e = add(program, "e", 1), f = add(program, "f", 1);
       emit(program, Fill{a.part(0, 1), rank + 1.0}, Lane::kCompute);
       const OpId filled = emit(program, Fill{a.part(1, 1), 10.0 * (rank + 1)}, Lane::kCompute);
       emit(program, AllToAll{g, a, d}, Lane::kContext, {filled});                             // {1, 2} or {10, 20}
+      emit(program, RingShift{g, a.part(0, 1), f}, Lane::kContext);                           // 2 or 1
       const OpId exchanged = emit(program, ReduceScatter{g, a, b}, Lane::kReduce, {filled});  // 3 or 30
       const OpId gathered = emit(program, AllGather{g, b, c}, Lane::kGather, {exchanged});    // {3, 30}
       emit(program, AllReduce{g, c.part(0, 1)}, Lane::kReduce, {gathered});                   // 6
@@ -149,15 +150,15 @@ TEST(Executor, EveryCollectiveReachesItsCommunicator) {
                         {.connect = [&](const Group& group, Lane lane) { return hub.connect(group, lane, rank); }});
       executor.run_step(0, {});
       executor.run_step(1, {});
-      for (const Region& r : {b, c, d, e}) {
+      for (const Region& r : {b, c, d, e, f}) {
         const auto* data = arena.memory().as<float>(r);
         seen[static_cast<std::size_t>(rank)].insert(seen[static_cast<std::size_t>(rank)].end(), data, data + r.count);
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_THAT(seen[0], testing::ElementsAre(30, 6, 30, 1, 2, 0));
-  EXPECT_THAT(seen[1], testing::ElementsAre(30, 6, 30, 10, 20, 30));
+  EXPECT_THAT(seen[0], testing::ElementsAre(30, 6, 30, 1, 2, 0, 2));
+  EXPECT_THAT(seen[1], testing::ElementsAre(30, 6, 30, 10, 20, 30, 1));
 }
 
 TEST(Executor, TraceHoldsASlicePerOpMemoryInProgramOrderAndSteps) {

@@ -147,6 +147,14 @@ class ThreadHub::End : public Communicator {
     part();
   }
 
+  void ring_shift(const void* in, void* out, std::int64_t count, DType dtype) override {
+    last_wait_ns_ = 0;
+    const std::int64_t bytes = count * size_of(dtype);
+    meet("ring_shift", in, out, bytes);
+    copy(out, slot((self_ + size() - 1) % size()).in, bytes);
+    part();
+  }
+
   /// Returns when the receiver has the data: like NCCL, a program must not rely on buffering.
   void send(const void* data, std::int64_t count, DType dtype, int peer) override {
     Shared::Channel& channel = shared_.channel(self_, peer);

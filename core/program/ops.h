@@ -92,16 +92,17 @@ struct NvmeWrite {
 };
 
 /// A matrix of `rows` x `cols` moved between strides: dst[r * dst_stride + c] = src[r * src_stride + c], and 0 where
-/// that lies beyond the end of src. No conversion; rows of dst do not overlap. (Interleaving shards for one
-/// reduce-scatter.)
+/// that lies beyond the end of src. `blocks` such matrices, src_block and dst_block elements apart. No conversion; rows
+/// of dst do not overlap. (Interleaving shards for one reduce-scatter; heads for an all-to-all.)
 struct CopyRows {
   static constexpr const char* kName = "copy_rows";
   Region src, dst;
-  std::int64_t rows = 0, cols = 0, src_stride = 0, dst_stride = 0;
+  std::int64_t rows = 0, cols = 0, src_stride = 0, dst_stride = 0, blocks = 1, src_block = 0, dst_block = 0;
   template <class S, class V>
   static void fields(S& s, V&& v) {
     v.read("src", s.src), v.write("dst", s.dst), v.attr("rows", s.rows), v.attr("cols", s.cols);
-    v.attr("src_stride", s.src_stride), v.attr("dst_stride", s.dst_stride);
+    v.attr("src_stride", s.src_stride), v.attr("dst_stride", s.dst_stride), v.attr("blocks", s.blocks);
+    v.attr("src_block", s.src_block), v.attr("dst_block", s.dst_block);
   }
 };
 
@@ -759,6 +760,18 @@ struct AllToAll {
   }
 };
 
+/// out = `in` of the rank one place before in the group, the last place before the first: all ranks of a ring pass what
+/// they have on. Same count, no overlap.
+struct RingShift {
+  static constexpr const char* kName = "ring_shift";
+  GroupId group;
+  Region in, out;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.group("group", s.group), v.read("in", s.in), v.write("out", s.out);
+  }
+};
+
 /// Sends data to place `peer` of the group; matched with that rank's Recv from us, in order.
 struct Send {
   static constexpr const char* kName = "send";
@@ -789,7 +802,7 @@ using Op = std::variant<Alloc, Free, Hold, Fill, Copy, NvmeRead, NvmeWrite, Copy
                         Rope, Attention, AttentionBackward, CrossEntropy, RowMax, ShiftedExp, ShardedCrossEntropy,
                         Route, LoadBalance, RouteBackward, Dispatch, Combine, CombineBackward, LoadTokens, RopeAt,
                         AppendCache, CachedAttention, LastRows, Sample, SumSquares, ClipCoefficient, Adam, AllReduce,
-                        ReduceScatter, AllGather, Broadcast, AllToAll, Send, Recv>;
+                        ReduceScatter, AllGather, Broadcast, AllToAll, RingShift, Send, Recv>;
 
 /// Overload set for std::visit: std::visit(Overloaded{[](const MatMul&) {...}, [](const auto&) {...}}, op).
 template <class... F>
@@ -804,6 +817,7 @@ inline constexpr bool is_nvme = std::is_same_v<T, NvmeRead> || std::is_same_v<T,
 template <class T>
 inline constexpr bool is_collective =
     std::is_same_v<T, AllReduce> || std::is_same_v<T, ReduceScatter> || std::is_same_v<T, AllGather> ||
-    std::is_same_v<T, Broadcast> || std::is_same_v<T, AllToAll> || std::is_same_v<T, Send> || std::is_same_v<T, Recv>;
+    std::is_same_v<T, Broadcast> || std::is_same_v<T, AllToAll> || std::is_same_v<T, RingShift> ||
+    std::is_same_v<T, Send> || std::is_same_v<T, Recv>;
 
 }  // namespace shardscope

@@ -112,6 +112,9 @@ std::int64_t bytes_touched(const Program& program, const Op& op) {
   for_each_access(op, [&](const char*, const Region& region, Access access) {
     bytes += program.bytes(region) * (access == Access::kUpdate ? 2 : 1);
   });
+  if (const auto* copy = std::get_if<CopyRows>(&op)) {  // not what lies between the rows
+    return 2 * copy->blocks * copy->rows * copy->cols * size_of(program.buffer(copy->dst.buffer).dtype);
+  }
   if (const auto* embedding = std::get_if<Embedding>(&op)) {  // gathers rows, not the whole table
     bytes += program.bytes(embedding->out) - program.bytes(embedding->table);
     if (!embedding->positions.empty()) bytes += program.bytes(embedding->out) - program.bytes(embedding->positions);

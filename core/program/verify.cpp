@@ -30,7 +30,7 @@ class SizeCheck {
   std::string operator()(const NvmeRead& o) const { return swap(o.src, o.dst); }
   std::string operator()(const NvmeWrite& o) const { return swap(o.dst, o.src); }
   std::string operator()(const CopyRows& o) const {
-    return exactly("dst", o.dst, (o.rows - 1) * o.dst_stride + o.cols);
+    return exactly("dst", o.dst, (o.blocks - 1) * o.dst_block + (o.rows - 1) * o.dst_stride + o.cols);
   }
   std::string operator()(const Accumulate& o) const { return same(o.src, o.dst); }
   std::string operator()(const Add& o) const { return first(same(o.a, o.b), same(o.a, o.out)); }
@@ -164,6 +164,9 @@ class SizeCheck {
   std::string operator()(const AllGather& o) const { return exactly("out", o.out, o.in.count * size(o.group)); }
   std::string operator()(const AllToAll& o) const {
     return first(same(o.in, o.out), o.in.count % size(o.group) == 0 ? "" : "in does not divide into equal slices");
+  }
+  std::string operator()(const RingShift& o) const {
+    return first(same(o.in, o.out), o.in.overlaps(o.out) ? "in and out overlap" : "");
   }
   std::string operator()(const Broadcast& o) const { return member("root", o.group, o.root); }
   std::string operator()(const Send& o) const { return member("peer", o.group, o.peer); }

@@ -18,18 +18,19 @@ Doubles in_fp32(DType dtype, const Doubles& a, const Doubles& b, double (*f)(dou
 }
 
 void add_copy_rows(std::vector<ConformanceCase>& cases, CopyRows op, std::int64_t src_count, DType dtype) {
-  CaseBuilder b("copy_rows " + std::to_string(op.rows) + " x " + std::to_string(op.cols) + " from " +
-                std::to_string(op.src_stride) + " to " + std::to_string(op.dst_stride) + " of " +
-                std::to_string(src_count) + " " + std::string(to_string(dtype)));
+  CaseBuilder b("copy_rows " + std::to_string(op.blocks) + " x " + std::to_string(op.rows) + " x " +
+                std::to_string(op.cols) + " from " + std::to_string(op.src_stride) + " to " +
+                std::to_string(op.dst_stride) + " of " + std::to_string(src_count) + " " +
+                std::string(to_string(dtype)));
   const Doubles src = b.random_indices(src_count, 100);
-  Doubles dst = b.random_indices((op.rows - 1) * op.dst_stride + op.cols, 100);
+  Doubles dst = b.random_indices((op.blocks - 1) * op.dst_block + (op.rows - 1) * op.dst_stride + op.cols, 100);
   op.src = b.in(src, dtype);
   op.dst = b.in(dst, dtype);
-  for (std::int64_t r = 0; r < op.rows; ++r) {
-    for (std::int64_t c = 0; c < op.cols; ++c) {
-      const std::int64_t from = r * op.src_stride + c;
-      dst[static_cast<std::size_t>(r * op.dst_stride + c)] = from < src_count ? src[static_cast<std::size_t>(from)] : 0;
-    }
+  for (std::int64_t i = 0; i < op.blocks * op.rows * op.cols; ++i) {
+    const std::int64_t block = i / (op.rows * op.cols), r = i / op.cols % op.rows, c = i % op.cols;
+    const std::int64_t from = block * op.src_block + r * op.src_stride + c;
+    const auto to = static_cast<std::size_t>(block * op.dst_block + r * op.dst_stride + c);
+    dst[to] = from < src_count ? src[static_cast<std::size_t>(from)] : 0;
   }
   b.expect(op.dst, dst);
   cases.push_back(b.build(op));
@@ -128,6 +129,8 @@ void add_copy_cases(std::vector<ConformanceCase>& cases) {
   add_copy_rows(cases, {{}, {}, 3, 5, 9, 5}, 10, DType::kBF16);  // the last row begins beyond src
   add_copy_rows(cases, {{}, {}, 2, 20011, 20011, 20100}, 40022, DType::kF32);
   add_copy_rows(cases, {{}, {}, 20011, 2, 3, 2}, 60000, DType::kF64);
+  add_copy_rows(cases, {{}, {}, 5, 3, 12, 7, 4, 3, 35}, 60, DType::kF32);               // four heads of five rows apart
+  add_copy_rows(cases, {{}, {}, 4000, 16, 16, 48, 3, 64000, 16}, 190000, DType::kF32);  // and back
 }
 
 }  // namespace shardscope

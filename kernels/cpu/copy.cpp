@@ -127,17 +127,21 @@ void run(const Copy& op, Kernel& kernel) {
   });
 }
 
-/// The shares of threads are cut from rows * cols elements, wherever a row ends: there may be few rows, or few columns.
+/// The shares of threads are cut from blocks * rows * cols elements, wherever a row ends: there may be few rows, or few
+/// columns.
 void run(const CopyRows& op, Kernel& kernel) {
   const std::int64_t size = size_of(kernel.memory.dtype(op.dst)), limit = op.src.count;
-  SS_CHECK((op.rows - 1) * op.dst_stride + op.cols <= op.dst.count, op.rows, op.cols, op.dst_stride, op.dst.count);
+  SS_CHECK((op.blocks - 1) * op.dst_block + (op.rows - 1) * op.dst_stride + op.cols <= op.dst.count, op.blocks, op.rows,
+           op.cols, op.dst_stride, op.dst.count);
   const std::byte* src = kernel.data<const std::byte>(op.src);
   std::byte* dst = kernel.data<std::byte>(op.dst);
-  parallel_for(kernel, op.rows * op.cols, kElementGrain, [&](std::int64_t begin, std::int64_t end, int) {
+  parallel_for(kernel, op.blocks * op.rows * op.cols, kElementGrain, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t at = begin; at < end;) {
-      const std::int64_t row = at / op.cols, col = at % op.cols, count = std::min(op.cols - col, end - at);
-      const std::int64_t from = row * op.src_stride + col, there = std::clamp<std::int64_t>(limit - from, 0, count);
-      std::byte* to = dst + (row * op.dst_stride + col) * size;
+      const std::int64_t col = at % op.cols, row = at / op.cols % op.rows, block = at / op.cols / op.rows;
+      const std::int64_t count = std::min(op.cols - col, end - at);
+      const std::int64_t from = block * op.src_block + row * op.src_stride + col;
+      const std::int64_t there = std::clamp<std::int64_t>(limit - from, 0, count);
+      std::byte* to = dst + (block * op.dst_block + row * op.dst_stride + col) * size;
       std::memcpy(to, src + from * size, static_cast<std::size_t>(there * size));
       std::memset(to + there * size, 0, static_cast<std::size_t>((count - there) * size));
       at += count;

@@ -1,7 +1,8 @@
 #pragma once
 // How fast is communication? Bandwidths as nccl-tests defines them (its doc/PERFORMANCE.md): algbw = bytes / time,
 // busbw = algbw * factor, with factor 2(n-1)/n for all_reduce, (n-1)/n for all_gather, reduce_scatter and all_to_all,
-// 1 for broadcast, send and recv. Time is that of moving: what was spent waiting for the last rank is not in it.
+// 1 for broadcast, ring_shift, send and recv. Time is that of moving: what was spent waiting for the last rank is not
+// in it.
 
 #include <string>
 #include <vector>

@@ -206,7 +206,7 @@ SchemaView collective_time_view() {
            {"wait_ns", "INTEGER", "ns", "Part of it spent waiting for the last rank."},
            {"bus_factor", "REAL", "",
             "busbw / algbw of nccl-tests: 2(n-1)/n for all_reduce, (n-1)/n for all_gather, reduce_scatter and "
-            "all_to_all, 1 for broadcast, send and recv."}},
+            "all_to_all, 1 for broadcast, ring_shift, send and recv."}},
           "SELECT t.run, o.kind, o.group_name, o.group_size, o.collective_bytes AS bytes, sum(t.count) AS count, "
           "sum(t.total_ns) AS total_ns, sum(t.wait_ns) AS wait_ns, CASE o.kind WHEN 'all_reduce' THEN "
           "2.0 * (o.group_size - 1) / o.group_size WHEN 'all_gather' THEN 1.0 * (o.group_size - 1) / o.group_size "

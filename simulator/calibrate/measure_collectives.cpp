@@ -43,7 +43,8 @@ std::vector<Probe> probes() {
            [=](auto& c, float* a, float* b, auto bytes) { c.all_gather(a, b, share(c, bytes), DType::kF32); }},
           {"broadcast", [](auto& c, float* a, float*, auto bytes) { c.broadcast(a, bytes / 4, DType::kF32, 0); }},
           {"all_to_all",
-           [=](auto& c, float* a, float* b, auto bytes) { c.all_to_all(a, b, share(c, bytes), DType::kF32); }}};
+           [=](auto& c, float* a, float* b, auto bytes) { c.all_to_all(a, b, share(c, bytes), DType::kF32); }},
+          {"ring_shift", [](auto& c, float* a, float* b, auto bytes) { c.ring_shift(a, b, bytes / 4, DType::kF32); }}};
 }
 
 using Ends = std::vector<std::unique_ptr<Communicator>>;

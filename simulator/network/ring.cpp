@@ -16,7 +16,8 @@ LinkSpec slowest_link(const ClusterSpec& cluster, std::span<const int> ranks) {
 Seconds ring_time(std::string_view op, int ranks, Bytes size, const LinkSpec& link) {
   SS_CHECK(ranks >= 1, ranks);
   if (ranks == 1) return Seconds(0);
-  if (op == "broadcast" || op == "send" || op == "recv") return link.latency + size / link.bandwidth;
+  if (op == "broadcast" || op == "ring_shift" || op == "send" || op == "recv")
+    return link.latency + size / link.bandwidth;
   const Seconds once = (ranks - 1) * (link.latency + (size / ranks) / link.bandwidth);
   return op == "all_reduce" ? 2 * once : once;
 }

@@ -13,7 +13,7 @@ namespace shardscope {
 LinkSpec slowest_link(const ClusterSpec& cluster, std::span<const int> ranks);
 
 /// Formula:   all_gather, reduce_scatter, all_to_all: (R - 1) (latency + bytes / R / bandwidth); all_reduce: twice that
-///            (a reduce-scatter and an all-gather); broadcast, send, recv: latency + bytes / bandwidth.
+///            (a reduce-scatter and an all-gather); broadcast, ring_shift, send, recv: latency + bytes / bandwidth.
 /// Units:     bytes as collective_bytes() counts them; bandwidth one way per device; one latency per ring step.
 /// Leaves out: trees and NVLS, launch of the kernel, protocol changes by size, links shared with other traffic.
 /// Source:    NVIDIA/nccl-tests doc/PERFORMANCE.md for the bandwidth terms; one latency per step is ours.

@@ -14,6 +14,7 @@ TEST(Ring, HandCases) {
   EXPECT_DOUBLE_EQ(ring_time("reduce_scatter", 4, Bytes(8e6), kLink).value, 3 * (1e-6 + 2e-3));
   EXPECT_DOUBLE_EQ(ring_time("all_reduce", 4, Bytes(8e6), kLink).value, 6 * (1e-6 + 2e-3));
   EXPECT_DOUBLE_EQ(ring_time("send", 2, Bytes(8e6), kLink).value, 1e-6 + 8e-3);
+  EXPECT_DOUBLE_EQ(ring_time("ring_shift", 4, Bytes(8e6), kLink).value, 1e-6 + 8e-3);
 }
 
 TEST(Ring, AGroupOnSeveralNodesUsesTheNic) {
