@@ -391,32 +391,55 @@ struct Rope {
   }
 };
 
-/// Causal attention, flash style: scores are never stored. Head j of row r starts at q[r * q_stride + j * d]; k and v
-/// likewise with kv_stride and head j * g / n. out [R, n*d]; lse f32 [batch, n, S] = log-sum-exp of the scaled scores.
-/// Scores are scaled by 1 / sqrt(d). 4 * batch * n * S * (S + 1) / 2 * d FLOP.
+/// Which keys the queries of an attention op see: those at their own position and before. Both may be parts of their
+/// sequences (kv_seq keys; 0: as many as queries); by default both are whole, which is causal attention.
+struct AttentionSpan {
+  SequencePart q, kv;
+  std::int64_t kv_seq = 0;
+  constexpr std::int64_t keys(std::int64_t seq) const { return kv_seq > 0 ? kv_seq : seq; }
+  template <class S, class V>
+  static void fields(S& s, V& v) {
+    v.attr("start", s.q.start), v.attr("jump", s.q.jump), v.attr("kv_seq", s.kv_seq);
+    v.attr("kv_start", s.kv.start), v.attr("kv_jump", s.kv.jump);
+  }
+};
+
+/// Attention, flash style: scores are never stored. Head j of row r starts at q[r * q_stride + j * d]; k and v likewise
+/// with kv_stride and head j * g / n. out [R, n*d]; lse f32 [batch, n, S] = log-sum-exp of the scaled scores, -infinity
+/// (and out 0) where a query sees no key. Scores are scaled by 1 / sqrt(d). 4 d FLOP per visible pair and head. With
+/// `merge`, out and lse hold attention over other keys, and become that over both.
 struct Attention {
   static constexpr const char* kName = "attention";
   Region q, k, v, out, lse;
   std::int64_t batch = 0, seq = 0, heads = 0, kv_heads = 0, head_dim = 0, q_stride = 0, kv_stride = 0;
+  AttentionSpan span;
+  bool merge = false;
   template <class S, class V>
   static void fields(S& s, V&& v) {
-    v.read("q", s.q), v.read("k", s.k), v.read("v", s.v), v.write("out", s.out), v.write("lse", s.lse);
+    v.read("q", s.q), v.read("k", s.k), v.read("v", s.v);
+    v.write_or_update("out", s.out, s.merge), v.write_or_update("lse", s.lse, s.merge);
     v.attr("batch", s.batch), v.attr("seq", s.seq), v.attr("heads", s.heads), v.attr("kv_heads", s.kv_heads);
     v.attr("head_dim", s.head_dim), v.attr("q_stride", s.q_stride), v.attr("kv_stride", s.kv_stride);
+    AttentionSpan::fields(s.span, v), v.attr("merge", s.merge);
   }
 };
 
-/// Gradients of Attention, recomputing the scores from lse. d_q, d_k, d_v have the strides of q, k, v; overwritten.
+/// Gradients of Attention, recomputing the scores from lse. d_q, d_k, d_v have the strides of q, k, v; overwritten, or
+/// d_q added to with `accumulate`. Where keys are spread over several ops, out and lse are the merged ones of all, and
+/// each op gives its share.
 struct AttentionBackward {
   static constexpr const char* kName = "attention_backward";
   Region d_out, q, k, v, out, lse, d_q, d_k, d_v;
   std::int64_t batch = 0, seq = 0, heads = 0, kv_heads = 0, head_dim = 0, q_stride = 0, kv_stride = 0;
+  AttentionSpan span;
+  bool accumulate = false;  ///< d_q
   template <class S, class V>
   static void fields(S& s, V&& v) {
     v.read("d_out", s.d_out), v.read("q", s.q), v.read("k", s.k), v.read("v", s.v), v.read("out", s.out);
-    v.read("lse", s.lse), v.write("d_q", s.d_q), v.write("d_k", s.d_k), v.write("d_v", s.d_v);
+    v.read("lse", s.lse), v.write_or_update("d_q", s.d_q, s.accumulate), v.write("d_k", s.d_k), v.write("d_v", s.d_v);
     v.attr("batch", s.batch), v.attr("seq", s.seq), v.attr("heads", s.heads), v.attr("kv_heads", s.kv_heads);
     v.attr("head_dim", s.head_dim), v.attr("q_stride", s.q_stride), v.attr("kv_stride", s.kv_stride);
+    AttentionSpan::fields(s.span, v), v.attr("accumulate", s.accumulate);
   }
 };
 

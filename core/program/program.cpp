@@ -1,6 +1,7 @@
 #include "core/program/program.h"
 
 #include <algorithm>
+#include <array>
 
 #include "core/check.h"
 
@@ -53,21 +54,49 @@ bool is_communication(const Op& op) {
 
 namespace {
 
-double attention_pairs(std::int64_t batch, std::int64_t heads, std::int64_t seq) {
-  return static_cast<double>(batch) * heads * (static_cast<double>(seq) * (seq + 1) / 2);
+/// Sum of min(t, most) over t = 1 ... n.
+double sum_of_capped(double n, double most) {
+  if (n <= 0) return 0;
+  return n <= most ? n * (n + 1) / 2 : most * (most + 1) / 2 + most * (n - most);
+}
+
+/// Neighbouring tokens of a sequence.
+struct Stretch {
+  std::int64_t first, count;
+};
+std::array<Stretch, 2> halves(const SequencePart& part, std::int64_t rows) {
+  const std::int64_t early = (rows + 1) / 2;
+  return {{{part.start, early}, {part.position(early, rows), rows - early}}};
+}
+
+template <class T>
+double attention_pairs(const T& o) {
+  return static_cast<double>(o.batch) * o.heads * visible_pairs(o.span, o.seq);
 }
 
 double optimizer_flops(std::int64_t count) { return 15.0 * count; }  // multiply-adds, one sqrt, one division
 
 }  // namespace
 
+// The i-th query of a stretch sees min(i + ahead, keys) keys of another, or none.
+double visible_pairs(const AttentionSpan& span, std::int64_t seq) {
+  double pairs = 0;
+  for (const Stretch& q : halves(span.q, seq)) {
+    for (const Stretch& k : halves(span.kv, span.keys(seq))) {
+      const auto ahead = static_cast<double>(q.first - k.first), keys = static_cast<double>(k.count);
+      pairs += sum_of_capped(ahead + static_cast<double>(q.count), keys) - sum_of_capped(ahead, keys);
+    }
+  }
+  return pairs;
+}
+
 // Work of the arithmetic itself, counted by hand from each op's definition in ops.h; exp, sqrt and tanh count as one.
 double flops(const Op& op) {
   return std::visit(
       Overloaded{
           [](const MatMul& o) { return 2.0 * o.m * o.n * o.k + (o.bias.empty() ? 0.0 : 1.0 * o.m * o.n); },
-          [](const Attention& o) { return 4.0 * o.head_dim * attention_pairs(o.batch, o.heads, o.seq); },
-          [](const AttentionBackward& o) { return 10.0 * o.head_dim * attention_pairs(o.batch, o.heads, o.seq); },
+          [](const Attention& o) { return 4.0 * o.head_dim * attention_pairs(o); },
+          [](const AttentionBackward& o) { return 10.0 * o.head_dim * attention_pairs(o); },
           [](const LayerNorm& o) { return 8.0 * o.rows * o.hidden; },
           [](const LayerNormBackward& o) { return 14.0 * o.rows * o.hidden; },
           [](const RmsNorm& o) { return 4.0 * o.rows * o.hidden; },

@@ -141,6 +141,9 @@ enum class Access : std::uint8_t { kRead, kWrite, kUpdate };
 template <class F>
 void for_each_access(const Op& op, F&& f);
 
+/// Pairs of a query and a key that it sees, in one head of one sequence.
+double visible_pairs(const AttentionSpan& span, std::int64_t seq);
+
 /// Floating-point operations of an op (multiply and add count as two), and the bytes it must read and write at least.
 double flops(const Op& op);
 std::int64_t bytes_touched(const Program& program, const Op& op);

@@ -52,5 +52,22 @@ TEST(Program, FlopsAndBytesByHand) {
   EXPECT_EQ(bytes_touched(program, program.instructions[2].op), 4 * (2 + 8 + 8));  // tokens, rows read, rows written
 }
 
+TEST(Program, VisiblePairsAreThoseOneWouldCount) {
+  for (const AttentionSpan& span : {AttentionSpan{}, AttentionSpan{{0, 6}, {4, 0}, 6}, AttentionSpan{{4, 0}, {0, 6}, 4},
+                                    AttentionSpan{{9, 0}, {}, 11}, AttentionSpan{{0, 0}, {8, 0}, 3},
+                                    AttentionSpan{{3, 5}, {5, 1}, 8}, AttentionSpan{{1, 2}, {0, 3}, 2}}) {
+    for (const std::int64_t seq : {1, 2, 7, 8}) {
+      if (seq % 2 != 0 && span.q.jump > 0) continue;
+      std::int64_t pairs = 0;
+      for (std::int64_t i = 0; i < seq; ++i) {
+        for (std::int64_t j = 0; j < span.keys(seq); ++j) {
+          pairs += span.kv.position(j, span.keys(seq)) <= span.q.position(i, seq) ? 1 : 0;
+        }
+      }
+      EXPECT_EQ(visible_pairs(span, seq), pairs) << span.q.start << ' ' << seq;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace shardscope

@@ -233,11 +233,11 @@ class SizeCheck {
   }
   template <class T>
   static std::string attention(const T& o) {
-    const std::int64_t rows = o.batch * o.seq;
+    const std::int64_t rows = o.batch * o.seq, keys = o.span.keys(o.seq);
     const std::int64_t q = (rows - 1) * o.q_stride + o.heads * o.head_dim;
-    const std::int64_t kv = (rows - 1) * o.kv_stride + o.kv_heads * o.head_dim;
+    const std::int64_t kv = (o.batch * keys - 1) * o.kv_stride + o.kv_heads * o.head_dim;
     return first(exactly("q", o.q, q), exactly("k", o.k, kv), exactly("v", o.v, kv),
-                 exactly("lse", o.lse, rows * o.heads), grouped(o));
+                 exactly("lse", o.lse, rows * o.heads), halves(o.span.q, o.seq), halves(o.span.kv, keys), grouped(o));
   }
   template <class T>
   static std::string grouped(const T& o) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 namespace shardscope::reference {
@@ -125,7 +126,11 @@ struct Places {
   std::int64_t sequence, head;
   std::size_t q(std::int64_t r) const { return index((sequence * op.seq + r) * op.q_stride + head * op.head_dim); }
   std::size_t kv(std::int64_t r) const {
-    return index((sequence * op.seq + r) * op.kv_stride + head * op.kv_heads / op.heads * op.head_dim);
+    return index((sequence * keys() + r) * op.kv_stride + head * op.kv_heads / op.heads * op.head_dim);
+  }
+  std::int64_t keys() const { return op.span.keys(op.seq); }
+  bool sees(std::int64_t r, std::int64_t key) const {
+    return op.span.kv.position(key, keys()) <= op.span.q.position(r, op.seq);
   }
   std::size_t out(std::int64_t r) const { return index(((sequence * op.seq + r) * op.heads + head) * op.head_dim); }
   std::size_t lse(std::int64_t r) const { return index((sequence * op.heads + head) * op.seq + r); }
@@ -151,23 +156,28 @@ void add_scaled(Doubles& to, std::size_t at, const Doubles& from, std::size_t at
   for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) to[at + i] += factor * from[at_from + i];
 }
 
-/// Scaled scores of query r with keys 0..r, and the logarithm of the sum of their exponentials.
-struct Scores {
-  Doubles score;
-  double lse;
-};
-Scores scores_of(const Places& at, std::int64_t r, const Doubles& q, const Doubles& k) {
+/// Scaled scores of query r with every key, -infinity where it does not see it.
+Doubles scores_of(const Places& at, std::int64_t r, const Doubles& q, const Doubles& k) {
   const std::int64_t d = at.op.head_dim;
-  Scores result;
-  for (std::int64_t j = 0; j <= r; ++j) {
-    result.score.push_back(dot(q, at.q(r), k, at.kv(j), d) / std::sqrt(static_cast<double>(d)));
+  Doubles scores;
+  for (std::int64_t j = 0; j < at.keys(); ++j) {
+    const double score = dot(q, at.q(r), k, at.kv(j), d) / std::sqrt(static_cast<double>(d));
+    scores.push_back(at.sees(r, j) ? score : -std::numeric_limits<double>::infinity());
   }
-  const double top = *std::max_element(result.score.begin(), result.score.end());
-  double sum = 0;
-  for (const double s : result.score) sum += std::exp(s - top);
-  result.lse = top + std::log(sum);
-  return result;
+  return scores;
 }
+
+/// Logarithm of the sum of exponentials; -infinity if all of them are 0.
+double log_sum_exp(const Doubles& scores) {
+  const double top = *std::max_element(scores.begin(), scores.end());
+  if (std::isinf(top)) return top;
+  double sum = 0;
+  for (const double s : scores) sum += std::exp(s - top);
+  return top + std::log(sum);
+}
+
+/// e^(score - lse), 0 for what is not seen.
+double probability(double score, double lse) { return std::isinf(score) ? 0 : std::exp(score - lse); }
 
 }  // namespace
 
@@ -175,32 +185,38 @@ AttentionForward attention(const Attention& op, const Doubles& q, const Doubles&
   const auto rows = static_cast<std::size_t>(op.batch * op.seq * op.heads);
   AttentionForward result{Doubles(rows * static_cast<std::size_t>(op.head_dim)), Doubles(rows)};
   for_each_query(op, [&](const Places& at, std::int64_t r) {
-    const Scores scores = scores_of(at, r, q, k);
-    for (std::int64_t j = 0; j <= r; ++j) {
-      const double p = std::exp(scores.score[static_cast<std::size_t>(j)] - scores.lse);
+    const Doubles scores = scores_of(at, r, q, k);
+    const double lse = result.lse[at.lse(r)] = log_sum_exp(scores);
+    for (std::int64_t j = 0; j < at.keys(); ++j) {
+      const double p = probability(scores[static_cast<std::size_t>(j)], lse);
       add_scaled(result.out, at.out(r), v, at.kv(j), p, op.head_dim);
     }
-    result.lse[at.lse(r)] = scores.lse;
   });
   return result;
 }
 
-AttentionGradients attention_backward(const Attention& op, const Doubles& d_out, const Doubles& q, const Doubles& k,
-                                      const Doubles& v, const Doubles& out) {
+AttentionForward merged(const Attention& op, const AttentionForward& a, const AttentionForward& b) {
+  AttentionForward result{Doubles(a.out.size()), Doubles(a.lse.size())};
+  for_each_query(op, [&](const Places& at, std::int64_t r) {
+    const double lse = result.lse[at.lse(r)] = log_sum_exp({a.lse[at.lse(r)], b.lse[at.lse(r)]});
+    for (const AttentionForward* part : {&a, &b}) {
+      add_scaled(result.out, at.out(r), part->out, at.out(r), probability(part->lse[at.lse(r)], lse), op.head_dim);
+    }
+  });
+  return result;
+}
+
+AttentionGradients attention_backward(const Attention& op, const AttentionForward& forward, const Doubles& d_out,
+                                      const Doubles& q, const Doubles& k, const Doubles& v) {
   AttentionGradients result{Doubles(q.size()), Doubles(k.size()), Doubles(v.size())};
   const double scale = 1 / std::sqrt(static_cast<double>(op.head_dim));
   for_each_query(op, [&](const Places& at, std::int64_t r) {
-    const Scores scores = scores_of(at, r, q, k);
-    Doubles p, d_p;
-    const double delta = dot(d_out, at.out(r), out, at.out(r), op.head_dim);
-    for (std::int64_t j = 0; j <= r; ++j) {
-      p.push_back(std::exp(scores.score[static_cast<std::size_t>(j)] - scores.lse));
-      d_p.push_back(dot(d_out, at.out(r), v, at.kv(j), op.head_dim));
-    }
-    for (std::int64_t j = 0; j <= r; ++j) {
-      const auto i = static_cast<std::size_t>(j);
-      const double d_score = p[i] * (d_p[i] - delta) * scale;
-      add_scaled(result.d_v, at.kv(j), d_out, at.out(r), p[i], op.head_dim);
+    const Doubles scores = scores_of(at, r, q, k);
+    const double delta = dot(d_out, at.out(r), forward.out, at.out(r), op.head_dim);
+    for (std::int64_t j = 0; j < at.keys(); ++j) {
+      const double p = probability(scores[static_cast<std::size_t>(j)], forward.lse[at.lse(r)]);
+      const double d_score = p * (dot(d_out, at.out(r), v, at.kv(j), op.head_dim) - delta) * scale;
+      add_scaled(result.d_v, at.kv(j), d_out, at.out(r), p, op.head_dim);
       add_scaled(result.d_q, at.q(r), k, at.kv(j), d_score, op.head_dim);
       add_scaled(result.d_k, at.kv(j), q, at.q(r), d_score, op.head_dim);
     }

@@ -33,10 +33,14 @@ struct AttentionForward {
 struct AttentionGradients {
   Doubles d_q, d_k, d_v;  ///< zero where the strides leave gaps
 };
+/// Over the op's keys alone, whether it merges or not.
 AttentionForward attention(const Attention& op, const Doubles& q, const Doubles& k, const Doubles& v);
-/// `out` as the forward left it, rounded or not.
-AttentionGradients attention_backward(const Attention& op, const Doubles& d_out, const Doubles& q, const Doubles& k,
-                                      const Doubles& v, const Doubles& out);
+/// Attention over the keys of both; lse [batch, n, S] as in the op.
+AttentionForward merged(const Attention& op, const AttentionForward& a, const AttentionForward& b);
+/// The share of the op's keys. `forward` is over all keys, these and those of other ops; its out as it was left,
+/// rounded or not.
+AttentionGradients attention_backward(const Attention& op, const AttentionForward& forward, const Doubles& d_out,
+                                      const Doubles& q, const Doubles& k, const Doubles& v);
 
 /// Sum over rows of -log softmax(logits)[target], times scale; and its gradient.
 struct Loss {

@@ -111,13 +111,40 @@ TEST(Reference, AttentionGradientsWithSharedKeys) {
   CaseBuilder b("attention gradients");
   const Attention op{{}, {}, {}, {}, {}, 2, 5, 4, 2, 3, 12, 6};
   const Doubles q = b.random(120), k = b.random(60), v = b.random(60), d_out = b.random(120);
-  const auto got = reference::attention_backward(op, d_out, q, k, v, reference::attention(op, q, k, v).out);
+  const auto got = reference::attention_backward(op, reference::attention(op, q, k, v), d_out, q, k, v);
   const auto loss = [&](const Doubles& q_, const Doubles& k_, const Doubles& v_) {
     return dot(d_out, reference::attention(op, q_, k_, v_).out);
   };
   expect_near(got.d_q, slopes([&](const Doubles& x) { return loss(x, k, v); }, q));
   expect_near(got.d_k, slopes([&](const Doubles& x) { return loss(q, x, v); }, k));
   expect_near(got.d_v, slopes([&](const Doubles& x) { return loss(q, k, x); }, v));
+}
+
+/// A sequence of 6 tokens on two ranks: tokens 0 1 4 5 and 2 3, as the parts of a ring of any sizes might lie.
+TEST(Reference, AttentionOverPartsOfTheKeysMergesToTheWhole) {
+  CaseBuilder b("attention parts");
+  const Doubles q = b.random(12), k = b.random(12), v = b.random(12), d_out = b.random(12);
+  const auto rows = [](const Doubles& x, std::initializer_list<std::size_t> of) {
+    Doubles picked;
+    for (const std::size_t row : of) picked.insert(picked.end(), {x[2 * row], x[2 * row + 1]});
+    return picked;
+  };
+  const Attention whole{{}, {}, {}, {}, {}, 1, 6, 1, 1, 2, 2, 2};
+  const auto forward = reference::attention(whole, q, k, v);
+  const auto gradients = reference::attention_backward(whole, forward, d_out, q, k, v);
+  Attention own{{}, {}, {}, {}, {}, 1, 4, 1, 1, 2, 2, 2, {{0, 2}, {0, 2}, 0}};
+  Attention other = own;
+  other.span.kv = {2, 0}, other.span.kv_seq = 2;
+  const Doubles q4 = rows(q, {0, 1, 4, 5}), k4 = rows(k, {0, 1, 4, 5}), v4 = rows(v, {0, 1, 4, 5});
+  const Doubles k2 = rows(k, {2, 3}), v2 = rows(v, {2, 3}), d4 = rows(d_out, {0, 1, 4, 5});
+  const auto both =
+      reference::merged(own, reference::attention(own, q4, k4, v4), reference::attention(other, q4, k2, v2));
+  expect_near(both.out, rows(forward.out, {0, 1, 4, 5}));
+  const auto first = reference::attention_backward(own, both, d4, q4, k4, v4);
+  const auto second = reference::attention_backward(other, both, d4, q4, k2, v2);
+  Doubles d_q = first.d_q;
+  for (std::size_t i = 0; i < d_q.size(); ++i) d_q[i] += second.d_q[i];
+  expect_near(d_q, rows(gradients.d_q, {0, 1, 4, 5}));
 }
 
 TEST(Reference, LossGradient) {

@@ -1,4 +1,6 @@
 // Attention, the loss, and the optimizer's step.
+#include <fmt/format.h>
+
 #include <array>
 #include <cmath>
 #include <limits>
@@ -25,14 +27,23 @@ struct AttentionOperands {
   Doubles q, k, v;
 };
 
-AttentionOperands attention_operands(CaseBuilder& b, const AttentionSize& size) {
+AttentionOperands attention_operands(CaseBuilder& b, const AttentionSize& size, const AttentionSpan& span = {}) {
   const auto& [batch, seq, heads, kv_heads, head_dim] = size;
+  const std::int64_t keys = batch * span.keys(seq) * kv_heads * head_dim;
   AttentionOperands a;
   a.op = Attention{{}, {}, {}, {}, {}, batch, seq, heads, kv_heads, head_dim, heads * head_dim, kv_heads * head_dim};
+  a.op.span = span;
   a.q = b.random(batch * seq * heads * head_dim, 2);  // scores of some size, so that the softmax is not flat
-  a.k = b.random(batch * seq * kv_heads * head_dim, 2);
-  a.v = b.random(batch * seq * kv_heads * head_dim);
+  a.k = b.random(keys, 2);
+  a.v = b.random(keys);
   return a;
+}
+
+AttentionBackward backward_of(const Attention& f) {
+  AttentionBackward op;
+  op.batch = f.batch, op.seq = f.seq, op.heads = f.heads, op.kv_heads = f.kv_heads, op.head_dim = f.head_dim;
+  op.q_stride = f.q_stride, op.kv_stride = f.kv_stride, op.span = f.span;
+  return op;
 }
 
 std::string attention_name(const char* op, const AttentionSize& size) {
@@ -60,16 +71,65 @@ void add_attention_backward(std::vector<ConformanceCase>& cases, DType dtype, co
   auto forward = reference::attention(f, a.q, a.k, a.v);
   for (double& x : forward.out) x = rounded(dtype, x);
   const Doubles d_out = b.random(static_cast<std::int64_t>(forward.out.size()));
-  const auto want = reference::attention_backward(f, d_out, a.q, a.k, a.v, forward.out);
-  AttentionBackward op{b.in(d_out), b.in(a.q), b.in(a.k), b.in(a.v), b.in(forward.out), b.in(forward.lse, DType::kF32)};
+  const auto want = reference::attention_backward(f, forward, d_out, a.q, a.k, a.v);
+  AttentionBackward op = backward_of(f);
+  op.d_out = b.in(d_out), op.q = b.in(a.q), op.k = b.in(a.k), op.v = b.in(a.v);
+  op.out = b.in(forward.out), op.lse = b.in(forward.lse, DType::kF32);
   op.d_q = b.out(static_cast<std::int64_t>(a.q.size()));
   op.d_k = b.out(static_cast<std::int64_t>(a.k.size())), op.d_v = b.out(static_cast<std::int64_t>(a.v.size()));
-  op.batch = f.batch, op.seq = f.seq, op.heads = f.heads, op.kv_heads = f.kv_heads, op.head_dim = f.head_dim;
-  op.q_stride = f.q_stride, op.kv_stride = f.kv_stride;
   b.expect(op.d_q, want.d_q, {1e-4, 5e-5});
   b.expect(op.d_k, want.d_k, {1e-4, 5e-5});
   b.expect(op.d_v, want.d_v, {1e-4, 2e-5});
   cases.push_back(b.build(op));
+}
+
+/// Some of the queries against some of the keys; with `merge` over what other keys gave, else alone.
+void add_attention_part(std::vector<ConformanceCase>& cases, DType dtype, const AttentionSize& size,
+                        const AttentionSpan& span, bool merge) {
+  const std::string name = fmt::format(" of {} keys, {} {} sees {} {}{}", span.keys(size[1]), span.q.start, span.q.jump,
+                                       span.kv.start, span.kv.jump, merge ? ", merging" : "");
+  CaseBuilder b(attention_name("attention", size) + name, dtype);
+  AttentionOperands a = attention_operands(b, size, span);
+  auto want = reference::attention(a.op, a.q, a.k, a.v);
+  const auto count = [](const Doubles& x) { return static_cast<std::int64_t>(x.size()); };
+  const reference::AttentionForward before{b.random(count(want.out)), b.random(count(want.lse), 4)};
+  if (merge) want = reference::merged(a.op, before, want);
+  a.op.q = b.in(a.q), a.op.k = b.in(a.k), a.op.v = b.in(a.v), a.op.merge = merge;
+  a.op.out = merge ? b.in(before.out) : b.out(count(want.out));
+  a.op.lse = merge ? b.in(before.lse, DType::kF32) : b.out(count(want.lse), DType::kF32);
+  b.expect(a.op.out, want.out, {1e-5, 1e-5});
+  b.expect(a.op.lse, want.lse, {2e-6, 2e-6});
+  cases.push_back(b.build(a.op));
+
+  CaseBuilder back(attention_name("attention_backward", size) + name, dtype);
+  for (double& x : want.out) x = rounded(dtype, x);
+  const Doubles d_out = back.random(count(want.out)), old = back.random(count(a.q));
+  auto gradients = reference::attention_backward(a.op, want, d_out, a.q, a.k, a.v);
+  AttentionBackward op = backward_of(a.op);
+  op.d_out = back.in(d_out), op.q = back.in(a.q), op.k = back.in(a.k), op.v = back.in(a.v);
+  op.out = back.in(want.out), op.lse = back.in(want.lse, DType::kF32), op.accumulate = merge;
+  op.d_q = merge ? back.in(old) : back.out(count(old)), op.d_k = back.out(count(a.k)), op.d_v = back.out(count(a.v));
+  for (std::size_t i = 0; merge && i < old.size(); ++i) gradients.d_q[i] += old[i];
+  back.expect(op.d_q, gradients.d_q, {1e-4, 5e-5});
+  back.expect(op.d_k, gradients.d_k, {1e-4, 5e-5});
+  back.expect(op.d_v, gradients.d_v, {1e-4, 2e-5});
+  cases.push_back(back.build(op));
+}
+
+/// Two ranks of a ring against each other, a cache against its last tokens, keys that are all seen or none, and spans
+/// that cut each other anywhere.
+void add_attention_parts(std::vector<ConformanceCase>& cases, DType dtype) {
+  const std::pair<AttentionSize, AttentionSpan> parts[] = {
+      {{2, 40, 2, 1, 8}, {{20, 0}, {0, 40}}},       {{2, 40, 2, 2, 8}, {{0, 40}, {20, 0}}},
+      {{1, 300, 1, 1, 16}, {{150, 0}, {0, 300}}},   {{1, 300, 1, 1, 20}, {{0, 300}, {150, 0}}},
+      {{1, 48, 4, 2, 10}, {{0, 48}, {0, 48}}},      {{2, 1, 4, 2, 16}, {{299, 0}, {}, 300}},
+      {{1, 3, 2, 2, 7}, {{67, 0}, {}, 70}},         {{1, 50, 1, 1, 33}, {{5, 0}, {}, 300}},
+      {{2, 60, 2, 1, 5}, {{10, 7}, {3, 20}, 70}},   {{1, 100, 1, 1, 64}, {{100, 0}, {0, 0}}},
+      {{1, 100, 1, 1, 64}, {{0, 0}, {100, 0}, 50}}, {{1, 97, 1, 1, 3}, {{0, 0}, {49, 0}, 49}},
+      {{1, 6, 1, 1, 1}, {{0, 8}, {3, 5}, 6}}};
+  for (const auto& [size, span] : parts) {
+    for (const bool merge : {false, true}) add_attention_part(cases, dtype, size, span, merge);
+  }
 }
 
 /// GPT-2's fused projection: q, k and v are columns of one matrix, and so are their gradients.
@@ -83,9 +143,9 @@ void add_fused_attention(std::vector<ConformanceCase>& cases, DType dtype, std::
   const auto column = [&](std::int64_t first) { return Doubles(qkv.begin() + first, qkv.end()); };
   const Doubles q = column(0), k = column(hidden), v = column(2 * hidden);
   const auto forward = reference::attention(op, q, k, v);
-  Doubles out = forward.out;
-  for (double& x : out) x = rounded(dtype, x);
-  const auto want = reference::attention_backward(op, d_out, q, k, v, out);
+  auto left = forward;
+  for (double& x : left.out) x = rounded(dtype, x);
+  const auto want = reference::attention_backward(op, left, d_out, q, k, v);
   Doubles d_qkv = want.d_q;
   for (std::size_t i = 0; i < want.d_k.size(); ++i) d_qkv[i + static_cast<std::size_t>(hidden)] += want.d_k[i];
   for (std::size_t i = 0; i < want.d_v.size(); ++i) d_qkv[i + static_cast<std::size_t>(2 * hidden)] += want.d_v[i];
@@ -101,7 +161,7 @@ void add_fused_attention(std::vector<ConformanceCase>& cases, DType dtype, std::
                                    part(all_back, 0),
                                    part(all_back, 1),
                                    part(all_back, 2),
-                                   back.in(out),
+                                   back.in(left.out),
                                    back.in(forward.lse, DType::kF32),
                                    part(d_all, 0),
                                    part(d_all, 1),
@@ -125,6 +185,7 @@ void add_attention_cases(std::vector<ConformanceCase>& cases) {
       add_attention(cases, dtype, size);
       add_attention_backward(cases, dtype, size);
     }
+    add_attention_parts(cases, dtype);
     add_fused_attention(cases, dtype, 9, 3, 5);
     add_fused_attention(cases, dtype, 130, 2, 16);
   }

@@ -6,15 +6,18 @@ namespace shardscope {
 namespace {
 
 template <class Op>
-AttentionShape shape_of(const Op& op, const Kernel& kernel) {
+AttentionShape shape_of(const Op& op, const Kernel& kernel, bool add) {
   SS_CHECK(op.kv_heads > 0 && op.heads % op.kv_heads == 0, op.heads, op.kv_heads);
-  return {op.seq,
+  const AttentionSpan& span = op.span;
+  return {{op.seq, span.q.start, span.q.jump},
+          {span.keys(op.seq), span.kv.start, span.kv.jump},
           op.heads / op.kv_heads,
           op.head_dim,
           op.q_stride,
           op.kv_stride,
           op.heads * op.head_dim,
-          elements_of(kernel, op.q).type};
+          elements_of(kernel, op.q).type,
+          add};
 }
 
 /// Where a pair's data begins: in q, k or v, out, lse.
@@ -25,8 +28,8 @@ struct Place {
 template <class Op>
 Place place_of(const Op& op, const AttentionShape& shape, std::int64_t pair) {
   const std::int64_t sequence = pair / op.kv_heads, kv_head = pair % op.kv_heads, head = kv_head * shape.group;
-  const std::int64_t row = sequence * op.seq;
-  return {row * op.q_stride + head * op.head_dim, row * op.kv_stride + kv_head * op.head_dim,
+  const std::int64_t row = sequence * op.seq, key = sequence * shape.keys.count;
+  return {row * op.q_stride + head * op.head_dim, key * op.kv_stride + kv_head * op.head_dim,
           row * shape.out_stride + head * op.head_dim, (sequence * op.heads + head) * op.seq};
 }
 
@@ -55,7 +58,7 @@ class Pointers {
 }  // namespace
 
 void run(const Attention& op, Kernel& kernel) {
-  const AttentionShape shape = shape_of(op, kernel);
+  const AttentionShape shape = shape_of(op, kernel, op.merge);
   const Pointers to(kernel, shape);
   for_each_pair(op, kernel, shape, [&](const Place& at, float* scratch) {
     const AttentionHead head{to(op.q, at.q), to(op.k, at.kv), to(op.v, at.kv), to(op.out, at.out),
@@ -65,7 +68,7 @@ void run(const Attention& op, Kernel& kernel) {
 }
 
 void run(const AttentionBackward& op, Kernel& kernel) {
-  const AttentionShape shape = shape_of(op, kernel);
+  const AttentionShape shape = shape_of(op, kernel, op.accumulate);
   const Pointers to(kernel, shape);
   for_each_pair(op, kernel, shape, [&](const Place& at, float* scratch) {
     const AttentionBackwardHead head{to(op.d_out, at.out), to(op.q, at.q),     to(op.k, at.kv),

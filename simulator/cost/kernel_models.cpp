@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "core/program/program.h"
 #include "simulator/cost/interpolate_threads.h"
 
 namespace shardscope {
@@ -56,7 +57,7 @@ Seconds MatMulModel::time(const MatMul& op, int threads) const {
 AttentionModel::AttentionModel(std::span<const AttentionPoint> points) {
   std::map<int, std::vector<FitSample>> forward, backward;
   for (const AttentionPoint& p : points) {
-    FitSample s = sample({p.batch, p.seq, p.heads, p.kv_heads, p.head_dim});
+    FitSample s = sample({p.batch, p.seq, p.heads, p.kv_heads, p.head_dim, p.seq * p.seq});
     s.seconds = p.seconds / std::ceil(p.batch * p.kv_heads / p.threads);
     (p.backward ? backward : forward)[p.threads].push_back(s);
   }
@@ -67,9 +68,8 @@ AttentionModel::AttentionModel(std::span<const AttentionPoint> points) {
 FitSample AttentionModel::sample(const Shape& s) {
   const double group = s.heads / s.kv_heads;
   FitSample sample;
-  sample.log2_sizes = {std::log2(s.seq), std::log2(s.head_dim), std::log2(group), 0};
-  sample.terms = {
-      1, s.seq * group, s.seq * s.head_dim * group, s.seq * s.seq * group, s.seq * s.seq * s.head_dim * group, 0};
+  sample.log2_sizes = {std::log2(s.square) / 2, std::log2(s.head_dim), std::log2(group), 0};
+  sample.terms = {1, s.seq * group, s.seq * s.head_dim * group, s.square * group, s.square * s.head_dim * group, 0};
   return sample;
 }
 
@@ -84,14 +84,17 @@ Seconds AttentionModel::time(const Shape& shape, bool backward, int threads) con
   return Seconds(nearest->second.at(where.log2_sizes, where.terms) * units);
 }
 
-Seconds AttentionModel::time(const Attention& op, int threads) const {
-  return time({double(op.batch), double(op.seq), double(op.heads), double(op.kv_heads), double(op.head_dim)}, false,
-              threads);
+template <class Op>
+AttentionModel::Shape AttentionModel::shape_of(const Op& op) {
+  const auto seq = static_cast<double>(op.seq);
+  const double square = std::max(1.0, 2 * visible_pairs(op.span, op.seq) - seq);
+  return {double(op.batch), seq, double(op.heads), double(op.kv_heads), double(op.head_dim), square};
 }
 
+Seconds AttentionModel::time(const Attention& op, int threads) const { return time(shape_of(op), false, threads); }
+
 Seconds AttentionModel::time(const AttentionBackward& op, int threads) const {
-  return time({double(op.batch), double(op.seq), double(op.heads), double(op.kv_heads), double(op.head_dim)}, true,
-              threads);
+  return time(shape_of(op), true, threads);
 }
 
 }  // namespace shardscope

@@ -31,10 +31,12 @@ class MatMulModel {
   std::map<Key, std::map<int, FittedModel>> models_;
 };
 
-/// Formula:   per key/value head of one sequence, u = c0 + c1 S q + c2 S d q + c3 S^2 q + c4 S^2 d q (q query heads per
-///            key/value head), with the neighbours' correction; t = u * units, units = the most that one thread gets
-///            of batch * kv_heads.
-/// Validity:  as MatMulModel; causal, fp32.   Source: calibrate (Machine::attentions).
+/// Formula:   per key/value head of one sequence, u = c0 + c1 S q + c2 S d q + c3 V q + c4 V d q (q query heads per
+///            key/value head; V = 2 * visible pairs - S, which is S^2 where all of a sequence is there), with the
+///            neighbours' correction at sqrt(V); t = u * units, units = the most that one thread gets of
+///            batch * kv_heads.
+/// Validity:  as MatMulModel; measured on whole sequences (causal), fp32. Other spans by their pairs: a Guess.
+/// Source:    calibrate (Machine::attentions).
 class AttentionModel {
  public:
   explicit AttentionModel(std::span<const AttentionPoint> points);
@@ -43,8 +45,10 @@ class AttentionModel {
 
  private:
   struct Shape {
-    double batch, seq, heads, kv_heads, head_dim;
+    double batch, seq, heads, kv_heads, head_dim, square;  ///< square: V above
   };
+  template <class Op>
+  static Shape shape_of(const Op& op);
   static FitSample sample(const Shape& shape);
   Seconds time(const Shape& shape, bool backward, int threads) const;
   std::map<int, FittedModel> forward_, backward_;

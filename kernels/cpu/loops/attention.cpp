@@ -1,6 +1,7 @@
-// Causal attention of one key/value head, block by block: kQueries rows of queries against kKeys keys at a time, so
-// that the scores stay in the second-level cache and are never stored. Above the diagonal nothing is computed beyond
-// the edge of a register tile. Legend: S sequence, d head size, P(n) n padded to whole vectors.
+// Attention of one key/value head, block by block: kQueries rows of queries against kKeys keys at a time, so that the
+// scores stay in the second-level cache and are never stored. What a query sees is always the first keys, and later
+// queries see at least as many; beyond, nothing is computed but up to the edge of a register tile.
+// Legend: K keys that any query sees, d head size, P(n) n padded to whole vectors.
 #include "kernels/cpu/loops/block_gemm.h"
 #include "kernels/cpu/loops/half.h"
 #include "kernels/cpu/loops/loops.h"
@@ -12,21 +13,37 @@ namespace {
 
 constexpr std::int64_t kQueries = 8 * kTileRows, kKeys = 256;
 
-/// Queries [query, query + queries) of one head against keys [key, key + keys). Row i sees the first visible(i) of
-/// them.
-struct Tile {
-  std::int64_t query, queries, key, keys;
-  std::int64_t visible(std::int64_t row) const {
-    const std::int64_t n = query + row + 1 - key;
-    return n < 0 ? 0 : least(n, keys);
+SS_INLINE std::int64_t clamped(std::int64_t n, std::int64_t most) { return n < 0 ? 0 : least(n, most); }
+
+/// How many keys a query sees, which are the first ones: positions grow with rows.
+SS_INLINE std::int64_t keys_seen(const AttentionShape& s, std::int64_t query) {
+  const std::int64_t position = s.queries.start + query + (2 * query >= s.queries.count ? s.queries.jump : 0);
+  const std::int64_t ahead = position + 1 - s.keys.start, early = (s.keys.count + 1) / 2;
+  return clamped(ahead, early) + clamped(ahead - s.keys.jump - early, s.keys.count - early);
+}
+
+/// Queries of one head, and how many keys each sees.
+struct Queries {
+  std::int64_t first, count;
+  std::int64_t keys = 0;  ///< that the last sees, and so any
+  std::int64_t seen[kQueries];
+
+  Queries(const AttentionShape& s, std::int64_t from) : first(from), count(least(kQueries, s.queries.count - from)) {
+    for (std::int64_t r = 0; r < count; ++r) keys = seen[r] = keys_seen(s, from + r);
   }
 };
 
-/// Cuts the queries' keys [0, last query] into tiles and calls f for each.
+/// Queries against keys [key, key + keys). Row i sees the first visible(i) of them.
+struct Tile {
+  const Queries& q;
+  std::int64_t queries, key, keys;
+  std::int64_t visible(std::int64_t row) const { return clamped(q.seen[row] - key, keys); }
+};
+
+/// Cuts the keys that the queries see into tiles and calls f for each.
 template <class Body>
-SS_INLINE void for_each_tile(std::int64_t query, std::int64_t queries, Body&& f) {
-  const std::int64_t end = query + queries;
-  for (std::int64_t key = 0; key < end; key += kKeys) f(Tile{query, queries, key, least(kKeys, end - key)});
+SS_INLINE void for_each_tile(const Queries& q, Body&& f) {
+  for (std::int64_t key = 0; key < q.keys; key += kKeys) f(Tile{q, q.count, key, least(kKeys, q.keys - key)});
 }
 
 /// out [queries, kKeys] = a [queries, d] b [d, keys], as far as each strip of rows can see.
@@ -50,8 +67,9 @@ SS_INLINE void add_over_keys(const Tile& t, const float* p, const float* b, std:
 
 /// out [keys, width] += transpose of p [queries, keys] * b [queries, width].
 SS_INLINE void add_over_queries(const Tile& t, const float* p, const float* b, std::int64_t width, float* out) {
+  std::int64_t first = 0;
   for (std::int64_t j = 0; j < t.keys; j += kTileRows) {
-    const std::int64_t first = t.key + j > t.query ? t.key + j - t.query : 0;  // earlier queries do not see key j
+    while (t.q.seen[first] <= t.key + j) ++first;  // these do not see key j; the last does
     multiply_strip<true>(Block{p + first * kKeys + j, 1, kKeys}, b + first * width, width, out + (t.key + j) * width,
                          width, least(kTileRows, t.keys - j), width, t.queries - first);
   }
@@ -74,40 +92,62 @@ SS_INLINE void softmax_tile(const Tile& t, float* p, Running* running, float* ou
 }
 
 std::int64_t scratch_floats(const AttentionShape& s) {
-  const std::int64_t width = padded(s.head_dim), keys = s.seq * width, transposed = s.head_dim * padded(s.seq);
+  const std::int64_t width = padded(s.head_dim), keys = s.keys.count * width;
+  const std::int64_t transposed = s.head_dim * padded(s.keys.count);
   return 3 * keys + 2 * transposed + kQueries * (3 * width + 2 * kKeys + 3);
+}
+
+/// Where the softmax of queries starts: at nothing, or, to merge, at what `to` and `lse` hold; `out` is not normalised.
+template <class T>
+SS_INLINE void start(const AttentionShape& s, std::int64_t n, const T* to, const float* lse, Running* running,
+                     float* out) {
+  if (s.add) {
+    pack(to, s.out_stride, n, s.head_dim, 1.0f, out);
+    for (std::int64_t r = 0; r < n; ++r) running[r] = {lse[r], 1};
+  } else {
+    clear(out, n * padded(s.head_dim));
+    for (std::int64_t r = 0; r < n; ++r) running[r] = {-__builtin_inff(), 0};
+  }
+}
+
+template <class T>
+SS_INLINE void finish(const AttentionShape& s, std::int64_t n, const Running* running, const float* out, T* to,
+                      float* lse) {
+  for (std::int64_t r = 0; r < n; ++r) {
+    const float inverse = running[r].sum > 0 ? 1.0f / running[r].sum : 0;  // 0: sees no key
+    const float* from = out + r * padded(s.head_dim);
+    for_each_vector(s.head_dim, [&](auto c) { store(to + r * s.out_stride, c, load(from, c) * inverse); });
+    lse[r] = running[r].top + log_of(running[r].sum);
+  }
 }
 
 template <class T>
 void forward_of(const AttentionShape& s, const AttentionHead& h, float* scratch) {
   const auto *h_q = static_cast<const T*>(h.q), *h_k = static_cast<const T*>(h.k), *h_v = static_cast<const T*>(h.v);
-  auto* h_out = static_cast<T*>(h.out);
-  const std::int64_t d = s.head_dim, width = padded(d), ld = padded(s.seq);
-  float* keys = scratch;              // k transposed [d, P(S)]
-  float* values = keys + d * ld;      // v [S, P(d)]
-  float* q = values + s.seq * width;  // [kQueries, P(d)], scaled
+  const std::int64_t n = s.queries.count, most = n > 0 ? keys_seen(s, n - 1) : 0;
+  const std::int64_t d = s.head_dim, width = padded(d), ld = padded(most);
+  float* keys = scratch;              // k transposed [d, P(K)]
+  float* values = keys + d * ld;      // v [K, P(d)]
+  float* q = values + most * width;   // [kQueries, P(d)], scaled
   float* out = q + kQueries * width;  // [kQueries, P(d)]
   float* p = out + kQueries * width;  // [kQueries, kKeys]
-  pack_transposed(h_k, s.kv_stride, s.seq, d, keys, ld);
-  pack(h_v, s.kv_stride, s.seq, d, 1.0f, values);
+  pack_transposed(h_k, s.kv_stride, most, d, keys, ld);
+  pack(h_v, s.kv_stride, most, d, 1.0f, values);
   for (std::int64_t head = 0; head < s.group; ++head) {
-    for (std::int64_t query = 0; query < s.seq; query += kQueries) {
-      const std::int64_t n = least(kQueries, s.seq - query);
+    for (std::int64_t query = 0; query < n; query += kQueries) {
+      const Queries block(s, query);
+      if (block.keys == 0 && s.add) continue;
       Running running[kQueries];
-      for (Running& r : running) r = {-__builtin_inff(), 0};
-      pack(h_q + head * d + query * s.q_stride, s.q_stride, n, d, 1.0f / root(static_cast<float>(d)), q);
-      clear(out, n * width);
-      for_each_tile(query, n, [&](const Tile& t) {
+      T* to = static_cast<T*>(h.out) + head * d + query * s.out_stride;
+      float* lse = h.lse + head * n + query;
+      pack(h_q + head * d + query * s.q_stride, s.q_stride, block.count, d, 1.0f / root(static_cast<float>(d)), q);
+      start(s, block.count, to, lse, running, out);
+      for_each_tile(block, [&](const Tile& t) {
         scores(t, q, width, keys, ld, d, p);
         softmax_tile(t, p, running, out, width);
         add_over_keys(t, p, values, width, out);
       });
-      for (std::int64_t r = 0; r < n; ++r) {
-        const float inverse = 1.0f / running[r].sum;
-        T* to = h_out + head * d + (query + r) * s.out_stride;
-        for_each_vector(d, [&](auto c) { store(to, c, load(out + r * width, c) * inverse); });
-        h.lse[head * s.seq + query + r] = running[r].top + log_of(running[r].sum);
-      }
+      finish(s, block.count, running, out, to, lse);
     }
   }
 }
@@ -119,6 +159,11 @@ SS_INLINE void score_gradients(const Tile& t, const float* lse, const float* del
     const std::int64_t strip_end = least(r / kTileRows * kTileRows + kTileRows, t.queries);
     const std::int64_t visible = t.visible(r), to = padded(t.visible(strip_end - 1));
     float *scores_row = p + r * kKeys, *gradient = d_p + r * kKeys;
+    if (visible == 0) {
+      clear(scores_row, least(to + padded(kTileRows), kKeys));
+      clear(gradient, least(to + padded(kTileRows), kKeys));
+      continue;
+    }
     for (std::int64_t j = visible; j < to; ++j) scores_row[j] = -__builtin_inff(), gradient[j] = 0;
     for (std::int64_t j = 0; j < to; j += kWidth) {
       const F probability = exp(load(scores_row + j) - lse[r]);
@@ -150,47 +195,58 @@ void unpack(const float* src, std::int64_t rows, std::int64_t d, float factor, T
 }
 
 template <class T>
+void unpack_adding(const float* src, std::int64_t rows, std::int64_t d, float factor, T* dst, std::int64_t stride) {
+  for (std::int64_t r = 0; r < rows; ++r) {
+    T* to = dst + r * stride;
+    for_each_vector(d, [&](auto c) { store(to, c, load(to, c) + load(src + r * padded(d), c) * factor); });
+  }
+}
+
+template <class T>
 void backward_of(const AttentionShape& s, const AttentionBackwardHead& h, float* scratch) {
   const auto *h_q = static_cast<const T*>(h.q), *h_k = static_cast<const T*>(h.k), *h_v = static_cast<const T*>(h.v);
   const auto *h_out = static_cast<const T*>(h.out), *h_d_out = static_cast<const T*>(h.d_out);
-  const std::int64_t d = s.head_dim, width = padded(d), ld = padded(s.seq);
+  const std::int64_t queries = s.queries.count, most = queries > 0 ? keys_seen(s, queries - 1) : 0;
+  const std::int64_t d = s.head_dim, width = padded(d), ld = padded(most);
   const float scale = 1.0f / root(static_cast<float>(d));
-  float* keys = scratch;                     // k [S, P(d)]
-  float* d_keys = keys + s.seq * width;      // [S, P(d)]
-  float* d_values = d_keys + s.seq * width;  // [S, P(d)]
-  float* keys_t = d_values + s.seq * width;  // k transposed [d, P(S)]
-  float* values_t = keys_t + d * ld;         // v transposed [d, P(S)]
-  float* q = values_t + d * ld;              // [kQueries, P(d)], scaled
-  float* d_out = q + kQueries * width;       // [kQueries, P(d)]
-  float* d_q = d_out + kQueries * width;     // [kQueries, P(d)]
-  float* p = d_q + kQueries * width;         // [kQueries, kKeys]
-  float* d_p = p + kQueries * kKeys;         // [kQueries, kKeys]
-  float* delta = d_p + kQueries * kKeys;     // [kQueries]
-  pack(h_k, s.kv_stride, s.seq, d, 1.0f, keys);
-  pack_transposed(h_k, s.kv_stride, s.seq, d, keys_t, ld);
-  pack_transposed(h_v, s.kv_stride, s.seq, d, values_t, ld);
-  clear(d_keys, 2 * s.seq * width);
+  float* keys = scratch;                            // k [K, P(d)]
+  float* d_keys = keys + most * width;              // [all keys, P(d)]
+  float* d_values = d_keys + s.keys.count * width;  // [all keys, P(d)]
+  float* keys_t = d_values + s.keys.count * width;  // k transposed [d, P(K)]
+  float* values_t = keys_t + d * ld;                // v transposed [d, P(K)]
+  float* q = values_t + d * ld;                     // [kQueries, P(d)], scaled
+  float* d_out = q + kQueries * width;              // [kQueries, P(d)]
+  float* d_q = d_out + kQueries * width;            // [kQueries, P(d)]
+  float* p = d_q + kQueries * width;                // [kQueries, kKeys]
+  float* d_p = p + kQueries * kKeys;                // [kQueries, kKeys]
+  float* delta = d_p + kQueries * kKeys;            // [kQueries]
+  pack(h_k, s.kv_stride, most, d, 1.0f, keys);
+  pack_transposed(h_k, s.kv_stride, most, d, keys_t, ld);
+  pack_transposed(h_v, s.kv_stride, most, d, values_t, ld);
+  clear(d_keys, 2 * s.keys.count * width);
   for (std::int64_t head = 0; head < s.group; ++head) {
-    for (std::int64_t query = 0; query < s.seq; query += kQueries) {
-      const std::int64_t n = least(kQueries, s.seq - query), q_at = head * d + query * s.q_stride;
+    for (std::int64_t query = 0; query < queries; query += kQueries) {
+      const Queries block(s, query);
+      if (block.keys == 0 && s.add) continue;
+      const std::int64_t n = block.count, q_at = head * d + query * s.q_stride;
       const std::int64_t out_at = head * d + query * s.out_stride;
       pack(h_q + q_at, s.q_stride, n, d, scale, q);
       pack(h_d_out + out_at, s.out_stride, n, d, 1.0f, d_out);
       row_products(d_out, width, h_out + out_at, s.out_stride, n, d, delta);
       clear(d_q, n * width);
-      for_each_tile(query, n, [&](const Tile& t) {
+      for_each_tile(block, [&](const Tile& t) {
         scores(t, q, width, keys_t, ld, d, p);
         scores(t, d_out, width, values_t, ld, d, d_p);
-        score_gradients(t, h.lse + head * s.seq + query, delta, p, d_p);
+        score_gradients(t, h.lse + head * queries + query, delta, p, d_p);
         add_over_queries(t, p, d_out, width, d_values);
         add_over_queries(t, d_p, q, width, d_keys);
         add_over_keys(t, d_p, keys, width, d_q);
       });
-      unpack(d_q, n, d, scale, static_cast<T*>(h.d_q) + q_at, s.q_stride);
+      (s.add ? unpack_adding<T> : unpack<T>)(d_q, n, d, scale, static_cast<T*>(h.d_q) + q_at, s.q_stride);
     }
   }
-  unpack(d_keys, s.seq, d, 1.0f, static_cast<T*>(h.d_k), s.kv_stride);
-  unpack(d_values, s.seq, d, 1.0f, static_cast<T*>(h.d_v), s.kv_stride);
+  unpack(d_keys, s.keys.count, d, 1.0f, static_cast<T*>(h.d_k), s.kv_stride);
+  unpack(d_values, s.keys.count, d, 1.0f, static_cast<T*>(h.d_v), s.kv_stride);
 }
 
 void forward(const AttentionShape& shape, const AttentionHead& head, float* scratch) {

@@ -71,12 +71,19 @@ struct NormLoops {
   void (*rms_norm_backward)(const NormBackwardRows& a, float* d_weight, std::int64_t begin, std::int64_t end);
 };
 
+/// Rows 0, 1, ... of a stretch stand at positions start, start + 1, ...; those from the middle on `jump` further.
+struct AttentionRows {
+  std::int64_t count, start, jump;
+};
+/// A query sees the keys at its position and before. `group` query heads share a key/value head.
 struct AttentionShape {
-  std::int64_t seq, group, head_dim, q_stride, kv_stride, out_stride;  ///< group: query heads per key/value head
-  Element type;                                                        ///< of all but lse
+  AttentionRows queries, keys;
+  std::int64_t group, head_dim, q_stride, kv_stride, out_stride;
+  Element type;  ///< of all but lse
+  bool add;      ///< forward: merge with what out and lse hold; backward: add to d_q
 };
 /// One key/value head of one sequence, and its `group` query heads, which follow each other by head_dim in q and out
-/// and by seq in lse.
+/// and by queries.count in lse.
 struct AttentionHead {
   const void *q, *k, *v;
   void* out;
