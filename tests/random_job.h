@@ -26,7 +26,7 @@ struct JobChoice {
   int adam_w = 1, recompute = 0, offload = 0, copies = 1, ratio = 10;
   int pipelined = 0;  ///< bits: reads, writes of the optimizer's sub-groups
   int offload_param = 0, swap_buffers = 5, max_in_cpu = 0;
-  int recompute_every = 1, cpu_checkpointing = 0;
+  int recompute_every = 1, cpu_checkpointing = 0, partition_activations = 0;
   int experts = 0, top_k = 1, capacity = 0, ep = 1;  ///< of llama; capacity in percent, 0: for all
 };
 
@@ -81,6 +81,7 @@ inline std::ostream& operator<<(std::ostream& out, const JobChoice& c) {
   show("top_k", &JobChoice::top_k);
   show("capacity", &JobChoice::capacity);
   show("ep", &JobChoice::ep);
+  show("partition_activations", &JobChoice::partition_activations);
   return out << "}";
 }
 
@@ -143,6 +144,7 @@ inline Job job_of(const JobChoice& c) {
   }
   job.recompute = static_cast<Recompute>(c.recompute);
   if (job.recompute == Recompute::kFull) job.recompute_every = c.recompute_every;
+  job.training.checkpointing.partition_activations = c.partition_activations != 0 && job.recompute != Recompute::kNone;
   job.training.checkpointing.cpu_checkpointing = c.cpu_checkpointing != 0 && job.recompute != Recompute::kNone;
   if (c.copies > 1 && c.stage == 3 && !c.deepspeed_mode && c.dp % c.copies == 0 && c.ep == 1)
     t.zero.mics_shard_size = c.dp / c.copies;
@@ -246,6 +248,7 @@ inline rc::Gen<JobChoice> gen_job_of_size() {
     c.max_in_cpu = *rc::gen::element(0, 500, 5000, 1000000);
     c.recompute_every = *rc::gen::inRange(1, 4);
     c.cpu_checkpointing = *rc::gen::inRange(0, 2);
+    c.partition_activations = *rc::gen::inRange(0, 2);
     c.ratio = *rc::gen::element(10, 5, 2, 0);
     c.copies = *rc::gen::inRange(1, 4);
     c.hpz = *rc::gen::inRange(1, 5);

@@ -25,9 +25,9 @@ constexpr std::array kPasses{
     Pass{"stages", pass_stages, true},  // checks the mix; groups and coordinates of this rank
     Pass{"layers", pass_layers, true},  // micro-batches, layers to ops, hand-derived backward; whole parameters
     Pass{"recompute", pass_recompute,
-         false},                    // blocks forget and compute again; before zero, which shards the second use too
-    Pass{"checkpoint_offload", pass_checkpoint_offload,
-         false},  // kept inputs to the host; after recompute, whose groups come back one after the other
+         false},  // blocks forget and compute again; before zero, which shards the second use too
+    Pass{"kept_inputs", pass_kept_inputs,
+         false},                    // parted, to the host; after recompute, whose groups come back one after the other
     Pass{"zero", pass_zero, true},  // flat storage, shards, gathers, reductions, prefetch
     Pass{"optimizer", pass_optimizer,
          true},                           // norm, clipping, Adam on the shards that zero left, refresh of parameters

@@ -143,7 +143,7 @@ void pass_stages(Draft& draft);
 void pass_layers(Draft& draft);
 void pass_inference_layers(Draft& draft);
 void pass_recompute(Draft& draft);
-void pass_checkpoint_offload(Draft& draft);
+void pass_kept_inputs(Draft& draft);
 void pass_zero(Draft& draft);
 void pass_optimizer(Draft& draft);
 void pass_offload(Draft& draft);

@@ -128,7 +128,7 @@ TEST(CheckpointOffload, RefusesWithoutRecomputation) {
     lower(job, 0);
     FAIL();
   } catch (const Error& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("cpu_checkpointing: moves what recomputation keeps"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("say where what recomputation keeps waits"));
   }
 }
 

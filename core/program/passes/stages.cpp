@@ -113,10 +113,12 @@ void refuse_what_is_not_built(const Job& job) {
   if (zero.offload_param.device != OffloadDevice::kNone) check_offload_param(job);
   if (zero.hpz_partition_size > 1 || zero.quantized_weights || zero.quantized_gradients) check_zero_plus_plus(job);
   if (zero.mics_shard_size > 0) check_mics(job);
-  if (job.training.checkpointing.cpu_checkpointing && job.recompute == Recompute::kNone) {
-    throw Error(ErrorKind::kConfig,
-                "activation_checkpointing.cpu_checkpointing: moves what recomputation keeps to the host; add recompute "
-                "\"full\" or \"selective\" to the job (--recompute)");
+  const CheckpointingSpec& kept = job.training.checkpointing;
+  if ((kept.cpu_checkpointing || kept.partition_activations) && job.recompute == Recompute::kNone) {
+    throw Error(
+        ErrorKind::kConfig,
+        "activation_checkpointing.cpu_checkpointing, .partition_activations: say where what recomputation keeps "
+        "waits; add recompute \"full\" or \"selective\" to the job (--recompute)");
   }
   if (job.training.precision.kind != Precision::kFp32) {
     unsupported("bf16.enabled, fp16.enabled: mixed precision is not built yet; training runs in fp32");
