@@ -29,6 +29,7 @@ inline std::ostream& operator<<(std::ostream& out, const InferenceChoice& c) {
 inline InferenceSpec spec_of(const InferenceChoice& c) {
   InferenceSpec spec{.model = model_of(c.model), .tp = c.tp, .new_tokens = c.new_tokens};
   spec.model.init_std = 0.3;
+  spec.model.router_aux_coefficient = 0;  // so that training's loss is that of the tokens alone
   spec.batch = static_cast<std::int64_t>(c.prompts.size());
   spec.prompt = *std::max_element(c.prompts.begin(), c.prompts.end());
   spec.weights = c.int8 != 0 ? WeightFormat::kInt8 : WeightFormat::kF32;
