@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/engine/arena.h"
+#include "core/engine/checkpoint/weights_source.h"
 
 namespace shardscope::cli {
 namespace {
@@ -26,10 +27,13 @@ void add_checkpoint_options(CLI::App& command, JobOverrides& o) {
                   "from there if it has any")
       ->expected(0, 1)
       ->type_name("[DIR]");
+  command.add_option("--weights", o.weights, "Start from weights in safetensors: a file, or a folder")
+      ->type_name("PATH");
 }
 
 TrainCheckpoints::TrainCheckpoints(const Job& job, const std::vector<Program>& programs) : job_(job) {
   if (starts_from_checkpoint(job.checkpoint)) start_ = find_resume_point(job.checkpoint.resume, job, say);
+  if (!start_ && !job.checkpoint.weights.empty()) open_weights();
   if (job.checkpoint.path.empty()) return;
   std::vector<int> local;
   for (const Program& program : programs) local.push_back(program.rank);
@@ -38,11 +42,20 @@ TrainCheckpoints::TrainCheckpoints(const Job& job, const std::vector<Program>& p
       checkpoint_record(job), deal_state(programs), local, say);
 }
 
+void TrainCheckpoints::open_weights() {
+  check_same_tensors(WeightsSource(job_.checkpoint.weights, job_.model), job_.model);
+  open_weights_ = [this] { return std::make_unique<WeightsSource>(job_.checkpoint.weights, job_.model); };
+}
+
 void TrainCheckpoints::attach(TrainOptions& options) {
   if (start_) {
     options.start = start_->position;
     options.fill_state = [this](int, const Program& program, const Memory& memory) {
       restore_state(program, memory, *start_->open());
+    };
+  } else if (open_weights_) {
+    options.fill_state = [this](int, const Program& program, const Memory& memory) {
+      restore_state(program, memory, *open_weights_());
     };
   }
   if (checkpoints_ == nullptr) return;
@@ -53,6 +66,7 @@ void TrainCheckpoints::attach(TrainOptions& options) {
 }
 
 std::string TrainCheckpoints::start_line() const {
+  if (open_weights_) return "starts from the weights in " + job_.checkpoint.weights;
   if (!start_) return "";
   return fmt::format("goes on from {}, after step {}", start_->path, start_->position.steps);
 }

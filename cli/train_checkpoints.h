@@ -1,10 +1,11 @@
 #pragma once
-// What --checkpoint and --resume add to a training run, and their options.
+// What --checkpoint, --resume and --weights add to a training run, and their options.
 //
 //   TrainCheckpoints checkpoints(job, programs);   // opens what the run starts from, before any memory is taken
 //   checkpoints.attach(options);   train(...);   checkpoints.problem();
 
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,7 +17,7 @@
 
 namespace shardscope::cli {
 
-/// --checkpoint --checkpoint-every --checkpoint-keep --resume
+/// --checkpoint --checkpoint-every --checkpoint-keep --resume --weights
 void add_checkpoint_options(CLI::App& command, JobOverrides& overrides);
 
 class TrainCheckpoints {
@@ -33,7 +34,10 @@ class TrainCheckpoints {
 
  private:
   const Job& job_;
+  void open_weights();
+
   std::optional<ResumePoint> start_;
+  std::function<std::unique_ptr<StateSource>()> open_weights_;
   std::unique_ptr<Checkpointer> checkpoints_;
 };
 

@@ -76,7 +76,7 @@ refuses 'subcommand' # nothing at all
 refuses 'no-such-flag' lower job.json --no-such-flag
 refuses '--ranks' lower job.json --ranks many
 check '--help' "$shardscope" --help
-for command in calibrate check compare lower predict query report train; do
+for command in calibrate check compare lower predict query report train weights; do
   check "$command has --help with examples" bash -c "'$shardscope' $command --help | grep -q 'shardscope $command'"
 done
 
@@ -311,6 +311,34 @@ refuses 'another run' train job.json --checkpoint held
 kill -INT "$pid"
 wait "$pid"
 check 'Ctrl-C leaves a checkpoint' test -s held/latest
+
+# ---- weights -----------------------------------------------------------------------------------------------------------
+
+check 'weights are exported' "$shardscope" weights ckpt -o exported
+check 'with a config' "$shardscope" lower --model exported
+check 'they start another run' bash -c "'$shardscope' train job.json --steps 1 --weights exported --json >started.json 2>started.err"
+check 'with the loss that the next step of theirs has' json_ok started.json 'd["losses"][0] < json.load(open("ckpt.json"))["losses"][0]'
+check 'in bf16 and several files' "$shardscope" weights ckpt/step-3 -o small-files --dtype bf16 --file-gb 0.00001
+check 'these have an index' test -s small-files/model.safetensors.index.json
+check 'and start a run too' "$shardscope" train job.json --steps 1 --weights small-files --quiet
+check 'safetensors are exported again' "$shardscope" weights small-files -o once-more
+refuses 'exported.*already' weights ckpt -o exported
+refuses 'n_layer|h.2' train job.json --weights exported --model deeper.json
+refuses 'missing' weights exported/model.safetensors -o elsewhere --model missing
+refuses 'weights' train job.json --steps 9 --weights exported --resume ckpt
+refuses 'dtype' weights ckpt -o other --dtype int8
+for bad in missing empty binary folder; do
+  refuses "$bad" train job.json --weights "$bad"
+  refuses "$bad" weights "$bad" -o elsewhere
+done
+head -c 3000 exported/model.safetensors >cut.safetensors
+refuses 'cut.safetensors' train job.json --weights cut.safetensors
+printf '\377\377\377\377\377\377\377\177{}' >hostile.safetensors
+refuses 'hostile.safetensors.*header' train job.json --weights hostile.safetensors
+mkdir pickled
+cp binary pickled/mp_rank_00_model_states.pt
+refuses 'mp_rank_00_model_states.pt' train job.json --resume pickled
+refuses 'config.json|--model' weights pickled -o elsewhere
 
 # Ctrl-C: the step is finished, what was recorded is kept, the exit code says so.
 "$shardscope" train job.json --steps 100000 --profile stopped.db >stopped.out 2>stopped.err &

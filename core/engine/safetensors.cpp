@@ -29,8 +29,9 @@ const char* format_name(DType dtype) {
 }
 
 /// The header, padded with blanks so that the data is aligned to 8 bytes.
-std::string header_of(const std::vector<TensorEntry>& tensors) {
+std::string header_of(const std::vector<TensorEntry>& tensors, const std::map<std::string, std::string>& metadata) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
   std::int64_t begin = 0;
   for (const TensorEntry& tensor : tensors) {
     const std::int64_t end = begin + tensor.bytes();
@@ -52,10 +53,11 @@ std::int64_t TensorEntry::bytes() const {
   return n;
 }
 
-SafetensorsWriter::SafetensorsWriter(const std::string& path, const std::vector<TensorEntry>& tensors)
+SafetensorsWriter::SafetensorsWriter(const std::string& path, const std::vector<TensorEntry>& tensors,
+                                     const std::map<std::string, std::string>& metadata)
     : path_(path), file_(std::fopen(path.c_str(), "wb")) {
   if (file_ == nullptr) fail();
-  const std::string header = header_of(tensors);
+  const std::string header = header_of(tensors, metadata);
   const std::uint64_t length = header.size();
   left_ = static_cast<std::int64_t>(sizeof length + header.size());
   for (const TensorEntry& tensor : tensors) left_ += tensor.bytes();

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -25,8 +26,9 @@ struct TensorEntry {
 
 class SafetensorsWriter {
  public:
-  /// The tensors, in the order in which their data will come. Throws Error{kIo}.
-  SafetensorsWriter(const std::string& path, const std::vector<TensorEntry>& tensors);
+  /// The tensors, in the order in which their data will come; `metadata` is for other readers. Throws Error{kIo}.
+  SafetensorsWriter(const std::string& path, const std::vector<TensorEntry>& tensors,
+                    const std::map<std::string, std::string>& metadata = {});
   /// The next bytes of the data. Throws Error{kIo} if the disk is full.
   void append(std::span<const std::byte> data);
   template <class T>

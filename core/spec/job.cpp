@@ -20,8 +20,9 @@ constexpr std::array<std::string_view, 3> kRecomputes = {"none", "selective", "f
 constexpr std::array<std::string_view, 2> kZeroModes = {"textbook", "deepspeed"};
 
 const std::vector<std::string_view> kJobKeys = {
-    "model",   "deepspeed", "parallel", "recompute",           "zero_mode", "data",    "steps",      "seed",
-    "backend", "launcher",  "machine",  "device_memory_bytes", "cluster",   "profile", "checkpoint", "moe"};
+    "model",   "deepspeed", "parallel",   "recompute", "zero_mode", "data",
+    "steps",   "seed",      "backend",    "launcher",  "machine",   "device_memory_bytes",
+    "cluster", "profile",   "checkpoint", "weights",   "moe"};
 const std::vector<std::string_view> kParallelKeys = {
     "dp", "tp", "pp", "cp", "ep", "sp", "ulysses", "schedule", "virtual_stages", "partition"};
 const std::vector<std::string_view> kRecomputeKeys = {"mode", "every"};
@@ -162,6 +163,7 @@ class JobReader {
     if (flags_.checkpoint) spec.path = *flags_.checkpoint;
     if (flags_.checkpoint_every) spec.every = *flags_.checkpoint_every;
     if (flags_.checkpoint_keep) spec.keep = *flags_.checkpoint_keep;
+    spec.weights = path(top, "weights", flags_.weights);
     complete_resume(resume, spec);
     return spec;
   }
@@ -175,6 +177,7 @@ class JobReader {
     if (!resume) return;
     spec.resume_if_any = *resume == "auto";
     spec.resume = resume->empty() || spec.resume_if_any ? spec.path : *resume;
+    if (!spec.weights.empty()) fail("weights: a run that goes on from a checkpoint has weights; leave it out");
     if (spec.resume.empty())
       fail("checkpoint.resume: needs a checkpoint to go on from, or checkpoint.path (--checkpoint)");
   }

@@ -44,13 +44,14 @@ struct DataSpec {
   std::int64_t seq_len = 0;
 };
 
-/// "checkpoint": where a run keeps its state, and what it goes on from.
+/// "checkpoint" and "weights": what a run starts from, and where it keeps its state.
 struct CheckpointSpec {
   std::string path;            ///< folder of checkpoints; empty: none are written
   std::int64_t every = 0;      ///< steps; 0: only after the last one
   std::int64_t keep = 2;       ///< complete checkpoints that stay; 0: all
   std::string resume;          ///< checkpoint, or folder of them, to go on from; empty: start anew
   bool resume_if_any = false;  ///< "auto": `resume` may hold nothing yet
+  std::string weights;         ///< safetensors, or a folder with them, to start from; empty: random
 };
 
 struct Job {
@@ -73,7 +74,7 @@ struct Job {
 /// What the command line adds to, or puts in place of, the job file's keys.
 struct JobOverrides {
   std::optional<std::string> model, deepspeed, data, tokenizer, profile, machine, cluster, zero_mode, recompute;
-  std::optional<std::string> checkpoint;
+  std::optional<std::string> checkpoint, weights;
   std::optional<std::string> resume;  ///< empty: the folder of `checkpoint`; "auto": the same if it holds any
   std::optional<int> ranks;           ///< sets dp so that dp*tp*pp*cp = ranks
   std::optional<int> stage;           ///< zero_optimization.stage

@@ -22,8 +22,18 @@ struct ResumePoint {
   std::function<std::unique_ptr<StateSource>()> open;  ///< one for each rank
 };
 
-/// `path`: a checkpoint, or a folder of checkpoints (find_checkpoint). Throws Error: nothing there, damaged, another
-/// model (the first key or tensor that differs), or not before the job's last step.
+/// `path`: a checkpoint, or a folder of checkpoints (find_checkpoint); ours, or DeepSpeed's. Throws Error: nothing
+/// there, damaged, another model (the first key or tensor that differs), no moments, or not before the job's last step.
 ResumePoint find_resume_point(const std::string& path, const Job& job, const Say& say);
+
+/// State to export: of our checkpoint, DeepSpeed's, or safetensors.
+struct StoredState {
+  std::string path;  ///< of what was found
+  ModelSpec model;
+  std::unique_ptr<StateSource> source;
+};
+
+/// `config`: a config.json; empty: what the checkpoint says, or the config.json beside it. Throws Error.
+StoredState open_stored_state(const std::string& path, const std::string& config, const Say& say);
 
 }  // namespace shardscope

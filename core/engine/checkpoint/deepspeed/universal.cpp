@@ -1,0 +1,66 @@
+// zero/NAME/{fp32,exp_avg,exp_avg_sq,step}.pt, a folder per parameter. Source: DeepSpeed's
+// checkpoint/ds_to_universal.py.
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "core/engine/checkpoint/deepspeed/deepspeed_files.h"
+#include "core/error.h"
+
+namespace shardscope::deepspeed {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::pair<const char*, StateRole> kFiles[] = {
+    {"fp32.pt", StateRole::kParameter}, {"exp_avg.pt", StateRole::kExpAvg}, {"exp_avg_sq.pt", StateRole::kExpAvgSq}};
+
+/// The tensor of a file: alone, or under "param".
+TorchTensor tensor_of(const TorchFile& file) {
+  return file.is_tensor(file.root()) ? file.tensor(file.root(), "param") : file.tensor(file.root()["param"], "param");
+}
+
+void add_parameter(RangeSource& source, const std::string& name, const std::string& folder, bool check_sums) {
+  std::vector<std::int64_t> shape;
+  std::size_t tensor = 0;
+  for (const auto& [file_name, role] : kFiles) {
+    const TorchFile file(join_path(folder, file_name));
+    if (check_sums) file.zip().check_sums();
+    const TorchTensor stored = tensor_of(file);
+    if (role == StateRole::kParameter) {
+      shape = stored.shape;
+      tensor = source.add_tensor(name, shape);
+    } else if (stored.shape != shape) {
+      file.fail("is of another shape than fp32.pt beside it");
+    }
+    source.add_range(tensor, role, {source.add_file(file.path()), stored.dtype, stored.offset, 0, stored.elements()});
+  }
+}
+
+}  // namespace
+
+void add_universal(RangeSource& source, const TensorNames& names, const std::string& folder, bool check_sums,
+                   double& applied) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const std::string stored = entry.path().filename().string(), path = entry.path().string();
+    if (!entry.is_directory() || names.is_tied_head(stored)) continue;
+    add_parameter(source, model_name(names, stored), path, check_sums);
+    const std::string step = join_path(path, "step.pt");
+    std::error_code error;
+    if (applied < 0 && fs::exists(step, error)) {
+      const TorchFile file(step);
+      const PickleValue root = file.root();
+      applied = file.number(root["param"] ? root["param"] : root, "step");
+    }
+  }
+  if (applied >= 0) return;
+  const std::string group_state = join_path(fs::path(folder).string(), "optimizer_state.pt");
+  std::error_code error;
+  if (!fs::exists(group_state, error)) return;
+  const TorchFile file(group_state);
+  const PickleValue step = file.root()["param_groups"][std::size_t{0}]["step"];
+  if (step) applied = file.number(step, "step");
+}
+
+}  // namespace shardscope::deepspeed
