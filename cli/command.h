@@ -3,10 +3,15 @@
 
 #include <CLI/CLI.hpp>
 
+#include "core/error.h"
+
 namespace shardscope::cli {
 
 /// Exit codes: 0 done, 1 a run failed, 2 bad input (one message on standard error).
 inline constexpr int kDone = 0, kRunFailed = 1, kBadInput = 2;
+
+/// What the kind of an error means to whoever started us.
+int exit_code_of(const Error& error);
 
 /// Adds the subcommand to `app`; when it is chosen its callback runs the command and stores the exit code. Errors are
 /// thrown (core/error.h) and turned into one message and an exit code by main().

@@ -21,6 +21,12 @@ void add_job_options(CLI::App& command, JobOptions& options) {
   command.add_option("--accumulation", o.accumulation, "Micro-batches per step");
   command.add_option("--steps", o.steps, "Training steps");
   command.add_option("--seed", o.seed, "Seed of initial weights and data order");
+  command.add_option("--launcher", o.launcher,
+                     "auto (as this process was started), threads, or mpi (ranks are processes; docs/launch.md)");
+  command
+      .add_option("--hang-timeout", o.hang_timeout_s,
+                  "Seconds after which a rank that does not get on ends the run (default 30); 0: never")
+      ->check(CLI::NonNegativeNumber);
   command.add_option("--machine", o.machine, "Machine file written by 'shardscope calibrate'")->type_name("PATH");
   command.add_option("--cluster", o.cluster, "Cluster description (data/clusters)")->type_name("PATH");
   command.add_option("--profile", o.profile, "Profile to write, or to add to")->type_name("RUN.db");

@@ -16,7 +16,7 @@ struct JobOptions {
 };
 
 /// JOB.json --model --deepspeed --ranks --stage --zero-mode --recompute --data --tokenizer --seq --micro-batch
-/// --accumulation --steps --seed --machine --cluster --profile
+/// --accumulation --steps --seed --launcher --hang-timeout --machine --cluster --profile
 void add_job_options(CLI::App& command, JobOptions& options);
 
 }  // namespace shardscope::cli

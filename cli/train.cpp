@@ -1,6 +1,7 @@
 // shardscope train: runs a job on this machine's cores and sets the prediction of the same run beside it.
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -13,6 +14,7 @@
 #include "cli/command.h"
 #include "cli/job_options.h"
 #include "cli/memory_json.h"
+#include "cli/ranks.h"
 #include "cli/train_checkpoints.h"
 #include "cli/train_dumps.h"
 #include "cli/train_progress.h"
@@ -23,6 +25,7 @@
 #include "core/error.h"
 #include "core/program/lower.h"
 #include "kernels/cpu/cpu_backend.h"
+#include "profiler/store/merge.h"
 #include "profiler/store/profile_writer.h"
 #include "simulator/simulate.h"
 
@@ -40,10 +43,24 @@ struct Options {
 std::atomic<bool> stop_requested = false;
 static_assert(std::atomic<bool>::is_always_lock_free);
 
-void request_stop(int /*signal*/) {
+void request_stop(int signal) {
   stop_requested = true;
-  std::signal(SIGINT, SIG_DFL);
+  if (signal == SIGINT) std::signal(SIGINT, SIG_DFL);  // mpirun may send SIGTERM twice, and kills soon anyway
 }
+
+/// While it lives, Ctrl-C and what mpirun and Slurm send before they kill finish the step under way.
+class StopSignals {
+ public:
+  StopSignals() { set(request_stop); }
+  ~StopSignals() { set(SIG_DFL); }
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+
+ private:
+  static void set(void (*handler)(int)) {
+    for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, handler);
+  }
+};
 
 std::int64_t device_peak(const MemoryPeak& peak) { return peak.peak_bytes[static_cast<std::size_t>(Space::kDevice)]; }
 
@@ -86,10 +103,12 @@ std::string job_record(const Job& job) {
   return record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-/// One run of the command: the job, its programs, its prediction, and what came out.
+/// One run of the command: the job, its programs, its prediction, and what came out. If ranks are processes each runs
+/// one of these; all but the first keep quiet.
 class Train {
  public:
-  explicit Train(const Options& options) : options_(options), job_(load_job(options.job.file, options.job.overrides)) {
+  Train(const Options& options, Job job, const Ranks& ranks) : options_(options), ranks_(ranks), job_(std::move(job)) {
+    ranks.check_world(job_.parallel.ranks());
     if (job_.backend != "cpu") {
       throw Error(ErrorKind::kUnsupported, "backend: \"" + job_.backend + "\" is not done yet; \"cpu\" runs here");
     }
@@ -97,21 +116,17 @@ class Train {
     for (int rank = 0; rank < job_.parallel.ranks(); ++rank) programs_.push_back(lower(job_, rank));
     data_ = open_sequences(job_);
     machine_ = job_.machine.empty() ? default_machine() : load_machine(job_.machine);
-    checkpoints_ = std::make_unique<TrainCheckpoints>(job_, programs_);
+    checkpoints_ = std::make_unique<TrainCheckpoints>(job_, programs_, ranks);
     flops_per_token_ = training_flops_per_token(job_.model, job_.data.seq_len);
   }
 
   int run() {
-    write_dumps();
-    prediction_ = predict(nullptr);
+    const bool first = ranks_.rank() == 0;
+    if (first) write_dumps();
+    if (first) prediction_ = predict(nullptr);
     measure();
-    if (!job_.profile.empty()) predict_into_profile();
-    options_.json ? print_json() : print_summary();
-    if (result_.interrupted) {
-      fmt::print(stderr, "shardscope: interrupted after step {} of {}; what was done is kept\n",
-                 checkpoints_->first_step() + static_cast<std::int64_t>(result_.losses.size()), job_.steps);
-    }
-    if (!problem_.empty()) fmt::print(stderr, "shardscope: {}\n", problem_);
+    if (first && !job_.profile.empty()) finish_profile();
+    if (first) print_outcome();
     return result_.interrupted || !problem_.empty() ? kRunFailed : kDone;
   }
 
@@ -143,25 +158,64 @@ class Train {
   }
 
   void measure() {
-    std::unique_ptr<ProfileWriter> writer;
-    if (!job_.profile.empty()) writer = std::make_unique<ProfileWriter>(job_.profile, run_info(false));
-    if (!options_.quiet) print_header();
+    const bool shows = ranks_.rank() == 0 && !options_.quiet;
+    const std::unique_ptr<ProfileWriter> writer = open_profile();
+    if (shows) print_header();
     TrainProgress progress(job_.steps);
-    TrainOptions train_options{.trace = writer.get(),
+    TrainOptions train_options{.hub = ranks_.hub(),
+                               .trace = writer.get(),
                                .stop = &stop_requested,
                                .data = data_.get(),
                                .programs = &programs_,
-                               .threads_per_rank = options_.threads};
+                               .threads_per_rank = options_.threads,
+                               .on_stuck = [this](const RankFailure& failure) { end_stuck(failure); }};
     checkpoints_->attach(train_options);
-    if (!options_.quiet) train_options.on_step = [&](const StepReport& report) { progress.show(report); };
-    std::signal(SIGINT, request_stop);
-    train_or_suggest(train_options);
-    std::signal(SIGINT, SIG_DFL);
+    if (shows) train_options.on_step = [&](const StepReport& report) { progress.show(report); };
+    const StopSignals signals;
+    try {
+      train_or_suggest(train_options);
+    } catch (const Error& error) {
+      ranks_.say(error);  // now: a launcher may kill us before all is put away
+      throw;
+    }
     progress.end();
     problem_ = checkpoints_->problem();
-    if (writer == nullptr) return;
-    writer->finish(result_.interrupted ? RunStatus::kInterrupted : RunStatus::kFinished);
-    if (problem_.empty()) problem_ = writer->problem();
+    if (writer != nullptr) {
+      writer->finish(result_.interrupted ? RunStatus::kInterrupted : RunStatus::kFinished);
+      if (problem_.empty()) problem_ = writer->problem();
+    }
+    gather_problems();
+  }
+
+  /// Each process writes a file of its own; they become one when all are done. The first makes room for the others.
+  std::unique_ptr<ProfileWriter> open_profile() const {
+    if (job_.profile.empty()) return nullptr;
+    const int rank = ranks_.rank();
+    const std::string path = rank == 0 ? job_.profile : part_path(job_.profile, rank);
+    if (rank != 0) ranks_.meet();
+    auto writer = std::make_unique<ProfileWriter>(path, run_info(false), WriterOptions{.run_key = ranks_.run_key()});
+    if (rank == 0) ranks_.meet();
+    return writer;
+  }
+
+  /// The first problem of any rank. All are done with their files then.
+  void gather_problems() {
+    const std::vector<std::string> problems = ranks_.gather(problem_);
+    for (std::size_t rank = 0; rank < problems.size() && problem_.empty(); ++rank) {
+      if (!problems[rank].empty()) problem_ = fmt::format("rank {}: {}", rank, problems[rank]);
+    }
+  }
+
+  /// On another thread, with ours in an op that does not return.
+  void end_stuck(const RankFailure& failure) const {
+    ranks_.say(Error(failure.cause.kind(), fmt::format("rank {}: {}", failure.rank, failure.cause.what())));
+    std::fflush(nullptr);
+    ::_exit(kRunFailed);
+  }
+
+  void finish_profile() {
+    if (ranks_.hub() != nullptr) merge_parts(job_.profile);
+    predict_into_profile();
   }
 
   /// A job that needs more device memory than its limit fails at the op that asks for it; the message says what to
@@ -183,6 +237,15 @@ class Train {
     predict(&writer);
     writer.finish();
     problem_ = writer.problem();
+  }
+
+  void print_outcome() const {
+    options_.json ? print_json() : print_summary();
+    if (result_.interrupted) {
+      fmt::print(stderr, "shardscope: interrupted after step {} of {}; what was done is kept\n",
+                 checkpoints_->first_step() + static_cast<std::int64_t>(result_.losses.size()), job_.steps);
+    }
+    if (!problem_.empty()) fmt::print(stderr, "shardscope: {}\n", problem_);
   }
 
   void print_header() const {
@@ -243,18 +306,22 @@ class Train {
 
   /// The process's own figure is another one: it counts whole pages, what ranks share, and what is no rank's.
   void print_resident() const {
-    std::int64_t arenas = 0;
+    const bool processes = ranks_.hub() != nullptr;
+    std::int64_t arenas = 0, resident = 0;
     for (const Program& program : programs_) {
-      for (const std::int64_t bytes : program.arena_bytes) arenas += bytes;
-      arenas -= program.arena_bytes[static_cast<std::size_t>(Space::kNvme)];
+      std::int64_t own = -program.arena_bytes[static_cast<std::size_t>(Space::kNvme)];
+      for (const std::int64_t bytes : program.arena_bytes) own += bytes;
+      arenas = processes ? std::max(arenas, own) : arenas + own;
     }
+    for (const RankResult& rank : result_.ranks) resident = std::max(resident, rank.rss_bytes);
     fmt::print(
-        "process     {} resident; the ranks' arenas are {}, the rest is code, libraries, the programs, lane stacks "
-        "and kernels' scratch\n",
-        format_bytes(result_.ranks.front().rss_bytes), format_bytes(arenas));
+        "{}     {} resident; {} {}, the rest is code, libraries, the programs, lane stacks and kernels' scratch\n",
+        processes ? "largest" : "process", format_bytes(resident),
+        processes ? "a rank's arenas are" : "the ranks' arenas are", format_bytes(arenas));
   }
 
   const Options& options_;
+  const Ranks& ranks_;
   Job job_;
   std::vector<Program> programs_;
   std::unique_ptr<SequenceSource> data_;
@@ -266,11 +333,33 @@ class Train {
   std::string problem_;
 };
 
+/// An error of one process ends all of them, and one says so.
+int run_train(const Options& options) {
+  std::optional<Job> job;
+  std::optional<Error> unreadable;
+  try {
+    job = load_job(options.job.file, options.job.overrides);
+  } catch (const Error& error) {
+    unreadable = error;
+  }
+  const Ranks ranks(job ? job->launcher : options.job.overrides.launcher.value_or("auto"),
+                    job ? job->hang_timeout_s : 30);
+  try {
+    if (unreadable) throw Error(*unreadable);
+    return Train(options, std::move(*job), ranks).run();
+  } catch (const std::exception& error) {
+    ranks.abort(as_error(error));
+    ranks.say(as_error(error));
+    return exit_code_of(as_error(error));
+  }
+}
+
 }  // namespace
 
 void add_train(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("train", "Train on this machine's cores, every rank a thread.");
+  CLI::App* command =
+      app.add_subcommand("train", "Train on CPU cores: every rank a thread, or a process under mpirun.");
   add_job_options(*command, options->job);
   add_checkpoint_options(*command, options->job.overrides);
   command->add_option("--name", options->name, "Name of the run in the profile; zero-STAGE without it");
@@ -291,8 +380,10 @@ void add_train(CLI::App& app, int& exit_code) {
       "  shardscope train job.json --profile run.db --machine machine.json\n"
       "  shardscope train job.json --checkpoint ckpt --checkpoint-every 100      # and later, on any number of ranks:\n"
       "  shardscope train job.json --checkpoint ckpt --resume --ranks 8 --stage 3\n"
-      "  shardscope train --model config.json --deepspeed ds_config.json --ranks 4 --data books/ --json\n");
-  command->callback([options, &exit_code] { exit_code = Train(*options).run(); });
+      "  shardscope train --model config.json --deepspeed ds_config.json --ranks 4 --data books/ --json\n"
+      "  mpirun -n 4 shardscope train job.json --ranks 4                         # ranks as processes: "
+      "docs/launch.md\n");
+  command->callback([options, &exit_code] { exit_code = run_train(*options); });
 }
 
 }  // namespace shardscope::cli

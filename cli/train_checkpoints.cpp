@@ -31,15 +31,19 @@ void add_checkpoint_options(CLI::App& command, JobOverrides& o) {
       ->type_name("PATH");
 }
 
-TrainCheckpoints::TrainCheckpoints(const Job& job, const std::vector<Program>& programs) : job_(job) {
-  if (starts_from_checkpoint(job.checkpoint)) start_ = find_resume_point(job.checkpoint.resume, job, say);
+TrainCheckpoints::TrainCheckpoints(const Job& job, const std::vector<Program>& programs, const Ranks& ranks)
+    : job_(job) {
+  const Say say_once = ranks.speaks() ? say : [](const std::string& /*said by another*/) {};
+  if (starts_from_checkpoint(job.checkpoint)) start_ = find_resume_point(job.checkpoint.resume, job, say_once);
   if (!start_ && !job.checkpoint.weights.empty()) open_weights();
   if (job.checkpoint.path.empty()) return;
   std::vector<int> local;
-  for (const Program& program : programs) local.push_back(program.rank);
+  for (const Program& program : programs) {
+    if (ranks.hub() == nullptr || ranks.rank() == program.rank) local.push_back(program.rank);
+  }
   checkpoints_ = std::make_unique<Checkpointer>(
       CheckpointOptions{job.checkpoint.path, job.checkpoint.every, static_cast<int>(job.checkpoint.keep)},
-      checkpoint_record(job), deal_state(programs), local, say);
+      checkpoint_record(job), deal_state(programs), local, say_once);
 }
 
 void TrainCheckpoints::open_weights() {

@@ -1,7 +1,7 @@
 #pragma once
 // What --checkpoint, --resume and --weights add to a training run, and their options.
 //
-//   TrainCheckpoints checkpoints(job, programs);   // opens what the run starts from, before any memory is taken
+//   TrainCheckpoints checkpoints(job, programs, ranks);   // opens what the run starts from, before any memory is taken
 //   checkpoints.attach(options);   train(...);   checkpoints.problem();
 
 #include <CLI/CLI.hpp>
@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/ranks.h"
 #include "core/engine/checkpoint/checkpointer.h"
 #include "core/engine/checkpoint/resume.h"
 #include "core/engine/trainer.h"
@@ -23,7 +24,7 @@ void add_checkpoint_options(CLI::App& command, JobOverrides& overrides);
 class TrainCheckpoints {
  public:
   /// Throws what find_resume_point() and Checkpointer throw. `job` and `programs` must outlive it.
-  TrainCheckpoints(const Job& job, const std::vector<Program>& programs);
+  TrainCheckpoints(const Job& job, const std::vector<Program>& programs, const Ranks& ranks);
   void attach(TrainOptions& options);
 
   std::int64_t first_step() const { return start_ ? start_->position.steps : 0; }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <optional>
 #include <string_view>
 
 #include "core/program/program.h"
@@ -64,6 +65,8 @@ class Backend {
   /// `notify` gets the first exception that work throws, on the lane's thread, while synchronize() still waits: to stop
   /// peers that other lanes of ours wait for. Set before any work.
   virtual void on_failure(std::function<void(const std::exception_ptr&)> notify) = 0;
+  /// The op of run() that a lane is at now, null if none; from any thread, to find hangs. Nothing: it cannot be told.
+  virtual std::optional<const Op*> running(Lane /*lane*/) const { return std::nullopt; }
   /// Waits until every lane is idle. Rethrows the first exception thrown by work on any lane.
   virtual void synchronize() = 0;
 };

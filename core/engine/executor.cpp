@@ -85,11 +85,6 @@ class NvmeCall {
   const Memory& memory_;
 };
 
-std::string describe_op(const Program& program, std::int32_t index) {
-  const Instruction& instruction = program.instruction(OpId{index});
-  return fmt::format("op {} ({} {})", index, op_name(instruction.op), program.name(instruction.label.name));
-}
-
 }  // namespace
 
 Executor::Executor(const Program& program, Backend& backend, Arena& arena, ExecutorOptions options)
@@ -99,6 +94,7 @@ Executor::Executor(const Program& program, Backend& backend, Arena& arena, Execu
       options_(std::move(options)),
       points_(program.instructions.size(), 0),
       waited_(kLanes) {
+  for (auto& work : host_work_) work.store(-1);
   plan();
   backend_.on_failure([this](const std::exception_ptr& error) { report(error); });
   if (options_.trace != nullptr) start_ns_.resize(program.instructions.size());
@@ -130,10 +126,11 @@ void Executor::plan() {
       SS_CHECK(arena_.memory().nvme != nullptr);
     } else if (is_communication(op)) {
       planned.kind = Kind::kCollective;
-      planned.comm = &communicator(group_of(op), instruction.lane);
+      planned.channel = &channel(group_of(op), instruction.lane);
     } else if (!backend_.supports(program_, op)) {
-      throw Error(ErrorKind::kUnsupported, fmt::format("{} backend: does not run {}", backend_.name(),
-                                                       describe_op(program_, static_cast<std::int32_t>(plan_.size()))));
+      throw Error(ErrorKind::kUnsupported,
+                  fmt::format("{} backend: does not run {}", backend_.name(),
+                              describe_op(program_, OpId{static_cast<std::int32_t>(plan_.size())})));
     }
     plan_waits(planned, instruction);
     plan_.push_back(planned);
@@ -173,22 +170,24 @@ void Executor::plan_waits(Planned& planned, const Instruction& instruction) {
   planned.waits = static_cast<std::uint32_t>(waits_.size()) - planned.first_wait;
 }
 
-Communicator& Executor::communicator(GroupId group, Lane lane) {
+Executor::Channel& Executor::channel(GroupId group, Lane lane) {
   SS_CHECK(options_.connect != nullptr, group.index);
-  communicators_.resize(program_.groups.size());
-  auto& by_lane = communicators_[static_cast<std::size_t>(group.index)];
-  by_lane.resize(kLanes);
-  auto& end = by_lane[at(lane)];
-  if (end == nullptr) end = options_.connect(program_.group(group), lane);
-  return *end;
+  Channel& channel = channels_[{group, lane}];
+  if (channel.comm == nullptr) {
+    channel.group = &program_.group(group);
+    channel.comm = options_.connect(*channel.group, lane);
+  }
+  return channel;
 }
 
 void Executor::run_step(std::int64_t step, const StepScalars& scalars) {
   step_ = static_cast<std::int32_t>(step);
   scalars_ = scalars;
+  running_step_.store(step_, std::memory_order_relaxed);
   const auto count = static_cast<std::int32_t>(plan_.size());
   for (std::int32_t i = 0; i < count; ++i) issue(i);
   backend_.synchronize();
+  running_step_.store(-1, std::memory_order_relaxed);
   arena_.check_step_end();
   if (options_.trace != nullptr) write_memory_events();
 }
@@ -243,10 +242,13 @@ void Executor::run_on_lane(std::int32_t index) {
 void Executor::do_work(std::int32_t index) {
   const Planned& planned = plan_[static_cast<std::size_t>(index)];
   const Op& op = program_.instruction(OpId{index}).op;
+  std::atomic<std::int32_t>& host_work = host_work_[at(planned.lane)];
+  host_work.store(index, std::memory_order_relaxed);
   if (options_.trace != nullptr) start_ns_[static_cast<std::size_t>(index)] = trace_now();
   try {
     if (planned.kind == Kind::kCollective) {
-      std::visit(CollectiveCall{*planned.comm, arena_.memory()}, op);
+      planned.channel->calls.fetch_add(1, std::memory_order_relaxed);
+      std::visit(CollectiveCall{*planned.channel->comm, arena_.memory()}, op);
     } else if (planned.kind == Kind::kNvme) {
       std::visit(NvmeCall{arena_.memory()}, op);
     } else if (const auto* tokens = std::get_if<LoadTokens>(&op)) {
@@ -262,7 +264,9 @@ void Executor::do_work(std::int32_t index) {
   } catch (const std::exception& error) {
     fail(index, error);
   }
-  if (options_.trace != nullptr) write_slice(index, planned.comm == nullptr ? 0 : planned.comm->last_wait_ns());
+  host_work.store(-1, std::memory_order_relaxed);
+  if (options_.trace == nullptr) return;
+  write_slice(index, planned.channel == nullptr ? 0 : planned.channel->comm->last_wait_ns());
 }
 
 std::span<std::int32_t> Executor::integers(const Region& region) const {
@@ -272,7 +276,7 @@ std::span<std::int32_t> Executor::integers(const Region& region) const {
 void Executor::fail(std::int32_t index, const std::exception& error) {
   const auto* known = dynamic_cast<const Error*>(&error);
   throw Error(known == nullptr ? ErrorKind::kDevice : known->kind(),
-              fmt::format("{}: {}", describe_op(program_, index), error.what()));
+              fmt::format("{}: {}", describe_op(program_, OpId{index}), error.what()));
 }
 
 /// On the thread of the lane that failed, while others may wait for peers that wait for us.

@@ -5,16 +5,22 @@
 //   Executor executor(program, backend, arena, {.connect = ..., .batches = &batches, .trace = trace});
 //   executor.run_step(step, {.applied_steps = step + 1, .learning_rate = 3e-4});
 
+#include <array>
+#include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/engine/arena.h"
 #include "core/engine/backend.h"
 #include "core/engine/communicator.h"
+#include "core/engine/rank_state.h"
 #include "core/engine/sequence_source.h"
 #include "core/engine/token_source.h"
 #include "core/engine/waiting.h"
@@ -45,6 +51,8 @@ class Executor {
   /// Runs the whole program once and returns when every lane is idle. Throws what an op threw, with the op named.
   /// After an exception the executor may only be destroyed.
   void run_step(std::int64_t step, const StepScalars& scalars);
+  /// Where it is now. From any thread.
+  RankState state() const;
 
  private:
   enum class Kind : std::uint8_t { kAlloc, kFree, kHold, kRun, kLoadBatch, kNvme, kCollective };
@@ -52,21 +60,25 @@ class Executor {
     Lane other;
     OpId on;
   };
+  struct Channel {  // our end of a group on a lane
+    const Group* group;
+    std::unique_ptr<Communicator> comm;
+    std::atomic<std::int64_t> calls{0};  ///< begun so far
+  };
   struct Planned {  // one instruction, with everything looked up
     Kind kind = Kind::kRun;
     Lane lane = Lane::kCompute;
     bool record = false;  ///< another lane waits for it
     std::uint32_t first_wait = 0, waits = 0;
-    BufferId buffer;               ///< of Alloc and Free
-    Communicator* comm = nullptr;  ///< of collectives
-    OpId next;                     ///< the next op of this lane that has a slice
+    BufferId buffer;             ///< of Alloc and Free
+    Channel* channel = nullptr;  ///< of collectives
+    OpId next;                   ///< the next op of this lane that has a slice
   };
-  using Communicators = std::vector<std::vector<std::unique_ptr<Communicator>>>;  // by group, then lane
 
   void plan();
   void plan_waits(Planned& planned, const Instruction& instruction);
   void plan_memory_times();
-  Communicator& communicator(GroupId group, Lane lane);
+  Channel& channel(GroupId group, Lane lane);
   void issue(std::int32_t index);
   void issue_memory(const Planned& planned, OpId op);
   void run_on_lane(std::int32_t index);
@@ -77,6 +89,8 @@ class Executor {
   std::int64_t trace_now() const;
   void write_slice(std::int32_t index, std::int64_t wait_ns);
   void write_memory_events();
+  std::optional<OpId> op_on(Lane lane) const;
+  std::string place_text(OpId op) const;
 
   const Program& program_;
   Backend& backend_;
@@ -87,10 +101,15 @@ class Executor {
   std::vector<Planned> plan_;
   std::vector<Wait> waits_;
   std::vector<std::int64_t> points_;  // by op: the point recorded after it, in this step
-  Communicators communicators_;
+  std::map<std::pair<GroupId, Lane>, Channel> channels_;
   std::vector<std::array<OpId, kLanes>> waited_;  // while planning: by lane, the last op of each other lane waited for
   std::vector<std::int64_t> start_ns_;            // traced runs only, by op
   std::vector<MemoryEvent> memory_events_;        // traced runs only, of this step
+  std::atomic<std::int32_t> running_step_{-1};    // -1: none
+  std::array<std::atomic<std::int32_t>, kLanes> host_work_;  // by lane: the op that is host work and runs now, or -1
 };
+
+/// "op 57 (matmul h.3.mlp.c_fc)"
+std::string describe_op(const Program& program, OpId op);
 
 }  // namespace shardscope

@@ -57,7 +57,7 @@ class Generation {
   void run_rank(int number) {
     const InferencePrograms& programs = this->programs(number);
     const auto world = hub_.connect(world_group(hub_.world(), number), Lane::kHost, number);
-    const auto backend = make_backend_(number, threads_per_rank(options_.threads_per_rank, hub_.world()));
+    const auto backend = make_backend_(number, threads_per_rank(options_.threads_per_rank, hub_));
     Arena arena(programs.prefill, *backend, {.device_limit_bytes = options_.device_memory_bytes});
     if (options_.poison_memory) arena.poison();
     if (options_.fill_state) {

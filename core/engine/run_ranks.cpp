@@ -41,10 +41,7 @@ void run_ranks(Hub& hub, const std::function<void(int rank)>& f) {
   throw_failure(hub);
 }
 
-int threads_per_rank(int wanted, int ranks) {
-  if (wanted > 0) return wanted;
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / ranks);
-}
+int threads_per_rank(int wanted, const Hub& hub) { return wanted > 0 ? wanted : hub.threads_per_rank(); }
 
 void wait_for_lanes(Backend& backend) {
   try {

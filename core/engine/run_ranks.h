@@ -16,8 +16,8 @@ namespace shardscope {
 /// not speak()).
 void run_ranks(Hub& hub, const std::function<void(int rank)>& f);
 
-/// Compute threads of each of `ranks` ranks: `wanted`, or with 0 an equal share of this machine's cores, at least one.
-int threads_per_rank(int wanted, int ranks);
+/// Compute threads of each local rank: `wanted`, or with 0 its share of the cores.
+int threads_per_rank(int wanted, const Hub& hub);
 
 /// Waits until no lane works any more, after a failure: lanes still use what is about to go.
 void wait_for_lanes(Backend& backend);

@@ -16,6 +16,7 @@
 #include "core/engine/initialize.h"
 #include "core/engine/lr_schedule.h"
 #include "core/engine/nvme/open_swap_file.h"
+#include "core/engine/rank_watch.h"
 #include "core/engine/run_ranks.h"
 #include "core/engine/thread_communicator.h"
 #include "core/error.h"
@@ -46,8 +47,8 @@ class Run {
   }
 
   TrainResult run() {
-    start_ns_ = steady_now_ns();
-    run_ranks(hub_, [this](int rank) { run_rank(rank); });
+    RankWatch watch(hub_, options_.on_stuck);
+    run_ranks(hub_, [&](int rank) { run_rank(rank, watch); });
     return std::move(result_);
   }
 
@@ -65,11 +66,10 @@ class Run {
     for (int rank : local_ranks_) own_programs_.emplace(rank, lower(job_, rank));
   }
 
-  void run_rank(int rank) {
+  void run_rank(int rank, RankWatch& watch) {
     const Program& program = this->program(rank);
     const std::unique_ptr<Communicator> world = hub_.connect(world_group(hub_.world(), rank), Lane::kHost, rank);
-    const std::unique_ptr<Backend> backend =
-        make_backend_(rank, threads_per_rank(options_.threads_per_rank, hub_.world()));
+    const std::unique_ptr<Backend> backend = make_backend_(rank, threads_per_rank(options_.threads_per_rank, hub_));
     const std::unique_ptr<NvmeFile> nvme = open_swap_file(job_, program);
     Arena arena(program, *backend, {.device_limit_bytes = job_.device_memory_bytes, .nvme = nvme.get()});
     if (nvme != nullptr) register_pinned(*nvme, arena.memory());
@@ -82,14 +82,16 @@ class Run {
     BatchSource batches(data(), program.replicas, program.replica, job_.training.micro_batch,
                         job_.training.accumulation, options_.start);
     RankTrace* const trace = options_.trace == nullptr ? nullptr : options_.trace->open_rank(rank, program);
+    const std::int64_t start_ns = agree_on_start(*world);
     Executor executor(program, *backend, arena,
                       {.connect = [&](const Group& group, Lane lane) { return hub_.connect(group, lane, rank); },
                        .batches = &batches,
                        .trace = trace,
-                       .trace_start_ns = start_ns_,
+                       .trace_start_ns = start_ns,
                        .on_failure = [&](const Error& error) { hub_.abort(rank, error); }});
     try {
-      run_steps(rank, executor, arena, *world, trace);
+      const RankWatch::Look look(watch, rank, executor);
+      run_steps(rank, executor, arena, *world, trace, start_ns);
     } catch (const std::exception& error) {
       if (dynamic_cast<const PeerStopped*>(&error) == nullptr) hub_.abort(rank, as_error(error));
       wait_for_lanes(*backend);
@@ -115,6 +117,13 @@ class Run {
     nvme.register_memory(memory.bases[kPinned], memory.program->arena_bytes[kPinned]);
   }
 
+  /// When the run begins, by this process's clock: rank 0's now, for all.
+  std::int64_t agree_on_start(Communicator& world) const {
+    std::int64_t now_ns = steady_now_ns() - hub_.clock_ahead_ns();
+    world.broadcast(&now_ns, sizeof now_ns, DType::kI8, 0);
+    return now_ns + hub_.clock_ahead_ns();
+  }
+
   /// Whether anybody was told to stop. All ranks get the same answer, and meet.
   bool stop_wanted(Communicator& world) const {
     std::int32_t wanted = options_.stop != nullptr && options_.stop->load() ? 1 : 0;
@@ -122,7 +131,8 @@ class Run {
     return wanted != 0;
   }
 
-  void run_steps(int rank, Executor& executor, const Arena& arena, Communicator& world, RankTrace* trace) {
+  void run_steps(int rank, Executor& executor, const Arena& arena, Communicator& world, RankTrace* trace,
+                 std::int64_t start_ns) {
     const Program& program = this->program(rank);
     RunPosition position = options_.start;
     while (position.steps < job_.steps) {
@@ -139,7 +149,7 @@ class Run {
                         .grad_norm = scalar_at(arena.memory(), program.grad_norm),
                         .learning_rate = rate,
                         .device_peak_bytes = arena.peak().peak_bytes[static_cast<std::size_t>(Space::kDevice)]};
-      if (trace != nullptr) write_step(*trace, report, start);
+      if (trace != nullptr) write_step(*trace, report, start, start_ns);
       hub_.barrier();
       if (rank == lead_) finish_step(report, start);
       ++position.steps;
@@ -149,9 +159,9 @@ class Run {
     }
   }
 
-  void write_step(RankTrace& trace, const StepReport& report, std::int64_t start) const {
+  static void write_step(RankTrace& trace, const StepReport& report, std::int64_t start, std::int64_t start_ns) {
     trace.step({.step = static_cast<std::int32_t>(report.step),
-                .start_ns = start - start_ns_,
+                .start_ns = start - start_ns,
                 .duration_ns = steady_now_ns() - start,
                 .loss = report.loss,
                 .grad_norm = report.grad_norm,
@@ -176,7 +186,6 @@ class Run {
   const int lead_;  // the local rank that writes the result
   std::map<int, Program> own_programs_;
   std::unique_ptr<SequenceSource> own_data_;
-  std::int64_t start_ns_ = 0;
   TrainResult result_;  // the lead's, between two meetings
 };
 
@@ -193,11 +202,12 @@ double median_step_time(const std::vector<double>& times_s) {
 TrainResult train(const Job& job, const BackendFactory& make_backend, const TrainOptions& options) {
   if (job.steps < 1) throw Error(ErrorKind::kConfig, fmt::format("steps: {}; it must be at least 1", job.steps));
   if (options.hub != nullptr) return Run(job, make_backend, options, *options.hub).run();
-  if (job.launcher != "threads") {
-    throw Error(ErrorKind::kUnsupported,
-                fmt::format("launcher: \"{}\" is not done yet; \"threads\" runs every rank as a thread", job.launcher));
+  if (job.launcher == "mpi") {
+    throw Error(ErrorKind::kConfig,
+                "launcher is \"mpi\", but this process was started alone; start one per rank (docs/launch.md), or say "
+                "\"threads\"");
   }
-  ThreadHub threads(job.parallel.ranks());
+  ThreadHub threads(job.parallel.ranks(), job.hang_timeout_s);
   return Run(job, make_backend, options, threads).run();
 }
 

@@ -37,7 +37,7 @@ struct StepReport {
 struct RankResult {
   int rank = 0;
   MemoryPeak peak;             ///< measured by the arena
-  std::int64_t rss_bytes = 0;  ///< resident memory of the whole process at the end: all ranks share it
+  std::int64_t rss_bytes = 0;  ///< resident memory of its whole process at the end: ranks that are threads share it
 };
 
 /// Middle step time, the first step (cold caches) left out when there are at least three. 0 if there was none.
@@ -61,7 +61,10 @@ struct TrainOptions {
   const std::vector<Program>* programs = nullptr;  ///< already lowered, of every rank; null: lower(job, rank)
   bool poison_memory = false;                      ///< NaN-fill all memory at the start; for tests
   int threads_per_rank = 0;                        ///< 0: cores / ranks, at least 1
-  RunPosition start;                               ///< where the run goes on; job.steps counts from the very first step
+  /// Called, on a thread of its own, if the run has failed and does not end, because an op never returns; may end the
+  /// process. Null: train() waits for it.
+  std::function<void(const RankFailure&)> on_stuck;
+  RunPosition start;  ///< where the run goes on; job.steps counts from the very first step
   /// On each rank's thread: the state to start from. Null: initialize_state().
   std::function<void(int rank, const Program&, const Memory&)> fill_state;
   /// On each rank's thread after every step, all its lanes idle: checkpoints.

@@ -152,7 +152,7 @@ TEST(Trainer, AFactoryThatFailsOnOneRankStopsTheOthers) {
   }
 }
 
-TEST(Trainer, RefusesWhatItDoesNotDo) {
+TEST(Trainer, RefusesWhatItCannotRun) {
   Job job = bigram_job(1, 2, 1);
   job.launcher = "mpi";
   EXPECT_THROW(train_bigram(job), Error);

@@ -17,12 +17,13 @@ namespace {
 constexpr std::array<std::string_view, 6> kSchedules = {"gpipe", "1f1b", "interleaved", "zb-h1", "zbv", "dualpipev"};
 constexpr std::array<std::string_view, 3> kPartitions = {"uniform", "parameters", "balanced"};
 constexpr std::array<std::string_view, 3> kRecomputes = {"none", "selective", "full"};
+constexpr std::array<std::string_view, 3> kLaunchers = {"auto", "threads", "mpi"};
 constexpr std::array<std::string_view, 2> kZeroModes = {"textbook", "deepspeed"};
 
 const std::vector<std::string_view> kJobKeys = {
-    "model",   "deepspeed", "parallel",   "recompute", "zero_mode", "data",
-    "steps",   "seed",      "backend",    "launcher",  "machine",   "device_memory_bytes",
-    "cluster", "profile",   "checkpoint", "weights",   "moe"};
+    "model",   "deepspeed", "parallel",       "recompute", "zero_mode",           "data",    "steps",   "seed",
+    "backend", "launcher",  "hang_timeout_s", "machine",   "device_memory_bytes", "cluster", "profile", "checkpoint",
+    "weights", "moe"};
 const std::vector<std::string_view> kParallelKeys = {
     "dp", "tp", "pp", "cp", "ep", "sp", "ulysses", "schedule", "virtual_stages", "partition"};
 const std::vector<std::string_view> kRecomputeKeys = {"mode", "every"};
@@ -217,8 +218,8 @@ class JobReader {
     if (job.steps < 1) throw Error(ErrorKind::kConfig, fmt::format("--steps {}: it must be at least 1", job.steps));
     job.seed = flags_.seed ? *flags_.seed : static_cast<std::uint64_t>(top.integer("seed", {}, 42));
     job.backend = choice(top, "backend", std::array<std::string_view, 2>{"cpu", "cuda"}, 0) == 0 ? "cpu" : "cuda";
-    job.launcher =
-        choice(top, "launcher", std::array<std::string_view, 2>{"threads", "mpi"}, 0) == 0 ? "threads" : "mpi";
+    job.launcher = kLaunchers.at(choice(top, "launcher", kLaunchers, 0));
+    job.hang_timeout_s = flags_.hang_timeout_s ? *flags_.hang_timeout_s : top.real("hang_timeout_s", {0, 1e9}, 30);
     job.device_memory_bytes = top.integer("device_memory_bytes", {}, 0);
     job.machine = path(top, "machine", flags_.machine);
     job.cluster = path(top, "cluster", flags_.cluster);
@@ -267,6 +268,7 @@ void put_flag_words(JsonNode& root, const JobOverrides& flags) {
   if (!root.is_object()) return;
   if (flags.zero_mode) root.set("zero_mode", json_string(*flags.zero_mode));
   if (flags.recompute) root.set("recompute", json_string(*flags.recompute));
+  if (flags.launcher) root.set("launcher", json_string(*flags.launcher));
 }
 
 }  // namespace

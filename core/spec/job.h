@@ -66,7 +66,9 @@ struct Job {
   std::int64_t recompute_every = 1;  ///< blocks that keep one input and are computed again together
   std::int64_t steps = 20;
   std::uint64_t seed = 42;
-  std::string backend = "cpu", launcher = "threads";
+  std::string backend = "cpu";
+  std::string launcher = "auto";          ///< threads, mpi, or auto: as the process was started
+  double hang_timeout_s = 30;             ///< a rank that does not get on for so long ends the run; 0: never
   std::int64_t device_memory_bytes = 0;   ///< limit of the device arena; 0: none
   std::string machine, cluster, profile;  ///< paths, empty if not given
 };
@@ -78,6 +80,8 @@ struct JobOverrides {
   std::optional<std::string> resume;  ///< empty: the folder of `checkpoint`; "auto": the same if it holds any
   std::optional<int> ranks;           ///< sets dp so that dp*tp*pp*cp = ranks
   std::optional<int> stage;           ///< zero_optimization.stage
+  std::optional<std::string> launcher;
+  std::optional<double> hang_timeout_s;
   std::optional<std::int64_t> steps, seq_len, micro_batch, accumulation, checkpoint_every, checkpoint_keep;
   std::optional<std::uint64_t> seed;
 };

@@ -62,7 +62,7 @@ TEST(Job, EveryKeyOfTheJobFileIsRead) {
   const Job full = job(R"(, "parallel": {"dp": 2, "tp": 2, "pp": 2, "cp": 2, "ep": 1, "sp": true, "ulysses": 2,
       "schedule": "zb-h1", "virtual_stages": 2, "partition": "uniform"}, "recompute": "full", "zero_mode": "deepspeed",
       "data": {"path": "corpus", "tokenizer": "/t.model", "seq_len": 16}, "steps": 5, "seed": 7, "backend": "cuda",
-      "launcher": "mpi", "device_memory_bytes": 1e9, "machine": "m.json", "cluster": "c.json", "profile": "p.db",
+      "launcher": "mpi", "hang_timeout_s": 7.5, "device_memory_bytes": 1e9, "machine": "m.json", "cluster": "c.json", "profile": "p.db",
       "deepspeed": {"train_micro_batch_size_per_gpu": 3})");
   EXPECT_EQ(full.parallel.ranks(), 16);
   EXPECT_TRUE(full.parallel.sp);
@@ -74,6 +74,7 @@ TEST(Job, EveryKeyOfTheJobFileIsRead) {
   EXPECT_EQ(full.data.seq_len, 16);
   EXPECT_EQ(full.device_memory_bytes, 1'000'000'000);
   EXPECT_EQ(full.launcher, "mpi");
+  EXPECT_EQ(full.hang_timeout_s, 7.5);
   EXPECT_EQ(full.training.train_batch_size, 6);
 }
 
@@ -105,6 +106,8 @@ TEST(Job, RefusesWithFileAndKey) {
   EXPECT_THAT(refusal(R"(, "parallel": {"dp": 1e6, "tp": 1e6, "pp": 1e6, "cp": 1e6})"), HasSubstr("16777216"));
   EXPECT_THAT(refusal(R"(, "data": {"seq_len": 64})"), HasSubstr("positions 1 to 32"));
   EXPECT_THAT(refusal(R"(, "steps": 0)"), HasSubstr("steps is 0"));
+  EXPECT_THAT(refusal(R"(, "launcher": "ssh")"), HasSubstr("auto, threads, mpi"));
+  EXPECT_THAT(refusal(R"(, "hang_timeout_s": -1)"), HasSubstr("hang_timeout_s is -1"));
   EXPECT_THAT(refusal(R"(, "deepspeed": {"zero_optimization": {"stage": 4}, "train_batch_size": 1})"),
               HasSubstr("job.json:1: deepspeed.zero_optimization.stage is 4"));
   EXPECT_THAT(refusal(R"(, "deepspeed": [])"), HasSubstr("deepspeed"));

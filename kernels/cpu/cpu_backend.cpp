@@ -50,6 +50,10 @@ class CpuBackend final : public Backend {
     failure_.on_first(std::move(notify));
   }
 
+  std::optional<const Op*> running(Lane lane) const override {
+    return lanes_[static_cast<std::size_t>(lane)]->running();
+  }
+
   void synchronize() override {
     for (const auto& lane : lanes_) lane->drain();
     failure_.rethrow();

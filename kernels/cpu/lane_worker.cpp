@@ -84,7 +84,10 @@ void LaneWorker::do_item(const Item& item) {
   try {
     std::visit(Overloaded{
                    [&](const OpWork& op) {
-                     if (!failure_.happened()) run_op_(op);
+                     if (failure_.happened()) return;
+                     running_.store(op.op, std::memory_order_relaxed);
+                     run_op_(op);
+                     running_.store(nullptr, std::memory_order_relaxed);
                    },
                    [&](const std::function<void()>& call) {
                      if (!failure_.happened()) call();

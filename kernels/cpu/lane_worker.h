@@ -57,6 +57,8 @@ class LaneWorker {
   std::int64_t push_point();
   /// Holds this lane until `other` has reached `point`. Points pass even after a failure, so this cannot hang on one.
   void push_wait(const LaneWorker& other, std::int64_t point);
+  /// The op that it is at, or null. From any thread.
+  const Op* running() const { return running_.load(std::memory_order_relaxed); }
   /// Blocks the caller until all that was pushed is done.
   void drain();
 
@@ -83,6 +85,7 @@ class LaneWorker {
   std::mutex mutex_;                              ///< of inbox_ and stopping_
   std::vector<Item> inbox_;
   bool stopping_ = false;
+  std::atomic<const Op*> running_ = nullptr;
   std::thread thread_;
 };
 

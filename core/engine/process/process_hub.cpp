@@ -19,11 +19,11 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kTurnMs = 100;
-constexpr double kBeatSeconds = 0.3;
+constexpr int kTurnMs = 50;
+constexpr double kBeatSeconds = 0.1;
 /// Between a rank's death and the message about it: long enough for the others to run into the hole it leaves and to
 /// say where.
-constexpr double kSettleSeconds = 0.5;
+constexpr double kSettleSeconds = 0.3;
 constexpr double kByeSeconds = 2;
 
 std::size_t to_index(int number) { return static_cast<std::size_t>(number); }
@@ -214,6 +214,7 @@ void ProcessHub::listen(std::size_t i) {
 void ProcessHub::take(std::size_t line, const json& message) {
   const int sender = rank_of(line);
   if (message.contains("abort")) {
+    if (message["abort"] == 0 && rank_ == 0) first_is_gone_.store(true);  // we did not answer: another says so
     abort(message["abort"], Error(static_cast<ErrorKind>(message.at("kind").get<int>()), message.at("why")));
   } else if (message.contains("bye")) {
     links_[line].said_bye = true;

@@ -6,6 +6,8 @@
 //   ProcessHub hub({.join = {.rank = 2, .world = 4, .hosts = {"10.0.0.1"}, .port = 29500}});
 //   train(job, backends, {.hub = &hub});
 
+#include <fmt/format.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <memory>
@@ -37,9 +39,11 @@ class ProcessHub : public Hub {
   /// Leaves the run. If it goes on without us the others see a rank that died, so meet before.
   ~ProcessHub() override;
   int world() const override { return static_cast<int>(joined_.places.size()); }
+  std::string run_key() const { return fmt::format("{:016x}", joined_.token); }  ///< of this run and no other
   std::vector<int> local_ranks() const override { return {rank_}; }
   /// Rank 0, or the next one if that is what failed.
   bool speaks() const override;
+  /// May be called again for the same group and lane, by all its ranks, when all are done with the old one.
   std::unique_ptr<Communicator> connect(const Group& group, Lane lane, int rank) override;
   void barrier() override;
   int threads_per_rank() const override;

@@ -103,6 +103,7 @@ SharedWire::SharedWire(WireEnds ends, SharedRange range, bool spin)
     : ends_(std::move(ends)), range_(std::move(range)), spin_(spin) {
   static_assert(sizeof(Counter) == kLine && std::atomic<std::uint32_t>::is_always_lock_free);
   SS_CHECK(range_.bytes() >= bytes(ends_.size()), range_.bytes());
+  rounds_ = gives(ends_.self).value.load();  // of an earlier wire of the same group and lane
 }
 
 std::int64_t SharedWire::round_bytes() const { return kRoundBytes; }

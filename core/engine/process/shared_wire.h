@@ -37,7 +37,7 @@ class SharedWire : public Wire {
   const WireEnds ends_;
   const SharedRange range_;
   const bool spin_;
-  std::uint32_t rounds_ = 0;  // given by us so far
+  std::uint32_t rounds_;  // given by us so far
 };
 
 }  // namespace shardscope
