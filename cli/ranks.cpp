@@ -168,6 +168,11 @@ void Ranks::abort(const Error& cause) const {
   if (hub_ != nullptr) hub_->abort(rank(), cause);
 }
 
+Error Ranks::cause_of(const Error& own) const {
+  const auto failure = hub_ == nullptr ? std::nullopt : hub_->failure();
+  return failure ? failure->cause : own;
+}
+
 void Ranks::say(const Error& error) const {
   if (!speaks() || said_.exchange(true)) return;
   fmt::print(stderr, "shardscope: {}\n", error.what());

@@ -33,6 +33,8 @@ class Ranks {
   std::vector<std::string> gather(const std::string& text) const;
   /// Tells the others that we end here.
   void abort(const Error& cause) const;
+  /// What ended the run: the same in all processes. `own`: what ended it here.
+  Error cause_of(const Error& own) const;
   /// Tells the user why, once, and only in the process that speaks().
   void say(const Error& error) const;
 

@@ -350,7 +350,7 @@ int run_train(const Options& options) {
   } catch (const std::exception& error) {
     ranks.abort(as_error(error));
     ranks.say(as_error(error));
-    return exit_code_of(as_error(error));
+    return exit_code_of(ranks.cause_of(as_error(error)));
   }
 }
 

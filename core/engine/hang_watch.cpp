@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 
 namespace shardscope {
@@ -44,11 +45,11 @@ std::optional<RankFailure> HangWatch::find(double now_s) const {
     if (!seen) continue;
     if (auto found = find_at(rank, *seen, now_s)) return found;
   }
-  return find_deadlock(now_s);
+  return find_deadlock();
 }
 
 std::optional<RankFailure> HangWatch::find_at(int rank, const Seen& seen, double now_s) const {
-  const double silent_s = now_s - seen.heard_s, still_s = now_s - seen.moved_s;
+  const double silent_s = now_s - seen.heard_s, still_s = seen.heard_s - seen.moved_s;
   if (silent_s > timeout_s_) {
     return failure(rank,
                    fmt::format("has not answered for {:.0f} s (it is stopped, or its machine cannot be reached); {}",
@@ -60,14 +61,14 @@ std::optional<RankFailure> HangWatch::find_at(int rank, const Seen& seen, double
   return std::nullopt;
 }
 
-std::optional<RankFailure> HangWatch::find_deadlock(double now_s) const {
-  double moved_s = 0;
+std::optional<RankFailure> HangWatch::find_deadlock() const {
+  double still_s = std::numeric_limits<double>::infinity();
   for (const auto& seen : seen_) {
     if (!seen || seen->state.doing != RankState::Doing::kWaiting) return std::nullopt;
-    moved_s = std::max(moved_s, seen->moved_s);
+    still_s = std::min(still_s, seen->heard_s - seen->moved_s);
   }
-  if (now_s - moved_s <= timeout_s_) return std::nullopt;
-  return failure(0, fmt::format("all ranks have waited for each other for {:.0f} s: rank 0 is {}; {}", now_s - moved_s,
+  if (still_s <= timeout_s_) return std::nullopt;
+  return failure(0, fmt::format("all ranks have waited for each other for {:.0f} s: rank 0 is {}; {}", still_s,
                                 seen_.front()->state.where, places_of_others(0)));
 }
 

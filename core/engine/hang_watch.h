@@ -44,7 +44,7 @@ class HangWatch {
     RankState state;
     double heard_s = 0, moved_s = 0;
   };
-  std::optional<RankFailure> find_deadlock(double now_s) const;
+  std::optional<RankFailure> find_deadlock() const;
   std::optional<RankFailure> find_at(int rank, const Seen& seen, double now_s) const;
   std::string places_of_others(int rank) const;
 

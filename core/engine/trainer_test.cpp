@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "core/engine/bigram_for_test.h"
+#include "core/engine/hub_for_test.h"
 #include "core/engine/plain_backend_for_test.h"
 #include "core/error.h"
 
@@ -172,6 +173,85 @@ TEST(Trainer, AtEndSeesTheFinalWeightsOfEveryRank) {
                }});
   EXPECT_EQ(tables[0].size(), 121U);
   EXPECT_EQ(tables[0], tables[1]);
+}
+
+/// Reading one of its sequences does not return until somebody ends that.
+class HangingSequences : public CountingSequences {
+ public:
+  explicit HangingSequences(std::int64_t at) : at_(at) {}
+  void read(std::int64_t index, std::span<std::int32_t> tokens) const override {
+    if (index == at_) ended_.wait(false);
+    CountingSequences::read(index, tokens);
+  }
+  void end() {
+    ended_ = true;
+    ended_.notify_all();
+  }
+
+ private:
+  const std::int64_t at_;
+  std::atomic<bool> ended_ = false;
+};
+
+const char* const kHangMessage =
+    "rank 1: hangs in step 2: op [0-9]+ .load_batch bigram. on compute for [0-9]+ s; "
+    "ranks 0, 2 are in step 2: op [0-9]+ .all_reduce bigram. on reduce, call 5 of group dp";
+
+TEST(Trainer, AnOpThatNeverReturnsEndsTheRunWithItsName) {
+  Job job = bigram_job(3, 2, 1);
+  job.hang_timeout_s = 0.5;
+  const std::vector<Program> programs = bigram_programs(job);
+  HangingSequences data(2 * 6 + 2);  // six a step, two a rank
+  std::string stuck;
+  try {
+    train(job, kPlain, {.data = &data, .programs = &programs, .on_stuck = [&](const RankFailure& failure) {
+                          stuck = failure.cause.what();
+                          data.end();  // a command would end the process
+                        }});
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::MatchesRegex(kHangMessage));
+    EXPECT_THAT(error.what(), testing::HasSubstr(stuck));
+  }
+  EXPECT_NE(stuck, "");
+}
+
+TEST(Trainer, AnOpThatNeverReturnsEndsTheOtherProcessesToo) {
+  const Job job = bigram_job(3, 2, 1);
+  const std::vector<Program> programs = bigram_programs(job);
+  HangingSequences data(2 * 6 + 2);
+  std::atomic<int> stuck = 0;
+  const auto failures = run_with_hubs(
+      HubKind::kShared, 3,
+      [&](Hub& hub, int) {
+        train(job, kPlain, {.hub = &hub, .data = &data, .programs = &programs, .on_stuck = [&](const RankFailure&) {
+                              ++stuck;
+                              data.end();
+                            }});
+      },
+      /*hang_timeout_s=*/0.5);
+  EXPECT_EQ(stuck, 1) << "the others end by themselves";
+  EXPECT_THAT(failures[0], testing::MatchesRegex(kHangMessage));
+}
+
+TEST(Trainer, ProcessesTrainLikeThreads) {
+  const Job job = bigram_job(3, 2, 2);
+  const std::vector<Program> programs = bigram_programs(job);
+  const CountingSequences data;
+  const TrainResult threads = train_bigram(job);
+  for (const HubKind kind : {HubKind::kShared, HubKind::kTcp}) {
+    const auto failures = run_with_hubs(kind, 3, [&](Hub& hub, int rank) {
+      const TrainResult own = train(job, kPlain, {.hub = &hub, .data = &data, .programs = &programs});
+      EXPECT_EQ(own.losses, threads.losses);
+      EXPECT_EQ(own.grad_norms, threads.grad_norms);
+      ASSERT_EQ(own.ranks.size(), 3U) << "each knows of all";
+      for (std::size_t r = 0; r < 3; ++r) {
+        EXPECT_EQ(own.ranks[r].rank, static_cast<int>(r));
+        EXPECT_EQ(own.ranks[r].peak.peak_bytes, threads.ranks[r].peak.peak_bytes) << rank;
+      }
+    });
+    EXPECT_THAT(failures, testing::Each(""));
+  }
 }
 
 TEST(TrainResult, MedianLeavesOutTheColdStep) {

@@ -38,7 +38,7 @@ std::optional<nlohmann::json> ControlLine::next() {
   nlohmann::json message = nlohmann::json::parse(in_.begin(), in_.begin() + static_cast<std::ptrdiff_t>(end), nullptr,
                                                  /*allow_exceptions=*/false);
   in_.erase(0, end + 1);
-  return message.is_object() ? std::optional(std::move(message)) : std::nullopt;
+  return message.is_object() ? message : nlohmann::json::object();
 }
 
 std::optional<nlohmann::json> ControlLine::wait(const Deadline& deadline) {

@@ -23,7 +23,7 @@ class ControlLine {
   void flush();
   /// Reads what is there. False once the other side is gone; what it said before can still be had from next().
   bool receive();
-  std::optional<nlohmann::json> next();  ///< the next whole message, if there is one
+  std::optional<nlohmann::json> next();  ///< the next whole message, if there is one; {} for what is none
   /// Waits for a message. Nothing if the time is over or the other side is gone.
   std::optional<nlohmann::json> wait(const Deadline& deadline);
 
