@@ -96,6 +96,7 @@ def write_stage3(folder, ranks):
                 flat = torch.cat([flat, torch.full((size * ranks - flat.numel(),), 99.0)])
                 parts.append(flat[r * size:(r + 1) * size])
             flats.append(roles(torch.cat(parts)))
+            flats[-1][0].ds_id = f"{len(flats)}"  # an attribute changes how torch pickles the tensor
         save(folder / f"zero_pp_rank_{r}_mp_rank_00_optim_states.pt",
              optimizer_file(3, ranks, flats, "fp32_flat_groups", "optimizer_state_dict", {}))
 

@@ -50,6 +50,27 @@ std::optional<std::int64_t> product(const std::vector<std::int64_t>& shape) {
   return n;
 }
 
+/// The arguments of torch._utils._rebuild_tensor_v2 in a tensor, in a parameter around one, or in a tensor that
+/// somebody gave attributes of its own (then function and arguments are arguments in turn). Nothing: it is none of
+/// these.
+PickleValue rebuild_arguments(PickleValue value) {
+  std::string function = value.callee().global();
+  PickleValue arguments = value.arguments();
+  for (int depth = 0; depth < 8; ++depth) {
+    if (function == "torch._utils _rebuild_tensor_v2") return arguments;
+    if (function == "torch._tensor _rebuild_from_type_v2") {
+      function = arguments[std::size_t{0}].global();
+      arguments = arguments[std::size_t{2}];
+    } else if (function.starts_with("torch._utils _rebuild_parameter")) {  // also ..._with_state
+      function = arguments[std::size_t{0}].callee().global();
+      arguments = arguments[std::size_t{0}].arguments();
+    } else {
+      break;
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 std::int64_t TorchTensor::elements() const {
@@ -87,23 +108,11 @@ TorchFile::TorchFile(const std::string& path) : zip_(path) {
   if (std::string(reinterpret_cast<const char*>(word.data()), 6) != "little") fail("is not little-endian");
 }
 
-/// The tensor inside a parameter.
-PickleValue TorchFile::unwrap(PickleValue value) const {
-  for (int depth = 0; depth < 4; ++depth) {
-    const std::string callee = value.callee().global();
-    if (callee != "torch._utils _rebuild_parameter" && callee != "torch._utils _rebuild_parameter_with_state") break;
-    value = value.arguments()[std::size_t{0}];
-  }
-  return value;
-}
-
-bool TorchFile::is_tensor(PickleValue value) const {
-  return unwrap(value).callee().global() == "torch._utils _rebuild_tensor_v2";
-}
+bool TorchFile::is_tensor(PickleValue value) { return static_cast<bool>(rebuild_arguments(value)); }
 
 TorchTensor TorchFile::tensor(PickleValue value, const std::string& what) const {
   if (!is_tensor(value)) fail(fmt::format("has no tensor {}", what));
-  const PickleValue arguments = unwrap(value).arguments();  // storage, offset, size, stride, ...
+  const PickleValue arguments = rebuild_arguments(value);  // storage, offset, size, stride, ...
   const PickleValue storage = arguments[std::size_t{0}];
   if (!storage.is(PickleNode::Kind::kPersistent)) fail(fmt::format("has tensor {} without a storage", what));
   const PickleValue id = storage.persistent_id();

@@ -30,7 +30,7 @@ class TorchFile {
   const ZipArchive& zip() const { return zip_; }
   PickleValue root() const { return pickle_.root(); }
 
-  bool is_tensor(PickleValue value) const;
+  static bool is_tensor(PickleValue value);
   /// `what` names it in messages. Throws Error{kParse}: no tensor, or one that lies beyond its storage or the file;
   /// Error{kUnsupported}: not side by side, or of a type that is not floating.
   TorchTensor tensor(PickleValue value, const std::string& what) const;
@@ -39,7 +39,6 @@ class TorchFile {
   [[noreturn]] void fail(const std::string& what) const;
 
  private:
-  PickleValue unwrap(PickleValue value) const;
   ZipArchive zip_;
   std::string folder_;  // in the archive, with its slash
   Pickle pickle_;

@@ -18,7 +18,8 @@ constexpr std::pair<const char*, StateRole> kFiles[] = {
 
 /// The tensor of a file: alone, or under "param".
 TorchTensor tensor_of(const TorchFile& file) {
-  return file.is_tensor(file.root()) ? file.tensor(file.root(), "param") : file.tensor(file.root()["param"], "param");
+  return TorchFile::is_tensor(file.root()) ? file.tensor(file.root(), "param")
+                                           : file.tensor(file.root()["param"], "param");
 }
 
 void add_parameter(RangeSource& source, const std::string& name, const std::string& folder, bool check_sums) {
