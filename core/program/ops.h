@@ -318,6 +318,20 @@ struct MatMul {
   }
 };
 
+/// MatMul with b in int8: op(b)'s column j counts times scales[j] (f32 [n], one per output channel). b is i8, stored
+/// [k,n], or [n,k] with trans_b.
+struct MatMulInt8 {
+  static constexpr const char* kName = "matmul_int8";
+  Region a, b, scales, bias, c;
+  std::int64_t m = 0, n = 0, k = 0;
+  bool trans_b = false;
+  template <class S, class V>
+  static void fields(S& s, V&& v) {
+    v.read("a", s.a), v.read("b", s.b), v.read("scales", s.scales), v.read("bias", s.bias), v.write("c", s.c);
+    v.attr("m", s.m), v.attr("n", s.n), v.attr("k", s.k), v.attr("trans_b", s.trans_b);
+  }
+};
+
 /// d_bias [cols] = column sums of d_out [rows, cols], or added with `accumulate`.
 struct BiasGradient {
   static constexpr const char* kName = "bias_gradient";
@@ -821,11 +835,11 @@ struct Recv {
 
 using Op = std::variant<Alloc, Free, Hold, Fill, Copy, NvmeRead, NvmeWrite, CopyRows, Accumulate, Scale, Add, Quantize,
                         Dequantize, LoadBatch, Embedding, EmbeddingBackward, LayerNorm, LayerNormBackward, RmsNorm,
-                        RmsNormBackward, MatMul, BiasGradient, Activation, ActivationBackward, SwiGlu, SwiGluBackward,
-                        Rope, Attention, AttentionBackward, CrossEntropy, RowMax, ShiftedExp, ShardedCrossEntropy,
-                        Route, LoadBalance, RouteBackward, Dispatch, Combine, CombineBackward, LoadTokens, RopeAt,
-                        AppendCache, CachedAttention, LastRows, Sample, SumSquares, ClipCoefficient, Adam, AllReduce,
-                        ReduceScatter, AllGather, Broadcast, AllToAll, RingShift, Send, Recv>;
+                        RmsNormBackward, MatMul, MatMulInt8, BiasGradient, Activation, ActivationBackward, SwiGlu,
+                        SwiGluBackward, Rope, Attention, AttentionBackward, CrossEntropy, RowMax, ShiftedExp,
+                        ShardedCrossEntropy, Route, LoadBalance, RouteBackward, Dispatch, Combine, CombineBackward,
+                        LoadTokens, RopeAt, AppendCache, CachedAttention, LastRows, Sample, SumSquares, ClipCoefficient,
+                        Adam, AllReduce, ReduceScatter, AllGather, Broadcast, AllToAll, RingShift, Send, Recv>;
 
 /// Overload set for std::visit: std::visit(Overloaded{[](const MatMul&) {...}, [](const auto&) {...}}, op).
 template <class... F>

@@ -95,6 +95,7 @@ double flops(const Op& op) {
   return std::visit(
       Overloaded{
           [](const MatMul& o) { return 2.0 * o.m * o.n * o.k + (o.bias.empty() ? 0.0 : 1.0 * o.m * o.n); },
+          [](const MatMulInt8& o) { return 2.0 * o.m * o.n * o.k + (o.bias.empty() ? 1.0 : 2.0) * o.m * o.n; },
           [](const Attention& o) { return 4.0 * o.head_dim * attention_pairs(o); },
           [](const AttentionBackward& o) { return 10.0 * o.head_dim * attention_pairs(o); },
           [](const LayerNorm& o) { return 8.0 * o.rows * o.hidden; },

@@ -69,6 +69,10 @@ class SizeCheck {
                  o.bias.empty() ? "" : exactly("bias", o.bias, o.n),
                  o.accumulate && !o.bias.empty() ? "a bias cannot be added when accumulating" : "");
   }
+  std::string operator()(const MatMulInt8& o) const {
+    return first(exactly("a", o.a, o.m * o.k), exactly("b", o.b, o.k * o.n), exactly("scales", o.scales, o.n),
+                 exactly("c", o.c, o.m * o.n), o.bias.empty() ? "" : exactly("bias", o.bias, o.n));
+  }
   std::string operator()(const BiasGradient& o) const {
     return first(exactly("d_out", o.d_out, o.rows * o.cols), exactly("d_bias", o.d_bias, o.cols));
   }

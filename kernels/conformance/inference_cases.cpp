@@ -23,9 +23,10 @@ std::string shaped(const char* op, std::initializer_list<std::int64_t> shape) {
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 /// Each row as the last of a sequence that is long enough.
-void add_rope_at(std::vector<ConformanceCase>& cases, const Doubles& positions, std::int64_t heads, std::int64_t d) {
+void add_rope_at(std::vector<ConformanceCase>& cases, DType dtype, const Doubles& positions, std::int64_t heads,
+                 std::int64_t d) {
   const auto rows = static_cast<std::int64_t>(positions.size());
-  CaseBuilder b(shaped("rope_at", {rows, heads, d}));
+  CaseBuilder b(shaped("rope_at", {rows, heads, d}), dtype);
   const Doubles x = b.random(rows * heads * d);
   Doubles want;
   for (std::int64_t r = 0; r < rows; ++r) {
@@ -41,11 +42,11 @@ void add_rope_at(std::vector<ConformanceCase>& cases, const Doubles& positions, 
 }
 
 /// Keys and values side by side with queries in fused rows; old places keep what they held.
-void add_append(std::vector<ConformanceCase>& cases, std::int64_t seq, std::int64_t kv_heads, std::int64_t d,
-                const Doubles& starts, std::int64_t capacity) {
+void add_append(std::vector<ConformanceCase>& cases, DType dtype, std::int64_t seq, std::int64_t kv_heads,
+                std::int64_t d, const Doubles& starts, std::int64_t capacity) {
   const auto batch = static_cast<std::int64_t>(starts.size());
   const std::int64_t width = kv_heads * d, stride = 3 * width, rows = batch * seq;
-  CaseBuilder b(shaped("append_cache", {batch, seq, kv_heads, d, capacity}));
+  CaseBuilder b(shaped("append_cache", {batch, seq, kv_heads, d, capacity}), dtype);
   const Doubles fused = b.random(rows * stride);
   Doubles caches[2] = {b.random(batch * width * capacity), b.random(batch * width * capacity)};
   const Region all = b.in(fused), k_cache = b.in(caches[0]), v_cache = b.in(caches[1]);
@@ -81,10 +82,11 @@ struct CachedCase {
 };
 
 /// Attention of a whole sequence in which only the last `seq` queries count. What the cache holds beyond is NaN.
-void add_cached_attention(std::vector<ConformanceCase>& cases, const CachedCase& c) {
+void add_cached_attention(std::vector<ConformanceCase>& cases, DType dtype, const CachedCase& c) {
   const auto batch = static_cast<std::int64_t>(c.starts.size());
   CaseBuilder b(shaped("cached_attention", {batch, c.seq, c.heads, c.kv_heads, c.d, c.capacity}) + " from " +
-                std::to_string(static_cast<int>(c.starts[0])));
+                    std::to_string(static_cast<int>(c.starts[0])),
+                dtype);
   const std::int64_t width = c.heads * c.d, kv_width = c.kv_heads * c.d;
   Doubles q = b.random(batch * c.seq * width, 2), k_cache(at(batch * kv_width * c.capacity), kNaN), v_cache = k_cache;
   Doubles want;
@@ -118,9 +120,10 @@ void add_cached_attention(std::vector<ConformanceCase>& cases, const CachedCase&
   cases.push_back(b.build(op));
 }
 
-void add_last_rows(std::vector<ConformanceCase>& cases, std::int64_t seq, std::int64_t hidden, const Doubles& counts) {
+void add_last_rows(std::vector<ConformanceCase>& cases, DType dtype, std::int64_t seq, std::int64_t hidden,
+                   const Doubles& counts) {
   const auto batch = static_cast<std::int64_t>(counts.size());
-  CaseBuilder b(shaped("last_rows", {batch, seq, hidden}));
+  CaseBuilder b(shaped("last_rows", {batch, seq, hidden}), dtype);
   const Doubles x = b.random(batch * seq * hidden);
   Doubles want;
   for (std::int64_t s = 0; s < batch; ++s) {
@@ -129,6 +132,26 @@ void add_last_rows(std::vector<ConformanceCase>& cases, std::int64_t seq, std::i
   }
   LastRows op{b.in(x), b.in(counts, DType::kI32), b.out(batch * hidden), batch, seq, hidden};
   b.expect(op.out, want);
+  cases.push_back(b.build(op));
+}
+
+/// c = a (b scales) in double; sums of k terms of size 127 * scale.
+void add_matmul_int8(std::vector<ConformanceCase>& cases, DType dtype, std::int64_t m, std::int64_t n, std::int64_t k,
+                     bool trans_b, bool bias) {
+  CaseBuilder b(shaped("matmul_int8", {m, n, k}) + (trans_b ? " tb" : "") + (bias ? " bias" : ""), dtype);
+  const Doubles x = b.random(m * k), shift = b.random(n);
+  Doubles y = b.random_indices(k * n, 255), scales = b.random_indices(n, 50);
+  for (double& v : y) v -= 127;
+  for (double& v : scales) v = rounded(DType::kF32, (v + 1) * 1e-3);
+  const MatMul plain{{}, {}, {}, {}, m, n, k, false, trans_b};
+  Doubles want = reference::matmul(plain, x, y);
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    want[i] = want[i] * scales[i % at(n)] + (bias ? shift[i % at(n)] : 0);
+  }
+  MatMulInt8 op{b.in(x), b.in(y, DType::kI8), b.in(scales, DType::kF32), {}, b.out(m * n), m, n, k, trans_b};
+  if (bias) op.bias = b.in(shift);
+  const double size = 127 * 0.05;
+  b.expect(op.c, want, {2e-6, size * (1e-6 * std::sqrt(static_cast<double>(k)) + 1e-6)});
   cases.push_back(b.build(op));
 }
 
@@ -192,22 +215,36 @@ void add_sample(std::vector<ConformanceCase>& cases, Sample op, const char* how)
 }  // namespace
 
 void add_inference_cases(std::vector<ConformanceCase>& cases) {
-  add_rope_at(cases, {0}, 1, 2);
-  add_rope_at(cases, {5, 0, 63, 5}, 3, 10);
-  add_rope_at(cases, {1000, 17}, 2, 64);
-  add_append(cases, 1, 1, 1, {0}, 1);
-  add_append(cases, 1, 2, 16, {3, 0, 6}, 7);
-  add_append(cases, 5, 3, 7, {2, 0}, 9);
-  add_append(cases, 4, 1, 33, {0, 0}, 6);
   const CachedCase cached[] = {{1, 1, 1, 1, 1, {0}},           {1, 2, 2, 16, 4, {3}},
                                {1, 4, 1, 8, 20, {0, 19, 7}},   {1, 8, 1, 64, 300, {255, 127, 128}},
                                {1, 6, 2, 20, 520, {513, 12}},  {1, 14, 2, 5, 140, {130}},
                                {3, 2, 1, 7, 12, {4, 0, 9}},    {5, 4, 2, 32, 270, {130, 251}},
                                {130, 1, 1, 16, 280, {0, 150}}, {1, 3, 3, 80, 1030, {1024}}};
-  for (const CachedCase& c : cached) add_cached_attention(cases, c);
-  add_last_rows(cases, 1, 1, {1});
-  add_last_rows(cases, 4, 17, {4, 1, 3});
-  add_last_rows(cases, 2, 64, {2, 1});
+  for (const DType dtype : kFloats) {
+    add_rope_at(cases, dtype, {0}, 1, 2);
+    add_rope_at(cases, dtype, {5, 0, 63, 5}, 3, 10);
+    add_rope_at(cases, dtype, {1000, 17}, 2, 64);
+    add_append(cases, dtype, 1, 1, 1, {0}, 1);
+    add_append(cases, dtype, 1, 2, 16, {3, 0, 6}, 7);
+    add_append(cases, dtype, 5, 3, 7, {2, 0}, 9);
+    add_append(cases, dtype, 4, 1, 33, {0, 0}, 6);
+    for (const CachedCase& c : cached) add_cached_attention(cases, dtype, c);
+    add_last_rows(cases, dtype, 1, 1, {1});
+    add_last_rows(cases, dtype, 4, 17, {4, 1, 3});
+    add_last_rows(cases, dtype, 2, 64, {2, 1});
+    for (const auto& [m, n, k] : {std::array<std::int64_t, 3>{1, 1, 1},
+                                  {1, 64, 48},
+                                  {2, 17, 31},
+                                  {7, 101, 103},
+                                  {16, 40, 515},
+                                  {17, 33, 65},
+                                  {97, 130, 70}}) {
+      for (const bool trans_b : {false, true}) {
+        add_matmul_int8(cases, dtype, m, n, k, trans_b, false);
+        add_matmul_int8(cases, dtype, m, n, k, trans_b, true);
+      }
+    }
+  }
   for (const std::int64_t vocab : {1, 7, 64, 1031}) {
     for (const std::int64_t parts : {1, 2, 3}) {
       const Sample op{{}, {}, {}, {}, {}, 3, vocab, parts};

@@ -55,9 +55,9 @@ void add_bias_gradient(std::vector<ConformanceCase>& cases, const CaseTypes& typ
 }  // namespace
 
 void add_matmul_cases(std::vector<ConformanceCase>& cases) {
-  const std::int64_t shapes[][3] = {{1, 1, 1},      {1, 17, 5},    {17, 1, 3},   {3, 2, 1},
-                                    {7, 31, 13},    {16, 16, 16},  {33, 65, 17}, {64, 48, 96},
-                                    {97, 101, 103}, {1, 300, 129}, {130, 1, 67}};
+  const std::int64_t shapes[][3] = {{1, 1, 1},    {1, 17, 5},   {17, 1, 3},   {3, 2, 1},      {7, 31, 13},
+                                    {16, 16, 16}, {33, 65, 17}, {64, 48, 96}, {97, 101, 103}, {1, 300, 129},
+                                    {130, 1, 67}, {6, 520, 70}, {16, 33, 90}};
   for (const CaseTypes& types : kCaseTypes) {
     for (const auto& [m, n, k] : shapes) {
       for (const bool trans_a : {false, true}) {

@@ -7,7 +7,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
-#include "kernels/cpu/kernel.h"
+#include "kernels/cpu/float_rows.h"
 
 namespace shardscope {
 namespace {
@@ -57,11 +57,11 @@ void run(const RopeAt& op, Kernel& kernel) {
   RopeTable& table = kernel.lane.position_tables[{op.head_dim, op.theta}];
   extend(table, last, op.head_dim, op.theta);
   const std::int64_t half = op.head_dim / 2, width = op.heads * op.head_dim;
-  float* x = kernel.data(op.x);
-  parallel_for(kernel, op.rows, 1 + kElementGrain / width, [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t i = begin * op.heads; i < end * op.heads; ++i) {
-      const std::int64_t angle = positions[i / op.heads] * half;
-      kernel.loops.activation.rotate(x + i * op.head_dim, table.cos.data() + angle, table.sin.data() + angle, 1.0f,
+  const FloatRows rows(kernel, width, {{op.x, Access::kUpdate}});
+  rows.for_all(op.rows, 1 + kElementGrain / width, [&](std::int64_t first, std::int64_t count, float* const* at) {
+    for (std::int64_t i = 0; i < count * op.heads; ++i) {
+      const std::int64_t angle = positions[first + i / op.heads] * half;
+      kernel.loops.activation.rotate(at[0] + i * op.head_dim, table.cos.data() + angle, table.sin.data() + angle, 1.0f,
                                      half);
     }
   });
@@ -69,17 +69,20 @@ void run(const RopeAt& op, Kernel& kernel) {
 
 void run(const AppendCache& op, Kernel& kernel) {
   const Starts starts(op, kernel);
-  const auto row_bytes = static_cast<std::size_t>(op.head_dim) * sizeof(float);
-  const std::pair<const float*, float*> copies[] = {{kernel.data(op.k), kernel.data(op.k_cache)},
-                                                    {kernel.data(op.v), kernel.data(op.v_cache)}};
+  const std::int64_t size = size_of(kernel.memory.dtype(op.k)), head_bytes = op.head_dim * size;
+  const std::pair<const std::byte*, std::byte*> copies[] = {
+      {kernel.data<std::byte>(op.k), kernel.data<std::byte>(op.k_cache)},
+      {kernel.data<std::byte>(op.v), kernel.data<std::byte>(op.v_cache)}};
   const std::int64_t rows = op.batch * op.seq, grain = 1 + kElementGrain / (op.kv_heads * op.head_dim);
   parallel_for(kernel, rows, grain, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t row = begin; row < end; ++row) {
       const std::int64_t sequence = row / op.seq, place = starts[sequence] + row % op.seq;
       for (std::int64_t head = 0; head < op.kv_heads; ++head) {
-        const std::int64_t from = row * op.kv_stride + head * op.head_dim;
-        const std::int64_t to = ((sequence * op.kv_heads + head) * op.capacity + place) * op.head_dim;
-        for (const auto& [src, cache] : copies) std::memcpy(cache + to, src + from, row_bytes);
+        const std::int64_t from = row * op.kv_stride * size + head * head_bytes;
+        const std::int64_t to = ((sequence * op.kv_heads + head) * op.capacity + place) * head_bytes;
+        for (const auto& [src, cache] : copies) {
+          std::memcpy(cache + to, src + from, static_cast<std::size_t>(head_bytes));
+        }
       }
     }
   });
@@ -88,27 +91,24 @@ void run(const AppendCache& op, Kernel& kernel) {
 void run(const CachedAttention& op, Kernel& kernel) {
   SS_CHECK(op.kv_heads > 0 && op.heads % op.kv_heads == 0, op.heads, op.kv_heads);
   const Starts starts(op, kernel);
-  const std::int64_t group = op.heads / op.kv_heads, out_stride = op.heads * op.head_dim;
-  const CachedAttentionHead first{kernel.data(op.q),
-                                  kernel.data(op.k_cache),
-                                  kernel.data(op.v_cache),
-                                  kernel.data(op.out),
-                                  op.seq,
-                                  0,
-                                  group,
-                                  op.head_dim,
-                                  op.q_stride,
-                                  out_stride};
-  const std::int64_t floats = (kernel.loops.cache.scratch_floats(first) + 15) / 16 * 16;
+  const std::int64_t group = op.heads / op.kv_heads, size = size_of(kernel.memory.dtype(op.q));
+  const auto* q = kernel.data<std::byte>(op.q);
+  auto* out = kernel.data<std::byte>(op.out);
+  const auto *keys = kernel.data<std::byte>(op.k_cache), *values = kernel.data<std::byte>(op.v_cache);
+  CachedAttentionHead shape{};
+  shape.rows = op.seq, shape.group = group, shape.head_dim = op.head_dim;
+  shape.q_stride = op.q_stride, shape.out_stride = op.heads * op.head_dim;
+  shape.type = element_of(kernel.memory.dtype(op.q));
+  const std::int64_t floats = (kernel.loops.cache.scratch_floats(shape) + 15) / 16 * 16;
   float* scratch = kernel.lane.scratch.take<float>(floats * kernel.threads);
   parallel_for(kernel, op.batch * op.kv_heads, 1, [&](std::int64_t begin, std::int64_t end, int thread) {
     for (std::int64_t pair = begin; pair < end; ++pair) {
       const std::int64_t sequence = pair / op.kv_heads, column = pair % op.kv_heads * group * op.head_dim;
-      CachedAttentionHead head = first;
-      head.q += sequence * op.seq * op.q_stride + column;
-      head.out += sequence * op.seq * out_stride + column;
-      head.k += pair * op.capacity * op.head_dim;
-      head.v += pair * op.capacity * op.head_dim;
+      const std::int64_t cache = pair * op.capacity * op.head_dim * size;
+      CachedAttentionHead head = shape;
+      head.q = q + (sequence * op.seq * op.q_stride + column) * size;
+      head.out = out + (sequence * op.seq * shape.out_stride + column) * size;
+      head.k = keys + cache, head.v = values + cache;
       head.first = starts[sequence];
       kernel.loops.cache.forward(head, scratch + thread * floats);
     }
@@ -117,15 +117,15 @@ void run(const CachedAttention& op, Kernel& kernel) {
 
 void run(const LastRows& op, Kernel& kernel) {
   const auto* counts = kernel.data<std::int32_t>(op.counts);
-  const float* x = kernel.data(op.x);
-  float* out = kernel.data(op.out);
+  const auto* x = kernel.data<std::byte>(op.x);
+  auto* out = kernel.data<std::byte>(op.out);
+  const std::int64_t row_bytes = op.hidden * size_of(kernel.memory.dtype(op.x));
   for (std::int64_t b = 0; b < op.batch; ++b) {
     if (counts[b] < 1 || counts[b] > op.seq) {
       throw Error(ErrorKind::kDevice, "last_rows: sequence " + std::to_string(b) + " has " + std::to_string(counts[b]) +
                                           " new tokens; there may be 1 to " + std::to_string(op.seq));
     }
-    std::memcpy(out + b * op.hidden, x + (b * op.seq + counts[b] - 1) * op.hidden,
-                static_cast<std::size_t>(op.hidden) * sizeof(float));
+    std::memcpy(out + b * row_bytes, x + (b * op.seq + counts[b] - 1) * row_bytes, static_cast<std::size_t>(row_bytes));
   }
 }
 

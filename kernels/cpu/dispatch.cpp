@@ -23,13 +23,12 @@ bool is_one_of(std::string_view field, std::initializer_list<std::string_view> f
   return std::find(fields.begin(), fields.end(), field) != fields.end();
 }
 
-/// Ops that come in fp32 only: of inference, and of experts.
+/// Ops that come in fp32 only: of experts, and sampling.
 template <class T>
 inline constexpr bool takes_f32_only =
-    std::is_same_v<T, RopeAt> || std::is_same_v<T, AppendCache> || std::is_same_v<T, CachedAttention> ||
-    std::is_same_v<T, LastRows> || std::is_same_v<T, Sample> || std::is_same_v<T, Route> ||
-    std::is_same_v<T, LoadBalance> || std::is_same_v<T, RouteBackward> || std::is_same_v<T, Dispatch> ||
-    std::is_same_v<T, Combine> || std::is_same_v<T, CombineBackward>;
+    std::is_same_v<T, Sample> || std::is_same_v<T, Route> || std::is_same_v<T, LoadBalance> ||
+    std::is_same_v<T, RouteBackward> || std::is_same_v<T, Dispatch> || std::is_same_v<T, Combine> ||
+    std::is_same_v<T, CombineBackward>;
 
 /// The dtype that an operand must have; nothing: any of f32, bf16 and f16.
 std::optional<DType> required_dtype(const Op& op, std::string_view field) {
@@ -37,6 +36,7 @@ std::optional<DType> required_dtype(const Op& op, std::string_view field) {
     return DType::kI32;
   if (field == "positions" && std::holds_alternative<RopeAt>(op)) return DType::kI32;
   if (std::visit([](const auto& o) { return takes_f32_only<std::decay_t<decltype(o)>>; }, op)) return DType::kF32;
+  if (field == "b" && std::holds_alternative<MatMulInt8>(op)) return DType::kI8;
   const bool quantizes = std::holds_alternative<Quantize>(op) || std::holds_alternative<Dequantize>(op);
   if (quantizes && field == "q") return DType::kI8;
   if (is_one_of(field, {"mean", "rstd", "lse", "loss", "norm", "coefficient", "exp_avg", "exp_avg_sq", "param", "top",
@@ -50,13 +50,20 @@ std::optional<DType> required_dtype(const Op& op, std::string_view field) {
 
 bool is_floating(DType dtype) { return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16; }
 
-/// Attention reads all its matrices in one dtype.
+/// Ops whose matrices all have one dtype.
 template <class T>
-bool has_one_dtype(const Program& program, const T& op) {
+inline constexpr bool needs_one_dtype =
+    std::is_same_v<T, Attention> || std::is_same_v<T, AttentionBackward> || std::is_same_v<T, AppendCache> ||
+    std::is_same_v<T, CachedAttention> || std::is_same_v<T, LastRows>;
+
+bool has_one_dtype(const Program& program, const Op& op) {
+  std::optional<DType> first;
   bool same = true;
-  for_each_access(Op(op), [&](const char* field, const Region& region, Access) {
-    if (std::string_view(field) == "lse") return;
-    same = same && program.buffer(region.buffer).dtype == program.buffer(op.q.buffer).dtype;
+  for_each_access(op, [&](const char* field, const Region& region, Access) {
+    if (required_dtype(op, field)) return;
+    const DType dtype = program.buffer(region.buffer).dtype;
+    same = same && dtype == first.value_or(dtype);
+    first = dtype;
   });
   return same;
 }
@@ -77,9 +84,8 @@ bool runs(const Program& program, const Op& op) {
     const std::optional<DType> required = required_dtype(op, field);
     fits = fits && (required ? dtype == *required : is_floating(dtype));
   });
-  if (const auto* attention = std::get_if<Attention>(&op)) fits = fits && has_one_dtype(program, *attention);
-  if (const auto* attention = std::get_if<AttentionBackward>(&op)) fits = fits && has_one_dtype(program, *attention);
-  return fits;
+  const bool alike = std::visit([](const auto& o) { return needs_one_dtype<std::decay_t<decltype(o)>>; }, op);
+  return fits && (!alike || has_one_dtype(program, op));
 }
 
 void run_op(const Op& op, Kernel& kernel) {

@@ -15,11 +15,26 @@
 
 namespace shardscope {
 
+inline Element element_of(DType dtype) {
+  switch (dtype) {
+    case DType::kBF16:
+      return Element::kBF16;
+    case DType::kF16:
+      return Element::kF16;
+    case DType::kI8:
+      return Element::kI8;
+    case DType::kF32:
+    case DType::kF64:
+    case DType::kI32:
+      break;
+  }
+  return Element::kF32;
+}
+
 /// The operand's elements and their type, which runs() has checked. Nothing for an empty region.
 inline Elements elements_of(const Kernel& kernel, const Region& region) {
   const DType dtype = region.empty() ? DType::kF32 : kernel.memory.dtype(region);
-  const Element type = dtype == DType::kBF16 ? Element::kBF16 : dtype == DType::kF16 ? Element::kF16 : Element::kF32;
-  return {kernel.data<std::byte>(region), type};
+  return {kernel.data<std::byte>(region), element_of(dtype)};
 }
 
 /// Elements [at, at + n) to and from floats elsewhere.

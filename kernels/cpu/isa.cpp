@@ -11,14 +11,15 @@ namespace shardscope {
   extern const AttentionLoops attention_loops;     \
   extern const CacheLoops cache_loops;             \
   extern const GemmLoops gemm_loops;               \
+  extern const ThinLoops thin_loops;               \
   extern const ReduceLoops reduce_loops;           \
   extern const AdamLoops adam_loops;               \
   extern const QuantizeLoops quantize_loops;       \
   }
-#define SS_ALL_LOOPS(isa)                                                                                     \
-  {                                                                                                           \
-    isa::elementwise_loops, isa::convert_loops, isa::activation_loops, isa::norm_loops, isa::attention_loops, \
-        isa::cache_loops, isa::gemm_loops, isa::reduce_loops, isa::adam_loops, isa::quantize_loops            \
+#define SS_ALL_LOOPS(isa)                                                                                           \
+  {                                                                                                                 \
+    isa::elementwise_loops, isa::convert_loops, isa::activation_loops, isa::norm_loops, isa::attention_loops,       \
+        isa::cache_loops, isa::gemm_loops, isa::thin_loops, isa::reduce_loops, isa::adam_loops, isa::quantize_loops \
   }
 
 SS_DECLARE_LOOPS(isa_base)

@@ -80,6 +80,7 @@ void run(const LayerNormBackward& op, Kernel& kernel);
 void run(const RmsNorm& op, Kernel& kernel);
 void run(const RmsNormBackward& op, Kernel& kernel);
 void run(const MatMul& op, Kernel& kernel);
+void run(const MatMulInt8& op, Kernel& kernel);
 void run(const BiasGradient& op, Kernel& kernel);
 void run(const Activation& op, Kernel& kernel);
 void run(const ActivationBackward& op, Kernel& kernel);

@@ -1,6 +1,7 @@
 // Matrix products. fp32 by oneDNN's sgemm: on row-major matrices of any transposition it is as fast as oneDNN's matmul
 // primitive or faster, needs no object per shape, and gives the same bits at any address (measured: matmul_test.cpp).
-// 16-bit operands by loops/gemm.cpp, which widens them while it packs them, a block of C for each thread.
+// 16-bit and int8 operands by loops/gemm.cpp, which widens them while it packs them, a block of C for each thread; few
+// rows of any type by loops/thin.cpp.
 #include <oneapi/dnnl/dnnl.h>
 
 #include <algorithm>
@@ -33,9 +34,13 @@ void multiply_f32(const MatMul& op, Kernel& kernel) {
   }
 }
 
+std::int64_t size_of(Element type) {
+  if (type == Element::kI8) return 1;
+  return type == Element::kF32 ? 4 : 2;
+}
+
 Elements from(const Elements& e, std::int64_t at) {
-  if (e.data == nullptr) return e;
-  return {static_cast<std::byte*>(e.data) + at * (e.type == Element::kF32 ? 4 : 2), e.type};
+  return e.data == nullptr ? e : Elements{static_cast<std::byte*>(e.data) + at * size_of(e.type), e.type};
 }
 
 /// Rows [row, row + rows) and columns [col, col + cols) of the product.
@@ -45,6 +50,7 @@ Gemm part_of(const Gemm& g, std::int64_t row, std::int64_t rows, std::int64_t co
   part.b = from(g.b, g.trans_b ? col * g.ldb : col);
   part.bias = from(g.bias, col);
   part.c = from(g.c, row * g.ldc + col);
+  if (g.scales != nullptr) part.scales += col;
   part.m = rows, part.n = cols;
   return part;
 }
@@ -68,22 +74,27 @@ std::int64_t cut_at(std::int64_t n, std::int64_t i, std::int64_t pieces, std::in
   return std::min(n, (n + grain - 1) / grain * i / pieces * grain);
 }
 
-void multiply_narrow(const MatMul& op, Kernel& kernel) {
-  const Gemm g{elements_of(kernel, op.a),
-               elements_of(kernel, op.b),
-               elements_of(kernel, op.bias),
-               elements_of(kernel, op.c),
-               op.m,
-               op.n,
-               op.k,
-               op.trans_a ? op.m : op.k,
-               op.trans_b ? op.k : op.n,
-               op.n,
-               op.trans_a,
-               op.trans_b,
-               op.accumulate};
-  const auto [stripes, columns] = cut_for(g, kernel.threads);
-  const std::int64_t floats = (kernel.loops.gemm.scratch_floats(g) + 15) / 16 * 16;
+Gemm gemm_of(const MatMul& op, const Kernel& kernel) {
+  return {elements_of(kernel, op.a),
+          elements_of(kernel, op.b),
+          elements_of(kernel, op.bias),
+          elements_of(kernel, op.c),
+          op.m,
+          op.n,
+          op.k,
+          op.trans_a ? op.m : op.k,
+          op.trans_b ? op.k : op.n,
+          op.n,
+          op.trans_a,
+          op.trans_b,
+          op.accumulate};
+}
+
+/// Cuts C into `stripes` times `columns` pieces; f(piece, scratch) on the threads, each with `floats` of scratch.
+template <class Body>
+void for_each_piece(const Gemm& g, std::int64_t stripes, std::int64_t columns, std::int64_t floats, Kernel& kernel,
+                    Body&& f) {
+  floats = (floats + 15) / 16 * 16;
   float* scratch = kernel.lane.scratch.take<float>(floats * kernel.threads);
   parallel_for(kernel, stripes * columns, 1, [&](std::int64_t begin, std::int64_t end, int thread) {
     for (std::int64_t i = begin; i < end; ++i) {
@@ -91,10 +102,24 @@ void multiply_narrow(const MatMul& op, Kernel& kernel) {
       const std::int64_t row = cut_at(g.m, r, stripes, 48), col = cut_at(g.n, c, columns, 64);
       const Gemm part =
           part_of(g, row, cut_at(g.m, r + 1, stripes, 48) - row, col, cut_at(g.n, c + 1, columns, 64) - col);
-      if (part.m > 0 && part.n > 0) kernel.loops.gemm.gemm(part, scratch + thread * floats);
+      if (part.m > 0 && part.n > 0) f(part, scratch + thread * floats);
     }
   });
 }
+
+void multiply_blocks(const Gemm& g, Kernel& kernel) {
+  const auto [stripes, columns] = cut_for(g, kernel.threads);
+  for_each_piece(g, stripes, columns, kernel.loops.gemm.scratch_floats(g), kernel, kernel.loops.gemm.gemm);
+}
+
+void multiply_thin(const Gemm& g, Kernel& kernel) {
+  for_each_piece(g, 1, kernel.threads, kernel.loops.thin.scratch_floats(g), kernel, kernel.loops.thin.product);
+}
+
+/// Rows of A from which on packing B pays (measured: tests/bench/kernels_bench.cpp).
+constexpr std::int64_t kThinRows = 16;
+
+bool is_thin(const Gemm& g) { return g.m <= kThinRows && !g.trans_a; }
 
 bool is_f32(const Kernel& kernel, const Region& region) {
   return region.empty() || kernel.memory.dtype(region) == DType::kF32;
@@ -104,7 +129,15 @@ bool is_f32(const Kernel& kernel, const Region& region) {
 
 void run(const MatMul& op, Kernel& kernel) {
   const bool all_f32 = is_f32(kernel, op.a) && is_f32(kernel, op.b) && is_f32(kernel, op.bias) && is_f32(kernel, op.c);
-  all_f32 ? multiply_f32(op, kernel) : multiply_narrow(op, kernel);
+  const Gemm g = gemm_of(op, kernel);
+  if (is_thin(g)) return multiply_thin(g, kernel);
+  all_f32 ? multiply_f32(op, kernel) : multiply_blocks(g, kernel);
+}
+
+void run(const MatMulInt8& op, Kernel& kernel) {
+  Gemm g = gemm_of({op.a, op.b, op.bias, op.c, op.m, op.n, op.k, false, op.trans_b}, kernel);
+  g.scales = kernel.data(op.scales);
+  is_thin(g) ? multiply_thin(g, kernel) : multiply_blocks(g, kernel);
 }
 
 }  // namespace shardscope

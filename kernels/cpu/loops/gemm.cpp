@@ -2,8 +2,7 @@
 // fp32, rounded once when a block of the result is finished. An element is one chain of multiply-adds over k, so its
 // bits depend on no block size and on no number of threads.
 #include "kernels/cpu/loops/block_gemm.h"
-#include "kernels/cpu/loops/half.h"
-#include "kernels/cpu/loops/loops.h"
+#include "kernels/cpu/loops/gemm_parts.h"
 #include "kernels/cpu/loops/transpose.h"
 
 namespace shardscope::SS_ISA {
@@ -12,34 +11,6 @@ namespace {
 // A block of B stays in the second-level cache while blocks of A pass by; a panel of it is as wide as a register tile.
 constexpr std::int64_t kPanel = kTileCols * kWidth, kDepth = 256, kCols = 512, kRows = 16 * kTileRows;
 constexpr std::int64_t kMostRows = 1024;  // of C at a time, in fp32
-
-SS_INLINE std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-
-/// f(elements) with the pointer's type; null stays null.
-template <class Body>
-SS_INLINE void with_type(Elements e, Body&& f) {
-  switch (e.type) {
-    case Element::kF32:
-      return f(static_cast<float*>(e.data));
-    case Element::kBF16:
-      return f(static_cast<BF16*>(e.data));
-    case Element::kF16:
-      return f(static_cast<F16*>(e.data));
-  }
-}
-
-/// The part of the product in hand.
-struct Range {
-  std::int64_t row, rows, col, cols, at, depth;  ///< `at`, `depth`: along k
-};
-
-/// out [rows, cols] with rows `ld` apart = src, whose rows are `stride` apart.
-template <class T>
-void widen_rows(const T* src, std::int64_t stride, std::int64_t rows, std::int64_t cols, float* out, std::int64_t ld) {
-  for (std::int64_t r = 0; r < rows; ++r) {
-    for_each_vector(cols, [&](auto c) { store(out + r * ld, c, load(src + r * stride, c)); });
-  }
-}
 
 /// A as it is stored: [rows, depth] with rows kDepth apart, or transposed, [depth, rows] with rows kRows apart.
 void pack_a(const Gemm& g, const Range& r, float* out) {
@@ -51,7 +22,7 @@ void pack_a(const Gemm& g, const Range& r, float* out) {
 
 /// B in panels of kPanel columns, each [depth, kPanel], zeros beyond the last column.
 void pack_b(const Gemm& g, const Range& r, float* out) {
-  with_type(g.b, [&](const auto* b) {
+  with_weight_type(g.b, [&](const auto* b) {
     for (std::int64_t j = 0; j < r.cols; j += kPanel, out += kDepth * kPanel) {
       const std::int64_t cols = least(kPanel, r.cols - j), first = r.col + j;
       if (g.trans_b) {
@@ -75,26 +46,6 @@ void multiply_block(const Gemm& g, const Range& r, const float* a, const float* 
       multiply_strip<true>(rows, b, kPanel, c + i * ldc + j, ldc, least(kTileRows, r.rows - i), cols, r.depth);
     }
   }
-}
-
-/// What the sums start from: C itself, the bias, or zeros.
-void start(const Gemm& g, const Range& r, float* c, std::int64_t ldc) {
-  if (g.accumulate) {
-    with_type(g.c, [&](const auto* old) { widen_rows(old + r.row * g.ldc + r.col, g.ldc, r.rows, r.cols, c, ldc); });
-  } else if (g.bias.data != nullptr) {
-    with_type(g.bias, [&](const auto* bias) { widen_rows(bias + r.col, 0, r.rows, r.cols, c, ldc); });
-  } else {
-    for (std::int64_t i = 0; i < r.rows * ldc; i += kWidth) store(c + i, splat(0));
-  }
-}
-
-void finish(const Gemm& g, const Range& r, const float* c, std::int64_t ldc) {
-  with_type(g.c, [&](auto* out) {
-    for (std::int64_t i = 0; i < r.rows; ++i) {
-      auto* row = out + (r.row + i) * g.ldc + r.col;
-      for_each_vector(r.cols, [&](auto at) { store(row, at, load(c + i * ldc, at)); });
-    }
-  });
 }
 
 std::int64_t scratch_floats(const Gemm& g) {

@@ -7,7 +7,7 @@
 
 namespace shardscope {
 
-enum class Element : std::uint8_t { kF32, kBF16, kF16 };
+enum class Element : std::uint8_t { kF32, kBF16, kF16, kI8 };
 /// Elements of one of those types; null data: not there.
 struct Elements {
   void* data;
@@ -103,9 +103,10 @@ struct AttentionLoops {
 /// `rows` new tokens of one sequence and one key/value head of its cache, k and v [first + rows, head_dim]: row r sees
 /// places 0 to first + r. Its `group` query heads follow each other by head_dim in q and out.
 struct CachedAttentionHead {
-  const float *q, *k, *v;
-  float* out;
+  const void *q, *k, *v;
+  void* out;
   std::int64_t rows, first, group, head_dim, q_stride, out_stride;
+  Element type;  ///< of all
 };
 struct CacheLoops {
   std::int64_t (*scratch_floats)(const CachedAttentionHead& head);
@@ -129,10 +130,16 @@ struct Gemm {
   Elements a, b, bias, c;
   std::int64_t m, n, k, lda, ldb, ldc;
   bool trans_a, trans_b, accumulate;
+  const float* scales = nullptr;  ///< [n] or null: op(B)'s column j times scales[j]. Then B may be kI8
 };
 struct GemmLoops {
   std::int64_t (*scratch_floats)(const Gemm& g);
   void (*gemm)(const Gemm& g, float* scratch);
+};
+/// The same for a few rows of A, not transposed: B is read once, where it lies.
+struct ThinLoops {
+  std::int64_t (*scratch_floats)(const Gemm& g);
+  void (*product)(const Gemm& g, float* scratch);
 };
 
 /// Adam with all that is the same for every element worked out: see kernels/cpu/optimizer.cpp.
@@ -157,6 +164,7 @@ struct Loops {
   const AttentionLoops& attention;
   const CacheLoops& cache;
   const GemmLoops& gemm;
+  const ThinLoops& thin;
   const ReduceLoops& reduce;
   const AdamLoops& adam;
   const QuantizeLoops& quantize;

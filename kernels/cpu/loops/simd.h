@@ -15,6 +15,7 @@ constexpr int kWidth = SS_WIDTH;
 using F = float __attribute__((vector_size(SS_WIDTH * 4)));
 using U = std::uint32_t __attribute__((vector_size(SS_WIDTH * 4)));
 using H = std::uint16_t __attribute__((vector_size(SS_WIDTH * 2)));
+using B = std::int8_t __attribute__((vector_size(SS_WIDTH)));
 
 #define SS_INLINE inline __attribute__((always_inline))
 
