@@ -65,6 +65,7 @@ inline rc::Gen<InferenceChoice> gen_inference() {
       c.model.experts = *rc::gen::element(4, 2, 3);
       c.model.top_k = *rc::gen::element(1, 2);
     }
+    c.int8 = *rc::gen::inRange(0, 2);
     c.new_tokens = *rc::gen::inRange(1, 13);
     const int batch = *rc::gen::inRange(1, 5);
     c.prompts.clear();

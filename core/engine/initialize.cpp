@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/engine/fill_int8.h"
 #include "core/engine/float_convert.h"
 #include "core/engine/random.h"
 #include "core/engine/region_io.h"
@@ -53,6 +54,10 @@ void fill_state(const Program& program, const Memory& memory, const StateValues&
     const Parameter& parameter = program.parameters[static_cast<std::size_t>(piece.parameter)];
     SS_CHECK(piece.begin >= 0 && piece.begin + piece.home.count <= parameter.local_elements(), parameter.name,
              piece.begin);
+    if (!piece.scales.empty()) {
+      fill_int8(parameter, piece, memory, values);
+      continue;
+    }
     if (parameter.slice.parts > 1) fill_with_zero(piece.home, memory);  // its padding
     for_each_run(parameter, piece.begin, piece.home.count, [&](std::int64_t local, std::int64_t whole, std::int64_t n) {
       fill_run(parameter, piece.role, whole, piece.home.part(local - piece.begin, n), memory, values);

@@ -21,8 +21,8 @@ void initial_values(const Parameter& parameter, std::uint64_t seed, std::int64_t
 using StateValues = std::function<void(const Parameter&, StateRole, std::int64_t begin, std::span<float> out)>;
 
 /// Fills every piece of Program::state with its values, rounded to the home's dtype, to nearest even; what is padding
-/// with zero. Asks for a few thousand elements at a time, in rising order within a piece. Throws Error{kUnsupported}
-/// for state in an integer type.
+/// with zero; int8 homes as fill_int8() does. Asks for a few thousand elements at a time, in rising order within a
+/// piece. Throws Error{kUnsupported} for state in an integer type.
 void fill_state(const Program& program, const Memory& memory, const StateValues& values);
 
 /// The state before the first step: parameters and masters with the values above, moments with zero.

@@ -283,7 +283,17 @@ class Parser {
     if (s.begin + s.home.count > program_.parameters[static_cast<std::size_t>(s.parameter)].local_elements()) {
       fail("the piece is longer than its parameter");
     }
+    if (accept("scales")) parse_scales(s);
     program_.state.push_back(s);
+  }
+
+  void parse_scales(StatePiece& s) {
+    s.scales = region(take("a region"));
+    expect("dim");
+    s.channel_dim = index(take("a dimension"), "the dimension");
+    const std::vector<std::int64_t> shape = program_.parameters[static_cast<std::size_t>(s.parameter)].local_shape();
+    const auto dim = static_cast<std::size_t>(s.channel_dim);
+    if (dim >= shape.size() || s.scales.count != shape[dim]) fail("there must be a scale for each index of dim");
   }
 
   void parse_output() {

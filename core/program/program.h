@@ -93,6 +93,8 @@ struct StatePiece {
   StateRole role = StateRole::kParameter;
   std::int64_t begin = 0;
   Region home;
+  Region scales;  ///< of an int8 home, which then is the whole part here: f32, one per index of `channel_dim`
+  std::int32_t channel_dim = 0;
   friend bool operator==(const StatePiece&, const StatePiece&) = default;
 };
 

@@ -95,6 +95,10 @@ std::string to_string(const Program& program) {
     text += fmt::format("state {} {} begin {} in {}\n", to_string(s.role),
                         program.parameters[static_cast<std::size_t>(s.parameter)].name, s.begin,
                         region_text(program, s.home));
+    if (!s.scales.empty()) {
+      text.pop_back();
+      text += fmt::format(" scales {} dim {}\n", region_text(program, s.scales), s.channel_dim);
+    }
   }
   for (const ProgramOutput& output : kOutputs) {
     const Region& region = program.*output.region;

@@ -43,7 +43,7 @@ void drop_unused_buffers(Draft& draft) {
   for (Instruction& in : program.instructions) {
     for_each_region(in.op, [&](Region& r) { regions.push_back(&r); });
   }
-  for (StatePiece& piece : program.state) regions.push_back(&piece.home);
+  for (StatePiece& piece : program.state) regions.insert(regions.end(), {&piece.home, &piece.scales});
   for (OptimizerShard& s : draft.shards) regions.insert(regions.end(), {&s.value, &s.gradient, &s.gather});
   std::erase_if(regions, [](const Region* r) { return r->empty(); });
   for (const Region* r : regions) used[static_cast<std::size_t>(r->buffer.index)] = true;

@@ -24,6 +24,7 @@ struct StageSpan {
 /// The buffers of one parameter as the layers pass made them: whole tensors, before any sharding.
 struct ParameterBuffers {
   BufferId value, gradient;
+  BufferId scales;  ///< of int8 values, one per output channel; invalid: values are what they are
 };
 
 /// A parameter's place in a flat buffer of several.

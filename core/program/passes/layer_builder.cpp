@@ -48,6 +48,11 @@ Region LayerBuilder::value(const std::string& parameter) const {
   return draft_.program.whole(draft_.buffers[it->second].value);
 }
 
+Region LayerBuilder::scales_of(const std::string& parameter) const {
+  const BufferId scales = draft_.buffers[index_.at(parameter)].scales;
+  return scales.valid() ? draft_.program.whole(scales) : Region{};
+}
+
 Region LayerBuilder::gradient(const std::string& parameter) {
   const auto it = index_.find(parameter);
   SS_CHECK(it != index_.end(), parameter);
@@ -66,10 +71,12 @@ Region LayerBuilder::forward(const Linear& linear, Region x, const std::string& 
 }
 
 void LayerBuilder::forward(const Linear& linear, Region x, Region out) {
-  MatMul op{x, value(linear.module + ".weight"), {}, out, x.count / linear.in, linear.out, linear.in};
+  const Region weight = value(linear.module + ".weight"), scales = scales_of(linear.module + ".weight");
+  MatMul op{x, weight, {}, out, x.count / linear.in, linear.out, linear.in};
   if (linear.bias && !(linear.sums_over_ranks && tensor_rank_ > 0)) op.bias = value(linear.module + ".bias");
   op.trans_b = linear.transposed;
-  emit(op, linear.module);
+  if (scales.empty()) return emit(op, linear.module);
+  emit(MatMulInt8{op.a, op.b, scales, op.bias, op.c, op.m, op.n, op.k, op.trans_b}, linear.module);
 }
 
 void LayerBuilder::flush_weights(std::vector<DeferredWeight>& list) {

@@ -78,6 +78,7 @@ class LayerBuilder {
   Region temporary(const std::string& name, std::int64_t elements, Category category = Category::kActivation,
                    DType dtype = DType::kF32);
   Region value(const std::string& parameter) const;
+  Region scales_of(const std::string& parameter) const;  ///< of int8 values; else empty
   Region gradient(const std::string& parameter);
 
   Region forward(const Linear& linear, Region x, const std::string& out_name);

@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "core/program/passes/messages.h"
 #include "core/program/passes/model_chunk.h"
+#include "core/spec/inference_spec.h"
 
 namespace shardscope {
 namespace {
@@ -31,6 +32,23 @@ bool is_here(const Draft& draft, const TensorSpec& tensor) {
   return false;
 }
 
+/// Matrices of the blocks, and an untied head.
+bool is_int8(const Draft& draft, const TensorSpec& tensor) {
+  return draft.inference != nullptr && draft.inference->spec->weights == WeightFormat::kInt8 &&
+         tensor.shape.size() == 2 && tensor.layer >= 0;
+}
+
+/// The dimension of output channels: of gpt2's Conv1D in blocks the second, else the first.
+std::int32_t channel_dim(const ModelSpec& model, const TensorSpec& tensor) {
+  return model.family == ModelFamily::kGpt2 && tensor.layer < model.layers ? 1 : 0;
+}
+
+BufferId add_scales(Draft& draft, const TensorSpec& tensor, const Parameter& parameter) {
+  const auto dim = static_cast<std::size_t>(channel_dim(draft.job->model, tensor));
+  return draft.program.add_buffer(
+      {tensor.name + ".scales", DType::kF32, parameter.local_shape()[dim], Category::kParameter, Space::kDevice, true});
+}
+
 }  // namespace
 
 void add_parameters(Draft& draft) {
@@ -45,14 +63,19 @@ void add_parameters(Draft& draft) {
     const bool dealt_out = tensor.expert >= 0 && draft.expert_group.valid();
     draft.sharers.push_back(dealt_out ? draft.expert_data_parallel : draft.shard_group);
     const std::int64_t elements = parameter.local_elements();
-    const BufferId value =
-        program.add_buffer({tensor.name, DType::kF32, elements, Category::kParameter, Space::kDevice, true});
+    const bool int8 = is_int8(draft, tensor);
+    const BufferId value = program.add_buffer(
+        {tensor.name, int8 ? DType::kI8 : DType::kF32, elements, Category::kParameter, Space::kDevice, true});
     const BufferId gradient = program.add_buffer({"grad." + tensor.name, DType::kF32, elements, Category::kGradient});
-    draft.buffers.push_back({value, gradient});
+    draft.buffers.push_back({value, gradient, int8 ? add_scales(draft, tensor, parameter) : BufferId{}});
     draft.modules.push_back(tensor.module);
     const auto index = static_cast<std::int32_t>(program.parameters.size());
     if (draft.tied_group.valid() && draft.tied_parameter < 0 && tensor.layer < 0) draft.tied_parameter = index;
     program.state.push_back({index, StateRole::kParameter, 0, program.whole(value)});
+    if (int8) {
+      program.state.back().scales = program.whole(draft.buffers.back().scales);
+      program.state.back().channel_dim = channel_dim(draft.job->model, tensor);
+    }
     program.parameters.push_back(std::move(parameter));
   }
 }
