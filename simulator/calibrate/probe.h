@@ -22,6 +22,7 @@ class ProbeProgram {
   Region floats(std::int64_t count) { return add(DType::kF32, count); }
   Region doubles(std::int64_t count) { return add(DType::kF64, count); }
   Region bytes(std::int64_t count) { return add(DType::kI8, count); }
+  Region of(DType dtype, std::int64_t count) { return add(dtype, count); }
   /// Token numbers in [0, limit).
   Region tokens(std::int64_t count, std::int64_t limit);
   /// i32, all of them `value`.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "simulator/cost/thin_products.h"
+
 namespace shardscope {
 
 namespace {
@@ -216,6 +218,32 @@ Op make_combine_backward(ProbeProgram& p, std::int64_t elements) {
                          kTopK};
 }
 
+// `elements` of weights; their type is that of A too, but for int8.
+Op make_thin_product(ProbeProgram& p, const ThinFamily& thin, std::int64_t elements) {
+  constexpr std::int64_t k = 512;
+  const std::int64_t m = thin.rows, n = rows_of(elements, k);
+  if (thin.weights == DType::kI8) {
+    return MatMulInt8{p.floats(m * k), p.bytes(n * k), p.floats(n), {}, p.floats(m * n), m, n, k, thin.trans_b};
+  }
+  return MatMul{p.of(thin.weights, m * k),
+                p.of(thin.weights, n * k),
+                {},
+                p.of(thin.weights, m * n),
+                m,
+                n,
+                k,
+                false,
+                thin.trans_b};
+}
+
+std::vector<FamilyProbe> thin_probes() {
+  std::vector<FamilyProbe> probes;
+  for (const ThinFamily& thin : thin_families()) {
+    probes.push_back({thin.name(), [thin](ProbeProgram& p, std::int64_t n) { return make_thin_product(p, thin, n); }});
+  }
+  return probes;
+}
+
 Op make_adam(ProbeProgram& p, std::int64_t n) {
   return Adam{p.floats(n), p.floats(n), p.floats(n), p.floats(n), p.floats(1)};
 }
@@ -324,7 +352,7 @@ std::vector<FamilyProbe> activation_probes() {
 const std::vector<FamilyProbe>& family_probes() {
   static const std::vector<FamilyProbe> probes = [] {
     std::vector<FamilyProbe> all;
-    for (const auto& part : {plain_probes(), model_probes(), expert_probes(), activation_probes()}) {
+    for (const auto& part : {plain_probes(), model_probes(), expert_probes(), activation_probes(), thin_probes()}) {
       all.insert(all.end(), part.begin(), part.end());
     }
     return all;

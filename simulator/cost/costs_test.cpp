@@ -11,6 +11,7 @@
 #include "simulator/cost/fitted_model.h"
 #include "simulator/cost/host_costs.h"
 #include "simulator/cost/op_family.h"
+#include "simulator/cost/thin_products.h"
 #include "simulator/simulate.h"
 
 namespace shardscope {
@@ -136,6 +137,37 @@ TEST(FamilyProbes, EveryFamilyIsMeasuredAsWhatItIs) {
     probed.insert(probe.family);
   }
   EXPECT_EQ(probed, std::set<std::string>(all_families().begin(), all_families().end()));
+}
+
+TEST(ThinProduct, LiesBetweenMeasuredRowsAndEndsWhereBIsPacked) {
+  ProbeProgram p;
+  const auto thin = [&](std::int64_t m, bool trans_a = false) {
+    return thin_product(p.program(), MatMul{p.floats(m * 8), p.floats(8 * 4), {}, p.floats(m * 4), m, 4, 8, trans_a});
+  };
+  EXPECT_EQ(thin(4)->below, "thin_product:f32:4");
+  EXPECT_EQ(thin(4)->above, "thin_product:f32:4");
+  EXPECT_EQ(thin(2)->below, "thin_product:f32:1");
+  EXPECT_EQ(thin(2)->above, "thin_product:f32:4");
+  EXPECT_DOUBLE_EQ(thin(2)->share, 0.5);
+  EXPECT_EQ(thin(16)->work, 8 * 4 * 4);
+  EXPECT_FALSE(thin(17));
+  EXPECT_FALSE(thin(4, true));
+  const MatMulInt8 int8{p.floats(8), p.bytes(8 * 4), p.floats(4), {}, p.floats(4), 1, 4, 8, true};
+  EXPECT_EQ(thin_product(p.program(), int8)->below, "thin_product:i8:tb:1");
+  EXPECT_EQ(thin_product(p.program(), int8)->work, 8 * 4);
+}
+
+/// 2 rows: the geometric mean of 1 and 4 rows.
+TEST(HostCosts, AProductOfFewRowsIsReadFromTheCurvesOfMeasuredOnes) {
+  Machine machine = plain_machine();
+  for (const auto& [rows, seconds] : {std::pair{1, 1e-6}, {4, 4e-6}, {16, 9e-6}}) {
+    const ThinFamily family{DType::kF32, false, rows};
+    machine.families.push_back({family.name(), 1, Curve({{128, seconds}, {1280, 10 * seconds}})});
+  }
+  ProbeProgram p;
+  const Op op = MatMul{p.floats(16), p.floats(320), {}, p.floats(80), 2, 40, 8};
+  const OpCost cost = HostCosts(machine, 2).cost(p.program(), {op});
+  EXPECT_NEAR((cost.seconds.compute + cost.seconds.memory).value, 20e-6, 1e-9);
 }
 
 TEST(MatMulModel, ThreadsBetweenMeasuredOnesLieBetween) {

@@ -1,6 +1,7 @@
 #include "simulator/cost/host_costs.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/check.h"
 #include "simulator/cost/interpolate_threads.h"
@@ -36,6 +37,11 @@ OpCost HostCosts::cost(const Program& program, const Instruction& instruction) c
   }
   if (const auto* op = std::get_if<NvmeWrite>(&instruction.op)) {
     return nvme_cost(program, op->dst, machine_.drive.write);
+  }
+  if (const auto thin = thin_product(program, instruction.op)) return thin_cost(*thin, instruction.op, threads);
+  if (const auto* op = std::get_if<MatMulInt8>(&instruction.op)) {  // packed as any other type is
+    const MatMul wide{op->a, op->b, op->bias, op->c, op->m, op->n, op->k, false, op->trans_b};
+    return kernel_cost(*op, matmul_.time(wide, threads), threads);
   }
   if (const auto* op = std::get_if<MatMul>(&instruction.op)) {
     return kernel_cost(*op, matmul_.time(*op, threads), threads);
@@ -76,6 +82,16 @@ OpCost HostCosts::kernel_cost(const Op& op, Seconds time, int threads) const {
   cost.seconds.memory = time - cost.seconds.compute;
   cost.seconds.latency = machine_.op_overhead;
   cost.demands = demands(threads, Bytes(0), time);
+  return cost;
+}
+
+// Between two measured numbers of rows, in log-log.
+OpCost HostCosts::thin_cost(const ThinProduct& thin, const Op& op, int threads) const {
+  const Seconds below = family_time(thin.below, thin.work, threads),
+                above = family_time(thin.above, thin.work, threads);
+  const Seconds time = below * std::pow(above / below, thin.share);
+  OpCost cost = kernel_cost(op, time, threads);
+  cost.demands = demands(threads, Bytes(thin.work), time);
   return cost;
 }
 

@@ -7,6 +7,7 @@
 
 #include "simulator/cost/cost_model.h"
 #include "simulator/cost/kernel_models.h"
+#include "simulator/cost/thin_products.h"
 #include "simulator/machine.h"
 #include "simulator/network/thread_collectives.h"
 
@@ -30,6 +31,7 @@ class HostCosts : public CostModel {
   OpCost collective_cost(const Program& program, const Instruction& instruction) const;
   OpCost kernel_cost(const Op& op, Seconds time, int threads) const;
   OpCost nvme_cost(const Program& program, const Region& moved, const Curve& curve) const;
+  OpCost thin_cost(const ThinProduct& thin, const Op& op, int threads) const;
   OpCost family_cost(const Program& program, const Op& op, int threads) const;
   Seconds family_time(const std::string& family, double work, int threads) const;
   std::vector<Demand> demands(double cores, Bytes bytes, Seconds time) const;

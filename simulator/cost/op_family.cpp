@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "simulator/cost/thin_products.h"
+
 namespace shardscope {
 
 namespace {
@@ -61,10 +63,13 @@ constexpr std::array kSlowness{
 }  // namespace
 
 std::optional<FamilyWork> family_work(const Program& program, const Op& op) {
+  if (const auto thin = thin_product(program, op); thin && thin->below == thin->above) {
+    return FamilyWork{thin->below, thin->work};
+  }
   return std::visit(
       [&](const auto& o) -> std::optional<FamilyWork> {
         using T = std::decay_t<decltype(o)>;
-        if constexpr (std::is_same_v<T, MatMul> || std::is_same_v<T, Attention> ||
+        if constexpr (std::is_same_v<T, MatMul> || std::is_same_v<T, MatMulInt8> || std::is_same_v<T, Attention> ||
                       std::is_same_v<T, AttentionBackward> || std::is_same_v<T, Alloc> || std::is_same_v<T, Free> ||
                       std::is_same_v<T, Hold> || is_nvme<T> || is_collective<T>) {
           return std::nullopt;
@@ -81,7 +86,10 @@ double guess_slowness(std::string_view family) {
   return found == kSlowness.end() ? 1.0 : found->factor;
 }
 
-const std::vector<std::string>& all_families() {
+namespace {
+
+/// Those of one op each, and of its variants.
+const std::vector<std::string>& op_families() {
   static const std::vector<std::string> families{"fill",
                                                  "copy",
                                                  "accumulate",
@@ -127,6 +135,17 @@ const std::vector<std::string>& all_families() {
                                                  "activation_backward:gelu_erf",
                                                  "activation_backward:relu",
                                                  "activation_backward:silu"};
+  return families;
+}
+
+}  // namespace
+
+const std::vector<std::string>& all_families() {
+  static const std::vector<std::string> families = [] {
+    std::vector<std::string> all = op_families();
+    for (const ThinFamily& thin : thin_families()) all.push_back(thin.name());
+    return all;
+  }();
   return families;
 }
 

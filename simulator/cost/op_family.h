@@ -18,7 +18,8 @@ struct FamilyWork {
   double work = 0;
 };
 
-/// Nothing for ops that are costed otherwise: matmul, attention, nvme ops, collectives, and what takes no time.
+/// Nothing for ops that are costed otherwise: matmul (but of as few rows as thin_products.h measures), attention, nvme
+/// ops, collectives, and what takes no time.
 std::optional<FamilyWork> family_work(const Program& program, const Op& op);
 
 /// What a family of this name costs where nothing was measured, relative to a plain copy of as many bytes. Guess.
