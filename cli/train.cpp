@@ -279,6 +279,7 @@ class Train {
     out["predicted"] = {{"step_time_s", prediction_.step_time_s}, {"ranks", predicted}};
     out["profile"] = job_.profile.empty() ? nlohmann::json(nullptr) : nlohmann::json(job_.profile);
     out["grad_norms"] = result_.grad_norms;
+    out["skipped_steps"] = result_.skipped_steps;
     out["first_step"] = checkpoints_->first_step();
     const std::string checkpoint = checkpoints_->last_complete();
     out["checkpoint"] = checkpoint.empty() ? nlohmann::json(nullptr) : nlohmann::json(checkpoint);
@@ -291,6 +292,9 @@ class Train {
     const double time = result_.median_step_time_s();
     fmt::print("loss        {:.4f} -> {:.4f} in {} steps\n", result_.losses.front(), result_.losses.back(),
                result_.losses.size());
+    if (result_.skipped_steps > 0) {
+      fmt::print("skipped     {} steps, whose gradients overflowed\n", result_.skipped_steps);
+    }
     fmt::print("step        {:.4f} s measured, {:.4f} s predicted{}\n", time, prediction_.step_time_s,
                prediction_.calibrated ? "" : " (a guess: calibrate this machine and give --machine)");
     fmt::print("speed       {:.0f} tokens/s\n", tokens_per_second(result_));

@@ -20,9 +20,11 @@ void TrainProgress::show(const StepReport& r) {
   last_ = now;
   shown_ = true;
   const std::string norm = std::isnan(r.grad_norm) ? "" : fmt::format("  norm {:.3f}", r.grad_norm);
-  const std::string line =
-      fmt::format("step {}/{}  loss {:.4f}{}  lr {:.3g}  {:.0f} tok/s  {:.3f} s  {} per rank", r.step + 1, steps_,
-                  r.loss, norm, r.learning_rate, r.tokens_per_s, r.step_time_s, format_bytes(r.device_peak_bytes));
+  const std::string skipped =
+      r.is_applied ? "" : fmt::format("  skipped: gradients overflow at loss scale {:.0f}", r.loss_scale);
+  const std::string line = fmt::format("step {}/{}  loss {:.4f}{}{}  lr {:.3g}  {:.0f} tok/s  {:.3f} s  {} per rank",
+                                       r.step + 1, steps_, r.loss, norm, skipped, r.learning_rate, r.tokens_per_s,
+                                       r.step_time_s, format_bytes(r.device_peak_bytes));
   fmt::print(stderr, "{}{}{}", rewrites_ ? "\r\x1b[K" : "", line, rewrites_ ? "" : "\n");
   std::fflush(stderr);
 }

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/program/types.h"
 #include "core/units.h"
 #include "simulator/cost/curve.h"
 
@@ -19,7 +20,7 @@ namespace shardscope {
 /// Seconds of a family of ops on `threads` cores. What x counts depends on the family (simulator/cost/op_family.h):
 /// bytes for element-wise ops, elements for the loss, and so on.
 struct FamilyCurve {
-  std::string family;  ///< "layer_norm", "adam", "activation:gelu_tanh", ...
+  std::string family;  ///< "layer_norm", "adam:bf16", "activation:gelu_tanh", ...
   int threads = 1;
   Curve seconds;  ///< x: work of one op, y: seconds of one op without the lane's overhead
 };
@@ -30,18 +31,20 @@ struct MatMulPoint {
   double m = 0, n = 0, k = 0;
   bool trans_a = false, trans_b = false, accumulate = false;
   double seconds = 0;
+  DType dtype = DType::kF32;  ///< of all operands
 };
 struct AttentionPoint {
   int threads = 1;
   bool backward = false;
   double batch = 0, seq = 0, heads = 0, kv_heads = 0, head_dim = 0;
   double seconds = 0;
+  DType dtype = DType::kF32;  ///< of all operands but the statistics
 };
 
 /// Seconds of a collective of the thread communicator, all ranks present, by the bytes collective_bytes() counts.
 /// Measured with as many cores per rank as this machine has: oversubscription is in it when ranks > cores.
 struct CollectiveCurve {
-  std::string op;  ///< "all_reduce", "all_gather", ...
+  std::string op;  ///< "all_reduce", "all_gather", ...; of 16-bit sums "all_reduce:bf16"
   int ranks = 2;
   Curve seconds;
 };

@@ -40,12 +40,14 @@ ordered_json matmul_json(const MatMulPoint& p) {
           {"trans_a", p.trans_a},
           {"trans_b", p.trans_b},
           {"accumulate", p.accumulate},
+          {"dtype", to_string(p.dtype)},
           {"seconds", p.seconds}};
 }
 
 ordered_json attention_json(const AttentionPoint& p) {
   return {{"threads", p.threads}, {"backward", p.backward}, {"batch", p.batch},       {"seq", p.seq},
-          {"heads", p.heads},     {"kv_heads", p.kv_heads}, {"head_dim", p.head_dim}, {"seconds", p.seconds}};
+          {"heads", p.heads},     {"kv_heads", p.kv_heads}, {"head_dim", p.head_dim}, {"dtype", to_string(p.dtype)},
+          {"seconds", p.seconds}};
 }
 
 ordered_json collective_json(const CollectiveCurve& c) {
@@ -114,13 +116,20 @@ Curve read_curve(const JsonReader& reader, const std::string& key) {
 
 int read_threads(const JsonReader& r) { return static_cast<int>(r.integer("threads", kThreads)); }
 
+/// Files from before there was mixed precision do not say it.
+DType read_dtype(const JsonReader& r) {
+  const std::optional<DType> dtype = from_name<DType>(r.text("dtype", "f32"));
+  if (!dtype) r.fail("dtype", "must be f32, bf16 or f16");
+  return *dtype;
+}
+
 FamilyCurve read_family(const JsonReader& r) {
   r.refuse_unknown({"family", "threads", "work_seconds"});
   return {r.text("family"), read_threads(r), read_curve(r, "work_seconds")};
 }
 
 MatMulPoint read_matmul(const JsonReader& r) {
-  r.refuse_unknown({"threads", "m", "n", "k", "trans_a", "trans_b", "accumulate", "seconds"});
+  r.refuse_unknown({"threads", "m", "n", "k", "trans_a", "trans_b", "accumulate", "dtype", "seconds"});
   return {read_threads(r),
           r.real("m", kPositive),
           r.real("n", kPositive),
@@ -128,11 +137,12 @@ MatMulPoint read_matmul(const JsonReader& r) {
           r.boolean("trans_a", false),
           r.boolean("trans_b", false),
           r.boolean("accumulate", false),
-          r.real("seconds", kPositive)};
+          r.real("seconds", kPositive),
+          read_dtype(r)};
 }
 
 AttentionPoint read_attention(const JsonReader& r) {
-  r.refuse_unknown({"threads", "backward", "batch", "seq", "heads", "kv_heads", "head_dim", "seconds"});
+  r.refuse_unknown({"threads", "backward", "batch", "seq", "heads", "kv_heads", "head_dim", "dtype", "seconds"});
   return {read_threads(r),
           r.boolean("backward", false),
           r.real("batch", kPositive),
@@ -140,7 +150,8 @@ AttentionPoint read_attention(const JsonReader& r) {
           r.real("heads", kPositive),
           r.real("kv_heads", kPositive),
           r.real("head_dim", kPositive),
-          r.real("seconds", kPositive)};
+          r.real("seconds", kPositive),
+          read_dtype(r)};
 }
 
 CollectiveCurve read_collective(const JsonReader& r) {

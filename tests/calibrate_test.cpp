@@ -27,7 +27,9 @@ TEST(Calibrate, MeasuresAllThatAPredictionReads) {
   EXPECT_EQ(attention.size(), 4U);  // one and two threads, forward and backward
   std::set<std::string> collectives;
   for (const CollectiveCurve& c : machine.collectives) collectives.insert(c.op);
-  EXPECT_EQ(collectives.size(), 5U);
+  for (const char* op : {"all_reduce", "reduce_scatter", "all_gather", "all_to_all", "ring_shift"}) {
+    EXPECT_TRUE(collectives.contains(op)) << op;
+  }
   // A machine file is what the next command reads: its own reader must take it, unchanged.
   EXPECT_EQ(to_json(parse_machine(to_json(machine), "machine.json")), to_json(machine));
 

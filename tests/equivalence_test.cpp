@@ -36,16 +36,32 @@ Job on_one_rank(Job job) {
   return job;
 }
 
-/// Largest relative difference of losses that another order of summation in fp32 may make within kSteps steps.
-constexpr double kTolerance = 2e-5;
+/// Largest relative differences that another order of summation, or rounding elsewhere, may make within kSteps steps.
+struct Closeness {
+  double loss, norm;
+};
+Closeness closeness_of(const Job& job) {
+  // Rounding may send a token to another expert, or drop it: a step of its own, that no tolerance follows.
+  if (job.model.experts > 0 && job.training.precision.kind != Precision::kFp32) return {0.1, 2};
+  switch (job.training.precision.kind) {
+    case Precision::kBf16:
+      return {1e-2, 0.1};
+    case Precision::kFp16:
+      return {2e-3, 0.1};
+    case Precision::kFp32:
+      break;
+  }
+  return {2e-5, 1e-3};
+}
 
-void expect_close(const TrainResult& a, const TrainResult& b) {
+void expect_close(const TrainResult& a, const TrainResult& b, const Closeness& close) {
   RC_ASSERT(a.losses.size() == b.losses.size());
   for (std::size_t i = 0; i < a.losses.size(); ++i) {
     RC_ASSERT(std::isfinite(a.losses[i]));
-    RC_ASSERT(std::abs(a.losses[i] - b.losses[i]) <= kTolerance * std::abs(b.losses[i]));
-    RC_ASSERT(std::abs(a.grad_norms[i] - b.grad_norms[i]) <= 1e-3 * std::abs(b.grad_norms[i]));
+    RC_ASSERT(std::abs(a.losses[i] - b.losses[i]) <= close.loss * std::abs(b.losses[i]));
+    RC_ASSERT(std::abs(a.grad_norms[i] - b.grad_norms[i]) <= close.norm * std::abs(b.grad_norms[i]));
   }
+  RC_ASSERT(a.skipped_steps == 0);
 }
 
 void expect_memory_as_predicted(const Job& job, const TrainResult& result) {
@@ -60,8 +76,13 @@ void expect_memory_as_predicted(const Job& job, const TrainResult& result) {
 RC_GTEST_PROP(Equivalence, AnyMixTrainsLikeOneRankAndInThePredictedBytes, ()) {
   const Job job = job_of(*gen_job());
   const TrainResult result = run(job);
-  expect_close(result, run(on_one_rank(job)));
+  const Job single = on_one_rank(job);
+  expect_close(result, run(single), closeness_of(job));
   expect_memory_as_predicted(job, result);
+  if (job.training.precision.kind == Precision::kFp32) return;
+  Job exact = single;
+  exact.training.precision = PrecisionSpec{};
+  expect_close(result, run(exact), job.model.experts > 0 ? closeness_of(job) : Closeness{3e-2, 0.2});
 }
 
 /// Whether gradients add up over micro-batches where they are computed, before any sum over ranks.
@@ -103,7 +124,15 @@ RC_GTEST_PROP(Equivalence, SameOrderOfSummationSameBits, ()) {
   b.llama = a.llama;
   b.clipping = a.clipping;
   if (a.dp == 3) b.deepspeed_mode = a.deepspeed_mode;
-  if (a.accumulation > 1 && sums_micro_batches_first(a) != sums_micro_batches_first(b)) {
+  for (int JobChoice::*field : {&JobChoice::precision, &JobChoice::fp32_gradients, &JobChoice::communication}) {
+    b.*field = a.*field;
+  }
+  // In 16 bits, where gradients are rounded counts too: what is added up in another dtype than it is sent in, and what
+  // DeepSpeed's division makes subnormal.
+  if (a.precision > 0) b.deepspeed_mode = a.deepspeed_mode;
+  const bool casts = a.precision > 0 && (a.fp32_gradients || a.communication > 0);
+  const bool one_order = sums_micro_batches_first(a) == sums_micro_batches_first(b);
+  if (((a.accumulation > 1 || casts) && !one_order) || (casts && a.deepspeed_mode)) {
     b.stage = a.stage;
     b.deepspeed_mode = a.deepspeed_mode;
   }
@@ -140,6 +169,7 @@ RC_GTEST_PROP(Equivalence, QuantizedExchangeTrainsNearly, ()) {
   choice.experts = choice.capacity = 0, choice.ep = 1;  // routers may choose differently
   choice.quantized_weights = *rc::gen::inRange(0, 2);
   choice.quantized_gradients = *rc::gen::inRange(0, 2);
+  choice.precision = 0;
   RC_PRE(choice.dp * choice.pp * choice.tp <= 16);
   const Job job = job_of(choice);
   const TrainResult result = run(job), exact = run(on_one_rank(job));

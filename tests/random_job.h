@@ -24,10 +24,12 @@ struct JobChoice {
   int hpz = 1, quantized_weights = 0, quantized_gradients = 0;
   double clipping = 0;
   int adam_w = 1, recompute = 0, offload = 0, copies = 1, ratio = 10;
-  int pipelined = 0;  ///< bits: reads, writes of the optimizer's sub-groups
   int offload_param = 0, swap_buffers = 5, max_in_cpu = 0;
   int recompute_every = 1, cpu_checkpointing = 0, partition_activations = 0;
   int experts = 0, top_k = 1, capacity = 0, ep = 1;  ///< of llama; capacity in percent, 0: for all
+  int pipelined = 0;                                 ///< bits: reads, writes of the optimizer's sub-groups
+  int precision = 0;                                 ///< 0 fp32, 1 bf16, 2 fp16
+  int fp32_gradients = 0, communication = 0;         ///< communication: 0 the model's dtype, 1 fp32, 2 bf16
 };
 
 /// For counterexamples: what differs from the defaults says what matters.
@@ -82,6 +84,9 @@ inline std::ostream& operator<<(std::ostream& out, const JobChoice& c) {
   show("capacity", &JobChoice::capacity);
   show("ep", &JobChoice::ep);
   show("partition_activations", &JobChoice::partition_activations);
+  show("precision", &JobChoice::precision);
+  show("fp32_gradients", &JobChoice::fp32_gradients);
+  show("communication", &JobChoice::communication);
   return out << "}";
 }
 
@@ -106,6 +111,17 @@ inline ModelSpec model_of(const JobChoice& c) {
                   c.experts > 0 ? "mixtral" : "llama", c.experts > 0 ? experts : "", c.vocab, hidden, c.layers, c.heads,
                   c.heads / c.kv_divisor, c.mlp, c.tied ? "true" : "false"),
       "random model");
+}
+
+/// What DeepSpeed does not do, or this engine does not do as DeepSpeed, is left out.
+inline PrecisionSpec precision_of(const JobChoice& c) {
+  PrecisionSpec spec;
+  spec.kind = static_cast<Precision>(c.precision);
+  spec.initial_scale_power = 6;  // low enough for no step to overflow
+  const bool as_deepspeed_does = c.stage >= 2 || (c.stage == 1 && spec.kind == Precision::kBf16);
+  if (c.fp32_gradients && (!c.deepspeed_mode || as_deepspeed_does)) spec.grad_accum_dtype = "fp32";
+  if (c.communication > 0) spec.communication_data_type = c.communication == 1 ? "fp32" : "bf16";
+  return spec;
 }
 
 inline Job job_of(const JobChoice& c) {
@@ -152,6 +168,7 @@ inline Job job_of(const JobChoice& c) {
   t.accumulation = c.accumulation;
   t.train_batch_size = t.micro_batch * t.accumulation * c.dp;
   t.gradient_clipping = c.clipping;
+  t.precision = precision_of(c);
   t.optimizer.lr = 1e-3;
   t.optimizer.eps = 1e-6;  // keeps Adam from blowing up the rounding of gradients that are really zero
   t.optimizer.weight_decay = 0.1;
@@ -239,6 +256,9 @@ inline rc::Gen<JobChoice> gen_job_of_size() {
     if (!c.deepspeed_mode && *rc::gen::inRange(0, 2)) choose_pipeline(c);
     choose_tensor_parallel(c);
     c.clipping = *rc::gen::element(0.0, 1.0, 0.01);
+    c.precision = *rc::gen::element(0, 0, 1, 2);
+    c.fp32_gradients = *rc::gen::inRange(0, 2);
+    c.communication = c.precision == 0 ? 0 : *rc::gen::inRange(0, 3);
     c.adam_w = *rc::gen::inRange(0, 2);
     c.recompute = *rc::gen::inRange(0, 3);
     c.offload = *rc::gen::inRange(0, 5);

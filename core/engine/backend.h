@@ -19,7 +19,7 @@ struct StepScalars {
   std::int64_t applied_steps = 1;  ///< Adam's t: 1 for the first applied step
   double learning_rate = 0;
   std::uint64_t seed = 0;  ///< of what Sample draws
-  double loss_scale = 1;  ///< by which the gradient of the loss is multiplied (fp16)
+  double loss_scale = 1;   ///< by which the gradient of the loss is multiplied (fp16)
 };
 
 class NvmeFile;

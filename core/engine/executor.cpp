@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 
 #include "core/check.h"
+#include "core/engine/float_convert.h"
 #include "core/engine/hub.h"
 #include "core/engine/nvme/nvme_file.h"
 #include "core/error.h"
@@ -84,6 +87,20 @@ class NvmeCall {
   std::size_t bytes(const Region& region) const { return static_cast<std::size_t>(memory_.program->bytes(region)); }
   const Memory& memory_;
 };
+
+/// Whether all of a region of f32, bf16 or f16 in memory is; other regions count as finite.
+bool is_finite(const Memory& memory, const Region& region) {
+  const DType dtype = memory.dtype(region);
+  const bool on_drive = memory.program->buffer(region.buffer).space == Space::kNvme;
+  if (on_drive || dtype == DType::kF64 || !is_floating(dtype)) return true;
+  std::array<float, 1024> block;
+  for (std::int64_t at = 0; at < region.count; at += static_cast<std::int64_t>(block.size())) {
+    const auto n = std::min(static_cast<std::size_t>(region.count - at), block.size());
+    to_floats(memory.at(region.part(at, 1)), dtype, {block.data(), n});
+    if (!std::all_of(block.begin(), block.begin() + n, [](float v) { return std::isfinite(v); })) return false;
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -192,6 +209,28 @@ void Executor::run_step(std::int64_t step, const StepScalars& scalars) {
   if (options_.trace != nullptr) write_memory_events();
 }
 
+std::optional<Executor::Overflow> Executor::find_overflow(std::int64_t step, const StepScalars& scalars) {
+  first_overflow_.reset();
+  is_watching_ = true;
+  run_step(step, scalars);
+  is_watching_ = false;
+  return first_overflow_;
+}
+
+/// On the lane's thread, right after an op. Rows of CopyRows leave gaps; the largest logit of no column, and the
+/// log-sum-exp of no key, are -infinity.
+void Executor::watch(std::int32_t index) {
+  const Op& op = program_.instruction(OpId{index}).op;
+  if (std::holds_alternative<CopyRows>(op)) return;
+  for_each_access(op, [&](const char* name, const Region& region, Access access) {
+    const std::string_view field(name);
+    if (field == "top" || field == "lse") return;
+    if (access == Access::kRead || is_finite(arena_.memory(), region)) return;
+    const std::lock_guard lock(overflow_mutex_);
+    if (!first_overflow_ || index < first_overflow_->op.index) first_overflow_ = {OpId{index}, region.buffer};
+  });
+}
+
 void Executor::issue(std::int32_t index) {
   const Planned& planned = plan_[static_cast<std::size_t>(index)];
   for (std::uint32_t w = 0; w < planned.waits; ++w) {
@@ -213,6 +252,9 @@ void Executor::issue(std::int32_t index) {
     case Kind::kCollective:
       backend_.call(planned.lane, [this, index] { do_work(index); });
       break;
+  }
+  if (is_watching_ && (planned.kind == Kind::kRun || planned.kind == Kind::kCollective)) {
+    backend_.call(planned.lane, [this, index] { watch(index); });
   }
   if (planned.record) points_[static_cast<std::size_t>(index)] = backend_.record(planned.lane);
 }

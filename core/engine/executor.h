@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -54,6 +55,15 @@ class Executor {
   /// Where it is now. From any thread.
   RankState state() const;
 
+  struct Overflow {
+    OpId op;
+    BufferId buffer;
+  };
+  /// Runs a step that has overflowed, and so changed nothing, once more, and looks at all that is written: the first
+  /// op, in program order, that leaves a number which is not finite, and where. Nothing if none does here. Reads the
+  /// memory from the host.
+  std::optional<Overflow> find_overflow(std::int64_t step, const StepScalars& scalars);
+
  private:
   enum class Kind : std::uint8_t { kAlloc, kFree, kHold, kRun, kLoadBatch, kNvme, kCollective };
   struct Wait {
@@ -91,6 +101,7 @@ class Executor {
   void write_memory_events();
   std::optional<OpId> op_on(Lane lane) const;
   std::string place_text(OpId op) const;
+  void watch(std::int32_t index);
 
   const Program& program_;
   Backend& backend_;
@@ -104,6 +115,9 @@ class Executor {
   std::map<std::pair<GroupId, Lane>, Channel> channels_;
   std::vector<std::array<OpId, kLanes>> waited_;  // while planning: by lane, the last op of each other lane waited for
   std::vector<std::int64_t> start_ns_;            // traced runs only, by op
+  bool is_watching_ = false;                      // while find_overflow() runs
+  std::mutex overflow_mutex_;                     // of the next
+  std::optional<Overflow> first_overflow_;        // the lowest op so far
   std::vector<MemoryEvent> memory_events_;        // traced runs only, of this step
   std::atomic<std::int32_t> running_step_{-1};    // -1: none
   std::array<std::atomic<std::int32_t>, kLanes> host_work_;  // by lane: the op that is host work and runs now, or -1

@@ -17,7 +17,7 @@ constexpr std::int64_t kBlock = 4096;  // elements; a block of every rank stays 
 
 // One machine's best vectors without a build per machine. Sanitizers start before ifuncs can be resolved.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(SHARDSCOPE_SANITIZED)
-#define SS_VECTOR_CLONES __attribute__((target_clones("avx512f", "avx2", "default"), optimize("O3")))
+#define SS_VECTOR_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define SS_VECTOR_CLONES
 #endif
@@ -75,20 +75,85 @@ void reduce_plain(std::span<const std::byte* const> ins, std::span<std::byte* co
   }
 }
 
-template <float (*load)(std::uint16_t), std::uint16_t (*store)(float)>
+// Without branches, so that loops over them become vectors.
+inline float wide_bf16(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
+
+inline std::uint16_t narrow_bf16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16, quiet = (bits >> 16) | 0x40;
+  return static_cast<std::uint16_t>((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
+}
+
+/// Subnormal numbers by a subtraction in fp32, which normalises them.
+inline float wide_fp16(std::uint16_t half) {
+  constexpr std::uint32_t kLeast = (127 - 14) << 23;
+  const std::uint32_t sign = (half & 0x8000U) << 16, size = (half & 0x7fffU) << 13;
+  const std::uint32_t normal = size + ((127U - 15) << 23), special = size + ((255U - 31) << 23);
+  const auto subnormal =
+      std::bit_cast<std::uint32_t>(std::bit_cast<float>(size + kLeast) - std::bit_cast<float>(kLeast));
+  const std::uint32_t finite = size < (1U << 23) ? subnormal : normal;
+  return std::bit_cast<float>((size >= (31U << 23) ? special : finite) | sign);
+}
+
+/// Three cases, all computed: too large or NaN; subnormal (an addition in fp32 rounds at the right bit); the rest.
+inline std::uint16_t narrow_fp16(float value) {
+  constexpr std::uint32_t kInfinity = 0x7f800000, kTooLarge = (127 + 16) << 23, kSmallestNormal = (127 - 14) << 23;
+  constexpr std::uint32_t kRoundAt = (127 - 14 + 23 - 10) << 23;  // a float whose last bit is fp16's last subnormal
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t sign = (bits >> 16) & 0x8000, size = bits & 0x7fffffff;
+  const std::uint32_t special = size > kInfinity ? 0x7e00 : 0x7c00;
+  const auto subnormal =
+      std::bit_cast<std::uint32_t>(std::bit_cast<float>(size) + std::bit_cast<float>(kRoundAt)) - kRoundAt;
+  const std::uint32_t normal = (size - ((127U - 15) << 23) + 0xfff + ((size >> 13) & 1)) >> 13;
+  const std::uint32_t finite = size < kSmallestNormal ? subnormal : normal;
+  return static_cast<std::uint16_t>((size >= kTooLarge ? special : finite) | sign);
+}
+
+/// The loops of one 16-bit format.
+struct HalfLoops {
+  void (*widen)(const std::uint16_t* in, float* out, std::int64_t n);
+  void (*add)(float* acc, const std::uint16_t* in, std::int64_t n);
+  void (*narrow)(const float* in, std::uint16_t* out, std::int64_t n);
+};
+
+SS_VECTOR_CLONES void widen_bf16(const std::uint16_t* in, float* out, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = wide_bf16(in[i]);
+}
+SS_VECTOR_CLONES void add_bf16(float* acc, const std::uint16_t* in, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) acc[i] += wide_bf16(in[i]);
+}
+SS_VECTOR_CLONES void narrow_to_bf16(const float* in, std::uint16_t* out, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = narrow_bf16(in[i]);
+}
+SS_VECTOR_CLONES void widen_fp16(const std::uint16_t* in, float* out, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = wide_fp16(in[i]);
+}
+SS_VECTOR_CLONES void add_fp16(float* acc, const std::uint16_t* in, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) acc[i] += wide_fp16(in[i]);
+}
+SS_VECTOR_CLONES void narrow_to_fp16(const float* in, std::uint16_t* out, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = narrow_fp16(in[i]);
+}
+constexpr HalfLoops kBf16{widen_bf16, add_bf16, narrow_to_bf16}, kFp16{widen_fp16, add_fp16, narrow_to_fp16};
+
 void reduce_half(std::span<const std::byte* const> ins, std::span<std::byte* const> outs, std::int64_t count,
-                 ReduceOp op) {
+                 const HalfLoops& loops, ReduceOp op) {
   float acc[kBlock], wide[kBlock];
   std::uint16_t narrow[kBlock];
   for (std::int64_t first = 0; first < count; first += kBlock) {
     const std::int64_t n = std::min(kBlock, count - first);
     for (std::size_t r = 0; r < ins.size(); ++r) {
       const auto* in = reinterpret_cast<const std::uint16_t*>(ins[r]) + first;
-      float* to = r == 0 ? acc : wide;
-      for (std::int64_t i = 0; i < n; ++i) to[i] = load(in[i]);
-      if (r > 0) combine(acc, wide, n, op);
+      if (r == 0) {
+        loops.widen(in, acc, n);
+      } else if (op == ReduceOp::kSum) {
+        loops.add(acc, in, n);
+      } else {
+        loops.widen(in, wide, n);
+        combine(acc, wide, n, op);
+      }
     }
-    for (std::int64_t i = 0; i < n; ++i) narrow[i] = store(acc[i]);
+    loops.narrow(acc, narrow, n);
     for (std::byte* out : outs) {
       std::memcpy(reinterpret_cast<std::uint16_t*>(out) + first, narrow, static_cast<std::size_t>(n) * 2);
     }
@@ -97,37 +162,10 @@ void reduce_half(std::span<const std::byte* const> ins, std::span<std::byte* con
 
 }  // namespace
 
-float from_bf16(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
-
-std::uint16_t to_bf16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  if (std::isnan(value)) return static_cast<std::uint16_t>((bits >> 16) | 0x40);
-  return static_cast<std::uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
-float from_fp16(std::uint16_t bits) {
-  const int exponent = (bits >> 10) & 0x1f, mantissa = bits & 0x3ff;
-  const float sign = (bits & 0x8000) != 0 ? -1.0F : 1.0F;
-  if (exponent == 0) return sign * std::ldexp(static_cast<float>(mantissa), -24);
-  if (exponent < 31) return sign * std::ldexp(static_cast<float>(mantissa + 1024), exponent - 25);
-  const std::uint32_t wide =
-      (static_cast<std::uint32_t>(bits & 0x8000) << 16) | 0x7f800000U | (static_cast<std::uint32_t>(mantissa) << 13);
-  return std::bit_cast<float>(wide);
-}
-
-std::uint16_t to_fp16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  const auto sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000);
-  const float size = std::fabs(value);
-  if (std::isnan(value)) return static_cast<std::uint16_t>(sign | 0x7e00);
-  if (size >= 65520.0F) return static_cast<std::uint16_t>(sign | 0x7c00);  // halfway beyond the largest, 65504
-  if (size < 6.103515625e-05F) {                                           // subnormal: units of 2^-24
-    return static_cast<std::uint16_t>(sign | static_cast<std::uint16_t>(std::nearbyint(std::ldexp(size, 24))));
-  }
-  const std::uint32_t magnitude = bits & 0x7fffffff;
-  const std::uint32_t rounded = magnitude + 0xfff + ((magnitude >> 13) & 1);
-  return static_cast<std::uint16_t>(sign | ((rounded - (112U << 23)) >> 13));
-}
+float from_bf16(std::uint16_t bits) { return wide_bf16(bits); }
+float from_fp16(std::uint16_t bits) { return wide_fp16(bits); }
+std::uint16_t to_bf16(float value) { return narrow_bf16(value); }
+std::uint16_t to_fp16(float value) { return narrow_fp16(value); }
 
 void reduce_in_order(std::span<const std::byte* const> ins, std::span<std::byte* const> outs, std::int64_t count,
                      DType dtype, ReduceOp op) {
@@ -143,9 +181,9 @@ void reduce_in_order(std::span<const std::byte* const> ins, std::span<std::byte*
     case DType::kI32:
       return reduce_plain<std::int32_t>(ins, outs, count, op);
     case DType::kBF16:
-      return reduce_half<from_bf16, to_bf16>(ins, outs, count, op);
+      return reduce_half(ins, outs, count, kBf16, op);
     case DType::kF16:
-      return reduce_half<from_fp16, to_fp16>(ins, outs, count, op);
+      return reduce_half(ins, outs, count, kFp16, op);
     case DType::kI8:
       break;
   }

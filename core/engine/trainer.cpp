@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <type_traits>
+#include <vector>
 
 #include "core/check.h"
 #include "core/engine/arena.h"
@@ -14,6 +15,7 @@
 #include "core/engine/executor.h"
 #include "core/engine/hub.h"
 #include "core/engine/initialize.h"
+#include "core/engine/loss_scaler.h"
 #include "core/engine/lr_schedule.h"
 #include "core/engine/nvme/open_swap_file.h"
 #include "core/engine/rank_watch.h"
@@ -27,6 +29,18 @@ namespace {
 
 double scalar_at(const Memory& memory, const Region& region) {
   return region.empty() ? std::numeric_limits<double>::quiet_NaN() : static_cast<double>(*memory.as<float>(region));
+}
+
+bool flag_at(const Memory& memory, const Region& region) {
+  return !region.empty() && *memory.as<std::int32_t>(region) != 0;
+}
+
+/// "an infinity or NaN in h.3.d_act.mb0, written by op 512 (matmul transformer.h.3.mlp.c_fc, backward, micro-batch 0)"
+std::string describe(const Program& program, const Executor::Overflow& overflow) {
+  const Instruction& in = program.instruction(overflow.op);
+  return fmt::format("an infinity or NaN in {}, written by op {} ({} {}, {}, micro-batch {})",
+                     program.buffer(overflow.buffer).name, overflow.op.index, op_name(in.op),
+                     program.name(in.label.name), to_string(in.label.phase), in.label.micro_batch);
 }
 
 /// One run, as far as it lives in this process: all ranks of a ThreadHub, one of a ProcessHub. The ranks meet before
@@ -135,6 +149,8 @@ class Run {
                  std::int64_t start_ns) {
     const Program& program = this->program(rank);
     RunPosition position = options_.start;
+    LossScaler scaler(job_.training.precision);
+    scaler.restore(position.scalars);
     while (position.steps < job_.steps) {
       const std::int64_t step = position.steps;
       if (stop_wanted(world)) {
@@ -143,20 +159,42 @@ class Run {
       }
       const double rate = learning_rate(job_.training.schedule, job_.training.optimizer.lr, position.applied);
       const std::int64_t start = steady_now_ns();
-      executor.run_step(step, {.applied_steps = position.applied + 1, .learning_rate = rate});
+      const StepScalars scalars{
+          .applied_steps = position.applied + 1, .learning_rate = rate, .loss_scale = scaler.scale()};
+      executor.run_step(step, scalars);
+      const bool overflowed = flag_at(arena.memory(), program.overflow);
+      if (!scaler.update(overflowed)) stop_at_least_scale(executor, program, world, step, scalars);
       StepReport report{.step = step,
                         .loss = scalar_at(arena.memory(), program.loss),
                         .grad_norm = scalar_at(arena.memory(), program.grad_norm),
                         .learning_rate = rate,
+                        .loss_scale = scalars.loss_scale,
+                        .is_applied = !overflowed,
                         .device_peak_bytes = arena.peak().peak_bytes[static_cast<std::size_t>(Space::kDevice)]};
       if (trace != nullptr) write_step(*trace, report, start, start_ns);
       hub_.barrier();
       if (rank == lead_) finish_step(report, start);
       ++position.steps;
-      ++position.applied;
+      if (!overflowed) ++position.applied;
+      scaler.save(position.scalars);
       position.sequences += job_.training.train_batch_size;
       if (options_.at_boundary) options_.at_boundary(rank, arena.memory(), position);
     }
+  }
+
+  /// All ranks come here together. The one whose op comes first says where the overflow began.
+  [[noreturn]] void stop_at_least_scale(Executor& executor, const Program& program, Communicator& world,
+                                        std::int64_t step, const StepScalars& scalars) const {
+    const auto found = executor.find_overflow(step, scalars);
+    const std::int32_t mine = found ? found->op.index : std::numeric_limits<std::int32_t>::max();
+    std::vector<std::int32_t> all(static_cast<std::size_t>(hub_.world()));
+    world.all_gather(&mine, all.data(), 1, DType::kI32);
+    const auto first = std::min_element(all.begin(), all.end()) - all.begin();
+    while (first != program.rank) world.all_gather(&mine, all.data(), 1, DType::kI32);  // until that rank stops us
+    throw Error(ErrorKind::kDevice,
+                fmt::format("step {}: the gradients overflow although the loss scale is at its minimum of {}; first "
+                            "{}. A lower learning rate, gradient_clipping or bf16 would help",
+                            step, scalars.loss_scale, found ? describe(program, *found) : "where was not found"));
   }
 
   static void write_step(RankTrace& trace, const StepReport& report, std::int64_t start, std::int64_t start_ns) {
@@ -174,6 +212,7 @@ class Run {
     result_.losses.push_back(report.loss);
     result_.grad_norms.push_back(report.grad_norm);
     result_.learning_rates.push_back(report.learning_rate);
+    if (!report.is_applied) ++result_.skipped_steps;
     result_.step_times_s.push_back(report.step_time_s);
     if (options_.on_step) options_.on_step(report);
   }

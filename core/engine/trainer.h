@@ -30,6 +30,8 @@ struct StepReport {
   double loss = 0;
   double grad_norm = 0;  ///< before clipping; NaN where the program does not compute it
   double learning_rate = 0;
+  double loss_scale = 1;   ///< that the step ran with (fp16)
+  bool is_applied = true;  ///< false: a gradient overflowed, and nothing was updated
   double step_time_s = 0, tokens_per_s = 0;
   std::int64_t device_peak_bytes = 0;  ///< first local rank's peak of the device space so far
 };
@@ -47,7 +49,8 @@ struct TrainResult {
   std::vector<double> losses, grad_norms, learning_rates, step_times_s;  ///< one per finished step
   std::vector<RankResult> ranks;
   std::int64_t tokens_per_step = 0;
-  bool interrupted = false;  ///< stopped by TrainOptions::stop before the last step
+  std::int64_t skipped_steps = 0;  ///< not applied, because a gradient overflowed
+  bool interrupted = false;        ///< stopped by TrainOptions::stop before the last step
 
   double median_step_time_s() const { return median_step_time(step_times_s); }
 };

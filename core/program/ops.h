@@ -604,7 +604,8 @@ struct Sample {
 /// probabilities [R,E] = softmax(logits); chosen [R,k] = the k most probable experts, most probable first, ties to the
 /// lower number; weights [R,k] = their probabilities, divided by their sum. counts [E] = rows that chose each expert.
 /// slots [R,k]: each row's slot, given out in the order of rows, -1 where the expert had none left (the row is
-/// dropped); source [S]: the place in slots of the row that has the slot, or -1.
+/// dropped); source [S]: the place in slots of the row that has the slot, or -1. probabilities and weights are f32, as
+/// everywhere below.
 struct Route {
   static constexpr const char* kName = "route";
   Region logits, probabilities, weights, chosen, counts, slots, source;
@@ -633,8 +634,8 @@ struct LoadBalance {
   }
 };
 
-/// d_logits [R,E] from d_weights [R,k], plus the gradient of LoadBalance with that scale; counts are constants to it,
-/// and so is the choice. Overwritten.
+/// d_logits [R,E] from d_weights [R,k] (f32), plus the gradient of LoadBalance with that scale, times the run's loss
+/// scale (StepScalars); counts are constants to it, and so is the choice. Overwritten.
 struct RouteBackward {
   static constexpr const char* kName = "route_backward";
   Region d_weights, weights, probabilities, chosen, counts, d_logits;

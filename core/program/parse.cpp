@@ -299,7 +299,7 @@ class Parser {
   void parse_output() {
     const std::string_view what = take("an output's name");
     const auto known = std::find_if(kOutputs.begin(), kOutputs.end(), [&](const auto& o) { return o.name == what; });
-    if (known == kOutputs.end()) fail("an output is loss, norm, tokens or logprobs");
+    if (known == kOutputs.end()) fail("an output is loss, norm, overflow, tokens or logprobs");
     program_.*known->region = region(take("a region"));
   }
 

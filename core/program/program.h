@@ -109,6 +109,7 @@ struct Program {
   std::vector<StatePiece> state;
   Region loss;                                      ///< f32 [1], mean over the global batch, on every rank after a step
   Region grad_norm;                                 ///< f32 [1], before clipping; empty where it is not computed
+  Region overflow;                                  ///< i32 [1], not 0: the step was not applied; empty: always is
   Region next_tokens, logprobs;                     ///< inference: i32 and f32 [batch], as Sample leaves them
   std::int64_t tokens_per_step = 0;                 ///< of the global batch
   std::array<std::int64_t, kSpaces> arena_bytes{};  ///< extent of each space's arena, given by the lifetimes pass

@@ -27,6 +27,7 @@ struct ProgramOutput {
   Region Program::*region;
 };
 inline constexpr std::array kOutputs{ProgramOutput{"loss", &Program::loss}, ProgramOutput{"norm", &Program::grad_norm},
+                                     ProgramOutput{"overflow", &Program::overflow},
                                      ProgramOutput{"tokens", &Program::next_tokens},
                                      ProgramOutput{"logprobs", &Program::logprobs}};
 

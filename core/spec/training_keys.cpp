@@ -87,7 +87,7 @@ constexpr KeyRow kRows[] = {
     {"bf16", kClosed, kUsed, "", "also spelled bfloat16"},
     {"bf16.enabled", kBool, kUsed, "false", "bf16 weights, gradients and activations"},
     {"bf16.immediate_grad_update", kBool, kNoEffect, "false", "when BF16_Optimizer adds a gradient to its fp32 copy"},
-    {"bf16.check_grad_overflow", kBool, kNoEffect, "true", "the norm that clips the gradients finds an overflow too"},
+    {"bf16.check_grad_overflow", kBool, kUsed, "true", "a step whose gradients are not finite is skipped"},
     {"bf16.bf16_master_weights_and_grads", kBool, kRefused, "false", "master weights are fp32 here"},
     {"bf16.bf16_optimizer_states", kBool, kRefused, "false", "optimizer states are fp32 here"},
     {"data_types", kOpen, kUsed, "", ""},

@@ -147,6 +147,7 @@ PrecisionSpec read_precision(const JsonReader& config) {
     spec.consecutive_hysteresis = fp16->boolean("consecutive_hysteresis", false);
     spec.min_loss_scale = static_cast<double>(fp16->integer("min_loss_scale", {}, 1));
   }
+  if (bf16) spec.check_grad_overflow = bf16->boolean("check_grad_overflow", true);
   if (const auto types = config.object("data_types")) {
     spec.grad_accum_dtype = lower_case(types->text("grad_accum_dtype", ""));
   }

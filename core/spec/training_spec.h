@@ -73,6 +73,7 @@ struct PrecisionSpec {
   int hysteresis = 2;
   bool consecutive_hysteresis = false;
   double min_loss_scale = 1;
+  bool check_grad_overflow = true;                        ///< bf16: a step whose gradients overflow is skipped
   std::string grad_accum_dtype, communication_data_type;  ///< empty: the model's
 };
 

@@ -23,12 +23,9 @@ bool is_one_of(std::string_view field, std::initializer_list<std::string_view> f
   return std::find(fields.begin(), fields.end(), field) != fields.end();
 }
 
-/// Ops that come in fp32 only: of experts, and sampling.
+/// Ops that come in fp32 only.
 template <class T>
-inline constexpr bool takes_f32_only =
-    std::is_same_v<T, Sample> || std::is_same_v<T, Route> || std::is_same_v<T, LoadBalance> ||
-    std::is_same_v<T, RouteBackward> || std::is_same_v<T, Dispatch> || std::is_same_v<T, Combine> ||
-    std::is_same_v<T, CombineBackward>;
+inline constexpr bool takes_f32_only = std::is_same_v<T, Sample>;
 
 /// The dtype that an operand must have; nothing: any of f32, bf16 and f16.
 std::optional<DType> required_dtype(const Op& op, std::string_view field) {
@@ -40,7 +37,7 @@ std::optional<DType> required_dtype(const Op& op, std::string_view field) {
   const bool quantizes = std::holds_alternative<Quantize>(op) || std::holds_alternative<Dequantize>(op);
   if (quantizes && field == "q") return DType::kI8;
   if (is_one_of(field, {"mean", "rstd", "lse", "loss", "norm", "coefficient", "exp_avg", "exp_avg_sq", "param", "top",
-                        "sums", "scales"})) {
+                        "sums", "scales", "probabilities", "weights", "d_weights"})) {
     return DType::kF32;
   }
   const bool sums_squares = std::holds_alternative<SumSquares>(op) || std::holds_alternative<ClipCoefficient>(op);

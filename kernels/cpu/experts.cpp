@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/cpu/kernel.h"
+#include "kernels/cpu/float_rows.h"
 
 namespace shardscope {
 namespace {
@@ -11,11 +11,10 @@ std::int64_t row_grain(std::int64_t width) { return 1 + kElementGrain / 4 / widt
 
 /// One row: softmax over E, the k most probable, their weights.
 void choose(const Route& op, const Kernel& kernel, std::int64_t row) {
-  const float* logits = kernel.data(op.logits) + row * op.experts;
   float* p = kernel.data(op.probabilities) + row * op.experts;
   float* weights = kernel.data(op.weights) + row * op.top_k;
   auto* chosen = kernel.data<std::int32_t>(op.chosen) + row * op.top_k;
-  std::copy_n(logits, op.experts, p);
+  widen(kernel, elements_of(kernel, op.logits), row * op.experts, op.experts, p);
   const double sum = kernel.loops.reduce.exponentials(p, kernel.loops.reduce.row_max(p, op.experts), op.experts);
   kernel.loops.elementwise.scale(p, static_cast<float>(1 / sum), op.experts);
   double kept = 0;
@@ -72,22 +71,23 @@ void run(const RouteBackward& op, Kernel& kernel) {
   const float *d_weights = kernel.data(op.d_weights), *weights = kernel.data(op.weights),
               *probabilities = kernel.data(op.probabilities);
   const auto *chosen = kernel.data<std::int32_t>(op.chosen), *counts = kernel.data<std::int32_t>(op.counts);
-  float* d_logits = kernel.data(op.d_logits);
+  const FloatRows d_logits(kernel, op.experts, {{op.d_logits, Access::kWrite}});
   const auto tokens = static_cast<double>(op.tokens);
-  const double factor = op.scale * static_cast<double>(op.experts) / (tokens * tokens);
-  parallel_for(kernel, op.rows, row_grain(op.experts), [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t r = begin; r < end; ++r) {
+  const double factor = kernel.scalars.loss_scale * op.scale * static_cast<double>(op.experts) / (tokens * tokens);
+  d_logits.for_all(op.rows, row_grain(op.experts), [&](std::int64_t first, std::int64_t count, float* const* at) {
+    for (std::int64_t r = first; r < first + count; ++r) {
+      float* d = at[0] + (r - first) * op.experts;
       const float* p = probabilities + r * op.experts;
       double balance = 0, mean = 0;
       for (std::int64_t e = 0; e < op.experts; ++e) balance += static_cast<double>(p[e]) * counts[e];
       for (std::int64_t e = 0; e < op.experts; ++e) {
-        d_logits[r * op.experts + e] = static_cast<float>(factor * static_cast<double>(p[e]) * (counts[e] - balance));
+        d[e] = static_cast<float>(factor * static_cast<double>(p[e]) * (counts[e] - balance));
       }
       for (std::int64_t i = r * op.top_k; i < (r + 1) * op.top_k; ++i) {
         mean += static_cast<double>(weights[i]) * static_cast<double>(d_weights[i]);
       }
       for (std::int64_t i = r * op.top_k; i < (r + 1) * op.top_k; ++i) {
-        d_logits[r * op.experts + chosen[i]] +=
+        d[chosen[i]] +=
             static_cast<float>(static_cast<double>(weights[i]) * (static_cast<double>(d_weights[i]) - mean));
       }
     }
@@ -95,16 +95,18 @@ void run(const RouteBackward& op, Kernel& kernel) {
 }
 
 void run(const Dispatch& op, Kernel& kernel) {
-  const float *x = kernel.data(op.x), *weights = kernel.data(op.weights);
+  const Elements x = elements_of(kernel, op.x);
+  const float* weights = kernel.data(op.weights);
   const auto* source = kernel.data<std::int32_t>(op.source);
-  float* out = kernel.data(op.out);
-  parallel_for(kernel, op.source.count, 1 + kElementGrain / op.hidden, [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t s = begin; s < end; ++s) {
-      float* to = out + s * op.hidden;
+  const FloatRows out(kernel, op.hidden, {{op.out, Access::kWrite}});
+  const std::int64_t grain = 1 + kElementGrain / op.hidden;
+  out.for_all(op.source.count, grain, [&](std::int64_t first, std::int64_t count, float* const* at) {
+    for (std::int64_t s = first; s < first + count; ++s) {
+      float* to = at[0] + (s - first) * op.hidden;
       if (source[s] < 0) {
         std::fill_n(to, op.hidden, 0.0f);
       } else {
-        std::copy_n(x + source[s] / op.top_k * op.hidden, op.hidden, to);
+        widen(kernel, x, source[s] / op.top_k * op.hidden, op.hidden, to);
         if (weights != nullptr) kernel.loops.elementwise.scale(to, weights[source[s]], op.hidden);
       }
     }
@@ -112,32 +114,39 @@ void run(const Dispatch& op, Kernel& kernel) {
 }
 
 void run(const Combine& op, Kernel& kernel) {
-  const float *y = kernel.data(op.y), *weights = kernel.data(op.weights);
+  const Elements y = elements_of(kernel, op.y);
+  const float* weights = kernel.data(op.weights);
   const auto* slots = kernel.data<std::int32_t>(op.slots);
-  float* out = kernel.data(op.out);
-  parallel_for(kernel, op.rows, 1 + kElementGrain / op.hidden, [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t r = begin; r < end; ++r) {
-      float* to = out + r * op.hidden;
-      std::fill_n(to, op.hidden, 0.0f);
-      for (std::int64_t i = r * op.top_k; i < (r + 1) * op.top_k; ++i) {
+  const FloatRows out(kernel, op.hidden, {{op.out, Access::kWrite}});
+  float* buffers = kernel.lane.scratch.take<float>(op.hidden * kernel.threads);
+  parallel_for(kernel, op.rows, 1 + kElementGrain / op.hidden, [&](std::int64_t begin, std::int64_t end, int thread) {
+    out.for_each_block(begin, end, thread, [&](std::int64_t first, std::int64_t count, float* const* at) {
+      std::fill_n(at[0], count * op.hidden, 0.0f);
+      for (std::int64_t i = first * op.top_k; i < (first + count) * op.top_k; ++i) {
         if (slots[i] < 0) continue;
         const float weight = weights == nullptr ? 1.0f : weights[i];
-        kernel.loops.elementwise.add_scaled(y + slots[i] * op.hidden, weight, to, op.hidden);
+        const float* answer = floats_at(kernel, y, slots[i] * op.hidden, op.hidden, buffers + thread * op.hidden);
+        kernel.loops.elementwise.add_scaled(answer, weight, at[0] + (i / op.top_k - first) * op.hidden, op.hidden);
       }
-    }
+    });
   });
 }
 
 void run(const CombineBackward& op, Kernel& kernel) {
-  const float *d_out = kernel.data(op.d_out), *y = kernel.data(op.y);
+  const Elements y = elements_of(kernel, op.y);
   const auto* slots = kernel.data<std::int32_t>(op.slots);
-  float* d_weights = kernel.data(op.d_weights);
-  parallel_for(kernel, op.rows, 1 + kElementGrain / op.hidden, [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t i = begin * op.top_k; i < end * op.top_k; ++i) {
-      const float* row = d_out + i / op.top_k * op.hidden;
-      d_weights[i] =
-          slots[i] < 0 ? 0.0f : static_cast<float>(kernel.loops.reduce.dot(row, y + slots[i] * op.hidden, op.hidden));
-    }
+  const FloatRows d_out(kernel, op.hidden, {{op.d_out, Access::kRead}});
+  float *d_weights = kernel.data(op.d_weights), *buffers = kernel.lane.scratch.take<float>(op.hidden * kernel.threads);
+  parallel_for(kernel, op.rows, 1 + kElementGrain / op.hidden, [&](std::int64_t begin, std::int64_t end, int thread) {
+    d_out.for_each_block(begin, end, thread, [&](std::int64_t first, std::int64_t count, float* const* at) {
+      for (std::int64_t i = first * op.top_k; i < (first + count) * op.top_k; ++i) {
+        d_weights[i] = 0;
+        if (slots[i] < 0) continue;
+        const float* answer = floats_at(kernel, y, slots[i] * op.hidden, op.hidden, buffers + thread * op.hidden);
+        const float* row = at[0] + (i / op.top_k - first) * op.hidden;
+        d_weights[i] = static_cast<float>(kernel.loops.reduce.dot(row, answer, op.hidden));
+      }
+    });
   });
 }
 

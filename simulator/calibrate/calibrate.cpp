@@ -50,6 +50,7 @@ class Calibration {
   Machine run() {
     machine_.name = fmt::format("{} cores of {}", machine_.cores, processor_name());
     machine_.calibrated = true;
+    machine_.drive = default_machine(machine_.cores).drive;  // not measured yet: the guess
     machine_.source = fmt::format("shardscope calibrate, {}, {}", today(), machine_.name);
     for (int threads : thread_counts()) measure_with(threads);
     measure_loading();
@@ -121,14 +122,14 @@ class Calibration {
   std::optional<double> on_one_thread(const MatMulPoint& p) const {
     for (const MatMulPoint& q : machine_.matmuls) {
       const bool same = q.m == p.m && q.n == p.n && q.k == p.k && q.trans_a == p.trans_a && q.trans_b == p.trans_b;
-      if (q.threads == 1 && same && q.accumulate == p.accumulate) return q.seconds;
+      if (q.threads == 1 && same && q.accumulate == p.accumulate && q.dtype == p.dtype) return q.seconds;
     }
     return std::nullopt;
   }
   std::optional<double> on_one_thread(const AttentionPoint& p) const {  // each thread has as many heads
     for (const AttentionPoint& q : machine_.attentions) {
       const bool same = q.seq == p.seq && q.heads == p.heads && q.head_dim == p.head_dim && q.backward == p.backward;
-      if (q.threads == 1 && same) return q.seconds;
+      if (q.threads == 1 && same && q.dtype == p.dtype) return q.seconds;
     }
     return std::nullopt;
   }
@@ -141,7 +142,7 @@ class Calibration {
   void measure_families(ProbeTeam& team) {
     for (const FamilyProbe& probe : thinned_families()) {
       std::vector<CurvePoint> points;
-      for (std::int64_t elements : thinned(probe.is_flat ? flat_sizes_ : sizes_)) {
+      for (std::int64_t elements : sizes_of(probe)) {
         const MakeOp make = [&](ProbeProgram& p) { return probe.make(p, elements); };
         ProbeProgram sample;
         const auto work = family_work(sample.program(), make(sample));
@@ -153,6 +154,18 @@ class Calibration {
       machine_.families.push_back({probe.family, team.threads(), Curve(points)});
       if (probe.family == "copy" && team.threads() == 1) note_memory(points);
     }
+  }
+
+  // Of 16-bit families fewer sizes: half as many for bf16, two for fp16, which hardly anybody trains in on a CPU.
+  std::vector<std::int64_t> sizes_of(const FamilyProbe& probe) const {
+    const std::vector<std::int64_t> all = thinned(probe.is_flat ? flat_sizes_ : sizes_);
+    if (probe.dtype == DType::kF32) return all;
+    std::vector<std::int64_t> kept;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const bool is_end = i == 1 || i + 1 == all.size();
+      if (probe.dtype == DType::kBF16 ? i % 2 == 0 || is_end : is_end) kept.push_back(all[i]);
+    }
+    return kept.empty() ? all : kept;
   }
 
   std::vector<FamilyProbe> thinned_families() const {
@@ -190,7 +203,12 @@ class Calibration {
   }
 
   void measure_matmuls(ProbeTeam& team) {
-    for (MatMulPoint point : thinned(matmul_grid(team.threads()))) {
+    std::vector<MatMulPoint> grid = thinned(matmul_grid(team.threads()));
+    for (std::size_t i = 0, shapes = grid.size(); i < shapes; i += 3) {  // a third of them in bf16 too
+      grid.push_back(grid[i]);
+      grid.back().dtype = DType::kBF16;
+    }
+    for (MatMulPoint point : grid) {
       for (int variant = 0; variant < 5; ++variant) {  // plain, a transposed, each also adding to c; b transposed
         point.trans_a = variant % 2 == 1;
         point.trans_b = variant == 4;
@@ -207,9 +225,11 @@ class Calibration {
       for (double head_dim : {16, 32, 64, 128}) {
         for (double group : {1, 4}) {
           if (group > 1 && (seq < 64 || head_dim == 16)) continue;
-          for (bool backward : {false, true}) {
-            AttentionPoint point{team.threads(), backward, static_cast<double>(team.threads()), seq, 2 * group, 2,
-                                 head_dim,       0};
+          for (const auto& [backward, dtype] :
+               {std::pair{false, DType::kF32}, {true, DType::kF32}, {false, DType::kBF16}, {true, DType::kBF16}}) {
+            if (dtype != DType::kF32 && (group > 1 || head_dim == 16)) continue;
+            AttentionPoint point{
+                team.threads(), backward, static_cast<double>(team.threads()), seq, 2 * group, 2, head_dim, 0, dtype};
             point.seconds = measure(
                 team, [&](ProbeProgram& p) { return make_attention(p, point); }, on_one_thread(point));
             machine_.attentions.push_back(point);

@@ -31,20 +31,33 @@ struct Probe {
   Call call;
 };
 
+// Sums of 16-bit numbers: only they cost more per byte than those of fp32.
+void add_sums(std::vector<Probe>& probes, DType dtype) {
+  const std::string suffix = ":" + std::string(to_string(dtype));
+  probes.push_back({"all_reduce" + suffix,
+                    [=](auto& c, float* a, float*, auto bytes) { c.all_reduce(a, bytes / 2, dtype, ReduceOp::kSum); }});
+  probes.push_back({"reduce_scatter" + suffix, [=](auto& c, float* a, float* b, auto bytes) {
+                      c.reduce_scatter(a, b, std::max<std::int64_t>(1, bytes / 2 / c.size()), dtype);
+                    }});
+}
+
 std::vector<Probe> probes() {
   const auto share = [](Communicator& c, std::int64_t bytes) {
     return std::max<std::int64_t>(1, bytes / 4 / c.size());
   };
-  return {{"all_reduce",
-           [](auto& c, float* a, float*, auto bytes) { c.all_reduce(a, bytes / 4, DType::kF32, ReduceOp::kSum); }},
-          {"reduce_scatter",
-           [=](auto& c, float* a, float* b, auto bytes) { c.reduce_scatter(a, b, share(c, bytes), DType::kF32); }},
-          {"all_gather",
-           [=](auto& c, float* a, float* b, auto bytes) { c.all_gather(a, b, share(c, bytes), DType::kF32); }},
-          {"broadcast", [](auto& c, float* a, float*, auto bytes) { c.broadcast(a, bytes / 4, DType::kF32, 0); }},
-          {"all_to_all",
-           [=](auto& c, float* a, float* b, auto bytes) { c.all_to_all(a, b, share(c, bytes), DType::kF32); }},
-          {"ring_shift", [](auto& c, float* a, float* b, auto bytes) { c.ring_shift(a, b, bytes / 4, DType::kF32); }}};
+  std::vector<Probe> all = {
+      {"all_reduce",
+       [](auto& c, float* a, float*, auto bytes) { c.all_reduce(a, bytes / 4, DType::kF32, ReduceOp::kSum); }},
+      {"reduce_scatter",
+       [=](auto& c, float* a, float* b, auto bytes) { c.reduce_scatter(a, b, share(c, bytes), DType::kF32); }},
+      {"all_gather",
+       [=](auto& c, float* a, float* b, auto bytes) { c.all_gather(a, b, share(c, bytes), DType::kF32); }},
+      {"broadcast", [](auto& c, float* a, float*, auto bytes) { c.broadcast(a, bytes / 4, DType::kF32, 0); }},
+      {"all_to_all",
+       [=](auto& c, float* a, float* b, auto bytes) { c.all_to_all(a, b, share(c, bytes), DType::kF32); }},
+      {"ring_shift", [](auto& c, float* a, float* b, auto bytes) { c.ring_shift(a, b, bytes / 4, DType::kF32); }}};
+  for (const DType dtype : {DType::kBF16, DType::kF16}) add_sums(all, dtype);
+  return all;
 }
 
 using Ends = std::vector<std::unique_ptr<Communicator>>;
@@ -201,7 +214,7 @@ Curve measure_crowded_meetings(const BackendFactory& make_backend, const Machine
     for (int i = 0; i < kBatches; ++i) runs.push_back(crowded_seconds(make_backend, ranks));
     std::sort(runs.begin(), runs.end());
     const double fair_share = machine.capacity(ranks) / (2.0 * ranks);  // a lane that computes, one that meets
-    const double fair = collectives.time("all_gather", ranks, Bytes(kCrowdedBytes)).value / fair_share;
+    const double fair = collectives.time("all_gather", DType::kF32, ranks, Bytes(kCrowdedBytes)).value / fair_share;
     points.push_back({static_cast<double>(ranks), std::max(runs[kBatches / 4] - fair, 1e-9)});
   }
   return Curve(points);

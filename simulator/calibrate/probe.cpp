@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "core/check.h"
+#include "core/engine/float_convert.h"
 
 namespace shardscope {
 
@@ -67,10 +68,11 @@ void ProbeProgram::fill_memory(std::byte* base) const {
             static_cast<std::int32_t>(range.least + i * 2654435761LL % 65521 % range.limit);
       }
     }
-    if (buffer.dtype != DType::kF32) continue;
+    if (!is_floating(buffer.dtype) || buffer.dtype == DType::kF64) continue;
     const auto period = static_cast<std::int64_t>(pattern.size());
     for (std::int64_t i = 0; i < buffer.elements; i += period) {
-      std::copy_n(pattern.begin(), std::min(period, buffer.elements - i), reinterpret_cast<float*>(at) + i);
+      const auto n = static_cast<std::size_t>(std::min(period, buffer.elements - i));
+      from_floats({pattern.data(), n}, buffer.dtype, at + i * size_of(buffer.dtype));
     }
   }
 }
@@ -92,7 +94,7 @@ Region fresh_input(const Op& op) {
 // Ops that leave `region` as it is, written half by half: threads that cut the whole in equal parts then find about
 // half of their part in another core's cache.
 std::vector<Op> rewrite_halves(const Program& program, const Region& region) {
-  if (region.empty() || program.buffer(region.buffer).dtype != DType::kF32) return {};
+  if (region.empty() || !is_floating(program.buffer(region.buffer).dtype)) return {};
   const std::int64_t half = region.count / 2;
   std::vector<Op> ops;
   if (half > 0) ops.emplace_back(Scale{region.part(0, half), 1.0});

@@ -20,6 +20,9 @@ namespace shardscope {
 class ProbeProgram {
  public:
   Region floats(std::int64_t count) { return add(DType::kF32, count); }
+  /// What mixed precision keeps in 16 bits: of the dtype last set, fp32 at first.
+  Region values(std::int64_t count) { return add(dtype_, count); }
+  void set_dtype(DType dtype) { dtype_ = dtype; }
   Region doubles(std::int64_t count) { return add(DType::kF64, count); }
   Region bytes(std::int64_t count) { return add(DType::kI8, count); }
   Region of(DType dtype, std::int64_t count) { return add(dtype, count); }
@@ -37,6 +40,7 @@ class ProbeProgram {
   Region add(DType dtype, std::int64_t count);
 
   Program program_;
+  DType dtype_ = DType::kF32;
   std::int64_t next_address_ = 0;
   struct Integers {  // values from `least` on, `limit` of them
     std::int64_t least = 0, limit = 1;

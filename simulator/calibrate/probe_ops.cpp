@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "simulator/cost/op_family.h"
 #include "simulator/cost/thin_products.h"
 
 namespace shardscope {
@@ -16,9 +17,9 @@ std::int64_t rows_of(std::int64_t elements, std::int64_t width) { return std::ma
 Op make_embedding(ProbeProgram& p, std::int64_t elements) {
   const std::int64_t rows = rows_of(elements, kHidden);
   return Embedding{p.tokens(rows, kVocab),
-                   p.floats(kVocab * kHidden),
-                   p.floats(kSeq * kHidden),
-                   p.floats(rows * kHidden),
+                   p.values(kVocab * kHidden),
+                   p.values(kSeq * kHidden),
+                   p.values(rows * kHidden),
                    rows,
                    kHidden,
                    kSeq,
@@ -28,9 +29,9 @@ Op make_embedding(ProbeProgram& p, std::int64_t elements) {
 Op make_embedding_backward(ProbeProgram& p, std::int64_t elements) {
   const std::int64_t rows = rows_of(elements, kHidden);
   return EmbeddingBackward{p.tokens(rows, kVocab),
-                           p.floats(rows * kHidden),
-                           p.floats(kVocab * kHidden),
-                           p.floats(kSeq * kHidden),
+                           p.values(rows * kHidden),
+                           p.values(kVocab * kHidden),
+                           p.values(kSeq * kHidden),
                            rows,
                            kHidden,
                            kSeq,
@@ -40,7 +41,7 @@ Op make_embedding_backward(ProbeProgram& p, std::int64_t elements) {
 Op make_layer_norm(ProbeProgram& p, std::int64_t elements) {
   const std::int64_t rows = rows_of(elements, kHidden);
   const std::int64_t n = rows * kHidden;
-  return LayerNorm{p.floats(n), p.floats(kHidden), p.floats(kHidden), p.floats(n), p.floats(rows), p.floats(rows), rows,
+  return LayerNorm{p.values(n), p.values(kHidden), p.values(kHidden), p.values(n), p.floats(rows), p.floats(rows), rows,
                    kHidden};
 }
 
@@ -48,46 +49,46 @@ Op make_layer_norm_backward(ProbeProgram& p, std::int64_t elements) {
   const std::int64_t rows = rows_of(elements, kHidden);
   const std::int64_t n = rows * kHidden;
   return LayerNormBackward{
-      p.floats(n),       p.floats(n), p.floats(kHidden), p.floats(rows), p.floats(rows), p.floats(n), p.floats(kHidden),
-      p.floats(kHidden), rows,        kHidden,           false,          false};
+      p.values(n),       p.values(n), p.values(kHidden), p.floats(rows), p.floats(rows), p.values(n), p.values(kHidden),
+      p.values(kHidden), rows,        kHidden,           false,          false};
 }
 
 Op make_rms_norm(ProbeProgram& p, std::int64_t elements) {
   const std::int64_t rows = rows_of(elements, kHidden);
   const std::int64_t n = rows * kHidden;
-  return RmsNorm{p.floats(n), p.floats(kHidden), p.floats(n), p.floats(rows), rows, kHidden};
+  return RmsNorm{p.values(n), p.values(kHidden), p.values(n), p.floats(rows), rows, kHidden};
 }
 
 Op make_rms_norm_backward(ProbeProgram& p, std::int64_t elements) {
   const std::int64_t rows = rows_of(elements, kHidden);
   const std::int64_t n = rows * kHidden;
-  return RmsNormBackward{p.floats(n),       p.floats(n), p.floats(kHidden), p.floats(rows), p.floats(n),
-                         p.floats(kHidden), rows,        kHidden,           false,          false};
+  return RmsNormBackward{p.values(n),       p.values(n), p.values(kHidden), p.floats(rows), p.values(n),
+                         p.values(kHidden), rows,        kHidden,           false,          false};
 }
 
 Op make_bias_gradient(ProbeProgram& p, std::int64_t elements) {
   const std::int64_t rows = rows_of(elements, kHidden);
-  return BiasGradient{p.floats(rows * kHidden), p.floats(kHidden), rows, kHidden, false};
+  return BiasGradient{p.values(rows * kHidden), p.values(kHidden), rows, kHidden, false};
 }
 
 Op make_rope(ProbeProgram& p, std::int64_t elements) {
   const std::int64_t rows = rows_of(elements, kHidden);
-  return Rope{p.floats(rows * kHidden), rows, kHidden / kHeadDim, kHeadDim, kSeq};
+  return Rope{p.values(rows * kHidden), rows, kHidden / kHeadDim, kHeadDim, kSeq};
 }
 
 Op make_cross_entropy(ProbeProgram& p, std::int64_t elements) {
   const std::int64_t rows = rows_of(elements, kVocab);
-  return CrossEntropy{p.floats(rows * kVocab), p.tokens(rows, kVocab), p.floats(1), rows, kVocab, 1e-3};
+  return CrossEntropy{p.values(rows * kVocab), p.tokens(rows, kVocab), p.floats(1), rows, kVocab, 1e-3};
 }
 
 Op make_row_max(ProbeProgram& p, std::int64_t elements) {
   const std::int64_t rows = rows_of(elements, kVocab);
-  return RowMax{p.floats(rows * kVocab), p.floats(rows), rows, kVocab, kVocab};
+  return RowMax{p.values(rows * kVocab), p.floats(rows), rows, kVocab, kVocab};
 }
 
 Op make_shifted_exp(ProbeProgram& p, std::int64_t elements) {
   const std::int64_t rows = rows_of(elements, kVocab);
-  return ShiftedExp{p.floats(rows * kVocab),
+  return ShiftedExp{p.values(rows * kVocab),
                     p.floats(rows),
                     p.tokens(rows, kVocab),
                     p.floats(2 * rows),
@@ -101,7 +102,7 @@ Op make_shifted_exp(ProbeProgram& p, std::int64_t elements) {
 Op make_sharded_cross_entropy(ProbeProgram& p, std::int64_t elements) {
   const std::int64_t rows = rows_of(elements, kVocab);
   return ShardedCrossEntropy{
-      p.floats(rows * kVocab), p.floats(2 * rows), p.tokens(rows, kVocab), p.floats(1), rows, kVocab, kVocab, 0, 1e-3};
+      p.values(rows * kVocab), p.floats(2 * rows), p.tokens(rows, kVocab), p.floats(1), rows, kVocab, kVocab, 0, 1e-3};
 }
 
 Op make_rope_at(ProbeProgram& p, std::int64_t elements) {
@@ -156,7 +157,7 @@ Op make_sample(ProbeProgram& p, std::int64_t elements, bool drawn) {
 Op make_route(ProbeProgram& p, std::int64_t elements) {
   const std::int64_t rows = kExperts * rows_of(elements, kExperts * kExperts), capacity = rows * kTopK / kExperts;
   Route op;
-  op.logits = p.floats(rows * kExperts), op.probabilities = p.floats(rows * kExperts);
+  op.logits = p.values(rows * kExperts), op.probabilities = p.floats(rows * kExperts);
   op.weights = p.floats(rows * kTopK), op.chosen = p.tokens(rows * kTopK, kExperts);
   op.counts = p.tokens(kExperts, rows), op.slots = p.tokens(rows * kTopK, rows * kTopK);
   op.source = p.tokens(kExperts * capacity, rows * kTopK);
@@ -176,7 +177,7 @@ Op make_route_backward(ProbeProgram& p, std::int64_t elements) {
                        p.floats(rows * kExperts),
                        p.tokens(rows * kTopK, kExperts),
                        p.tokens(kExperts, rows),
-                       p.floats(rows * kExperts),
+                       p.values(rows * kExperts),
                        rows,
                        kExperts,
                        kTopK,
@@ -187,10 +188,10 @@ Op make_route_backward(ProbeProgram& p, std::int64_t elements) {
 // Slots enough for all, as a capacity factor of 1 has.
 Op make_dispatch(ProbeProgram& p, std::int64_t elements) {
   const std::int64_t slots = rows_of(elements, kHidden) * kTopK, rows = slots / kTopK;
-  return Dispatch{p.floats(rows * kHidden),
+  return Dispatch{p.values(rows * kHidden),
                   p.tokens(slots, slots),
                   p.floats(slots),
-                  p.floats(slots * kHidden),
+                  p.values(slots * kHidden),
                   rows,
                   kHidden,
                   kTopK};
@@ -198,10 +199,10 @@ Op make_dispatch(ProbeProgram& p, std::int64_t elements) {
 
 Op make_combine(ProbeProgram& p, std::int64_t elements) {
   const std::int64_t rows = rows_of(elements, kHidden), slots = rows * kTopK;
-  return Combine{p.floats(slots * kHidden),
+  return Combine{p.values(slots * kHidden),
                  p.tokens(slots, slots),
                  p.floats(slots),
-                 p.floats(rows * kHidden),
+                 p.values(rows * kHidden),
                  rows,
                  kHidden,
                  kTopK};
@@ -209,8 +210,8 @@ Op make_combine(ProbeProgram& p, std::int64_t elements) {
 
 Op make_combine_backward(ProbeProgram& p, std::int64_t elements) {
   const std::int64_t rows = rows_of(elements, kHidden), slots = rows * kTopK;
-  return CombineBackward{p.floats(rows * kHidden),
-                         p.floats(slots * kHidden),
+  return CombineBackward{p.values(rows * kHidden),
+                         p.values(slots * kHidden),
                          p.tokens(slots, slots),
                          p.floats(slots),
                          rows,
@@ -245,18 +246,20 @@ std::vector<FamilyProbe> thin_probes() {
 }
 
 Op make_adam(ProbeProgram& p, std::int64_t n) {
-  return Adam{p.floats(n), p.floats(n), p.floats(n), p.floats(n), p.floats(1)};
+  Adam op{p.floats(n), p.values(n), p.floats(n), p.floats(n), p.floats(1)};
+  if (p.program().buffer(op.grad.buffer).dtype != DType::kF32) op.copy = p.values(n);
+  return op;
 }
 
 // As ZeRO++ gathers: one slice, 8 bits.
 constexpr std::int64_t kQuantizeGroup = 2048;
 
 Op make_quantize(ProbeProgram& p, std::int64_t n) {
-  return Quantize{p.floats(n), p.bytes(n), p.floats((n + kQuantizeGroup - 1) / kQuantizeGroup), n, kQuantizeGroup, 8};
+  return Quantize{p.values(n), p.bytes(n), p.floats((n + kQuantizeGroup - 1) / kQuantizeGroup), n, kQuantizeGroup, 8};
 }
 
 Op make_dequantize(ProbeProgram& p, std::int64_t n) {
-  return Dequantize{p.bytes(n), p.floats((n + kQuantizeGroup - 1) / kQuantizeGroup), p.floats(n), n, kQuantizeGroup, 8};
+  return Dequantize{p.bytes(n), p.floats((n + kQuantizeGroup - 1) / kQuantizeGroup), p.values(n), n, kQuantizeGroup, 8};
 }
 
 std::vector<FamilyProbe> plain_probes() {
@@ -267,26 +270,26 @@ std::vector<FamilyProbe> plain_probes() {
            true},
           {"copy",
            [](auto& p, auto n) {
-             return Op(Copy{p.floats(n), p.floats(n)});
+             return Op(Copy{p.floats(n), p.values(n)});
            },
            true},
           {"accumulate",
            [](auto& p, auto n) {
-             return Op(Accumulate{p.floats(n), p.floats(n)});
+             return Op(Accumulate{p.values(n), p.values(n)});
            },
            true},
           {"scale",
            [](auto& p, auto n) {
-             return Op(Scale{p.floats(n), 1.0});
+             return Op(Scale{p.values(n), 1.0});
            },
            true},
           {"add",
            [](auto& p, auto n) {
-             return Op(Add{p.floats(n), p.floats(n), p.floats(n)});
+             return Op(Add{p.values(n), p.values(n), p.values(n)});
            }},
           {"sum_squares",
            [](auto& p, auto n) {
-             return Op(SumSquares{p.floats(n), p.doubles(1)});
+             return Op(SumSquares{p.values(n), p.doubles(1)});
            },
            true},
           {"quantize", make_quantize, true},
@@ -307,11 +310,11 @@ std::vector<FamilyProbe> model_probes() {
           {"bias_gradient", make_bias_gradient},
           {"swiglu",
            [](auto& p, auto n) {
-             return Op(SwiGlu{p.floats(n), p.floats(n), p.floats(n)});
+             return Op(SwiGlu{p.values(n), p.values(n), p.values(n)});
            }},
           {"swiglu_backward",
            [](auto& p, auto n) {
-             return Op(SwiGluBackward{p.floats(n), p.floats(n), p.floats(n), p.floats(n), p.floats(n)});
+             return Op(SwiGluBackward{p.values(n), p.values(n), p.values(n), p.values(n), p.values(n)});
            }},
           {"rope", make_rope},
           {"rope_at", make_rope_at},
@@ -338,13 +341,24 @@ std::vector<FamilyProbe> activation_probes() {
        {ActivationKind::kGeluTanh, ActivationKind::kGeluErf, ActivationKind::kRelu, ActivationKind::kSilu}) {
     const std::string name(to_string(kind));
     probes.push_back({"activation:" + name, [kind](ProbeProgram& p, std::int64_t n) {
-                        return Op(Activation{p.floats(n), p.floats(n), kind});
+                        return Op(Activation{p.values(n), p.values(n), kind});
                       }});
     probes.push_back({"activation_backward:" + name, [kind](ProbeProgram& p, std::int64_t n) {
-                        return Op(ActivationBackward{p.floats(n), p.floats(n), p.floats(n), kind});
+                        return Op(ActivationBackward{p.values(n), p.values(n), p.values(n), kind});
                       }});
   }
   return probes;
+}
+
+FamilyProbe in_16_bits(const FamilyProbe& probe, DType dtype) {
+  FamilyProbe narrow = probe;
+  narrow.family += ":" + std::string(to_string(dtype));
+  narrow.dtype = dtype;
+  narrow.make = [make = probe.make, dtype](ProbeProgram& p, std::int64_t elements) {
+    p.set_dtype(dtype);
+    return make(p, elements);
+  };
+  return narrow;
 }
 
 }  // namespace
@@ -355,28 +369,36 @@ const std::vector<FamilyProbe>& family_probes() {
     for (const auto& part : {plain_probes(), model_probes(), expert_probes(), activation_probes(), thin_probes()}) {
       all.insert(all.end(), part.begin(), part.end());
     }
+    const std::vector<FamilyProbe> fp32 = all;
+    for (const FamilyProbe& probe : fp32) {
+      for (const DType dtype : {DType::kBF16, DType::kF16}) {
+        if (has_16_bit_kernels(probe.family)) all.push_back(in_16_bits(probe, dtype));
+      }
+    }
     return all;
   }();
   return probes;
 }
 
 Op make_matmul(ProbeProgram& p, const MatMulPoint& s) {
+  p.set_dtype(s.dtype);
   const auto m = static_cast<std::int64_t>(s.m), n = static_cast<std::int64_t>(s.n), k = static_cast<std::int64_t>(s.k);
-  return MatMul{p.floats(m * k), p.floats(k * n), {}, p.floats(m * n), m, n, k, s.trans_a, s.trans_b, s.accumulate};
+  return MatMul{p.values(m * k), p.values(k * n), {}, p.values(m * n), m, n, k, s.trans_a, s.trans_b, s.accumulate};
 }
 
 Op make_attention(ProbeProgram& p, const AttentionPoint& s) {
+  p.set_dtype(s.dtype);
   const auto batch = static_cast<std::int64_t>(s.batch), seq = static_cast<std::int64_t>(s.seq);
   const auto heads = static_cast<std::int64_t>(s.heads), kv_heads = static_cast<std::int64_t>(s.kv_heads);
   const auto d = static_cast<std::int64_t>(s.head_dim);
   const std::int64_t q = batch * seq * heads * d, kv = batch * seq * kv_heads * d, lse = batch * seq * heads;
   if (!s.backward) {
-    return Attention{p.floats(q), p.floats(kv), p.floats(kv), p.floats(q), p.floats(lse), batch,
+    return Attention{p.values(q), p.values(kv), p.values(kv), p.values(q), p.floats(lse), batch,
                      seq,         heads,        kv_heads,     d,           heads * d,     kv_heads * d};
   }
   return AttentionBackward{
-      p.floats(q),  p.floats(q),  p.floats(kv), p.floats(kv), p.floats(q), p.floats(lse), p.floats(q),
-      p.floats(kv), p.floats(kv), batch,        seq,          heads,       kv_heads,      d,
+      p.values(q),  p.values(q),  p.values(kv), p.values(kv), p.values(q), p.floats(lse), p.values(q),
+      p.values(kv), p.values(kv), batch,        seq,          heads,       kv_heads,      d,
       heads * d,    kv_heads * d};
 }
 

@@ -13,7 +13,8 @@ struct FamilyProbe {
   std::string family;
   /// An op of the family over about `elements` elements.
   std::function<Op(ProbeProgram&, std::int64_t elements)> make;
-  bool is_flat = false;  ///< runs over whole buckets or the whole state, so far larger sizes matter
+  bool is_flat = false;       ///< runs over whole buckets or the whole state, so far larger sizes matter
+  DType dtype = DType::kF32;  ///< of what mixed precision keeps in 16 bits
 };
 
 /// One per family of all_families() that a backend runs, load_batch apart.

@@ -181,11 +181,41 @@ TEST(MatMulModel, ThreadsBetweenMeasuredOnesLieBetween) {
   const MatMulModel model(points);
   MatMul op;
   op.m = 128, op.n = 128, op.k = 64;
-  const double one = model.time(op, 1).value, two = model.time(op, 2).value, four = model.time(op, 4).value;
+  const double one = model.time(op, DType::kF32, 1).value, two = model.time(op, DType::kF32, 2).value,
+               four = model.time(op, DType::kF32, 4).value;
   EXPECT_NEAR(one, 128 * 128 * 64 * 1e-9, one * 0.02);
   EXPECT_NEAR(two, one / 2, one * 0.02);
   EXPECT_NEAR(four, one / 4, one * 0.02);
-  EXPECT_DOUBLE_EQ(model.time(op, 16).value, four);
+  EXPECT_DOUBLE_EQ(model.time(op, DType::kF32, 16).value, four);
+}
+
+TEST(MatMulModel, SixteenBitProductsHaveMeasurementsOfTheirOwn) {
+  std::vector<MatMulPoint> points;
+  for (double m : {64, 256, 1024}) {
+    points.push_back({1, m, 64, 64, false, false, false, m * 1e-6});
+    points.push_back({1, m, 64, 64, false, false, false, m * 2e-6, DType::kBF16});
+  }
+  const MatMulModel model(points);
+  MatMul op;
+  op.m = 256, op.n = 64, op.k = 64;
+  EXPECT_NEAR(model.time(op, DType::kF32, 1).value, 256e-6, 3e-6);
+  EXPECT_NEAR(model.time(op, DType::kBF16, 1).value, 512e-6, 6e-6);
+  EXPECT_NEAR(model.time(op, DType::kF16, 1).value, 512e-6, 6e-6);  // was not measured
+}
+
+TEST(HostCosts, WhatWasNotMeasuredInSixteenBitsCostsAsInFp32) {
+  Program p = one_rank_of(1);
+  const BufferId narrow = p.add_buffer({"narrow", DType::kBF16, 1 << 20});
+  const Region wide = floats(p, 1 << 19);
+  Machine machine = plain_machine();
+  machine.families = {{"copy", 1, Curve({{1, 1e-9}, {1e9, 1}})}, {"scale", 1, Curve({{1, 2e-9}, {1e9, 2}})}};
+  const auto cost = [&](const Op& op) {
+    return HostCosts(machine, 1).cost(p, {op, Lane::kGather, {}, {}}).seconds.memory.value;
+  };
+  EXPECT_DOUBLE_EQ(cost(Scale{p.whole(narrow), 2}), cost(Scale{wide, 2}));
+  machine.families.push_back({"scale:bf16", 1, Curve({{1, 3e-9}, {1e9, 3}})});
+  EXPECT_DOUBLE_EQ(cost(Scale{p.whole(narrow), 2}), 1.5 * cost(Scale{wide, 2}));
+  EXPECT_DOUBLE_EQ(cost(Fill{p.whole(narrow), 0}), cost(Fill{wide, 0})) << "a fill moves bytes, whatever they are";
 }
 
 TEST(AttentionModel, ThreadsShareOutHeadsWhole) {
@@ -197,8 +227,9 @@ TEST(AttentionModel, ThreadsShareOutHeadsWhole) {
   Attention op;
   op.batch = 1, op.seq = 128, op.heads = op.kv_heads = 3, op.head_dim = 32;
   const double unit = 128 * 128 * 32 * 1e-10;
-  EXPECT_NEAR(model.time(op, 1).value, 3 * unit, 0.02 * unit);
-  EXPECT_NEAR(model.time(op, 2).value, 2 * unit, 0.02 * unit);  // two heads on one thread, one on the other
+  EXPECT_NEAR(model.time(op, DType::kF32, 1).value, 3 * unit, 0.02 * unit);
+  EXPECT_NEAR(model.time(op, DType::kF32, 2).value, 2 * unit,
+              0.02 * unit);  // two heads on one thread, one on the other
 }
 
 ClusterSpec small_cluster() {

@@ -38,19 +38,20 @@ OpCost HostCosts::cost(const Program& program, const Instruction& instruction) c
   if (const auto* op = std::get_if<NvmeWrite>(&instruction.op)) {
     return nvme_cost(program, op->dst, machine_.drive.write);
   }
+  const DType dtype = speed_dtype(program, instruction.op);
   if (const auto thin = thin_product(program, instruction.op)) return thin_cost(*thin, instruction.op, threads);
   if (const auto* op = std::get_if<MatMulInt8>(&instruction.op)) {  // packed as any other type is
     const MatMul wide{op->a, op->b, op->bias, op->c, op->m, op->n, op->k, false, op->trans_b};
-    return kernel_cost(*op, matmul_.time(wide, threads), threads);
+    return kernel_cost(*op, matmul_.time(wide, DType::kF32, threads), threads);
   }
   if (const auto* op = std::get_if<MatMul>(&instruction.op)) {
-    return kernel_cost(*op, matmul_.time(*op, threads), threads);
+    return kernel_cost(*op, matmul_.time(*op, dtype, threads), threads);
   }
   if (const auto* op = std::get_if<Attention>(&instruction.op)) {
-    return kernel_cost(*op, attention_.time(*op, threads), threads);
+    return kernel_cost(*op, attention_.time(*op, dtype, threads), threads);
   }
   if (const auto* op = std::get_if<AttentionBackward>(&instruction.op)) {
-    return kernel_cost(*op, attention_.time(*op, threads), threads);
+    return kernel_cost(*op, attention_.time(*op, dtype, threads), threads);
   }
   return family_cost(program, instruction.op, threads);
 }
@@ -64,8 +65,10 @@ OpCost HostCosts::collective_cost(const Program& program, const Instruction& ins
       instruction.op);
   const Bytes size(static_cast<double>(collective_bytes(program, instruction.op)));
   OpCost cost;
-  const Seconds all = collectives_.time(op_name(instruction.op), ranks, size);
-  const Seconds alpha = collectives_.time(op_name(instruction.op), ranks, Bytes(1));
+  const DType dtype = speed_dtype(program, instruction.op);
+  const std::string_view op = op_name(instruction.op);
+  const Seconds all = collectives_.time(op, dtype, ranks, size);
+  const Seconds alpha = collectives_.time(op, dtype, ranks, Bytes(1));
   cost.seconds.latency = machine_.op_overhead + std::min(all, alpha);
   cost.seconds.link = all - std::min(all, alpha);
   cost.demands = demands(1, size, all);
@@ -118,6 +121,7 @@ OpCost HostCosts::family_cost(const Program& program, const Op& op, int threads)
 
 Seconds HostCosts::family_time(const std::string& family, double work, int threads) const {
   auto found = families_.find(family);
+  if (found == families_.end()) found = families_.find(fp32_family(family));
   if (found == families_.end()) found = families_.find("copy");
   SS_CHECK(found != families_.end(), family);
   const auto& by_threads = found->second;

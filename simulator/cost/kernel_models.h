@@ -20,14 +20,15 @@ namespace shardscope {
 class MatMulModel {
  public:
   explicit MatMulModel(std::span<const MatMulPoint> points);
-  Seconds time(const MatMul& op, int threads) const;
+  Seconds time(const MatMul& op, DType dtype, int threads) const;
 
  private:
   struct Key {
+    DType dtype;
     bool trans_a, trans_b, accumulate;
     auto operator<=>(const Key&) const = default;
   };
-  const std::map<int, FittedModel>& models_for(const MatMul& op) const;
+  const std::map<int, FittedModel>& models_for(const MatMul& op, DType dtype) const;
   std::map<Key, std::map<int, FittedModel>> models_;
 };
 
@@ -40,8 +41,8 @@ class MatMulModel {
 class AttentionModel {
  public:
   explicit AttentionModel(std::span<const AttentionPoint> points);
-  Seconds time(const Attention& op, int threads) const;
-  Seconds time(const AttentionBackward& op, int threads) const;
+  Seconds time(const Attention& op, DType dtype, int threads) const;
+  Seconds time(const AttentionBackward& op, DType dtype, int threads) const;
 
  private:
   struct Shape {
@@ -50,8 +51,8 @@ class AttentionModel {
   template <class Op>
   static Shape shape_of(const Op& op);
   static FitSample sample(const Shape& shape);
-  Seconds time(const Shape& shape, bool backward, int threads) const;
-  std::map<int, FittedModel> forward_, backward_;
+  Seconds time(const Shape& shape, bool backward, DType dtype, int threads) const;
+  std::map<std::pair<DType, bool>, std::map<int, FittedModel>> models_;  ///< by dtype and backward?, then threads
 };
 
 }  // namespace shardscope

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "simulator/cost/thin_products.h"
 
@@ -9,7 +10,7 @@ namespace shardscope {
 
 namespace {
 
-std::string family_of(const Op& op) {
+std::string base_family(const Op& op) {
   std::string name(op_name(op));
   if (std::holds_alternative<LoadTokens>(op)) return "load_batch";  // the same work
   if (const auto* sample = std::get_if<Sample>(&op)) return name + (sample->temperature > 0 ? ":drawn" : ":greedy");
@@ -19,6 +20,11 @@ std::string family_of(const Op& op) {
     return name + ":" + std::string(to_string(activation->kind));
   }
   return name;
+}
+
+std::string family_of(const Program& program, const Op& op) {
+  const DType dtype = speed_dtype(program, op);
+  return dtype == DType::kF32 ? base_family(op) : base_family(op) + ":" + std::string(to_string(dtype));
 }
 
 double work_of(const Program& program, const Op& op) {
@@ -74,22 +80,53 @@ std::optional<FamilyWork> family_work(const Program& program, const Op& op) {
                       std::is_same_v<T, Hold> || is_nvme<T> || is_collective<T>) {
           return std::nullopt;
         } else {
-          return FamilyWork{family_of(op), work_of(program, op)};
+          return FamilyWork{family_of(program, op), work_of(program, op)};
         }
       },
       op);
 }
 
+DType speed_dtype(const Program& program, const Op& op) {
+  std::array<bool, kDTypes> has{};
+  for_each_access(op, [&](const char*, const Region& region, Access) {
+    has[static_cast<std::size_t>(program.buffer(region.buffer).dtype)] = true;
+  });
+  const bool moves =
+      std::holds_alternative<Copy>(op) || std::holds_alternative<CopyRows>(op) || std::holds_alternative<Fill>(op);
+  if (moves && std::count(has.begin(), has.end(), true) == 1) return DType::kF32;
+  for (const DType dtype : {DType::kBF16, DType::kF16}) {
+    if (has[static_cast<std::size_t>(dtype)]) return dtype;
+  }
+  return DType::kF32;
+}
+
+std::string_view fp32_family(std::string_view family) {
+  for (const std::string_view suffix : {":bf16", ":f16"}) {
+    if (family.size() > suffix.size() && family.substr(family.size() - suffix.size()) == suffix) {
+      return family.substr(0, family.size() - suffix.size());
+    }
+  }
+  return family;
+}
+
 double guess_slowness(std::string_view family) {
+  const std::string_view fp32 = fp32_family(family);
   const auto found =
-      std::find_if(kSlowness.begin(), kSlowness.end(), [&](const Slowness& entry) { return entry.family == family; });
-  return found == kSlowness.end() ? 1.0 : found->factor;
+      std::find_if(kSlowness.begin(), kSlowness.end(), [&](const Slowness& entry) { return entry.family == fp32; });
+  const double conversions = fp32 == family ? 1.0 : 1.5;  // Guess: per byte, of which there are half as many
+  return conversions * (found == kSlowness.end() ? 1.0 : found->factor);
+}
+
+bool has_16_bit_kernels(std::string_view family) {
+  static const std::set<std::string_view> fp32_only{"fill",          "load_batch",   "clip_coefficient", "load_balance",
+                                                    "rope_at",       "append_cache", "cached_attention", "last_rows",
+                                                    "sample:greedy", "sample:drawn"};
+  return !fp32_only.contains(family) && !family.starts_with("thin_product");  // those say their own type
 }
 
 namespace {
 
-/// Those of one op each, and of its variants.
-const std::vector<std::string>& op_families() {
+const std::vector<std::string>& fp32_families() {
   static const std::vector<std::string> families{"fill",
                                                  "copy",
                                                  "accumulate",
@@ -141,12 +178,17 @@ const std::vector<std::string>& op_families() {
 }  // namespace
 
 const std::vector<std::string>& all_families() {
-  static const std::vector<std::string> families = [] {
-    std::vector<std::string> all = op_families();
-    for (const ThinFamily& thin : thin_families()) all.push_back(thin.name());
-    return all;
+  static const std::vector<std::string> all = [] {
+    std::vector<std::string> families = fp32_families();
+    for (const std::string& family : fp32_families()) {
+      if (!has_16_bit_kernels(family)) continue;
+      families.push_back(family + ":bf16");
+      families.push_back(family + ":f16");
+    }
+    for (const ThinFamily& thin : thin_families()) families.push_back(thin.name());
+    return families;
   }();
-  return families;
+  return all;
 }
 
 }  // namespace shardscope

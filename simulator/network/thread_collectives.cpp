@@ -15,9 +15,10 @@ ThreadCollectives::ThreadCollectives(const Machine& machine) {
   }
 }
 
-Seconds ThreadCollectives::time(std::string_view op, int ranks, Bytes size) const {
+Seconds ThreadCollectives::time(std::string_view op, DType dtype, int ranks, Bytes size) const {
   if (ranks <= 1) return Seconds(0);
-  auto found = curves_.find(op);
+  auto found = curves_.find(std::string(op) + ":" + std::string(to_string(dtype)));
+  if (found == curves_.end()) found = curves_.find(op);
   if (found == curves_.end()) found = curves_.find("all_gather");  // any op that moves its bytes once
   SS_CHECK(found != curves_.end(), op);
   const auto& by_ranks = found->second;

@@ -21,7 +21,8 @@ namespace shardscope {
 class ThreadCollectives {
  public:
   explicit ThreadCollectives(const Machine& machine);
-  Seconds time(std::string_view op, int ranks, Bytes size) const;
+  /// `dtype` matters to sums: those of bf16 and fp16 have curves of their own.
+  Seconds time(std::string_view op, DType dtype, int ranks, Bytes size) const;
 
  private:
   struct Measured {

@@ -1,7 +1,8 @@
 // Speed of the CPU backend's ops against what this machine can do, all measured in this one run: matrix products and
 // attention against oneDNN's best sgemm rate, the others against memory bandwidth (STREAM's triad, counted as STREAM
 // does: 12 bytes per element, so what need not fetch the lines it writes, or finds its data in a cache, goes beyond
-// 100 %). The fastest of a few repetitions counts. Nothing passes or fails by time.
+// 100 %). The fastest of a few repetitions counts. Beside each, what it takes in bf16 and that time over the one in
+// fp32. Nothing passes or fails by time.
 //
 //   kernels_bench [threads...]      (default: 1 2)
 
@@ -19,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/engine/float_convert.h"
 #include "core/program/program.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/isa.h"
@@ -41,14 +43,18 @@ double seconds_of(const std::function<void()>& work) {
 /// Buffers of one backend, and ops on them, timed one by one.
 class Bench {
  public:
-  explicit Bench(int threads) : backend_(make_cpu_backend(threads)) {}
+  Bench(int threads, DType dtype) : backend_(make_cpu_backend(threads)), dtype_(dtype) {}
   Bench(const Bench&) = delete;
   Bench& operator=(const Bench&) = delete;
   ~Bench() {
     if (memory_.bases[0] != nullptr) backend_->release(Space::kDevice, memory_.bases[0], bytes_);
   }
 
-  Region buffer(std::int64_t count, DType dtype = DType::kF32) {
+  DType dtype() const { return dtype_; }
+  /// What mixed precision keeps in 16 bits; and what it does not.
+  Region buffer(std::int64_t count) { return buffer(count, dtype_); }
+  Region floats(std::int64_t count) { return buffer(count, DType::kF32); }
+  Region buffer(std::int64_t count, DType dtype) {
     Buffer buffer{std::to_string(program_.buffers.size()), dtype, count};
     buffer.address = bytes_;
     bytes_ += buffer.bytes();
@@ -59,12 +65,14 @@ class Bench {
   void start() {
     memory_ = {&program_, {backend_->allocate(Space::kDevice, bytes_)}};
     for (const Buffer& b : program_.buffers) {
-      if (b.dtype != DType::kF32) continue;
-      auto* data = reinterpret_cast<float*>(memory_.bases[0] + b.address);
-      for (std::int64_t i = 0; i < b.elements; ++i) data[i] = static_cast<float>((i * 7919) % 1024 - 512) * 0.002F;
+      if (!is_floating(b.dtype)) continue;
+      std::vector<float> values(static_cast<std::size_t>(b.elements));
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        values[i] = static_cast<float>(static_cast<std::int64_t>(i * 7919 % 1024) - 512) * 0.002F;
+      }
+      from_floats(values, b.dtype, memory_.bases[0] + b.address);
     }
   }
-  float* data(const Region& region) const { return memory_.as<float>(region); }
   double time(const Op& op) {
     return seconds_of([&] {
       backend_->run(op, memory_, scalars_, Lane::kCompute);
@@ -76,6 +84,7 @@ class Bench {
 
  private:
   std::unique_ptr<Backend> backend_;
+  DType dtype_;
   Program program_;
   Memory memory_;
   StepScalars scalars_{1, 1e-3};
@@ -137,8 +146,8 @@ struct Row {
 std::vector<Row> gpt2_block(Bench& b, std::int64_t batch, std::int64_t seq) {
   constexpr std::int64_t kHidden = 768, kHeads = 12, kWide = 3072;
   const std::int64_t rows = batch * seq, r = rows * kHidden;
-  const Region x = b.buffer(r), norm = b.buffer(r), out = b.buffer(r), mean = b.buffer(rows), rstd = b.buffer(rows);
-  const Region w = b.buffer(kHidden), bias = b.buffer(kWide), qkv = b.buffer(3 * r), lse = b.buffer(rows * kHeads);
+  const Region x = b.buffer(r), norm = b.buffer(r), out = b.buffer(r), mean = b.floats(rows), rstd = b.floats(rows);
+  const Region w = b.buffer(kHidden), bias = b.buffer(kWide), qkv = b.buffer(3 * r), lse = b.floats(rows * kHeads);
   const Region w_qkv = b.buffer(3 * kHidden * kHidden), w_out = b.buffer(kHidden * kHidden);
   const Region w_up = b.buffer(kHidden * kWide), w_down = b.buffer(kHidden * kWide);
   const Region wide = b.buffer(rows * kWide), gelu = b.buffer(rows * kWide), d = b.buffer(r), d_x = b.buffer(r);
@@ -212,36 +221,54 @@ bool is_heavy(const Op& op) {
          std::holds_alternative<AttentionBackward>(op);
 }
 
-void print_row(Bench& bench, const Row& row, double took, double peak, double bandwidth) {
-  const double rate = (is_heavy(row.op) ? bench.flop(row.op) : bench.bytes(row.op)) / took * 1e-9;
-  std::printf("  %-16s %9.1f us  %8.1f %s  %5.1f %% of %s\n", row.name.c_str(), took * 1e6, rate,
-              is_heavy(row.op) ? "GF/s" : "GB/s", 100 * rate * 1e9 / (is_heavy(row.op) ? peak : bandwidth),
-              is_heavy(row.op) ? "sgemm" : "triad");
+/// What the machine can do on as many threads.
+struct Limits {
+  double peak, bandwidth;
+};
+
+void print_row(Bench& bench, const Row& row, double fp32, double bf16, const Limits& limits) {
+  const double rate = (is_heavy(row.op) ? bench.flop(row.op) : bench.bytes(row.op)) / fp32 * 1e-9;
+  std::printf("  %-16s %9.1f us  %8.1f %s  %5.1f %% of %s   bf16 %9.1f us  %4.2f\n", row.name.c_str(), fp32 * 1e6, rate,
+              is_heavy(row.op) ? "GF/s" : "GB/s",
+              100 * rate * 1e9 / (is_heavy(row.op) ? limits.peak : limits.bandwidth),
+              is_heavy(row.op) ? "sgemm" : "triad", bf16 * 1e6, bf16 / fp32);
 }
 
-void bench_block(int threads, std::int64_t batch, std::int64_t seq, double peak, double bandwidth) {
-  Bench bench(threads);
-  const std::vector<Row> rows = gpt2_block(bench, batch, seq);
-  bench.start();
-  std::printf("GPT-2-small block, %ld x %ld tokens, forward and backward\n", static_cast<long>(batch),
-              static_cast<long>(seq));
-  double total = 0, flop = 0;
-  for (const Row& row : rows) {
-    const double took = bench.time(row.op);
-    print_row(bench, row, took, peak, bandwidth);
-    total += took;
-    flop += is_heavy(row.op) ? bench.flop(row.op) : 0;
+struct Totals {
+  double fp32 = 0, bf16 = 0, flop = 0;
+};
+
+/// Times the rows that `make` builds, in fp32 and in bf16 in turn.
+template <class Make>
+Totals bench_rows(const std::string& title, int threads, const Limits& limits, const Make& make) {
+  Bench wide(threads, DType::kF32), narrow(threads, DType::kBF16);
+  const std::vector<Row> rows = make(wide), narrow_rows = make(narrow);
+  wide.start();
+  narrow.start();
+  std::printf("%s\n", title.c_str());
+  Totals totals;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const double fp32 = wide.time(rows[i].op), bf16 = narrow.time(narrow_rows[i].op);
+    print_row(wide, rows[i], fp32, bf16, limits);
+    totals.fp32 += fp32, totals.bf16 += bf16;
+    totals.flop += is_heavy(rows[i].op) ? wide.flop(rows[i].op) : 0;
   }
-  std::printf("  %-16s %9.1f us  %8.1f GF/s  %5.1f %% of sgemm\n\n", "whole block", total * 1e6, flop / total * 1e-9,
-              100 * flop / total / peak);
+  return totals;
 }
 
-void bench_head(int threads, double peak, double bandwidth) {
+void bench_block(int threads, std::int64_t batch, std::int64_t seq, const Limits& limits) {
+  const Totals t = bench_rows(
+      "GPT-2-small block, " + std::to_string(batch) + " x " + std::to_string(seq) + " tokens, forward and backward",
+      threads, limits, [&](Bench& b) { return gpt2_block(b, batch, seq); });
+  std::printf("  %-16s %9.1f us  %8.1f GF/s  %5.1f %% of sgemm   bf16 %9.1f us  %4.2f\n\n", "whole block", t.fp32 * 1e6,
+              t.flop / t.fp32 * 1e-9, 100 * t.flop / t.fp32 / limits.peak, t.bf16 * 1e6, t.bf16 / t.fp32);
+}
+
+std::vector<Row> head_rows(Bench& b) {
   constexpr std::int64_t kRows = 512, kHidden = 768, kVocab = 50257;
-  Bench b(threads);
   const Region x = b.buffer(kRows * kHidden), table = b.buffer(kVocab * kHidden), logits = b.buffer(kRows * kVocab);
-  const Region targets = b.buffer(kRows, DType::kI32), loss = b.buffer(1);
-  const std::vector<Row> rows = {
+  const Region targets = b.buffer(kRows, DType::kI32), loss = b.floats(1);
+  return {
       {"logits", MatMul{x, table, {}, logits, kRows, kVocab, kHidden, false, true}},
       {"cross_entropy", CrossEntropy{logits, targets, loss, kRows, kVocab, 1.0 / kRows}},
       {"logits dx", MatMul{logits, table, {}, x, kRows, kHidden, kVocab}},
@@ -249,20 +276,15 @@ void bench_head(int threads, double peak, double bandwidth) {
       {"embedding", Embedding{targets, table, {}, x, kRows, kHidden, kRows, kVocab}},
       {"embedding back", EmbeddingBackward{targets, x, table, {}, kRows, kHidden, kRows, kVocab}},
   };
-  b.start();
-  std::printf("GPT-2-small head, %ld tokens\n", static_cast<long>(kRows));
-  for (const Row& row : rows) print_row(b, row, b.time(row.op), peak, bandwidth);
-  std::printf("\n");
 }
 
-void bench_llama(int threads, double peak, double bandwidth) {
+std::vector<Row> llama_rows(Bench& b) {
   constexpr std::int64_t kRows = 1024, kHidden = 768, kWide = 2048;
-  Bench b(threads);
   const Region x = b.buffer(kRows * kHidden), out = b.buffer(kRows * kHidden), w = b.buffer(kHidden);
-  const Region rstd = b.buffer(kRows), d_w = b.buffer(kHidden), d_x = b.buffer(kRows * kHidden);
+  const Region rstd = b.floats(kRows), d_w = b.buffer(kHidden), d_x = b.buffer(kRows * kHidden);
   const Region gate = b.buffer(kRows * kWide), up = b.buffer(kRows * kWide), act = b.buffer(kRows * kWide);
   const Region d_gate = b.buffer(kRows * kWide), d_up = b.buffer(kRows * kWide);
-  const std::vector<Row> rows = {
+  return {
       {"rms_norm", RmsNorm{x, w, out, rstd, kRows, kHidden}},
       {"rms_norm back", RmsNormBackward{out, x, w, rstd, d_x, d_w, kRows, kHidden, true, true}},
       {"rope", Rope{x, kRows, 12, 64, 1024}},
@@ -271,27 +293,23 @@ void bench_llama(int threads, double peak, double bandwidth) {
       {"gelu erf", Activation{gate, act, ActivationKind::kGeluErf}},
       {"gelu erf back", ActivationBackward{gate, act, d_gate, ActivationKind::kGeluErf}},
   };
-  b.start();
-  std::printf("Llama's own ops, %ld tokens, hidden 768\n", static_cast<long>(kRows));
-  for (const Row& row : rows) print_row(b, row, b.time(row.op), peak, bandwidth);
-  std::printf("\n");
 }
 
-void bench_optimizer(int threads, double peak, double bandwidth) {
+/// In bf16 Adam reads bf16 gradients and writes the rounded copy of its fp32 parameters.
+std::vector<Row> optimizer_rows(Bench& b) {
   constexpr std::int64_t kCount = 32 << 20;
-  Bench b(threads);
-  const Region p = b.buffer(kCount), g = b.buffer(kCount), m = b.buffer(kCount), v = b.buffer(kCount);
-  const Region sum = b.buffer(1, DType::kF64), half = b.buffer(kCount, DType::kBF16);
-  const std::vector<Row> rows = {
-      {"adam", Adam{p, g, m, v, {}}},    {"sum_squares", SumSquares{g, sum}},
-      {"copy f32", Copy{g, p}},          {"copy f32->bf16", Copy{g, half}},
-      {"copy bf16->f32", Copy{half, p}}, {"accumulate", Accumulate{g, p}},
-      {"scale", Scale{g, 1.0}},          {"fill", Fill{g, 0.0}},
-  };
-  b.start();
-  std::printf("Optimizer and copies, %ld elements\n", static_cast<long>(kCount));
-  for (const Row& row : rows) print_row(b, row, b.time(row.op), peak, bandwidth);
-  std::printf("\n");
+  const Region p = b.floats(kCount), g = b.buffer(kCount), m = b.floats(kCount), v = b.floats(kCount);
+  const Region sum = b.buffer(1, DType::kF64), copy = b.buffer(kCount), half = b.buffer(kCount, DType::kBF16);
+  Adam adam{p, g, m, v, {}};
+  if (b.dtype() != DType::kF32) adam.copy = copy;
+  return {{"adam", adam},
+          {"sum_squares", SumSquares{g, sum}},
+          {"copy", Copy{g, copy}},
+          {"copy to fp32", Copy{half, p}},
+          {"copy to bf16", Copy{p, half}},
+          {"accumulate", Accumulate{g, copy}},
+          {"scale", Scale{g, 1.0}},
+          {"fill", Fill{g, 0.0}}};
 }
 
 void bench_lane(int threads) {
@@ -316,11 +334,13 @@ void bench_all(int threads) {
   const double peak = sgemm_peak(threads), bandwidth = triad(threads);
   std::printf("==== %d thread%s, loops for %s: sgemm %.1f GF/s, triad %.1f GB/s\n\n", threads, threads == 1 ? "" : "s",
               std::string(to_string(best_isa())).c_str(), peak * 1e-9, bandwidth * 1e-9);
-  bench_block(threads, 4, 256, peak, bandwidth);
-  bench_block(threads, 1, 1024, peak, bandwidth);
-  bench_head(threads, peak, bandwidth);
-  bench_llama(threads, peak, bandwidth);
-  bench_optimizer(threads, peak, bandwidth);
+  const Limits limits{peak, bandwidth};
+  bench_block(threads, 4, 256, limits);
+  bench_block(threads, 1, 1024, limits);
+  bench_rows("GPT-2-small head, 512 tokens", threads, limits, head_rows);
+  bench_rows("\nLlama's own ops, 1024 tokens, hidden 768", threads, limits, llama_rows);
+  bench_rows("\nOptimizer and copies, 33554432 elements", threads, limits, optimizer_rows);
+  std::printf("\n");
   bench_lane(threads);
 }
 

@@ -5,7 +5,7 @@ namespace shardscope {
 AttentionState AttentionBuilder::forward(const std::string& module, const std::string& at, const Qkv& in) {
   const std::int64_t d = b_.model().head_dim;
   AttentionState s{module, in, b_.temporary(at + "attention", b_.rows() * in.heads * d),
-                   b_.temporary(at + "lse", b_.rows() * in.heads)};
+                   b_.statistic(at + "lse", b_.rows() * in.heads)};
   if (b_.cache() && forward_over_cache(s, *b_.cache())) return s;
   b_.emit(Attention{in.q, in.k, in.v, s.out, s.lse, b_.batch(), b_.seq(), in.heads, in.kv_heads, d, in.q_stride,
                     in.kv_stride},

@@ -39,7 +39,8 @@ std::vector<Region> parts_with_role(const Draft& draft, const std::vector<ChunkM
 void drop_unused_buffers(Draft& draft) {
   Program& program = draft.program;
   std::vector<bool> used(program.buffers.size(), false);
-  std::vector<Region*> regions{&program.loss, &program.grad_norm, &program.next_tokens, &program.logprobs};
+  std::vector<Region*> regions{&program.loss, &program.grad_norm, &program.overflow, &program.next_tokens,
+                               &program.logprobs};
   for (Instruction& in : program.instructions) {
     for_each_region(in.op, [&](Region& r) { regions.push_back(&r); });
   }

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/program/passes/precision.h"
 #include "core/program/passes/tensor_parallel.h"
 #include "core/program/program.h"
 #include "core/program/schedule.h"
@@ -40,7 +41,7 @@ struct OptimizerShard {
   Region gather;                    ///< whole flat buffer to all-gather into afterwards; empty: none
   GroupId group;                    ///< ranks that share the chunk's state out among them; `gather` runs over it
   bool is_parameter_shard = false;  ///< `value` is a buffer of its own that is gathered for use (stage 3)
-  bool own_master = false;          ///< Adam works on a separate fp32 copy, then copied to `value` (as DeepSpeed does)
+  bool own_master = false;          ///< Adam works on a separate fp32 copy of `value`
   int flatten_group = -1;  ///< >= 0: gradients of a group are first copied into one flat buffer (as DeepSpeed does)
   bool in_norm = true;     ///< counts in the gradient norm: false for the second copy of a tied embedding
   NameId name;
@@ -61,10 +62,19 @@ struct ExpertPart {
   int first = 0, count = 0, ranks = 1;
 };
 
+/// What DeepSpeed's optimizer step does beyond the textbook's.
+struct StepHabits {
+  bool separate_copy = false;  ///< `value` is copied from its master by an op of its own, gathered after all of them
+  bool cast_flat = false;      ///< flat gradients keep their dtype and are cast to fp32 as a whole
+  bool tests_apart = false;    ///< an overflow test with temporaries of its own, beside the norm
+};
+
 struct Draft {
   const Job* job = nullptr;
   const InferencePhase* inference = nullptr;  ///< null: a training step
   int rank = 0;
+  TrainingDtypes dtypes;
+  StepHabits habits;
   Program program;
   GroupId data_parallel;         ///< in program.groups: all ranks that hold the same parameters
   GroupId shard_group;           ///< ranks that share one copy of the sharded state: data_parallel, or part of it

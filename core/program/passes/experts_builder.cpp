@@ -53,8 +53,8 @@ void ExpertsBuilder::choose(ExpertsState& s, const std::string& at, Region x) {
   r.rows = rows, r.experts = m_.experts, r.top_k = m_.experts_per_token, r.parts = part_.ranks;
   r.capacity = capacity_of(m_, b_.draft().job->moe.capacity_factor, rows);
   r.logits = b_.forward(s.router, x, at + "router");
-  r.probabilities = b_.temporary(at + "router.p", r.logits.count);
-  r.weights = b_.temporary(at + "router.weights", chosen);
+  r.probabilities = b_.statistic(at + "router.p", r.logits.count);
+  r.weights = b_.statistic(at + "router.weights", chosen);
   r.chosen = indices("router.chosen", chosen), r.counts = indices("router.counts", m_.experts);
   r.slots = indices("router.slots", chosen), r.source = indices("router.source", m_.experts * r.capacity);
   b_.emit(r, s.module);
@@ -71,7 +71,7 @@ double ExpertsBuilder::balance_scale() const {
 
 void ExpertsBuilder::backward(const ExpertsState& s, const std::string& at, Region x, Region d_out, Region d_x) {
   const Route& r = s.route;
-  const Region d_weights = b_.temporary(at + "router.weights", r.weights.count);
+  const Region d_weights = b_.statistic(at + "router.weights", r.weights.count);
   b_.emit(CombineBackward{d_out, s.answers, r.slots, d_weights, r.rows, m_.hidden, r.top_k}, s.module);
   const Region d_answers = b_.temporary(at + "answers", s.answers.count);
   b_.emit(Dispatch{d_out, r.source, r.weights, d_answers, r.rows, m_.hidden, r.top_k}, s.module);

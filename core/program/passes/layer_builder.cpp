@@ -150,10 +150,10 @@ Region LayerBuilder::sum_parts(Region part, const std::string& name) {
 NormState LayerBuilder::norm(const std::string& module, Region x, const std::string& out_name) {
   const ModelSpec& m = model();
   const std::int64_t rows = stream_rows();
-  NormState state{module, x, temporary(out_name, rows * m.hidden), {}, temporary(out_name + ".rstd", rows)};
+  NormState state{module, x, temporary(out_name, rows * m.hidden), {}, statistic(out_name + ".rstd", rows)};
   const Region weight = value(module + ".weight");
   if (m.norm == NormKind::kLayerNorm) {
-    state.mean = temporary(out_name + ".mean", rows);
+    state.mean = statistic(out_name + ".mean", rows);
     emit(LayerNorm{x, weight, value(module + ".bias"), state.out, state.mean, state.rstd, rows, m.hidden, m.norm_eps},
          module);
   } else {

@@ -74,9 +74,15 @@ class LayerBuilder {
   int tensor_ranks() const { return tensor_ranks_; }
   void emit(Op op, const std::string& module, Lane lane = Lane::kCompute);
 
-  /// A new buffer of this micro-batch, e.g. "h.0.x.mb1".
-  Region temporary(const std::string& name, std::int64_t elements, Category category = Category::kActivation,
-                   DType dtype = DType::kF32);
+  /// A new buffer of this micro-batch, e.g. "h.0.x.mb1": an activation in the model's dtype, or what is said.
+  Region temporary(const std::string& name, std::int64_t elements) {
+    return temporary(name, elements, Category::kActivation, draft_.dtypes.model);
+  }
+  Region temporary(const std::string& name, std::int64_t elements, Category category, DType dtype);
+  /// An activation that is fp32 whatever the model's dtype: a mean, a log-sum-exp.
+  Region statistic(const std::string& name, std::int64_t elements) {
+    return temporary(name, elements, Category::kActivation, DType::kF32);
+  }
   Region value(const std::string& parameter) const;
   Region scales_of(const std::string& parameter) const;  ///< of int8 values; else empty
   Region gradient(const std::string& parameter);

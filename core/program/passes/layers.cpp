@@ -65,8 +65,9 @@ void add_parameters(Draft& draft) {
     const std::int64_t elements = parameter.local_elements();
     const bool int8 = is_int8(draft, tensor);
     const BufferId value = program.add_buffer(
-        {tensor.name, int8 ? DType::kI8 : DType::kF32, elements, Category::kParameter, Space::kDevice, true});
-    const BufferId gradient = program.add_buffer({"grad." + tensor.name, DType::kF32, elements, Category::kGradient});
+        {tensor.name, int8 ? DType::kI8 : draft.dtypes.model, elements, Category::kParameter, Space::kDevice, true});
+    const BufferId gradient =
+        program.add_buffer({"grad." + tensor.name, draft.dtypes.gradient, elements, Category::kGradient});
     draft.buffers.push_back({value, gradient, int8 ? add_scales(draft, tensor, parameter) : BufferId{}});
     draft.modules.push_back(tensor.module);
     const auto index = static_cast<std::int32_t>(program.parameters.size());

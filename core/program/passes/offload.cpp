@@ -1,7 +1,7 @@
 // offload: optimizer state and step on the host (ZeRO-Offload).
 // Before: Adam on the device, on the shards that zero left. After: master parameters and moments live in host memory;
-// each gradient shard goes to pinned memory as soon as it is reduced, Adam runs on the host lane, and its result goes
-// back to the device chunk by chunk while Adam runs on the next.
+// each gradient shard goes to pinned memory as soon as it is reduced, in its own dtype, Adam runs on the host lane, and
+// its result goes back to the device, in the model's dtype, chunk by chunk while Adam runs on the next.
 // After optimizer, whose Adam ops it moves; before lifetimes, since device gradients then live only until they are
 // copied.
 
@@ -54,15 +54,16 @@ class OptimizerOffload {
     Instruction& in = program_.instructions[index];
     Adam& adam = std::get<Adam>(in.op);
     const std::string name(program_.name(in.label.name));
-    const Region value = adam.param, gradient = adam.grad;
+    const Region gradient = adam.grad;
 
-    adam.param = add("master." + name, value.count, Category::kMaster, host_);
     for (const Region& moment : {adam.exp_avg, adam.exp_avg_sq}) program_.buffer(moment.buffer).space = host_;
-    add_master_state(adam.exp_avg, adam.param);
-    adam.grad = add("host_grad." + name, gradient.count, Category::kGradient, Space::kPinned);
-    adam.coefficient = host_coefficient(adam.coefficient);
+    const Region value = move_param(adam, name);
+    const Region result = adam.copy.empty() ? adam.param : adam.copy;
+    adam.grad = add("host_grad." + name, gradient, Category::kGradient, Space::kPinned);
+    adam.coefficient = on_host(adam.coefficient, coefficient_, "host_clip_coefficient");
+    if (!adam.overflow.empty()) adam.overflow = on_host(adam.overflow, overflow_, "host_overflow");
     in.lane = Lane::kHost;
-    emit(after_[index], Copy{adam.param, value}, Lane::kH2D, in.label);
+    emit(after_[index], Copy{result, value}, Lane::kH2D, in.label);
 
     const std::size_t reduced = last_writer(gradient, index);
     const Label& label = program_.instructions[reduced].label;
@@ -70,9 +71,26 @@ class OptimizerOffload {
     emit(after_[reduced], Copy{gradient, adam.grad}, Lane::kD2H, label);
   }
 
-  Region add(const std::string& name, std::int64_t elements, Category category, Space space) {
+  /// Gives Adam a master on the host, or takes the one it has there; returns the parameters on the device that wait for
+  /// its result. In 16 bits the result comes back as Adam's rounded copy.
+  Region move_param(Adam& adam, const std::string& name) {
+    if (adam.copy.empty()) {
+      const Region value = adam.param;
+      adam.param = add("master." + name, value, Category::kMaster, host_);
+      add_master_state(adam.exp_avg, adam.param);
+      return value;
+    }
+    const Region value = adam.copy;
+    program_.buffer(adam.param.buffer).space = host_;
+    adam.copy = add("host_copy." + name, value, Category::kWorkspace, Space::kPinned);
+    return value;
+  }
+
+  /// A buffer as large as `like`, in its dtype.
+  Region add(const std::string& name, Region like, Category category, Space space) {
     const bool persistent = category == Category::kMaster;
-    return program_.whole(program_.add_buffer({name, DType::kF32, elements, category, space, persistent}));
+    const DType dtype = program_.buffer(like.buffer).dtype;
+    return program_.whole(program_.add_buffer({name, dtype, like.count, category, space, persistent}));
   }
 
   static void emit(std::vector<Instruction>& out, Op op, Lane lane, const Label& label) {
@@ -90,15 +108,15 @@ class OptimizerOffload {
     }
   }
 
-  /// A copy of the clipping coefficient where the host can read it, made once.
-  Region host_coefficient(Region on_device) {
-    if (!coefficient_.empty()) return coefficient_;
-    coefficient_ = add("host_clip_coefficient", 1, Category::kWorkspace, Space::kPinned);
+  /// A copy of what ClipCoefficient leaves where the host can read it, made once.
+  Region on_host(Region on_device, Region& copy, const char* name) {
+    if (!copy.empty()) return copy;
+    copy = add(name, on_device, Category::kWorkspace, Space::kPinned);
     for (std::size_t i = 0; i < program_.instructions.size(); ++i) {
       if (!std::holds_alternative<ClipCoefficient>(program_.instructions[i].op)) continue;
-      emit(after_[i], Copy{on_device, coefficient_}, Lane::kD2H, program_.instructions[i].label);
+      emit(after_[i], Copy{on_device, copy}, Lane::kD2H, program_.instructions[i].label);
     }
-    return coefficient_;
+    return copy;
   }
 
   /// The op after which a gradient is complete.
@@ -152,7 +170,7 @@ class OptimizerOffload {
   Space host_;
   std::vector<std::vector<Instruction>> before_, after_;
   std::vector<bool> dropped_;
-  Region coefficient_, norm_sum_;
+  Region coefficient_, overflow_, norm_sum_;
   std::size_t first_norm_ = SIZE_MAX;
 };
 

@@ -1,5 +1,5 @@
 // stages: refuses what cannot run, and gives the rank its place.
-// Before: nothing. After: program.rank, world, groups and parameters' names are known; no op exists.
+// Before: nothing. After: program.rank, world, groups and dtypes are known; no op exists.
 // First, because every later pass relies on a legal mix.
 
 #include <fmt/format.h>
@@ -119,9 +119,6 @@ void refuse_what_is_not_built(const Job& job) {
         ErrorKind::kConfig,
         "activation_checkpointing.cpu_checkpointing, .partition_activations: say where what recomputation keeps "
         "waits; add recompute \"full\" or \"selective\" to the job (--recompute)");
-  }
-  if (job.training.precision.kind != Precision::kFp32) {
-    unsupported("bf16.enabled, fp16.enabled: mixed precision is not built yet; training runs in fp32");
   }
 }
 
@@ -332,6 +329,8 @@ void pass_stages(Draft& draft) {
     throw Error(ErrorKind::kConfig, fmt::format("ranks: is {}; it must be at least 1", job.parallel.dp));
   check_batch(job);
   if (job.parallel.pp > 1) check_pipeline(job);
+  check_precision(job);
+  draft.dtypes = dtypes_of(job);
   check_axes(job.parallel);
   check_experts(job);
   check_tensor_parallel(job);

@@ -173,7 +173,8 @@ class OptimizerSwap {
     Adam& op = std::get<Adam>(step.op);
     for (std::size_t s = 0; s < kStates; ++s) *states(op)[s] = part_of(piece, group.swap[s]);
     op.grad = op.grad.part(piece.first, piece.count);
-    const Region updated = op.param;
+    if (!op.copy.empty()) op.copy = op.copy.part(piece.first, piece.count);
+    const Region updated = op.copy.empty() ? op.param : op.copy;
     p_.instructions.push_back(std::move(step));
     send_result(piece, updated, result);
     if (piece.at + piece.count < group.elements) return;

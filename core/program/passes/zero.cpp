@@ -41,11 +41,11 @@ void place_parameters(ZeroContext& c) {
   program.state.clear();
   for (Chunk& chunk : c.chunks) {
     if (chunk.residency != Residency::kSharded) {
-      chunk.storage = c.add("param." + chunk.name, chunk.elements, Category::kParameter, true);
+      chunk.storage = c.add("param." + chunk.name, c.dtypes().model, chunk.elements, Category::kParameter, true);
       add_state(program, chunk.members, StateRole::kParameter, program.whole(chunk.storage), 0);
     }
     if (chunk.residency != Residency::kFull) {
-      chunk.shard = c.add("shard." + chunk.name, chunk.slice, Category::kParameter, true);
+      chunk.shard = c.add("shard." + chunk.name, c.dtypes().model, chunk.slice, Category::kParameter, true);
       add_state(program, chunk.members, StateRole::kParameter, program.whole(chunk.shard), c.first(chunk));
     }
   }
@@ -122,6 +122,7 @@ void make_shards(ZeroContext& c) {
     shard.members = chunk.members;
     c.draft.shards.push_back(std::move(shard));
   }
+  c.draft.habits = c.plan.habits;
   c.draft.shards_are_partial = c.plan.shards_optimizer() && c.draft.shards_group().size() > 1;
 }
 
@@ -133,7 +134,9 @@ void pass_zero(Draft& draft) {
   use_whole_parameters(context);
   scale_losses(context);
   if (context.plan.shards_parameters()) zero_gather(context);
-  if (context.plan.separate_gradients) {
+  if (context.plan.full_gradients) {
+    zero_reduce_full(context);
+  } else if (context.plan.separate_gradients) {
     zero_reduce_buckets(context);
   } else {
     zero_reduce_in_place(context);

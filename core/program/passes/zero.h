@@ -33,9 +33,11 @@ struct ZeroContext {
     return chunk.shards_optimizer() ? group(chunk).self * chunk.slice : 0;
   }
   Region slice(const Chunk& chunk, Region whole) const { return whole.part(first(chunk), chunk.slice); }
-  BufferId add(const std::string& name, std::int64_t elements, Category category, bool persistent = false) {
-    return program().add_buffer({name, DType::kF32, elements, category, Space::kDevice, persistent});
+  BufferId add(const std::string& name, DType dtype, std::int64_t elements, Category category,
+               bool persistent = false) {
+    return program().add_buffer({name, dtype, elements, category, Space::kDevice, persistent});
   }
+  const TrainingDtypes& dtypes() const { return draft.dtypes; }
   /// The parameter whose gradient a region is part of, or -1. Buffers added by the pass are none.
   std::int32_t gradient_parameter(const Region& r) const { return lookup(gradient_of, r); }
   std::int32_t value_parameter(const Region& r) const { return lookup(value_of, r); }
@@ -53,5 +55,7 @@ void zero_gather(ZeroContext& context);
 void zero_reduce_in_place(ZeroContext& context);
 /// Gradients as tensors of their own, copied into buckets and reduced there (deepspeed).
 void zero_reduce_buckets(ZeroContext& context);
+/// Gradients added to a flat fp32 buffer of all of them, reduced after the last backward (DeepSpeed's BF16_Optimizer).
+void zero_reduce_full(ZeroContext& context);
 
 }  // namespace shardscope

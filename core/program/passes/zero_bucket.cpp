@@ -62,7 +62,7 @@ class BucketReducer {
     if (!is_new) return it->second;
     const Parameter& parameter = c_.program().parameters[static_cast<std::size_t>(p)];
     const std::string name = fmt::format("tensor_grad.{}.mb{}", parameter.name, mb);
-    it->second = c_.add(name, parameter.local_elements(), Category::kGradient);
+    it->second = c_.add(name, c_.dtypes().model, parameter.local_elements(), Category::kGradient);
     Emitter emit(c_.before[position]);
     emit.label = c_.program().instructions[position].label;
     emit(Fill{c_.program().whole(it->second), 0});
@@ -114,7 +114,8 @@ class BucketReducer {
     if (!entries_.empty()) return;
     if (c_.plan.permanent_bucket) {
       if (permanent_.empty()) {
-        permanent_ = c_.program().whole(c_.add("bucket", c_.plan.bucket_elements, Category::kBucket, true));
+        permanent_ =
+            c_.program().whole(c_.add("bucket", c_.dtypes().model, c_.plan.bucket_elements, Category::kBucket, true));
       }
       bucket_ = permanent_;
     } else if (c_.plan.overlap) {  // two, in turn
@@ -132,7 +133,12 @@ class BucketReducer {
       for (const Chunk& chunk : c_.chunks) total += chunk.used;
       elements = std::min(elements, total);
     }
-    return c_.program().whole(c_.add(fmt::format("bucket.{}", buckets_++), elements, Category::kBucket));
+    return c_.program().whole(
+        c_.add(fmt::format("bucket.{}", buckets_++), c_.dtypes().model, elements, Category::kBucket));
+  }
+
+  Region new_work(std::int64_t elements, DType dtype) {
+    return c_.program().whole(c_.add(fmt::format("reduce.{}", works_++), dtype, elements, Category::kBucket));
   }
 
   void flush() {
@@ -162,8 +168,8 @@ class BucketReducer {
   void all_reduce(Emitter& emit, Region filled) {
     emit(Scale{filled, 1.0 / ranks_}, lane_);
     Region work = filled;
-    if (c_.plan.stage > 0) {
-      work = c_.program().whole(c_.add(fmt::format("reduce.{}", works_++), filled.count, Category::kBucket));
+    if (c_.plan.stage > 0 || c_.dtypes().communication != c_.dtypes().model) {
+      work = new_work(filled.count, c_.dtypes().communication);
       emit(Copy{filled, work}, lane_);
     }
     emit(AllReduce{c_.draft.shard_group, work}, Lane::kReduce);
@@ -195,7 +201,7 @@ class BucketReducer {
   Region partition(Emitter& emit, const Chunk& chunk) {
     if (!partition_.empty()) return partition_;
     const std::string name = fmt::format("grads_in_partition.mb{}", micro_batch_);
-    partition_ = c_.program().whole(c_.add(name, chunk.slice, Category::kGradient));
+    partition_ = c_.program().whole(c_.add(name, c_.dtypes().model, chunk.slice, Category::kGradient));
     const std::int64_t real = std::clamp<std::int64_t>(chunk.used - c_.first(chunk), 0, chunk.slice);
     if (real < chunk.slice) emit(Fill{partition_.part(real, chunk.slice - real), 0}, lane_);
     return partition_;
@@ -207,8 +213,12 @@ class BucketReducer {
       if (partition_.empty()) return;
     }
     Region& sum = c_.reduced[0];
-    if (sum.empty()) {
+    if (sum.empty() && c_.dtypes().gradient == c_.dtypes().model) {
       sum = partition_;
+    } else if (sum.empty()) {
+      sum =
+          c_.program().whole(c_.add("accumulated_grads", c_.dtypes().gradient, partition_.count, Category::kGradient));
+      emitter()(Copy{partition_, sum}, lane_);
     } else {
       emitter()(Accumulate{partition_, sum}, lane_);
     }
@@ -227,14 +237,18 @@ class BucketReducer {
   void reduce_scatter(Emitter& emit) {
     std::int64_t total = 0;
     for (const Entry& entry : entries_) total += chunk_of(entry).slice;
-    const Region work =
-        c_.program().whole(c_.add(fmt::format("reduce.{}", works_++), total * ranks_, Category::kBucket));
+    Region work = new_work(total * ranks_, c_.dtypes().model);
     std::int64_t at = 0;
     for (const Entry& entry : entries_) {
       const std::int64_t slice = chunk_of(entry).slice;
       const Region rows = work.part(at, (ranks_ - 1) * total + slice);
       emit(CopyRows{entry.in_bucket, rows, ranks_, slice, slice, total}, lane_);
       at += slice;
+    }
+    if (c_.dtypes().communication != c_.dtypes().model) {
+      const Region cast = new_work(work.count, c_.dtypes().communication);
+      emit(Copy{work, cast}, lane_);
+      work = cast;
     }
     emit(Scale{work, 1.0 / ranks_}, lane_);
     const Region own = work.part(c_.draft.shards_group().self * total, total);
@@ -269,7 +283,7 @@ class BucketReducer {
   void make_partition() {
     std::int64_t total = 0;
     for (const Chunk& chunk : c_.chunks) total += chunk.slice;
-    const BufferId buffer = c_.add("grad_partitions", total, Category::kGradient, true);
+    const BufferId buffer = c_.add("grad_partitions", c_.dtypes().gradient, total, Category::kGradient, true);
     std::int64_t at = 0;
     for (std::size_t i = 0; i < c_.chunks.size(); ++i) {
       c_.reduced[i] = {buffer, at, c_.chunks[i].slice};

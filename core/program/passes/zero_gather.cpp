@@ -111,7 +111,7 @@ class SecondaryCopies {
     if (!is_used(chunk) || phase != Phase::kForward || !copy.empty()) return;
     const Group& node = c_.program().group(c_.draft.node_group);
     const std::int64_t count = whole.count / node.size();
-    copy = c_.program().whole(c_.add("secondary." + chunk.name, count, Category::kParameter));
+    copy = c_.program().whole(c_.add("secondary." + chunk.name, c_.dtypes().model, count, Category::kParameter));
     emit(Copy{whole.part(node.self * count, count), copy}, Lane::kGather);
   }
 
@@ -137,7 +137,7 @@ class Gatherer {
     for (std::size_t i = 0; i < spans_.size(); ++i) {
       const Chunk& chunk = c_.chunks[spans_[i].chunk];
       const std::string name = fmt::format("gathered.{}.{}", chunk.name, count[spans_[i].chunk]++);
-      gathered_.push_back(c_.program().whole(c_.add(name, chunk.elements, Category::kBucket)));
+      gathered_.push_back(c_.program().whole(c_.add(name, c_.dtypes().model, chunk.elements, Category::kBucket)));
       together[{issue_position(c_, spans_, i), chunk.group}].push_back(i);
     }
     for (const auto& [key, group] : together) {
@@ -182,7 +182,7 @@ class Gatherer {
     std::int64_t row = 0;
     for (std::size_t i : group) row += chunk(i).slice;
     const Region flat = c_.program().whole(c_.add(c_.program().buffer(gathered_[group.front()].buffer).name + ".flat",
-                                                  row * ranks.size(), Category::kBucket));
+                                                  c_.dtypes().model, row * ranks.size(), Category::kBucket));
     const Region own = flat.part(ranks.self * row, row);
     Emitter issue = emitter(position, group.front());
     std::int64_t at = 0;

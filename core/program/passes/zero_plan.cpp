@@ -25,6 +25,7 @@ ZeroPlan textbook_plan(const Job& job) {
   plan.model_persistence_threshold = zero.model_persistence_threshold;
   plan.prefetch_elements = zero.prefetch_bucket_size;
   plan.max_live_elements = zero.max_live_parameters;
+  plan.own_master = dtypes_of(job).has_master();
   plan.reuse_distance = 0;  // keeping gathered parameters for later would undo stage 3 for every model below 1e9
   return plan;
 }
@@ -52,8 +53,12 @@ ZeroPlan deepspeed_plan(const Job& job) {
   plan.reuse_distance = zero.max_reuse_distance;
   plan.prefetch_one = false;
   plan.coalesce_gathers = true;
-  plan.own_master = zero.stage >= 1;
-  plan.sub_group_elements = zero.stage == 0 ? 0 : (zero.stage == 3 ? zero.sub_group_size : INT64_MAX);
+  const bool narrow = dtypes_of(job).has_master();
+  plan.full_gradients = is_bf16_optimizer(job);
+  plan.own_master = zero.stage >= 1 || narrow;
+  plan.sub_group_elements = zero.stage == 3 ? zero.sub_group_size : INT64_MAX;
+  if ((zero.stage == 0 && !narrow) || plan.full_gradients) plan.sub_group_elements = 0;
+  plan.habits = {plan.own_master, zero.stage >= 1, skips_overflow(job)};
   return plan;
 }
 

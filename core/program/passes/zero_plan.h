@@ -42,8 +42,10 @@ struct ZeroPlan : ZeroStage {
   bool prefetch_one = true;       ///< at least the next chunk, whatever prefetch_elements says
 
   // optimizer
-  bool own_master = false;              ///< fp32 copy beside the parameters even in fp32
+  bool full_gradients = false;  ///< an fp32 copy of all gradients on every rank (BF16_Optimizer)
+  bool own_master = false;      ///< fp32 copy beside the parameters: always in 16 bits, with DeepSpeed in fp32 too
   std::int64_t sub_group_elements = 0;  ///< > 0: gradients are copied flat in groups of this size before Adam
+  StepHabits habits;
 };
 
 ZeroPlan make_zero_plan(const Job& job);

@@ -64,7 +64,8 @@ class InPlaceReducer {
   void start(Life& life) {
     const Chunk& chunk = c_.chunks[life.chunk];
     const std::string suffix = chunk.shards_gradients() ? fmt::format(".mb{}", life.micro_batch) : "";
-    life.buffer = c_.add("grad." + chunk.name + suffix, chunk.elements,
+    const DType dtype = chunk.shards_gradients() ? c_.dtypes().communication : c_.dtypes().gradient;
+    life.buffer = c_.add("grad." + chunk.name + suffix, dtype, chunk.elements,
                          chunk.shards_gradients() ? Category::kBucket : Category::kGradient);
     const Region whole = c_.program().whole(life.buffer);
     if (chunk.used < chunk.elements) fill(whole.part(chunk.used, chunk.elements - chunk.used), life.first);
@@ -102,14 +103,10 @@ class InPlaceReducer {
       sum_tensor_parts(emit, life, chunk);
       return;
     }
-    if (chunk.stage == 0) {
-      emit(AllReduce{chunk.group, whole}, Lane::kReduce);
-      c_.reduced[life.chunk] = whole;
-    } else if (chunk.stage == 1) {
-      c_.reduced[life.chunk] = c_.slice(chunk, whole);
-      emit(ReduceScatter{chunk.group, whole, c_.reduced[life.chunk]}, Lane::kReduce);
-    } else {
+    if (chunk.shards_gradients()) {
       scatter(emit, life, chunk, whole);
+    } else {
+      reduce_once(emit, life, chunk, whole);
     }
     sum_replicas(emit, life, chunk);
     sum_tensor_parts(emit, life, chunk);
@@ -147,17 +144,38 @@ class InPlaceReducer {
     emit(AllReduce{c_.draft.tied_group, c_.reduced[chunk]}, Lane::kReduce);
   }
 
-  /// Stages 2 and 3: only the slice stays, summed over micro-batches.
-  void scatter(Emitter& emit, const Life& life, const Chunk& chunk, Region whole) {
-    Region& sum = c_.reduced[life.chunk];
-    if (sum.empty()) {
-      sum = c_.program().whole(c_.add("grad_shard." + chunk.name, chunk.slice, Category::kGradient));
-      reduce_to_slice(c_, emit, chunk, whole, sum, c_.program().buffer(life.buffer).name);
-    } else {
-      const Region slice = c_.slice(chunk, whole);
-      reduce_to_slice(c_, emit, chunk, whole, slice, c_.program().buffer(life.buffer).name);
-      emit(Accumulate{slice, sum}, Lane::kReduce);
+  /// Stages 0 and 1: after the last micro-batch, in place; in the dtype of communication, so on a copy if that is
+  /// another one.
+  void reduce_once(Emitter& emit, const Life& life, const Chunk& chunk, Region whole) {
+    const bool casts = c_.dtypes().communication != c_.dtypes().gradient;
+    Region work = whole;
+    if (casts) {
+      const std::string name = "cast." + c_.program().buffer(life.buffer).name;
+      work = c_.program().whole(c_.add(name, c_.dtypes().communication, whole.count, Category::kBucket));
+      emit(Copy{whole, work}, Lane::kReduce);
     }
+    if (chunk.stage == 0) {
+      emit(AllReduce{chunk.group, work}, Lane::kReduce);
+    } else {
+      emit(ReduceScatter{chunk.group, work, c_.slice(chunk, work)}, Lane::kReduce);
+    }
+    c_.reduced[life.chunk] = c_.slice(chunk, whole);
+    if (casts) emit(Copy{c_.slice(chunk, work), c_.reduced[life.chunk]}, Lane::kReduce);
+  }
+
+  /// Stages 2 and 3: only the slice stays, summed over micro-batches. The whole is in the dtype of communication.
+  void scatter(Emitter& emit, const Life& life, const Chunk& chunk, Region whole) {
+    const std::string name = c_.program().buffer(life.buffer).name;
+    const Region slice = c_.slice(chunk, whole);
+    Region& sum = c_.reduced[life.chunk];
+    const bool is_first = sum.empty(), casts = c_.dtypes().communication != c_.dtypes().gradient;
+    if (is_first) {
+      sum = c_.program().whole(
+          c_.add("grad_shard." + chunk.name, c_.dtypes().gradient, chunk.slice, Category::kGradient));
+    }
+    reduce_to_slice(c_, emit, chunk, whole, is_first && !casts ? sum : slice, name);
+    if (is_first && casts) emit(Copy{slice, sum}, Lane::kReduce);
+    if (!is_first) emit(Accumulate{slice, sum}, Lane::kReduce);
   }
 
   /// Without overlap compute waits at once; with it, when the next reduction is issued, so two buckets live at most.
