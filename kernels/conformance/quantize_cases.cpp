@@ -35,7 +35,10 @@ Quantized quantized(const Doubles& x, const Shape& s) {
   }
   for (std::size_t i = 0; i < values.size(); i += s.bits == 4 ? 2 : 1) {
     std::int64_t byte = values[i];
-    if (s.bits == 4) byte = static_cast<std::int8_t>((values[i] & 15) | ((values[i + 1] & 15) << 4));
+    if (s.bits == 4) {
+      byte = (values[i] & 15) | ((values[i + 1] & 15) << 4);
+      if (byte > 127) byte -= 256;  // as a signed byte
+    }
     result.q.push_back(static_cast<double>(byte));
   }
   return result;

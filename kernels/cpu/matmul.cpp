@@ -61,9 +61,10 @@ std::pair<std::int64_t, std::int64_t> cut_for(const Gemm& g, std::int64_t thread
   double least = 1e300;
   for (std::int64_t rows = 1; rows <= threads; ++rows) {
     if (threads % rows != 0) continue;
-    const double packed = static_cast<double>(g.m) / static_cast<double>(rows) +
-                          static_cast<double>(g.n) / static_cast<double>(threads / rows);
-    if (packed < least) best = {rows, threads / rows};
+    const std::int64_t columns = threads / rows;
+    const double packed =
+        static_cast<double>(g.m) / static_cast<double>(rows) + static_cast<double>(g.n) / static_cast<double>(columns);
+    if (packed < least) best = {rows, columns};
     least = std::min(least, packed);
   }
   return best;

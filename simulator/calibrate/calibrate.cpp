@@ -158,7 +158,7 @@ class Calibration {
 
   // Of 16-bit families fewer sizes: half as many for bf16, two for fp16, which hardly anybody trains in on a CPU.
   std::vector<std::int64_t> sizes_of(const FamilyProbe& probe) const {
-    const std::vector<std::int64_t> all = thinned(probe.is_flat ? flat_sizes_ : sizes_);
+    std::vector<std::int64_t> all = thinned(probe.is_flat ? flat_sizes_ : sizes_);
     if (probe.dtype == DType::kF32) return all;
     std::vector<std::int64_t> kept;
     for (std::size_t i = 0; i < all.size(); ++i) {
