@@ -110,9 +110,8 @@ int divisor_of(std::int64_t n, int limit) {
   return *rc::gen::elementOf(divisors);
 }
 
-/// Whether so many tensor-parallel ranks can share the model.
-bool divides(int tp, JobChoice choice) {
-  choice.tp = tp;
+/// Whether so many ranks can share the model and its sequences.
+bool divides(const JobChoice& choice) {
   try {
     lower(job_of(choice), 0);
     return true;
@@ -138,8 +137,12 @@ void make_same_training(const JobChoice& a, JobChoice& b) {
   b.micro_batch = routed ? a.micro_batch : divisor_of(batch / b.dp, 3);
   b.accumulation = static_cast<int>(batch / b.dp / b.micro_batch);
   b.ep = routed && !b.deepspeed_mode ? divisor_of(std::gcd(b.dp, a.experts), 4) : 1;
-  if (!divides(b.tp, a) || (routed && b.deepspeed_mode)) b.tp = 1;
-  if (b.tp == 1) b.sp = 0;
+  const int cp = b.dp * b.tp * b.cp > 16 || routed ? 1 : b.cp, ulysses = cp == 1 ? 1 : b.ulysses;
+  b.cp = b.ulysses = 1;
+  if (b.tp == 1 || !divides(b)) b.sp = 0;
+  if (!divides(b) || (routed && b.deepspeed_mode)) b.tp = 1;
+  b.cp = cp, b.ulysses = ulysses;
+  if (!divides(b)) b.cp = b.ulysses = 1;
 }
 
 RC_GTEST_PROP(Checkpoint, AnyMixGoesOnFromAnyOther, ()) {

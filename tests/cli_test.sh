@@ -158,6 +158,17 @@ refuses 'vocab' train vocabulary.json
 variant job.json many.json 's/"dp": 2/"dp": 2, "tp": 3/'
 refuses 'tp|tensor' train many.json
 
+# ---- ranks that share a sequence --------------------------------------------------------------------------------------
+
+variant job.json ring.json 's/"dp": 2/"cp": 4, "ulysses": 2/'
+check 'a ring of Ulysses pairs lowers, verified' bash -c "'$shardscope' lower ring.json --check >ring.out"
+check 'and trains' bash -c "'$shardscope' train ring.json --quiet --json >ring.out"
+refuses 'data.seq_len: is 44; 4 ranks share a sequence' lower ring.json --seq 44
+variant ring.json undivided.json 's/"ulysses": 2/"ulysses": 3/'
+refuses 'parallel.ulysses: is 3; it must divide the 4 shards' lower undivided.json
+variant ring.json headless.json 's/"ulysses": 2/"ulysses": 4/'
+refuses 'parallel.ulysses: is 4; it must divide the 2 attention heads' lower headless.json
+
 # ---- mixture of experts -----------------------------------------------------------------------------------------------
 
 cat >moe.json <<'END'

@@ -86,7 +86,9 @@ RC_GTEST_PROP(Equivalence, AnyMixTrainsLikeOneRankAndInThePredictedBytes, ()) {
 }
 
 /// Whether gradients add up over micro-batches where they are computed, before any sum over ranks.
-bool sums_micro_batches_first(const JobChoice& c) { return c.stage < 2 || (c.dp == 1 && !c.deepspeed_mode); }
+bool sums_micro_batches_first(const JobChoice& c) { return c.stage < 2 || (c.dp * c.cp == 1 && !c.deepspeed_mode); }
+
+bool is_power_of_two(int n) { return (n & (n - 1)) == 0; }
 
 /// Sums run over ranks in rank order and over micro-batches in order, so where both orders are the same the bits are:
 /// among stages that sum micro-batches first (0, 1), among those that sum ranks first (2, 3), and among all with one
@@ -95,35 +97,21 @@ bool sums_micro_batches_first(const JobChoice& c) { return c.stage < 2 || (c.dp 
 RC_GTEST_PROP(Equivalence, SameOrderOfSummationSameBits, ()) {
   JobChoice a = *gen_job();
   JobChoice b = *gen_job();
-  for (int JobChoice::*field : {&JobChoice::layers,
-                                &JobChoice::heads,
-                                &JobChoice::kv_divisor,
-                                &JobChoice::head_dim,
-                                &JobChoice::mlp,
-                                &JobChoice::vocab,
-                                &JobChoice::tied,
-                                &JobChoice::seq,
-                                &JobChoice::micro_batch,
-                                &JobChoice::accumulation,
-                                &JobChoice::dp,
-                                &JobChoice::adam_w,
-                                &JobChoice::pp,
-                                &JobChoice::schedule,
-                                &JobChoice::virtual_stages,
-                                &JobChoice::partition,
-                                &JobChoice::tp,
-                                &JobChoice::sp,
-                                &JobChoice::experts,
-                                &JobChoice::top_k,
-                                &JobChoice::capacity,
-                                &JobChoice::ep}) {
+  for (int JobChoice::*field : {&JobChoice::layers,       &JobChoice::heads,    &JobChoice::kv_divisor,
+                                &JobChoice::head_dim,     &JobChoice::mlp,      &JobChoice::vocab,
+                                &JobChoice::tied,         &JobChoice::seq,      &JobChoice::micro_batch,
+                                &JobChoice::accumulation, &JobChoice::dp,       &JobChoice::adam_w,
+                                &JobChoice::pp,           &JobChoice::schedule, &JobChoice::virtual_stages,
+                                &JobChoice::partition,    &JobChoice::tp,       &JobChoice::sp,
+                                &JobChoice::cp,           &JobChoice::ulysses,  &JobChoice::experts,
+                                &JobChoice::top_k,        &JobChoice::capacity, &JobChoice::ep}) {
     b.*field = a.*field;
   }
   if (a.pp > 1 || a.sp > 0 || a.ep > 1 || (a.experts > 0 && a.tp > 1)) b.deepspeed_mode = 0;
   a.copies = b.copies = 1;  // copies sum in groups: another order
   b.llama = a.llama;
   b.clipping = a.clipping;
-  if (a.dp == 3) b.deepspeed_mode = a.deepspeed_mode;
+  if (!is_power_of_two(a.dp * a.cp)) b.deepspeed_mode = a.deepspeed_mode;
   for (int JobChoice::*field : {&JobChoice::precision, &JobChoice::fp32_gradients, &JobChoice::communication}) {
     b.*field = a.*field;
   }
@@ -151,6 +139,7 @@ RC_GTEST_PROP(Equivalence, APipelineTrainsTheSameBits, ()) {
   choice.tp = 1, choice.sp = 0;
   choose_tensor_parallel(choice);
   choose_experts(choice);
+  choose_sequence_parallel(choice);
   const TrainResult pipeline = run(job_of(choice));
   choice.pp = 1;
   const TrainResult whole = run(job_of(choice));

@@ -50,7 +50,7 @@ std::string tied_name(const std::vector<Program>& ranks) {
 RC_GTEST_PROP(ProgramProperty, TheRanksTogetherOwnEveryElementOnce, ()) {
   const JobChoice choice = *gen_job();
   const std::vector<Program> ranks = lower_all(job_of(choice));
-  const auto dp = static_cast<std::size_t>(choice.dp);
+  const auto dp = static_cast<std::size_t>(choice.dp * choice.cp);
   const std::int64_t shard_size = job_of(choice).training.zero.mics_shard_size;
   // moments: whole on every rank, or one copy over all of them, or (MiCS) one copy in each shard group
   const std::size_t copies =

@@ -20,7 +20,7 @@ struct JobChoice {
   int seq = 4, micro_batch = 1, accumulation = 1, dp = 1, stage = 0, deepspeed_mode = 0, overlap = 0;
   int bucket = 1000, prefetch = 0, persistence = 0, reuse = 0, max_live = 1000000, sub_group = 1000000;
   int pp = 1, schedule = 0, virtual_stages = 1, partition = 0;
-  int tp = 1, sp = 0;
+  int tp = 1, sp = 0, cp = 1, ulysses = 1;
   int hpz = 1, quantized_weights = 0, quantized_gradients = 0;
   double clipping = 0;
   int adam_w = 1, recompute = 0, offload = 0, copies = 1, ratio = 10;
@@ -65,6 +65,8 @@ inline std::ostream& operator<<(std::ostream& out, const JobChoice& c) {
   show("partition", &JobChoice::partition);
   show("tp", &JobChoice::tp);
   show("sp", &JobChoice::sp);
+  show("cp", &JobChoice::cp);
+  show("ulysses", &JobChoice::ulysses);
   show("hpz", &JobChoice::hpz);
   show("quantized_weights", &JobChoice::quantized_weights);
   show("quantized_gradients", &JobChoice::quantized_gradients);
@@ -131,6 +133,8 @@ inline Job job_of(const JobChoice& c) {
   job.parallel.pp = c.pp;
   job.parallel.tp = c.tp;
   job.parallel.sp = c.sp != 0;
+  job.parallel.cp = c.cp;
+  job.parallel.ulysses = c.ulysses;
   job.parallel.ep = c.ep;
   job.moe.capacity_factor = c.capacity / 100.0;
   job.parallel.schedule = static_cast<PipelineSchedule>(c.schedule);
@@ -216,6 +220,19 @@ inline void choose_tensor_parallel(JobChoice& c) {
   if (c.tp > 1 && !c.deepspeed_mode && c.micro_batch * c.seq % c.tp == 0) c.sp = *rc::gen::inRange(0, 2);
 }
 
+/// Ranks that share each sequence, which is then as long as that takes: Ulysses neighbours, a ring, or a ring of such.
+inline void choose_sequence_parallel(JobChoice& c) {
+  c.cp = c.ulysses = 1;
+  const int cp = *rc::gen::element(1, 2, 3, 4, 6, 8), kv_heads = (c.llama ? c.heads / c.kv_divisor : c.heads) / c.tp;
+  const int ulysses = *rc::gen::element(1, 2, 4, 3);
+  if (cp == 1 || c.experts > 0 || c.dp * c.pp * c.tp * cp > 16) return;
+  c.cp = cp;
+  if (cp % ulysses == 0 && kv_heads % ulysses == 0) c.ulysses = ulysses;
+  const int parts = c.cp == c.ulysses ? c.ulysses : 2 * c.cp;
+  c.seq = parts * *rc::gen::inRange(1, parts < 8 ? 4 : 3);
+  if (c.micro_batch * c.seq / c.cp % c.tp != 0) c.sp = 0;
+}
+
 /// Experts instead of MLPs, dealt out among replicas, of which there are then as many as that takes.
 inline void choose_experts(JobChoice& c) {
   c.experts = c.capacity = 0, c.top_k = c.ep = 1;
@@ -234,8 +251,8 @@ inline rc::Gen<JobChoice> gen_job_of_size() {
     JobChoice c;
     c.llama = *rc::gen::arbitrary<bool>();
     c.layers = *rc::gen::inRange(1, 4);
-    c.heads = *rc::gen::element(1, 2, 4);
-    c.kv_divisor = c.heads == 1 ? 1 : *rc::gen::element(1, 2);
+    c.heads = *rc::gen::element(1, 2, 4, 3);
+    c.kv_divisor = c.heads % 2 == 1 ? 1 : *rc::gen::element(1, 2);
     c.head_dim = *rc::gen::element(4, 6, 8);
     c.mlp = *rc::gen::element(8, 17, 32);
     c.vocab = *rc::gen::element(11, 64, 97);
@@ -273,6 +290,7 @@ inline rc::Gen<JobChoice> gen_job_of_size() {
     c.copies = *rc::gen::inRange(1, 4);
     c.hpz = *rc::gen::inRange(1, 5);
     choose_experts(c);
+    choose_sequence_parallel(c);
     return c;
   });
 }

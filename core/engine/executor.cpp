@@ -133,8 +133,8 @@ void Executor::plan() {
     } else if (const auto* load = std::get_if<LoadBatch>(&op)) {
       planned.kind = Kind::kLoadBatch;
       SS_CHECK(options_.batches != nullptr);
-      SS_CHECK(load->batch == options_.batches->rows() && load->seq == options_.batches->seq_len(), load->batch,
-               load->seq);
+      SS_CHECK(load->batch == options_.batches->rows(), load->batch);
+      SS_CHECK(load->part.end(load->seq) <= options_.batches->seq_len(), load->part.start, load->seq);
     } else if (std::holds_alternative<LoadTokens>(op)) {
       planned.kind = Kind::kLoadBatch;
       SS_CHECK(options_.tokens != nullptr);

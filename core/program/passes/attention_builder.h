@@ -1,44 +1,40 @@
 #pragma once
 // The attention of a block: from queries, keys and values of the rows here to its output for the same rows, and back.
+// Where ranks share a sequence, Ulysses neighbours swap rows for heads around it, and the ring passes keys on inside.
 //
 //   AttentionState state = attention.forward("h.0.attn", "h.0.", qkv);
 //   attention.backward(state, "h.0.d_", d_out, d_qkv);
 
+#include <array>
 #include <string>
 
-#include "core/program/passes/layer_builder.h"
+#include "core/program/passes/head_exchange.h"
+#include "core/program/passes/ring_attention.h"
 
 namespace shardscope {
 
-/// Queries, keys and values of some rows: matrices of their own, or side by side in the rows of one. Each region ends
-/// where its last row does.
-struct Qkv {
-  Region q, k, v;
-  std::int64_t heads = 0, kv_heads = 0, q_stride = 0, kv_stride = 0;
-};
-
-/// What attention keeps for its backward.
-struct AttentionState {
-  std::string module;
-  Qkv in;
-  Region out, lse;
-};
-
 class AttentionBuilder {
  public:
-  explicit AttentionBuilder(LayerBuilder& builder) : b_(builder) {}
+  explicit AttentionBuilder(LayerBuilder& builder)
+      : b_(builder), exchange_(builder), ring_(builder, builder.seq() * exchange_.ranks()) {}
 
-  /// `in` holds the rows here with positions put in; names of buffers start with `at`. The output has heads side by
-  /// side.
+  /// `in` holds the rows here with positions put in; names of buffers start with `at`.
   AttentionState forward(const std::string& module, const std::string& at, const Qkv& in);
-  /// Overwrites `d_in`, which has the layout of the state's `in`.
+  /// Overwrites `d_in`, which has the layout of forward's `in`.
   void backward(const AttentionState& state, const std::string& at, Region d_out, const Qkv& d_in);
 
  private:
   /// Puts the rows' keys and values into the builder's cache; then over the whole cache, if there were others in it.
   bool forward_over_cache(const AttentionState& state, const KvCache& cache);
+  /// What each neighbour gets of all heads, and of the output of all heads.
+  std::array<HeadColumns, 3> shares(const Qkv& all) const;
+  HeadColumns share(Region out, const Qkv& all) const;
+  /// The share of one, of all neighbours' rows: a matrix with q, k and v side by side.
+  Qkv side_by_side(Region matrix, const Qkv& all) const;
 
   LayerBuilder& b_;
+  HeadExchange exchange_;
+  RingAttention ring_;
 };
 
 }  // namespace shardscope

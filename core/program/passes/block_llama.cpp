@@ -97,8 +97,8 @@ class LlamaBlock : public BlockBuilder {
       b_.emit(RopeAt{k, places, b_.rows(), b_.kv_heads(), m.head_dim, m.rope_theta}, module);
       return;
     }
-    b_.emit(Rope{q, b_.rows(), b_.heads(), m.head_dim, b_.seq(), m.rope_theta, inverse}, module);
-    b_.emit(Rope{k, b_.rows(), b_.kv_heads(), m.head_dim, b_.seq(), m.rope_theta, inverse}, module);
+    b_.emit(Rope{q, b_.rows(), b_.heads(), m.head_dim, b_.seq(), m.rope_theta, inverse, b_.part()}, module);
+    b_.emit(Rope{k, b_.rows(), b_.kv_heads(), m.head_dim, b_.seq(), m.rope_theta, inverse, b_.part()}, module);
   }
 
   Region backward_mlp(const Saved& s, const std::string& at, Region d_x) {

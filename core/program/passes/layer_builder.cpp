@@ -3,15 +3,32 @@
 #include <fmt/format.h>
 
 #include "core/check.h"
+#include "core/program/passes/sequence_parallel.h"
 
 namespace shardscope {
+namespace {
+
+SequencePlace place_of(const Draft& draft) {
+  SequencePlace at;
+  const auto look = [&](GroupId id, std::int64_t& ranks, std::int64_t& self) {
+    if (!id.valid()) return;
+    ranks = draft.program.group(id).size();
+    self = draft.program.group(id).self;
+  };
+  look(draft.ring_group, at.ring, at.place);
+  look(draft.ulysses_group, at.ulysses, at.neighbour);
+  return at;
+}
+
+}  // namespace
 
 LayerBuilder::LayerBuilder(Draft& draft, std::vector<Instruction>& out)
     : draft_(draft),
       emit_(out),
       batch_(draft.job->training.micro_batch),
-      seq_(draft.job->data.seq_len),
+      seq_(draft.job->data.seq_len / draft.job->parallel.cp),
       rows_(batch_ * seq_),
+      part_(rank_part(draft.job->data.seq_len, place_of(draft))),
       started_(draft.program.parameters.size(), false) {
   if (draft.tensor_group.valid()) {
     const Group& group = draft.program.group(draft.tensor_group);

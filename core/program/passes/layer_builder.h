@@ -61,7 +61,8 @@ class LayerBuilder {
   /// Rows of the residual stream: rows(), or this rank's part of them with sequence parallelism.
   std::int64_t stream_rows() const { return splits_rows_ ? rows_ / tensor_ranks_ : rows_; }
   std::int64_t batch() const { return batch_; }
-  std::int64_t seq() const { return seq_; }
+  std::int64_t seq() const { return seq_; }           ///< tokens of each sequence here, ...
+  const SequencePart& part() const { return part_; }  ///< ... and which they are
   const Draft& draft() const { return draft_; }
   const ModelSpec& model() const { return draft_.job->model; }
   /// This rank's part of the model's heads, MLP and vocabulary.
@@ -124,6 +125,7 @@ class LayerBuilder {
   Draft& draft_;
   Emitter emit_;
   std::int64_t batch_, seq_, rows_;
+  SequencePart part_;
   int tensor_rank_ = 0, tensor_ranks_ = 1;
   bool splits_rows_ = false;
   int micro_batch_ = 0;

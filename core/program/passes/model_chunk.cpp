@@ -22,6 +22,7 @@ Region embed_tokens(LayerBuilder& b, Region tokens, bool with_positions) {
   const Region x = b.temporary("embedded", b.rows() * m.hidden);
   Embedding op{tokens,         b.value(ends.embedding + ".weight"), {}, x, b.rows(), m.hidden, b.seq(), b.vocab().rows,
                b.vocab().first};
+  op.part = b.part();
   if (b.tensor_ranks() > 1) op.total = m.vocab_size;
   if (with_positions && !ends.positions.empty() && b.tensor_rank() == 0) {
     op.positions = b.value(ends.positions + ".weight");
@@ -48,7 +49,7 @@ Region ModelChunk::embed(int micro_batch) {
   b_.begin(Phase::kLoad, -1);
   tokens_ = b_.temporary(span_.has_embedding ? "tokens" : "tokens.head", b_.rows(), Category::kBatch, DType::kI32);
   targets_ = b_.temporary(span_.has_embedding ? "targets" : "targets.head", b_.rows(), Category::kBatch, DType::kI32);
-  b_.emit(LoadBatch{tokens_, targets_, micro_batch, b_.batch(), b_.seq()}, "batch");
+  b_.emit(LoadBatch{tokens_, targets_, micro_batch, b_.batch(), b_.seq(), b_.part()}, "batch");
   if (!span_.has_embedding) return {};
   b_.begin(Phase::kForward, -1);
   return embed_tokens(b_, tokens_, true);
@@ -125,6 +126,7 @@ void ModelChunk::backward_embedding(Region d_x) {
                        b_.seq(),
                        b_.vocab().rows,
                        b_.vocab().first};
+  op.part = b_.part();
   if (b_.tensor_ranks() > 1) op.total = m_.vocab_size;
   if (!ends.positions.empty()) op.d_positions = b_.gradient(ends.positions + ".weight");
   b_.emit(op, ends.embedding);

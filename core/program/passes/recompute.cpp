@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -97,7 +98,18 @@ class Recomputer {
         if (inside.contains(r.buffer) && !kept.contains(r.buffer)) needed.insert(r.buffer);
       });
     }
+    add_holds(block, needed, ops);
     return ops;
+  }
+
+  /// What is computed again must be kept as long as the first time. A Hold comes after the ops that need its buffer.
+  void add_holds(const BlockGroup& block, const std::set<BufferId>& needed, std::vector<std::size_t>& ops) const {
+    for (std::size_t i : block.forward) {
+      const auto* hold = std::get_if<Hold>(&program_.instructions[i].op);
+      if (hold == nullptr || !needed.contains(hold->data.buffer)) continue;
+      const auto at = std::lower_bound(ops.begin(), ops.end(), i);
+      if (at == ops.end() || *at != i) ops.insert(at, i);
+    }
   }
 
   void rename(BufferId id, std::map<BufferId, BufferId>& renamed) {

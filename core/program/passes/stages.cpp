@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/program/partition.h"
 #include "core/program/passes/draft.h"
+#include "core/program/passes/sequence_parallel.h"
 
 namespace shardscope {
 namespace {
@@ -105,10 +106,7 @@ void check_zero_plus_plus(const Job& job) {
 }
 
 void refuse_what_is_not_built(const Job& job) {
-  const ParallelSpec& p = job.parallel;
   const ZeroSpec& zero = job.training.zero;
-  if (p.cp > 1 || p.ulysses > 1)
-    unsupported("parallel.cp, parallel.ulysses: context parallelism is not built yet; use 1");
   if (zero.offload_optimizer.device != OffloadDevice::kNone) check_offload(job);
   if (zero.offload_param.device != OffloadDevice::kNone) check_offload_param(job);
   if (zero.hpz_partition_size > 1 || zero.quantized_weights || zero.quantized_gradients) check_zero_plus_plus(job);
@@ -334,6 +332,7 @@ void pass_stages(Draft& draft) {
   check_axes(job.parallel);
   check_experts(job);
   check_tensor_parallel(job);
+  check_sequence_parallel(job);
   Program& program = draft.program;
   program.world = job.parallel.ranks();
   if (draft.rank < 0 || draft.rank >= program.world) {
