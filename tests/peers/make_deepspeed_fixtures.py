@@ -105,7 +105,8 @@ def write_universal(folder):
     save(folder / "mp_rank_00_model_states.pt", model_states([TENSORS], collections.OrderedDict()))
     for name, shape in TENSORS[::8]:  # enough to see the layout
         for file, content in zip(("fp32", "exp_avg", "exp_avg_sq"), roles(value(name, shape))):
-            save(folder / "zero" / name / f"{file}.pt", {"param": content})
+            flat = content.flatten() if name == "transformer.wte.weight" else content  # as made from stage 3
+            save(folder / "zero" / name / f"{file}.pt", {"param": flat})
         save(folder / "zero" / name / "step.pt", torch.tensor(float(STEPS)))
 
 

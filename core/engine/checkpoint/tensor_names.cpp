@@ -15,7 +15,7 @@ TensorNames::TensorNames(const ModelSpec& model) : tied_(model.tied_embeddings) 
   const std::vector<TensorSpec> tensors = list_tensors(model);
   embedding_ = tensors.front().name;
   prefix_ = embedding_.substr(0, embedding_.find('.') + 1);
-  for (const TensorSpec& tensor : tensors) wanted_.insert(tensor.name);
+  for (const TensorSpec& tensor : tensors) wanted_.emplace(tensor.name, tensor.shape);
 }
 
 std::optional<std::string> TensorNames::find(const std::string& stored) const {
@@ -24,6 +24,11 @@ std::optional<std::string> TensorNames::find(const std::string& stored) const {
     if (wanted_.contains(name)) return name;
   }
   return std::nullopt;
+}
+
+std::vector<std::int64_t> TensorNames::shape(const std::string& name) const {
+  const auto found = wanted_.find(name);
+  return found == wanted_.end() ? std::vector<std::int64_t>{} : found->second;
 }
 
 bool TensorNames::is_tied_head(const std::string& stored) const {

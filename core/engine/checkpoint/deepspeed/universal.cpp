@@ -22,7 +22,16 @@ TorchTensor tensor_of(const TorchFile& file) {
                                            : file.tensor(file.root()["param"], "param");
 }
 
-void add_parameter(RangeSource& source, const std::string& name, const std::string& folder, bool check_sums) {
+/// Converted from stage 3, tensors are flat: then the model says what their shape is.
+std::vector<std::int64_t> shape_of(const TorchTensor& stored, const std::vector<std::int64_t>& wanted) {
+  const StoredTensor as_wanted{"", wanted};
+  const bool flat = stored.shape.size() == 1 && !wanted.empty() && as_wanted.elements() == stored.elements();
+  return flat ? wanted : stored.shape;
+}
+
+void add_parameter(RangeSource& source, const TensorNames& names, const std::string& stored_name,
+                   const std::string& folder, bool check_sums) {
+  const std::string name = model_name(names, stored_name);
   std::vector<std::int64_t> shape;
   std::size_t tensor = 0;
   for (const auto& [file_name, role] : kFiles) {
@@ -31,7 +40,7 @@ void add_parameter(RangeSource& source, const std::string& name, const std::stri
     const TorchTensor stored = tensor_of(file);
     if (role == StateRole::kParameter) {
       shape = stored.shape;
-      tensor = source.add_tensor(name, shape);
+      tensor = source.add_tensor(name, shape_of(stored, names.shape(name)));
     } else if (stored.shape != shape) {
       file.fail("is of another shape than fp32.pt beside it");
     }
@@ -46,7 +55,7 @@ void add_universal(RangeSource& source, const TensorNames& names, const std::str
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     const std::string stored = entry.path().filename().string(), path = entry.path().string();
     if (!entry.is_directory() || names.is_tied_head(stored)) continue;
-    add_parameter(source, model_name(names, stored), path, check_sums);
+    add_parameter(source, names, stored, path, check_sums);
     const std::string step = join_path(path, "step.pt");
     std::error_code error;
     if (applied < 0 && fs::exists(step, error)) {
