@@ -79,14 +79,11 @@ void check_count(const std::vector<std::unique_ptr<TorchFile>>& files, const std
               fmt::format("{}: has the optimizer states of {} ranks; {} wrote it", folder, files.size(), most));
 }
 
-/// Steps that the optimizer counted: in its state, or in its groups.
+/// Updates that the optimizer counted.
 std::optional<double> applied_steps(const TorchFile& file) {
   const PickleValue root = file.root()["optimizer_state_dict"];
   for (const char* key : {"base_optimizer_state", "optimizer_state_dict"}) {
-    const PickleValue optimizer = root[key];
-    PickleValue step = optimizer["state"].at(0)["step"];
-    if (!step) step = optimizer["param_groups"][std::size_t{0}]["step"];
-    if (step) return file.number(step, "step");
+    if (const auto steps = deepspeed::optimizer_steps(root[key], file)) return steps;
   }
   if (const PickleValue step = root["base_optimizer_state_step"]) return file.number(step, "step");
   return std::nullopt;
@@ -129,9 +126,7 @@ DeepSpeedCheckpoint open_deepspeed(const std::string& folder, const ModelSpec& m
   auto source = std::make_unique<RangeSource>(folder);
   std::optional<double> applied;
   if (is_universal(folder)) {
-    double steps = -1;
-    deepspeed::add_universal(*source, names, join_path(folder, "zero"), check_sums, steps);
-    if (steps >= 0) applied = steps;
+    applied = deepspeed::add_universal(*source, names, join_path(folder, "zero"), check_sums);
   } else {
     const std::vector<std::unique_ptr<TorchFile>> files = open_all(optimizer_files(folder), folder);
     for (const auto& file : files) {

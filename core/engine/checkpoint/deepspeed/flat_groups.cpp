@@ -102,6 +102,13 @@ std::vector<std::vector<Shape>> read_param_shapes(const TorchFile& file) {
   return groups;
 }
 
+std::optional<double> optimizer_steps(PickleValue optimizer, const TorchFile& file) {
+  if (const PickleValue step = optimizer["state"].at(0)["step"]) return file.number(step, "step");
+  const PickleValue step = optimizer["param_groups"][std::size_t{0}]["step"];
+  if (!step || file.number(step, "step") <= 0) return std::nullopt;
+  return file.number(step, "step");
+}
+
 std::string model_name(const TensorNames& names, const std::string& stored) {
   return names.find(stored).value_or(stored);
 }

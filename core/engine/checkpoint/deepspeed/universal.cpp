@@ -50,27 +50,25 @@ void add_parameter(RangeSource& source, const TensorNames& names, const std::str
 
 }  // namespace
 
-void add_universal(RangeSource& source, const TensorNames& names, const std::string& folder, bool check_sums,
-                   double& applied) {
+std::optional<double> add_universal(RangeSource& source, const TensorNames& names, const std::string& folder,
+                                    bool check_sums) {
+  std::optional<double> applied;
+  std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     const std::string stored = entry.path().filename().string(), path = entry.path().string();
     if (!entry.is_directory() || names.is_tied_head(stored)) continue;
     add_parameter(source, names, stored, path, check_sums);
     const std::string step = join_path(path, "step.pt");
-    std::error_code error;
-    if (applied < 0 && fs::exists(step, error)) {
-      const TorchFile file(step);
-      const PickleValue root = file.root();
-      applied = file.number(root["param"] ? root["param"] : root, "step");
-    }
+    if (applied || !fs::exists(step, error)) continue;
+    const TorchFile file(step);
+    const PickleValue root = file.root();
+    applied = file.number(root["param"] ? root["param"] : root, "step");
   }
-  if (applied >= 0) return;
-  const std::string group_state = join_path(fs::path(folder).string(), "optimizer_state.pt");
-  std::error_code error;
-  if (!fs::exists(group_state, error)) return;
-  const TorchFile file(group_state);
-  const PickleValue step = file.root()["param_groups"][std::size_t{0}]["step"];
-  if (step) applied = file.number(step, "step");
+  const std::string optimizer = join_path(folder, "optimizer_state.pt");  // made from stage 3: all of rank 0's
+  if (applied || !fs::exists(optimizer, error)) return applied;
+  const TorchFile file(optimizer);
+  applied = optimizer_steps(file.root()["optimizer_state_dict"], file);
+  return applied ? applied : optimizer_steps(file.root(), file);
 }
 
 }  // namespace shardscope::deepspeed
