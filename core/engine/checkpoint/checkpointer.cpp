@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -23,6 +24,20 @@ namespace fs = std::filesystem;
 constexpr std::int64_t kWriteBytes = 8 << 20;  // in one call: large enough for the disk, small enough to stay in cache
 constexpr std::chrono::milliseconds kPollTime{5};
 constexpr std::int64_t kPatienceNs = 600'000'000'000;  // a rank that takes ten minutes longer than rank 0 is not alive
+
+struct FreeMemory {
+  void operator()(std::byte* memory) const { std::free(memory); }
+};
+
+/// Whole blocks, aligned to them.
+std::byte* allocate_blocks(std::int64_t bytes) {
+  const std::int64_t rounded = std::max<std::int64_t>((bytes + kDirectBlock - 1) / kDirectBlock, 1) * kDirectBlock;
+  void* const memory = std::aligned_alloc(kDirectBlock, static_cast<std::size_t>(rounded));
+  if (memory == nullptr) {
+    throw Error(ErrorKind::kDevice, fmt::format("no {} bytes of host memory for the copy of the state", rounded));
+  }
+  return static_cast<std::byte*>(memory);
+}
 
 std::int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
@@ -51,8 +66,8 @@ std::string hyper_parameters(const TrainingSpec& t) {
 struct Checkpointer::Rank {
   int rank = 0;
   std::vector<OwnedPart> parts;
-  RankIndex index;                    // without checksums until they are computed
-  std::unique_ptr<std::byte[]> copy;  // made at the first checkpoint, used again
+  RankIndex index;                              // without checksums until they are computed
+  std::unique_ptr<std::byte, FreeMemory> copy;  // made at the first checkpoint, used again
   std::thread thread;
   RunPosition position;    // at the last boundary
   std::int64_t saved = 0;  // steps of the last checkpoint begun
@@ -127,7 +142,7 @@ void Checkpointer::save(Rank& rank, const Memory& memory) {
 
 void Checkpointer::copy_state(Rank& rank, const Memory& memory) const {
   if (rank.copy == nullptr) {
-    rank.copy = std::make_unique_for_overwrite<std::byte[]>(static_cast<std::size_t>(rank.index.bytes));
+    rank.copy.reset(allocate_blocks(rank.index.bytes));
   }
   std::byte* to = rank.copy.get();
   for (const OwnedPart& part : rank.parts) {
@@ -158,7 +173,7 @@ void Checkpointer::write(Rank& rank, const RunPosition& position) {
 
 /// Data first, then the index, under its name only when both are on the disk.
 void Checkpointer::write_data(Rank& rank, const std::string& partial, std::int64_t step) const {
-  DiskFile file = DiskFile::create(join_path(partial, rank_file(rank.rank, ".bin")));
+  DiskFile file = DiskFile::create_direct(join_path(partial, rank_file(rank.rank, ".bin")));
   std::int64_t written = 0;
   const auto write_up_to = [&](std::int64_t end) {
     file.write(written, {rank.copy.get() + written, static_cast<std::size_t>(end - written)});
@@ -169,9 +184,11 @@ void Checkpointer::write_data(Rank& rank, const std::string& partial, std::int64
     for (std::int64_t done = 0; done < part.bytes(); done += kCheckedBytes) {
       const std::int64_t begin = part.offset + done, n = std::min(kCheckedBytes, part.bytes() - done);
       part.sums.push_back(checksum(std::span(rank.copy.get() + begin, static_cast<std::size_t>(n))));
-      if (begin + n - written >= kWriteBytes) write_up_to(begin + n);  // while it is in the cache
+      if (begin + n - written >= kWriteBytes)
+        write_up_to((begin + n) / kDirectBlock * kDirectBlock);  // still in the cache
     }
   }
+  write_up_to(rank.index.bytes / kDirectBlock * kDirectBlock);
   write_up_to(rank.index.bytes);
   file.sync();
   rank.index.step = step;

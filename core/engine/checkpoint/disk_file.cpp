@@ -44,6 +44,13 @@ DiskFile DiskFile::create(const std::string& path) {
   return {path, fd};
 }
 
+DiskFile DiskFile::create_direct(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_DIRECT, 0666);
+  if (fd < 0 && errno == EINVAL) return create(path);  // tmpfs
+  if (fd < 0) write_failed(path);
+  return {path, fd};
+}
+
 DiskFile::~DiskFile() {
   if (fd_ >= 0) ::close(fd_);
 }
@@ -71,6 +78,12 @@ void DiskFile::read(std::int64_t offset, std::span<std::byte> out) const {
 }
 
 void DiskFile::write(std::int64_t offset, std::span<const std::byte> data) {
+  const auto whole = [](std::uint64_t n) { return n % kDirectBlock == 0; };
+  const auto address = reinterpret_cast<std::uintptr_t>(data.data());
+  const int flags = ::fcntl(fd_, F_GETFL);
+  if ((flags & O_DIRECT) != 0 && !(whole(address) && whole(data.size()) && whole(static_cast<std::uint64_t>(offset)))) {
+    ::fcntl(fd_, F_SETFL, flags & ~O_DIRECT);  // the rest of a last block
+  }
   while (!data.empty()) {
     const ssize_t n = ::pwrite(fd_, data.data(), std::min(data.size(), kLargestTransfer), offset);
     if (n < 0 && errno == EINTR) continue;

@@ -12,11 +12,16 @@
 
 namespace shardscope {
 
+inline constexpr std::int64_t kDirectBlock = 4096;
+
 /// One open file. Errors name it.
 class DiskFile {
  public:
   static DiskFile open(const std::string& path);    ///< for reading; Error{kConfig} if it cannot be, or is no file
   static DiskFile create(const std::string& path);  ///< empty, for writing; Error{kIo}
+  /// The same for data that nobody reads soon: whole blocks (kDirectBlock, in file and memory) go past the page cache,
+  /// where the file system can.
+  static DiskFile create_direct(const std::string& path);
   ~DiskFile();
   DiskFile(DiskFile&& other) noexcept;
   DiskFile& operator=(DiskFile&&) = delete;
