@@ -17,17 +17,22 @@ namespace shardscope::cli {
 namespace {
 
 struct Options {
-  std::string output = "machine.json";
+  std::string output = "machine.json", nvme;
   int cores = 0;
   bool json = false;
 };
 
-void print_summary(const Machine& machine, const std::string& path, double seconds) {
+void print_summary(const Machine& machine, const std::string& path, double seconds, bool drive_measured) {
   fmt::print("{}\n", machine.name);
   fmt::print("  matrix products    {:8.1f} GFLOP/s on one core, {:.1f} on all\n", machine.core_peak.value / 1e9,
              machine.machine_peak.value / 1e9);
   fmt::print("  memory             {:8.1f} GB/s past {:.1f} MB of caches\n", machine.memory_bandwidth.value / 1e9,
              machine.cache.value / 1e6);
+  if (drive_measured) {
+    const auto rate = [](const Curve& c) { return c.points().back().x / c.points().back().y / 1e9; };
+    fmt::print("  drive              {:8.2f} GB/s reading, {:.2f} writing, {:.2f} times one of them together\n",
+               rate(machine.drive.read), rate(machine.drive.write), machine.drive.together);
+  }
   fmt::print("  an op on a lane    {:8.2f} us; waking another lane {:.2f} us; a step {:.1f} us\n",
              machine.op_overhead.value * 1e6, machine.wake_latency.value * 1e6, machine.step_overhead.value * 1e6);
   fmt::print("written to {} in {:.0f} s: {} curves, {} products, {} attentions\n", path, seconds,
@@ -50,10 +55,11 @@ void run(const Options& options) {
   const auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
   CalibrateOptions calibration;
   calibration.cores = options.cores;
+  calibration.nvme_folder = options.nvme;
   calibration.progress = [&](const std::string& what) { fmt::print(stderr, "[{:3.0f} s] {}\n", elapsed(), what); };
   const Machine machine = calibrate([](int /*rank*/, int threads) { return make_cpu_backend(threads); }, calibration);
   save_machine(machine, options.output);
-  if (!options.json) return print_summary(machine, options.output, elapsed());
+  if (!options.json) return print_summary(machine, options.output, elapsed(), !options.nvme.empty());
   const nlohmann::ordered_json out{{"machine", options.output},
                                    {"name", machine.name},
                                    {"cores", machine.cores},
@@ -76,11 +82,15 @@ void add_calibrate(CLI::App& app, int& exit_code) {
   command->add_option("--cores", options->cores, "Cores that ranks will share; 0: all of this machine")
       ->check(CLI::Range(0, 65536))
       ->capture_default_str();
+  command
+      ->add_option("--nvme", options->nvme, "Folder on the drive that swap files will lie on; measured, else guessed")
+      ->type_name("FOLDER");
   command->add_flag("--json", options->json, "One JSON object: machine, name, cores, peaks, seconds");
   command->footer(
       "The machine should be idle meanwhile. The file says where every number comes from (docs/simulator.md).\n"
       "Examples:\n"
       "  shardscope calibrate -o machine.json\n"
+      "  shardscope calibrate -o machine.json --nvme /mnt/nvme\n"
       "  shardscope predict job.json --machine machine.json\n");
   command->callback([options, &exit_code] {
     run(*options);

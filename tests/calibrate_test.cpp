@@ -14,8 +14,9 @@ namespace {
 
 TEST(Calibrate, MeasuresAllThatAPredictionReads) {
   int lines = 0;
-  const Machine machine = calibrate([](int, int threads) { return make_cpu_backend(threads); },
-                                    {.cores = 2, .detail = 0.01, .progress = [&](const std::string&) { ++lines; }});
+  const Machine machine =
+      calibrate([](int, int threads) { return make_cpu_backend(threads); },
+                {.cores = 2, .nvme_folder = "/tmp", .detail = 0.01, .progress = [&](const std::string&) { ++lines; }});
   EXPECT_GT(lines, 5);
   EXPECT_TRUE(machine.calibrated);
   EXPECT_EQ(machine.cores, 2);
@@ -30,6 +31,9 @@ TEST(Calibrate, MeasuresAllThatAPredictionReads) {
   for (const char* op : {"all_reduce", "reduce_scatter", "all_gather", "all_to_all", "ring_shift"}) {
     EXPECT_TRUE(collectives.contains(op)) << op;
   }
+  EXPECT_EQ(machine.drive.read.points().size(), 5U);  // 16 KiB to 4 MiB: measured, the guess has more
+  EXPECT_EQ(machine.drive.write.points().size(), 5U);
+  EXPECT_GE(machine.drive.together, 1);
   // A machine file is what the next command reads: its own reader must take it, unchanged.
   EXPECT_EQ(to_json(parse_machine(to_json(machine), "machine.json")), to_json(machine));
 

@@ -1,6 +1,10 @@
 // A rank that fails in the middle of a step: every other rank stops, wherever its lanes are waiting.
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "core/engine/trainer.h"
 #include "core/error.h"
@@ -54,6 +58,56 @@ TEST(Failure, AKernelThatThrowsStopsEveryRank) {
       EXPECT_NE(std::string(error.what()).find("1000000"), std::string::npos) << error.what();
     }
   }
+}
+
+/// Overwrites the start of every swap file that this process has open in a folder: they have no name there.
+int spoil_swap_files(const std::string& folder) {
+  int spoiled = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    const std::string target = std::filesystem::read_symlink(entry.path(), gone).string();
+    if (target.rfind(folder, 0) != 0) continue;
+    std::fstream file(entry.path());
+    file << "somebody else's bytes";
+    ++spoiled;
+  }
+  return spoiled;
+}
+
+TEST(Failure, ASwapFileThatChangedStopsEveryRank) {
+  char folder[] = "/tmp/shardscope-failure-XXXXXX";
+  ASSERT_NE(::mkdtemp(folder), nullptr);
+  JobChoice choice;
+  choice.heads = 2;
+  choice.head_dim = 8;
+  choice.stage = 3;
+  choice.dp = 2;
+  choice.offload = 3;
+  Job job = job_of(choice);
+  job.training.zero.offload_optimizer.nvme_path = folder;
+  job.steps = 4;
+  const OneBadSequence data(choice.seq, -1);
+  TrainOptions options;
+  options.data = &data;
+  options.on_step = [&](const StepReport& report) {
+    if (report.step == 1) {
+      EXPECT_EQ(spoil_swap_files(folder), 2);
+    }
+  };
+  try {
+    train(
+        job, [](int, int threads) { return make_cpu_backend(threads); }, options);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kIo);
+    const std::string what = error.what();
+    EXPECT_NE(what.find("nvme_read"), std::string::npos) << what;
+    EXPECT_NE(what.find(std::string("nvme_path ") + folder), std::string::npos) << what;
+    EXPECT_NE(what.find("read at offset 0: these 4096 bytes are not what was written there"), std::string::npos)
+        << what;
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(folder));
+  std::filesystem::remove(folder);
 }
 
 }  // namespace

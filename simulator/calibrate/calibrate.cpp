@@ -14,6 +14,7 @@
 
 #include "core/engine/sequence_source.h"
 #include "simulator/calibrate/measure_collectives.h"
+#include "simulator/calibrate/measure_drive.h"
 #include "simulator/calibrate/probe.h"
 #include "simulator/calibrate/probe_ops.h"
 #include "simulator/cost/op_family.h"
@@ -52,6 +53,7 @@ class Calibration {
     machine_.calibrated = true;
     machine_.drive = default_machine(machine_.cores).drive;  // not measured yet: the guess
     machine_.source = fmt::format("shardscope calibrate, {}, {}", today(), machine_.name);
+    measure_swapping();  // first: a folder that is not there is said at once
     for (int threads : thread_counts()) measure_with(threads);
     measure_loading();
     measure_ranks();
@@ -276,6 +278,14 @@ class Calibration {
     machine_.core_capacity = measure_core_capacity(make_backend_, machine_.cores, counts);
     counts.insert(counts.begin(), machine_.cores);
     machine_.crowded_meeting = measure_crowded_meetings(make_backend_, machine_, counts);
+  }
+
+  void measure_swapping() {
+    machine_.drive = default_machine(machine_.cores).drive;
+    if (options_.nvme_folder.empty()) return;
+    say("the drive of " + options_.nvme_folder);
+    machine_.drive =
+        measure_drive(options_.nvme_folder, options_.detail < 1 ? 8 << 20 : 256 << 20, *make_backend_(0, 1));
   }
 
   FlopPerSecond best_rate(int threads) const {

@@ -14,6 +14,7 @@ namespace shardscope {
 
 struct CalibrateOptions {
   int cores = 0;                                     ///< 0: all of this machine
+  std::string nvme_folder;                           ///< on the drive that swap files will lie on; empty: guesses
   double detail = 1;                                 ///< share of the shapes measured, for tests; 1: all
   std::function<void(const std::string&)> progress;  ///< a line of text at each stage
 };
