@@ -2,7 +2,7 @@
 """Trains the same initial weights on the same batches with Shardscope and with plain PyTorch, and compares.
 
     tests/peers/compare_pytorch.py --install           # once: a venv with PyTorch under build/ (a large download)
-    tests/peers/compare_pytorch.py                     # 20 steps of losses, gpt2 and llama shapes, 1e-4 relative
+    tests/peers/compare_pytorch.py                     # 20 steps of losses, gpt2, llama and mixtral shapes, 1e-4 relative
     tests/peers/compare_pytorch.py --part speed        # tokens/s, whole optimizer step, all-reduce against gloo
 
 PyTorch is never a dependency of the build or of ./dev test. Exit codes: 0 all equal, 1 a difference, 2 cannot run.
@@ -33,6 +33,8 @@ LLAMA = {"model_type": "llama", "vocab_size": 256, "hidden_size": 128, "num_hidd
          "num_attention_heads": 8, "num_key_value_heads": 2, "intermediate_size": 352, "hidden_act": "silu",
          "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "max_position_embeddings": 128, "tie_word_embeddings": False,
          "initializer_range": 0.02}
+MIXTRAL = dict(LLAMA, model_type="mixtral", intermediate_size=128, num_local_experts=4, num_experts_per_tok=2,
+               router_aux_loss_coef=0.02)
 GPT2_SPEED = dict(GPT2, n_embd=768, n_layer=4, n_head=12, n_positions=512)
 
 
@@ -58,12 +60,14 @@ def enter_venv():
 
 # ---------------------------------------------------------------- Shardscope's side
 
-def run_shardscope(binary, folder, config, ds, steps, seq, ranks, extra=()):
+def run_shardscope(binary, folder, config, ds, steps, seq, ranks, extra=(), ep=1):
     """Returns train's JSON object; weights and batches are left in the folder."""
     model, ds_file = folder / "config.json", folder / "ds_config.json"
     model.write_text(json.dumps(config))
     ds_file.write_text(json.dumps(ds))
-    command = [str(binary), "train", "--model", str(model), "--deepspeed", str(ds_file), "--ranks", str(ranks), "--seq",
+    job = folder / "job.json"
+    job.write_text(json.dumps({"parallel": {"dp": ranks, "ep": ep}}))
+    command = [str(binary), "train", str(job), "--model", str(model), "--deepspeed", str(ds_file), "--ranks", str(ranks), "--seq",
                str(seq), "--steps", str(steps), "--dump-weights", str(folder / "w.safetensors"), "--dump-batches",
                str(folder / "b.safetensors"), "--quiet", "--json", *extra]
     result = subprocess.run(command, capture_output=True, text=True)
@@ -94,7 +98,7 @@ def read_safetensors(path):
 
 # ---------------------------------------------------------------- PyTorch's side
 
-def gpt2_logits(w, c, tokens):
+def gpt2_logits(w, c, tokens, aux):
     """Pre-norm GPT-2: Conv1D weights are [in, out], the head is the token table."""
     import torch.nn.functional as F
     batch, seq = tokens.shape
@@ -124,8 +128,26 @@ def rotate(x, theta):
     return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
 
 
-def llama_logits(w, c, tokens):
-    """Llama with grouped-query attention; Linear weights are [out, in]."""
+def mixtral_experts(w, c, p, h, aux):
+    """Each token's weighted experts; what the router adds to the loss goes into `aux` (docs/moe.md)."""
+    import torch.nn.functional as F
+    experts, top_k = c["num_local_experts"], c["num_experts_per_tok"]
+    rows = h.reshape(-1, h.shape[-1])
+    probabilities = F.softmax(rows @ w[p + "block_sparse_moe.gate.weight"].T, dim=-1)
+    weights, chosen = probabilities.topk(top_k, dim=-1)
+    weights = weights / weights.sum(dim=-1, keepdim=True)
+    share = F.one_hot(chosen, experts).sum(dim=1).float().mean(dim=0)
+    aux.append(experts * (share * probabilities.mean(dim=0)).sum())
+    out = 0
+    for e in range(experts):
+        name = f"{p}block_sparse_moe.experts.{e}."
+        answer = (F.silu(rows @ w[name + "w1.weight"].T) * (rows @ w[name + "w3.weight"].T)) @ w[name + "w2.weight"].T
+        out = out + (weights * (chosen == e)).sum(dim=1, keepdim=True) * answer
+    return out.view_as(h)
+
+
+def llama_logits(w, c, tokens, aux):
+    """Llama with grouped-query attention; Linear weights are [out, in]. In Mixtral experts take the MLP's place."""
     import torch
     import torch.nn.functional as F
     batch, seq = tokens.shape
@@ -148,13 +170,17 @@ def llama_logits(w, c, tokens):
         a = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + a.transpose(1, 2).reshape(batch, seq, hidden) @ w[p + "self_attn.o_proj.weight"].T
         h = norm(x, p + "post_attention_layernorm")
+        if c["model_type"] == "mixtral":
+            x = x + mixtral_experts(w, c, p, h, aux)
+            continue
         gate, up = h @ w[p + "mlp.gate_proj.weight"].T, h @ w[p + "mlp.up_proj.weight"].T
         x = x + (F.silu(gate) * up) @ w[p + "mlp.down_proj.weight"].T
     return norm(x, "model.norm") @ w["lm_head.weight"].T
 
 
-def train_pytorch(folder, config, fused=False):
-    """Losses and step times of the dumped weights on the dumped batches, one process, whole batch at once."""
+def train_pytorch(folder, config, fused=False, micro_batch=None):
+    """Losses and step times of the dumped weights on the dumped batches, one process, whole batch at once; or in
+    micro-batches, which routers tell apart."""
     import torch
     import torch.nn.functional as F
     logits = gpt2_logits if config["model_type"] == "gpt2" else llama_logits
@@ -165,13 +191,20 @@ def train_pytorch(folder, config, fused=False):
     losses, times = [], []
     for batch in batches:
         start = time.perf_counter()
-        out = logits(w, config, batch[:, :-1])
-        loss = F.cross_entropy(out.reshape(-1, out.shape[-1]), batch[:, 1:].reshape(-1))
         optimizer.zero_grad()
-        loss.backward()
+        parts = batch.split(micro_batch or len(batch))
+        total = 0
+        for part in parts:
+            aux = []
+            out = logits(w, config, part[:, :-1], aux)
+            loss = F.cross_entropy(out.reshape(-1, out.shape[-1]), part[:, 1:].reshape(-1)) / len(parts)
+            if aux:
+                loss = loss + config["router_aux_loss_coef"] * sum(aux) / len(aux) / len(parts)
+            loss.backward()
+            total += loss.item()
         torch.nn.utils.clip_grad_norm_(w.values(), CLIP)
         optimizer.step()
-        losses.append(loss.item())
+        losses.append(total)
         times.append(time.perf_counter() - start)
     return losses, times
 
@@ -179,20 +212,23 @@ def train_pytorch(folder, config, fused=False):
 # ---------------------------------------------------------------- comparisons
 
 def compare_losses(binary, steps):
-    """Each shape on 1 rank and on 2 ranks under every ZeRO stage, against one run of PyTorch."""
+    """Each shape on 1 rank and on 2 ranks under every ZeRO stage, experts shared out among 2 ranks, against one run of
+    PyTorch."""
     failures = 0
-    print(f"{'shape':8} {'ranks':>5} {'stage':>5}  {'first':>9} {'last':>9}  {'largest relative difference':>27}")
-    for name, config in (("gpt2", GPT2), ("llama", LLAMA)):
+    print(f"{'shape':8} {'ranks':>5} {'ep':>2} {'stage':>5}  {'first':>9} {'last':>9}  {'largest relative difference':>27}")
+    for name, config in (("gpt2", GPT2), ("llama", LLAMA), ("mixtral", MIXTRAL)):
         for ranks, stage, micro, accumulation in ((1, 0, 4, 2), (2, 0, 4, 1), (2, 1, 2, 2), (2, 2, 4, 1), (2, 3, 2, 2)):
             with tempfile.TemporaryDirectory() as temporary:
                 folder = pathlib.Path(temporary)
-                ours = run_shardscope(binary, folder, config, ds_config(stage, micro, accumulation), steps, 64, ranks)
-                theirs, _ = train_pytorch(folder, config)
+                ep = ranks if name == "mixtral" else 1
+                ours = run_shardscope(binary, folder, config, ds_config(stage, micro, accumulation), steps, 64, ranks,
+                                      ep=ep)
+                theirs, _ = train_pytorch(folder, config, micro_batch=micro if name == "mixtral" else None)
             assert len(ours["losses"]) == len(theirs) == steps
             worst = max(abs(a - b) / abs(b) for a, b in zip(ours["losses"], theirs))
             verdict = "" if worst <= TOLERANCE else "  DIFFERENT"
             failures += worst > TOLERANCE
-            print(f"{name:8} {ranks:5} {stage:5}  {theirs[0]:9.5f} {theirs[-1]:9.5f}  {worst:27.2e}{verdict}")
+            print(f"{name:8} {ranks:5} {ep:2} {stage:5}  {theirs[0]:9.5f} {theirs[-1]:9.5f}  {worst:27.2e}{verdict}")
     return failures
 
 
