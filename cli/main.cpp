@@ -15,6 +15,7 @@ namespace shardscope::cli {
 void add_calibrate(CLI::App& app, int& exit_code);
 void add_check(CLI::App& app, int& exit_code);
 void add_compare(CLI::App& app, int& exit_code);
+void add_generate(CLI::App& app, int& exit_code);
 void add_lower(CLI::App& app, int& exit_code);
 void add_predict(CLI::App& app, int& exit_code);
 void add_query(CLI::App& app, int& exit_code);
@@ -22,8 +23,8 @@ void add_report(CLI::App& app, int& exit_code);
 void add_train(CLI::App& app, int& exit_code);
 void add_weights(CLI::App& app, int& exit_code);
 
-constexpr AddCommand kCommands[] = {add_calibrate, add_check,  add_compare, add_lower,  add_predict,
-                                    add_query,     add_report, add_train,   add_weights};
+constexpr AddCommand kCommands[] = {add_calibrate, add_check, add_compare, add_generate, add_lower,
+                                    add_predict,   add_query, add_report,  add_train,    add_weights};
 
 int exit_code_of(const Error& error) {
   return error.kind() == ErrorKind::kIo || error.kind() == ErrorKind::kDevice ? kRunFailed : kBadInput;

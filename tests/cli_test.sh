@@ -76,7 +76,7 @@ refuses 'subcommand' # nothing at all
 refuses 'no-such-flag' lower job.json --no-such-flag
 refuses '--ranks' lower job.json --ranks many
 check '--help' "$shardscope" --help
-for command in calibrate check compare lower predict query report train weights; do
+for command in calibrate check compare generate lower predict query report train weights; do
   check "$command has --help with examples" bash -c "'$shardscope' $command --help | grep -q 'shardscope $command'"
 done
 
@@ -350,6 +350,57 @@ mkdir pickled
 cp binary pickled/mp_rank_00_model_states.pt
 refuses 'mp_rank_00_model_states.pt' train job.json --resume pickled
 refuses 'config.json|--model' weights pickled -o elsewhere
+
+# ---- generation --------------------------------------------------------------------------------------------------------
+
+check 'a checkpoint continues a prompt' bash -c \
+  "'$shardscope' generate --weights ckpt --prompt 'line 7' --max-new-tokens 12 --json >gen.json 2>gen.err"
+check 'with as many tokens, speeds and memory as predicted' json_ok gen.json \
+  '(len(d["sequences"][0]["tokens"]) == 12 and d["decode"]["tokens_per_s"] > 0 and d["decode"]["predicted_time_s"] > 0
+   and d["memory"]["measured"][0]["peak_bytes"] == d["memory"]["predicted"][0]["peak_bytes"]
+   and d["memory"]["measured"][0]["memory_by_category"]["device"]["cache"] == d["cache_bytes_per_rank"])'
+check 'exported weights say the same' bash -c \
+  "'$shardscope' generate --weights exported --prompt 'line 7' --max-new-tokens 12 --tp 2 --json >gen2.json 2>gen.err"
+check 'on two ranks too' json_ok gen2.json \
+  'd["sequences"][0]["tokens"] == json.load(open("gen.json"))["sequences"][0]["tokens"] and len(d["memory"]["measured"]) == 2'
+printf 'line 7\n\nof a text\r\n' >prompts
+check 'prompts of different lengths together' bash -c \
+  "'$shardscope' generate --weights ckpt --prompts prompts --max-new-tokens 12 --json --profile gen.db >gen3.json 2>gen.err"
+check 'each as alone' json_ok gen3.json \
+  'len(d["sequences"]) == 2 and d["sequences"][0]["tokens"] == json.load(open("gen.json"))["sequences"][0]["tokens"]'
+check 'the profile has prefill and decode, measured and predicted' bash -c \
+  "'$shardscope' query gen.db 'select name, count(*) from run group by name' | grep -cE 'generate.(prefill|decode).*2' | grep -qx 2"
+check 'the text is what standard output gets' bash -c \
+  "[[ \$('$shardscope' generate --weights ckpt --prompt 'line 7' --max-new-tokens 12 --quiet | wc -c) -ge 13 ]]"
+check 'int8' bash -c "'$shardscope' generate --weights ckpt --prompt 'line 7' --dtype int8 --json >gen8.json 2>gen.err"
+check 'is smaller' json_ok gen8.json \
+  '(d["memory"]["measured"][0]["memory_by_category"]["device"]["parameter"] <
+   json.load(open("gen.json"))["memory"]["measured"][0]["memory_by_category"]["device"]["parameter"])'
+check 'same seed, same draw' bash -c \
+  "for i in 1 2; do '$shardscope' generate --weights ckpt --prompt x --temperature 1 --top-k 20 --seed 3 --quiet >draw.\$i; done; cmp draw.1 draw.2"
+check 'a prediction needs no weights' "$shardscope" generate --model model.json --prompt x --tp 2 --predict --cluster cluster.json
+check 'the program can be read' bash -c "'$shardscope' generate --model model.json --prompt x --lower decode | grep -q cached_attention"
+refuses 'prompt.*200 tokens.*64 positions' generate --model model.json --prompt "$(printf '%0200d' 0)"
+refuses 'max-new-tokens.*use at most 64' generate --model model.json --prompt x --max-new-tokens 65
+refuses 'max-new-tokens: is 0' generate --model model.json --prompt x --max-new-tokens 0
+refuses 'dtype.*fp32.*int8' generate --model model.json --prompt x --dtype int4
+refuses 'one of --prompt' generate --model model.json
+refuses 'one of --prompt' generate --model model.json --prompt x --prompts prompts
+refuses 'has no tokens|one of --prompt' generate --model model.json --prompt ''
+refuses 'token 256 is outside' generate --model model.json --prompt-tokens 1,256
+refuses 'temperature' generate --model model.json --prompt x --temperature -1
+refuses 'top-p' generate --model model.json --prompt x --top-p 0
+refuses 'top-k' generate --model model.json --prompt x --top-k -1
+refuses 'parallel.tp' generate --model model.json --prompt x --tp 3
+refuses 'beginning' generate --model model.json --prompt x --begin
+refuses 'give --model' generate --prompt x
+refuses 'cluster.*--predict' generate --model model.json --prompt x --cluster cluster.json
+refuses 'lower.*prefill or decode' generate --model model.json --prompt x --lower training
+refuses_with 1 'device memory' generate --model model.json --prompt x --device-memory 1000 --quiet
+for bad in missing empty binary folder; do
+  refuses "$bad" generate --weights "$bad" --prompt x
+  [[ $bad == binary ]] || refuses "$bad|no prompt" generate --model model.json --prompts "$bad"
+done
 
 # Ctrl-C: the step is finished, what was recorded is kept, the exit code says so.
 "$shardscope" train job.json --steps 100000 --profile stopped.db >stopped.out 2>stopped.err &

@@ -144,6 +144,8 @@ class Generation {
   GenerateResult result_;
 };
 
+}  // namespace
+
 void check_prompts(const InferenceSpec& spec, std::span<const Tokens> prompts) {
   SS_CHECK(static_cast<std::int64_t>(prompts.size()) == spec.batch, prompts.size(), spec.batch);
   for (const Tokens& prompt : prompts) {
@@ -155,8 +157,6 @@ void check_prompts(const InferenceSpec& spec, std::span<const Tokens> prompts) {
     }
   }
 }
-
-}  // namespace
 
 GenerateResult generate(const InferenceSpec& spec, std::span<const Tokens> prompts, const BackendFactory& make_backend,
                         const GenerateOptions& options) {

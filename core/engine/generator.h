@@ -45,8 +45,11 @@ struct GenerateOptions {
   std::function<void(const SequenceBatch&)> on_step;
 };
 
-/// `prompts`: spec.batch of them, none empty or longer than spec.prompt. Throws Error: what lower_inference() refuses;
-/// kConfig for tokens outside the vocabulary; what a rank met while running (as train() does).
+/// Throws Error{kConfig} for a token outside the vocabulary.
+void check_prompts(const InferenceSpec& spec, std::span<const Tokens> prompts);
+
+/// `prompts`: spec.batch of them, none empty or longer than spec.prompt. Throws Error: what lower_inference() and
+/// check_prompts() refuse; what a rank met while running (as train() does).
 GenerateResult generate(const InferenceSpec& spec, std::span<const Tokens> prompts, const BackendFactory& make_backend,
                         const GenerateOptions& options = {});
 

@@ -62,6 +62,8 @@ void check_inference(const InferenceSpec& spec) {
 
 std::string_view to_string(WeightFormat format) { return kFormats[static_cast<std::size_t>(format)]; }
 
+std::vector<std::string_view> weight_format_names() { return {kFormats.begin(), kFormats.end()}; }
+
 std::optional<WeightFormat> weight_format_from_name(std::string_view name) {
   for (std::size_t i = 0; i < kFormats.size(); ++i) {
     if (kFormats[i] == name) return static_cast<WeightFormat>(i);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "core/spec/model_spec.h"
 
@@ -43,6 +44,7 @@ struct InferenceSpec {
 void check_inference(const InferenceSpec& spec);
 
 std::string_view to_string(WeightFormat format);  ///< "fp32", ...
+std::vector<std::string_view> weight_format_names();
 std::optional<WeightFormat> weight_format_from_name(std::string_view name);
 
 }  // namespace shardscope
