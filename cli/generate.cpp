@@ -315,7 +315,7 @@ void add_options(CLI::App& c, Options& o) {
   c.add_option("--top-k", o.sampling.top_k, "Draw from the K most probable; 0: all");
   c.add_option("--top-p", o.sampling.top_p, "Draw from the fewest that have this much of the probability; 1: all");
   c.add_option("--seed", o.seed, "Of what is drawn: the same seed gives the same tokens");
-  c.add_option("--dtype", o.dtype, "How weights lie in memory: fp32 or int8 (one scale per output channel)");
+  c.add_option("--dtype", o.dtype, "How weights lie in memory: fp32, bf16, fp16, or int8 (one scale per output channel)");
   c.add_option("--tp", o.tp, "Tensor-parallel ranks");
   c.add_option("--threads", o.threads, "Threads per rank; 0: cores / ranks")->check(CLI::Range(0, 4096));
   c.add_option("--device-memory", o.device_memory, "Limit of a rank's device memory, e.g. 2GiB")

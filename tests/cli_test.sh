@@ -383,7 +383,7 @@ check 'the program can be read' bash -c "'$shardscope' generate --model model.js
 refuses 'prompt.*200 tokens.*64 positions' generate --model model.json --prompt "$(printf '%0200d' 0)"
 refuses 'max-new-tokens.*use at most 64' generate --model model.json --prompt x --max-new-tokens 65
 refuses 'max-new-tokens: is 0' generate --model model.json --prompt x --max-new-tokens 0
-refuses 'dtype.*fp32.*int8' generate --model model.json --prompt x --dtype int4
+refuses 'dtype.*fp32.*bf16.*int8' generate --model model.json --prompt x --dtype int4
 refuses 'one of --prompt' generate --model model.json
 refuses 'one of --prompt' generate --model model.json --prompt x --prompts prompts
 refuses 'has no tokens|one of --prompt' generate --model model.json --prompt ''

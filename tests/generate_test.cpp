@@ -31,15 +31,29 @@ Continuation run_alone(InferenceSpec spec, const Tokens& prompt, std::int64_t ne
   return run(spec, std::span(&prompt, 1)).continuations[0];
 }
 
-/// Sums in another order differ by this much in a log-probability; two tokens closer than that may change places.
-constexpr float kTolerance = 2e-4F;
+bool is_int8(const InferenceChoice& c) { return static_cast<WeightFormat>(c.weights) == WeightFormat::kInt8; }
+
+/// Sums in another order differ by this much in a log-probability; two tokens closer than that may change places. In 16
+/// bits every activation is rounded, in another place if it was summed in another order.
+float tolerance(const InferenceChoice& c) {
+  switch (static_cast<WeightFormat>(c.weights)) {
+    case WeightFormat::kBF16:
+      return 0.15F;
+    case WeightFormat::kF16:
+      return 0.02F;
+    case WeightFormat::kF32:
+    case WeightFormat::kInt8:
+      break;
+  }
+  return 2e-4F;
+}
 
 /// The same tokens, as far as the model tells them apart.
-void expect_same(const Continuation& a, const Continuation& b) {
+void expect_same(const InferenceChoice& choice, const Continuation& a, const Continuation& b) {
   RC_ASSERT(a.tokens.size() == b.tokens.size());
   for (std::size_t i = 0; i < a.tokens.size(); ++i) {
     RC_ASSERT(std::isfinite(a.logprobs[i]));
-    RC_ASSERT(std::abs(a.logprobs[i] - b.logprobs[i]) <= kTolerance * std::max(1.0F, std::abs(b.logprobs[i])));
+    RC_ASSERT(std::abs(a.logprobs[i] - b.logprobs[i]) <= tolerance(choice) * std::max(1.0F, std::abs(b.logprobs[i])));
     if (a.tokens[i] != b.tokens[i]) return;  // a tie: what follows is another sequence
   }
 }
@@ -54,7 +68,7 @@ RC_GTEST_PROP(Generate, EveryTokenIsWhatAFullForwardPassChooses, ()) {
     Tokens sequence = prompts[b];
     for (std::size_t i = 0; i < got.tokens.size(); ++i) {
       const Continuation whole = run_alone(spec, sequence, 1);  // prefill alone: no cache is read
-      expect_same({{got.tokens[i]}, {got.logprobs[i]}}, whole);
+      expect_same(choice, {{got.tokens[i]}, {got.logprobs[i]}}, whole);
       sequence.push_back(got.tokens[i]);
     }
   }
@@ -65,18 +79,19 @@ RC_GTEST_PROP(Generate, ASequenceDoesNotDependOnItsBatch, ()) {
   const std::vector<Tokens> prompts = prompts_of(choice);
   const GenerateResult result = run(spec_of(choice), prompts);
   for (std::size_t b = 0; b < prompts.size(); ++b) {
-    expect_same(result.continuations[b], run_alone(spec_of(choice), prompts[b], choice.new_tokens));
+    expect_same(choice, result.continuations[b], run_alone(spec_of(choice), prompts[b], choice.new_tokens));
   }
 }
 
 RC_GTEST_PROP(Generate, TensorParallelRanksChooseTheSameTokens, ()) {
   InferenceChoice choice = *gen_inference();
   choice.tp = 1;
-  choice.int8 = 0;  // a rank's part of a channel has a scale of its own
+  if (is_int8(choice)) choice.weights = 0;  // a rank's part of a channel has a scale of its own
   const GenerateResult whole = run(spec_of(choice), prompts_of(choice));
   choice.tp = choice.model.heads / choice.model.kv_divisor;
   const GenerateResult split = run(spec_of(choice), prompts_of(choice));
-  for (std::size_t b = 0; b < choice.prompts.size(); ++b) expect_same(split.continuations[b], whole.continuations[b]);
+  for (std::size_t b = 0; b < choice.prompts.size(); ++b)
+    expect_same(choice, split.continuations[b], whole.continuations[b]);
 }
 
 RC_GTEST_PROP(Generate, MemoryIsAsPredictedAndProgramsAreSound, ()) {
@@ -99,7 +114,10 @@ RC_GTEST_PROP(Generate, MemoryIsAsPredictedAndProgramsAreSound, ()) {
     }
     const auto cache = static_cast<std::size_t>(Category::kCache);
     const ModelSpec& m = spec.model;
-    const std::int64_t tensor = (spec.batch * m.kv_heads / spec.tp * spec.capacity() * m.head_dim * 4 + 63) / 64 * 64;
+    const bool narrow = spec.weights == WeightFormat::kBF16 || spec.weights == WeightFormat::kF16;
+    const std::int64_t size = narrow ? 2 : 4;
+    const std::int64_t tensor =
+        (spec.batch * m.kv_heads / spec.tp * spec.capacity() * m.head_dim * size + 63) / 64 * 64;
     RC_ASSERT(result.decode[0].peak.at_peak.bytes[0][cache] == 2 * m.layers * tensor);
     prefill.push_back(programs.prefill);
     decode.push_back(programs.decode);
@@ -127,7 +145,7 @@ class OneSequence : public SequenceSource {
 RC_GTEST_PROP(Generate, LogProbabilitiesAreTheLossOfTraining, ()) {
   InferenceChoice choice = *gen_inference();
   choice.prompts = {1};
-  choice.int8 = 0;
+  choice.weights = 0;
   InferenceSpec spec = spec_of(choice);
   spec.model.router_aux_coefficient = 0;  // training adds that to the loss
   spec.sampling.temperature = 1;
@@ -166,11 +184,11 @@ void round_as_int8(const Parameter& p, const ModelSpec& model, std::vector<float
 
 RC_GTEST_PROP(Generate, Int8IsTheModelWithItsWeightsRoundedByChannel, ()) {
   InferenceChoice choice = *gen_inference();
-  choice.int8 = 1;
+  choice.weights = static_cast<int>(WeightFormat::kInt8);
   choice.tp = 1;
   choice.model.experts = 0;  // another rounding can send a token to another expert
   const GenerateResult in_int8 = run(spec_of(choice), prompts_of(choice));
-  choice.int8 = 0;
+  choice.weights = 0;
   const InferenceSpec spec = spec_of(choice);
   GenerateOptions options{.threads_per_rank = 1};
   options.fill_state = [&](int, const Program& program, const Memory& memory) {
@@ -183,7 +201,7 @@ RC_GTEST_PROP(Generate, Int8IsTheModelWithItsWeightsRoundedByChannel, ()) {
   };
   const GenerateResult rounded = generate(spec, prompts_of(choice), backend, options);
   for (std::size_t b = 0; b < choice.prompts.size(); ++b)
-    expect_same(in_int8.continuations[b], rounded.continuations[b]);
+    expect_same(choice, in_int8.continuations[b], rounded.continuations[b]);
 }
 
 /// One byte for each element of a matrix and four for each of its channels.
@@ -191,13 +209,13 @@ TEST(Generate, Int8TakesTheBytesItSays) {
   InferenceChoice choice;
   choice.model.heads = 4, choice.model.head_dim = 16, choice.model.mlp = 256, choice.model.vocab = 64;
   choice.new_tokens = 2;
-  const auto parameters = [&](int int8) {
-    choice.int8 = int8;
+  const auto parameters = [&](WeightFormat weights) {
+    choice.weights = static_cast<int>(weights);
     const GenerateResult result = run(spec_of(choice), prompts_of(choice));
     return result.decode[0].peak.at_peak.bytes[0][static_cast<std::size_t>(Category::kParameter)];
   };
   const std::int64_t matrices = 64 * 192 + 64 * 64 + 2 * 64 * 256, channels = 192 + 64 + 256 + 64;
-  EXPECT_EQ(parameters(0) - parameters(1), 4 * matrices - (matrices + 4 * channels));
+  EXPECT_EQ(parameters(WeightFormat::kF32) - parameters(WeightFormat::kInt8), 4 * matrices - (matrices + 4 * channels));
 }
 
 RC_GTEST_PROP(Generate, SameSeedSameTokens, ()) {

@@ -15,14 +15,14 @@ namespace shardscope {
 
 struct InferenceChoice {
   JobChoice model;
-  int tp = 1, new_tokens = 1, int8 = 0;
-  std::vector<int> prompts{1};  ///< lengths
+  int tp = 1, new_tokens = 1, weights = 0;  ///< weights: WeightFormat
+  std::vector<int> prompts{1};              ///< lengths
   int seed = 1;
 };
 
 inline std::ostream& operator<<(std::ostream& out, const InferenceChoice& c) {
-  return out << fmt::format("{{tp={}, new_tokens={}, int8={}, prompts={}, seed={}, model=", c.tp, c.new_tokens, c.int8,
-                            fmt::join(c.prompts, "+"), c.seed)
+  return out << fmt::format("{{tp={}, new_tokens={}, weights={}, prompts={}, seed={}, model=", c.tp, c.new_tokens,
+                            c.weights, fmt::join(c.prompts, "+"), c.seed)
              << c.model << "}";
 }
 
@@ -32,7 +32,7 @@ inline InferenceSpec spec_of(const InferenceChoice& c) {
   spec.model.router_aux_coefficient = 0;  // so that training's loss is that of the tokens alone
   spec.batch = static_cast<std::int64_t>(c.prompts.size());
   spec.prompt = *std::max_element(c.prompts.begin(), c.prompts.end());
-  spec.weights = c.int8 != 0 ? WeightFormat::kInt8 : WeightFormat::kF32;
+  spec.weights = static_cast<WeightFormat>(c.weights);
   return spec;
 }
 
@@ -65,7 +65,7 @@ inline rc::Gen<InferenceChoice> gen_inference() {
       c.model.experts = *rc::gen::element(4, 2, 3);
       c.model.top_k = *rc::gen::element(1, 2);
     }
-    c.int8 = *rc::gen::inRange(0, 2);
+    c.weights = *rc::gen::inRange(0, 4);
     c.new_tokens = *rc::gen::inRange(1, 13);
     const int batch = *rc::gen::inRange(1, 5);
     c.prompts.clear();

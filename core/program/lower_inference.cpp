@@ -18,6 +18,11 @@ constexpr std::array kPasses{
     pass_order,             // cross-lane dependencies, from addresses; so after lifetimes
 };
 
+Precision precision_of(WeightFormat weights) {
+  if (weights == WeightFormat::kBF16) return Precision::kBf16;
+  return weights == WeightFormat::kF16 ? Precision::kFp16 : Precision::kFp32;
+}
+
 /// The forward part of a training job of this shape: what stages and the layers' builders go by.
 Job job_of(const InferenceSpec& spec, std::int64_t seq) {
   Job job;
@@ -25,6 +30,7 @@ Job job_of(const InferenceSpec& spec, std::int64_t seq) {
   job.parallel.tp = spec.tp;
   job.training.micro_batch = job.training.train_batch_size = spec.batch;
   job.training.accumulation = 1;
+  job.training.precision.kind = precision_of(spec.weights);
   job.data.seq_len = seq;
   return job;
 }

@@ -10,7 +10,7 @@
 namespace shardscope {
 namespace {
 
-constexpr std::array<std::string_view, 2> kFormats{"fp32", "int8"};
+constexpr std::array<std::string_view, 4> kFormats{"fp32", "bf16", "fp16", "int8"};
 
 void at_least_one(const char* what, std::int64_t value) {
   if (value < 1) throw Error(ErrorKind::kConfig, fmt::format("{}: is {}; it must be at least 1", what, value));

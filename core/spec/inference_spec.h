@@ -14,9 +14,9 @@
 
 namespace shardscope {
 
-/// How weights lie in memory. With int8, matrices of the blocks and an untied head have a scale per output channel;
-/// everything else stays fp32.
-enum class WeightFormat : std::uint8_t { kF32, kInt8 };
+/// How weights lie in memory. bf16 and fp16: activations and the cache too. int8: matrices of the blocks and an untied
+/// head, with a scale per output channel; everything else stays fp32.
+enum class WeightFormat : std::uint8_t { kF32, kBF16, kF16, kInt8 };
 
 /// Temperature 0 takes the most probable token; else tokens are drawn, from the top_k most probable (0: all) and of
 /// these from the fewest that have top_p of the probability.

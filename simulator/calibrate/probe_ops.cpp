@@ -107,12 +107,12 @@ Op make_sharded_cross_entropy(ProbeProgram& p, std::int64_t elements) {
 
 Op make_rope_at(ProbeProgram& p, std::int64_t elements) {
   const std::int64_t rows = rows_of(elements, kHidden);
-  return RopeAt{p.floats(rows * kHidden), p.tokens(rows, kSeq), rows, kHidden / kHeadDim, kHeadDim};
+  return RopeAt{p.values(rows * kHidden), p.tokens(rows, kSeq), rows, kHidden / kHeadDim, kHeadDim};
 }
 
 Op make_append_cache(ProbeProgram& p, std::int64_t elements) {
   const std::int64_t rows = rows_of(elements, kHidden), n = rows * kHidden;
-  return AppendCache{p.floats(n), p.floats(n),        {},       p.floats(n), p.floats(n), 1,
+  return AppendCache{p.values(n), p.values(n),        {},       p.values(n), p.values(n), 1,
                      rows,        kHidden / kHeadDim, kHeadDim, kHidden,     rows};
 }
 
@@ -120,11 +120,11 @@ Op make_append_cache(ProbeProgram& p, std::int64_t elements) {
 Op make_cached_attention(ProbeProgram& p, std::int64_t elements) {
   constexpr std::int64_t kHeads = 4, kWide = 64;
   const std::int64_t places = rows_of(elements, kHeads * kWide), n = places * kHeads * kWide;
-  return CachedAttention{p.floats(kHeads * kWide),
+  return CachedAttention{p.values(kHeads * kWide),
                          p.integers(1, static_cast<std::int32_t>(places - 1)),
-                         p.floats(n),
-                         p.floats(n),
-                         p.floats(kHeads * kWide),
+                         p.values(n),
+                         p.values(n),
+                         p.values(kHeads * kWide),
                          1,
                          1,
                          kHeads,
@@ -138,7 +138,7 @@ Op make_cached_attention(ProbeProgram& p, std::int64_t elements) {
 Op make_last_rows(ProbeProgram& p, std::int64_t elements) {
   const std::int64_t batch = rows_of(elements, kHidden), seq = 2;
   return LastRows{
-      p.floats(batch * seq * kHidden), p.integers(batch, seq), p.floats(batch * kHidden), batch, seq, kHidden};
+      p.values(batch * seq * kHidden), p.integers(batch, seq), p.values(batch * kHidden), batch, seq, kHidden};
 }
 
 Op make_sample(ProbeProgram& p, std::int64_t elements, bool drawn) {

@@ -34,12 +34,14 @@ FlopPerSecond ClusterCosts::peak_per_rank() const {
   return *std::max_element(cluster_.device.peak_flops.begin(), cluster_.device.peak_flops.end());
 }
 
-// Peak of the op's largest operand's dtype; fp32 where the device does not name that dtype.
+// Peak of the op's largest operand's dtype (int8 weights are widened first: of the other's); fp32 where the device does
+// not name that dtype.
 FlopPerSecond ClusterCosts::peak_of(const Program& program, const Op& op) const {
+  const bool widens = std::holds_alternative<MatMulInt8>(op);
   std::int64_t largest = 0;
   DType dtype = DType::kF32;
   for_each_access(op, [&](const char*, const Region& region, Access) {
-    if (region.count <= largest) return;
+    if (region.count <= largest || (widens && program.buffer(region.buffer).dtype == DType::kI8)) return;
     largest = region.count;
     dtype = program.buffer(region.buffer).dtype;
   });

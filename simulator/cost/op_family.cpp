@@ -118,9 +118,8 @@ double guess_slowness(std::string_view family) {
 }
 
 bool has_16_bit_kernels(std::string_view family) {
-  static const std::set<std::string_view> fp32_only{"fill",          "load_batch",   "clip_coefficient", "load_balance",
-                                                    "rope_at",       "append_cache", "cached_attention", "last_rows",
-                                                    "sample:greedy", "sample:drawn"};
+  static const std::set<std::string_view> fp32_only{"fill",         "load_batch",    "clip_coefficient",
+                                                    "load_balance", "sample:greedy", "sample:drawn"};
   return !fp32_only.contains(family) && !family.starts_with("thin_product");  // those say their own type
 }
 

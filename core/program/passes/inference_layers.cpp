@@ -46,8 +46,8 @@ class InferenceBuilder {
     KvCache cache{.capacity = spec_.capacity(), .context = d_.inference->context};
     const std::int64_t elements = b_.batch() * b_.kv_heads() * cache.capacity * spec_.model.head_dim;
     for (int layer = 0; layer < spec_.model.layers; ++layer) {
-      cache.keys.push_back(persistent(fmt::format("cache.{}.k", layer), elements, DType::kF32, Category::kCache));
-      cache.values.push_back(persistent(fmt::format("cache.{}.v", layer), elements, DType::kF32, Category::kCache));
+      cache.keys.push_back(persistent(fmt::format("cache.{}.k", layer), elements, d_.dtypes.model, Category::kCache));
+      cache.values.push_back(persistent(fmt::format("cache.{}.v", layer), elements, d_.dtypes.model, Category::kCache));
     }
     return cache;
   }
@@ -86,7 +86,8 @@ class InferenceBuilder {
       x = last;
     }
     const NormState norm = b_.norm(ends_.norm, x, "final_norm");
-    const Region part = b_.forward(head_of(b_), norm.out, "logits");
+    const Region part = b_.statistic("logits", b_.batch() * b_.vocab().rows);
+    b_.forward(head_of(b_), norm.out, part);
     return b_.all_parts(part, "logits.all");
   }
 

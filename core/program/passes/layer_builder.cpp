@@ -148,7 +148,8 @@ Region LayerBuilder::all_rows(Region stream, const std::string& name) {
 
 Region LayerBuilder::all_parts(Region part, const std::string& name) {
   if (tensor_ranks_ == 1) return part;
-  const Region all = temporary(name, part.count * tensor_ranks_);
+  const DType dtype = draft_.program.buffer(part.buffer).dtype;
+  const Region all = temporary(name, part.count * tensor_ranks_, Category::kActivation, dtype);
   emit(AllGather{draft_.tensor_group, part, all}, name, Lane::kTensor);
   return all;
 }
