@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Ranks as real processes. Usage: launch_test.sh PATH_TO_SHARDSCOPE PART
+# Ranks as real processes. Usage: launch_test.sh PATH_TO_SHARDSCOPE PART [PATH_TO_CORE_MPI_CHECK]
 #   equal   the same losses as threads, one profile and one summary; by torchrun's variables
 #   mpirun  the same under mpirun, over shared memory and MPI messages
 #   faults  a rank that is killed, stopped or cannot go on: the others end, and one of them says why
 #   hosts   two network namespaces as two machines
 # Prints SKIPPED and ends with 77 where the machine does not allow a part.
 set -uo pipefail
-shardscope="$(realpath "$1")" part="$2"
+shardscope="$(realpath "$1")" part="$2" mpi_check="${3:+$(realpath "$3")}"
 work="$(mktemp -d)"
 namespaces=()
 # shellcheck disable=SC2317  # called by the trap
@@ -127,9 +127,10 @@ part_equal() {
 
 part_mpirun() {
   command -v mpirun >/dev/null || skip 'there is no mpirun'
-  ldd "$shardscope" | grep -q libmpi || skip 'built without MPI'
+  [[ -n $mpi_check ]] || skip 'built without MPI'
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
   export OMPI_MCA_btl_vader_single_copy_mechanism=none # containers often forbid it, and it says so on standard error
+  check 'collectives over MPI messages' timeout 300 mpirun -n 3 "$mpi_check"
   local transport
   for job in job.json pipeline.json; do
     "$shardscope" train "$job" --quiet --json >threads.json
@@ -204,7 +205,8 @@ part_faults() {
 }
 
 part_hosts() {
-  [[ $EUID -eq 0 ]] && command -v ip >/dev/null || skip 'network namespaces need root and ip'
+  [[ $EUID -eq 0 ]] || skip 'network namespaces need root'
+  command -v ip >/dev/null || skip 'there is no ip (package iproute2)'
   local a="shardscope-a-$$" b="shardscope-b-$$"
   ip netns add "$a" 2>/dev/null || skip 'this machine allows no network namespaces'
   namespaces=("$a")

@@ -1,12 +1,11 @@
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <functional>
-#include <random>
 #include <thread>
 
+#include "core/engine/communicator_cases_for_test.h"
 #include "core/engine/hub_for_test.h"
 #include "core/engine/reduce.h"
 
@@ -25,179 +24,24 @@ void expect_no_failures(const std::vector<std::string>& failures) {
   for (const std::string& failure : failures) EXPECT_EQ(failure, "");
 }
 
-float value(int rank, std::int64_t i) { return std::sin(static_cast<float>(rank * 1000003 + i * 7919)) * 3; }
+class Communicators : public testing::TestWithParam<std::tuple<HubKind, int, CommunicatorCase>> {};
 
-/// What rank-ordered fp32 summation gives, bit by bit.
-float ordered_sum(int size, std::int64_t i) {
-  float sum = value(0, i);
-  for (int r = 1; r < size; ++r) sum += value(r, i);
-  return sum;
+TEST_P(Communicators, Do) {
+  const auto [kind, size, one] = GetParam();
+  expect_no_failures(run_ranks(kind, size, [&](Communicator& comm, Hub&) { one.run(comm); }));
 }
 
-class Collectives : public testing::TestWithParam<std::tuple<HubKind, int>> {
- protected:
-  HubKind kind() const { return std::get<0>(GetParam()); }
-  int size() const { return std::get<1>(GetParam()); }
-};
-
-TEST_P(Collectives, AllReduceSumsInRankOrderForAnySize) {
-  const int size = this->size();
-  std::mt19937 random(1234);
-  std::vector<std::int64_t> counts{0, 1, 2, 15, 16, 17, 1023, 1024, 1025, 4096, 4097, 100003};
-  for (int i = 0; i < 10; ++i) counts.push_back(static_cast<std::int64_t>(random() % 30000));
-  expect_no_failures(run_ranks(kind(), size, [&](Communicator& comm, Hub&) {
-    for (std::int64_t count : counts) {
-      std::vector<float> data(static_cast<std::size_t>(count) + 1, -1);
-      for (std::int64_t i = 0; i < count; ++i) data[static_cast<std::size_t>(i)] = value(comm.rank(), i);
-      comm.all_reduce(data.data(), count, DType::kF32, ReduceOp::kSum);
-      for (std::int64_t i = 0; i < count; ++i) ASSERT_EQ(data[static_cast<std::size_t>(i)], ordered_sum(size, i)) << i;
-      ASSERT_EQ(data.back(), -1) << "wrote past the end, count " << count;
-    }
-  }));
+std::string name_of(const testing::TestParamInfo<Communicators::ParamType>& info) {
+  const auto [kind, size, one] = info.param;
+  return to_string(kind) + "_" + std::to_string(size) + "_" + one.name;
 }
-
-TEST_P(Collectives, AllReduceMaxKeepsNaN) {
-  expect_no_failures(run_ranks(kind(), size(), [&](Communicator& comm, Hub&) {
-    std::vector<float> data(5000, static_cast<float>(comm.rank()));
-    if (comm.rank() == 0) data[17] = std::nanf("");
-    comm.all_reduce(data.data(), 5000, DType::kF32, ReduceOp::kMax);
-    EXPECT_EQ(data[0], static_cast<float>(comm.size() - 1));
-    EXPECT_EQ(data[4999], static_cast<float>(comm.size() - 1));
-    EXPECT_TRUE(std::isnan(data[17]));
-  }));
-}
-
-TEST_P(Collectives, AllReduceInOtherTypes) {
-  const int size = this->size();
-  const float sum = static_cast<float>(size * (size + 1)) / 2;
-  expect_no_failures(run_ranks(kind(), size, [&](Communicator& comm, Hub&) {
-    const float mine = static_cast<float>(comm.rank() + 1);
-    for (std::size_t count : {3U, 5001U}) {
-      std::vector<double> f64(count, mine);
-      std::vector<std::int32_t> i32(count, comm.rank() + 1);
-      std::vector<std::uint16_t> bf16(count, to_bf16(mine)), fp16(count, to_fp16(mine));
-      const auto n = static_cast<std::int64_t>(count);
-      comm.all_reduce(f64.data(), n, DType::kF64, ReduceOp::kSum);
-      comm.all_reduce(i32.data(), n, DType::kI32, ReduceOp::kSum);
-      comm.all_reduce(bf16.data(), n, DType::kBF16, ReduceOp::kSum);
-      comm.all_reduce(fp16.data(), n, DType::kF16, ReduceOp::kSum);
-      EXPECT_THAT(f64, testing::Each(sum));
-      EXPECT_THAT(i32, testing::Each(static_cast<int>(sum)));
-      EXPECT_THAT(bf16, testing::Each(to_bf16(sum)));
-      EXPECT_THAT(fp16, testing::Each(to_fp16(sum)));
-    }
-  }));
-}
-
-TEST_P(Collectives, ReduceScatterGivesEachItsSliceApartAndInPlace) {
-  const int size = this->size();
-  expect_no_failures(run_ranks(kind(), size, [&](Communicator& comm, Hub&) {
-    for (std::int64_t count : {1, 7, 1000, 12345}) {
-      std::vector<float> in(static_cast<std::size_t>(count * size)), out(static_cast<std::size_t>(count));
-      for (std::size_t i = 0; i < in.size(); ++i) in[i] = value(comm.rank(), static_cast<std::int64_t>(i));
-      const std::vector<float> before = in;
-      comm.reduce_scatter(in.data(), out.data(), count, DType::kF32);
-      ASSERT_EQ(in, before);
-      float* const slice = in.data() + comm.rank() * count;
-      comm.reduce_scatter(in.data(), slice, count, DType::kF32);
-      for (std::int64_t i = 0; i < count; ++i) {
-        ASSERT_EQ(out[static_cast<std::size_t>(i)], ordered_sum(size, comm.rank() * count + i));
-        ASSERT_EQ(slice[i], out[static_cast<std::size_t>(i)]);
-      }
-    }
-  }));
-}
-
-TEST_P(Collectives, AllGatherApartAndInPlace) {
-  const int size = this->size();
-  expect_no_failures(run_ranks(kind(), size, [&](Communicator& comm, Hub&) {
-    for (std::int64_t count : {1, 33, 5000}) {
-      std::vector<float> in(static_cast<std::size_t>(count)), out(static_cast<std::size_t>(count * size), -1);
-      for (std::int64_t i = 0; i < count; ++i) in[static_cast<std::size_t>(i)] = value(comm.rank(), i);
-      comm.all_gather(in.data(), out.data(), count, DType::kF32);
-      std::vector<float> same(out.size(), -1);
-      std::copy(in.begin(), in.end(), same.begin() + comm.rank() * count);
-      comm.all_gather(same.data() + comm.rank() * count, same.data(), count, DType::kF32);
-      ASSERT_EQ(out, same);
-      for (int r = 0; r < size; ++r) {
-        for (std::int64_t i = 0; i < count; ++i) ASSERT_EQ(out[static_cast<std::size_t>(r * count + i)], value(r, i));
-      }
-    }
-  }));
-}
-
-TEST_P(Collectives, BroadcastFromEveryRoot) {
-  expect_no_failures(run_ranks(kind(), size(), [&](Communicator& comm, Hub&) {
-    for (int root = 0; root < comm.size(); ++root) {
-      std::vector<std::int32_t> data(3001, comm.rank());
-      comm.broadcast(data.data(), 3001, DType::kI32, root);
-      ASSERT_THAT(data, testing::Each(root));
-    }
-  }));
-}
-
-TEST_P(Collectives, AllToAllTransposes) {
-  const int size = this->size();
-  expect_no_failures(run_ranks(kind(), size, [&](Communicator& comm, Hub&) {
-    std::vector<std::int32_t> in(static_cast<std::size_t>(size) * 11), out(in.size());
-    for (std::size_t i = 0; i < in.size(); ++i) in[i] = comm.rank() * 1000 + static_cast<int>(i / 11);
-    comm.all_to_all(in.data(), out.data(), 11, DType::kI32);
-    for (std::size_t i = 0; i < in.size(); ++i) ASSERT_EQ(out[i], static_cast<int>(i / 11) * 1000 + comm.rank());
-  }));
-}
-
-TEST_P(Collectives, RingShiftHandsOnToTheNext) {
-  const int size = this->size();
-  expect_no_failures(run_ranks(kind(), size, [&](Communicator& comm, Hub&) {
-    const int previous = (comm.rank() + size - 1) % size;
-    for (int turn = 0; turn < 20; ++turn) {
-      const std::vector<std::int32_t> in(500, comm.rank() + turn);
-      std::vector<std::int32_t> out(500, -1), by_messages(500, -1);
-      comm.ring_shift(in.data(), out.data(), 500, DType::kI32);
-      ASSERT_THAT(out, testing::Each(previous + turn));
-      comm.Communicator::ring_shift(in.data(), by_messages.data(), 500, DType::kI32);
-      ASSERT_EQ(by_messages, out);
-    }
-  }));
-}
-
-TEST_P(Collectives, SendAndReceiveRoundARing) {
-  expect_no_failures(run_ranks(kind(), size(), [&](Communicator& comm, Hub&) {
-    if (comm.size() == 1) return;
-    const int next = (comm.rank() + 1) % comm.size(), last = (comm.rank() + comm.size() - 1) % comm.size();
-    for (int turn = 0; turn < 50; ++turn) {
-      std::vector<std::int32_t> out(100, comm.rank() + turn), in(100, -1);
-      if (comm.rank() == 0) {
-        comm.send(out.data(), 100, DType::kI32, next);
-        comm.recv(in.data(), 100, DType::kI32, last);
-      } else {
-        comm.recv(in.data(), 100, DType::kI32, last);
-        comm.send(out.data(), 100, DType::kI32, next);
-      }
-      ASSERT_THAT(in, testing::Each(last + turn));
-    }
-  }));
-}
-
-TEST_P(Collectives, ManySmallCallsInARowDoNotMixUp) {
-  const int size = this->size();
-  expect_no_failures(run_ranks(kind(), size, [&](Communicator& comm, Hub&) {
-    for (int turn = 0; turn < 2000; ++turn) {
-      float x[2] = {static_cast<float>(turn), static_cast<float>(comm.rank())};
-      comm.all_reduce(x, 2, DType::kF32, ReduceOp::kSum);
-      ASSERT_EQ(x[0], static_cast<float>(turn * size));
-      ASSERT_EQ(x[1], static_cast<float>(size * (size - 1)) / 2);
-    }
-  }));
-}
-
-std::string name_of(const testing::TestParamInfo<std::tuple<HubKind, int>>& info) {
-  return to_string(std::get<0>(info.param)) + "_" + std::to_string(std::get<1>(info.param));
-}
-INSTANTIATE_TEST_SUITE_P(Threads, Collectives,
-                         testing::Combine(testing::Values(HubKind::kThreads), testing::Values(1, 2, 3, 4, 7)), name_of);
-INSTANTIATE_TEST_SUITE_P(Processes, Collectives,
-                         testing::Combine(testing::Values(HubKind::kShared, HubKind::kTcp), testing::Values(2, 3, 5)),
+INSTANTIATE_TEST_SUITE_P(Threads, Communicators,
+                         testing::Combine(testing::Values(HubKind::kThreads), testing::Values(1, 2, 3, 4, 7),
+                                          testing::ValuesIn(kCommunicatorCases)),
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(Processes, Communicators,
+                         testing::Combine(testing::Values(HubKind::kShared, HubKind::kTcp), testing::Values(2, 3, 5),
+                                          testing::ValuesIn(kCommunicatorCases)),
                          name_of);
 
 class Hubs : public testing::TestWithParam<HubKind> {};
@@ -298,43 +142,6 @@ TEST_P(Hubs, SendsOnOneLaneMeetReceivesOnItsPartner) {
       rank == 0 ? there->send(out.data(), count, DType::kF32, 1) : there->recv(in.data(), count, DType::kF32, 0);
       other.join();
       ASSERT_EQ(in, out);
-    }
-  });
-  expect_no_failures(failures);
-}
-
-/// Calls of random kinds and sizes, each checked: what one call leaves in a wire must not reach the next.
-TEST_P(Hubs, AnyMixOfCallsGivesWhatEachAloneWould) {
-  const auto failures = run_with_hubs(GetParam(), 3, [](Hub& hub, int rank) {
-    const auto comm = hub.connect(world_group(3, rank), Lane::kTensor, rank);
-    std::mt19937 random(7);
-    for (int turn = 0; turn < 150; ++turn) {
-      const auto n = static_cast<std::int64_t>(random() % (turn % 5 == 0 ? 200'000 : 3000));
-      const unsigned call = random() % 4;
-      std::vector<float> in(static_cast<std::size_t>(3 * n)), out(in.size());
-      for (std::size_t i = 0; i < in.size(); ++i) in[i] = value(rank + turn, static_cast<std::int64_t>(i));
-      const auto theirs = [&](int r, std::int64_t i) { return value(r + turn, i); };
-      if (call == 0) {
-        comm->all_reduce(in.data(), n, DType::kF32, ReduceOp::kSum);
-        for (std::int64_t i = 0; i < n; ++i) {
-          ASSERT_EQ(in[static_cast<std::size_t>(i)], theirs(0, i) + theirs(1, i) + theirs(2, i));
-        }
-      } else if (call == 1) {
-        comm->all_gather(in.data(), out.data(), n, DType::kF32);
-        for (std::int64_t i = 0; i < 3 * n; ++i) {
-          ASSERT_EQ(out[static_cast<std::size_t>(i)], theirs(static_cast<int>(i / n), i % n));
-        }
-      } else if (call == 2) {
-        comm->reduce_scatter(in.data(), out.data(), n, DType::kF32);
-        for (std::int64_t i = 0; i < n; ++i) {
-          const std::int64_t at = rank * n + i;
-          ASSERT_EQ(out[static_cast<std::size_t>(i)], theirs(0, at) + theirs(1, at) + theirs(2, at));
-        }
-      } else {
-        const int root = turn % 3;
-        comm->broadcast(in.data(), n, DType::kF32, root);
-        for (std::int64_t i = 0; i < n; ++i) ASSERT_EQ(in[static_cast<std::size_t>(i)], theirs(root, i));
-      }
     }
   });
   expect_no_failures(failures);

@@ -7,8 +7,14 @@
 namespace shardscope {
 namespace {
 
-/// Below anything that runs an op: what takes longer than at this speed hangs. Guess: a hundredth of a slow core.
-constexpr double kSlowestFlops = 1e9, kSlowestBytesPerSecond = 1e8;
+/// Below anything that runs an op: what takes longer than at this speed hangs. Guesses: a hundredth of a slow core, a
+/// hundredth of a slow memory, a tenth of a slow network.
+constexpr double kSlowestFlops = 1e9, kSlowestMemory = 1e8, kSlowestNetwork = 1e7;  // FLOP/s, bytes/s
+
+double allowance_s(const Program& program, const Op& op) {
+  const auto bytes = static_cast<double>(bytes_touched(program, op));
+  return flops(op) / kSlowestFlops + bytes / (is_communication(op) ? kSlowestNetwork : kSlowestMemory);
+}
 
 std::string peer_text(const Group& group, const Op& op) {
   const auto rank = [&](std::int64_t place) { return group.ranks[static_cast<std::size_t>(place)]; };
@@ -50,8 +56,7 @@ RankState Executor::state() const {
     state.where += (waits || works ? "; " : "") + place_text(*op);
     const Op& what = program_.instruction(*op).op;
     (is_communication(what) ? waits : works) = true;
-    state.allowance_s +=
-        flops(what) / kSlowestFlops + static_cast<double>(bytes_touched(program_, what)) / kSlowestBytesPerSecond;
+    state.allowance_s += allowance_s(program_, what);
   }
   if (!waits && !works) state.where += "between ops";
   state.doing = works || (all_known && !waits) ? RankState::Doing::kBusy

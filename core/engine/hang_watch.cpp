@@ -62,12 +62,13 @@ std::optional<RankFailure> HangWatch::find_at(int rank, const Seen& seen, double
 }
 
 std::optional<RankFailure> HangWatch::find_deadlock() const {
-  double still_s = std::numeric_limits<double>::infinity();
+  double still_s = std::numeric_limits<double>::infinity(), allowance_s = 0;
   for (const auto& seen : seen_) {
     if (!seen || seen->state.doing != RankState::Doing::kWaiting) return std::nullopt;
     still_s = std::min(still_s, seen->heard_s - seen->moved_s);
+    allowance_s = std::max(allowance_s, seen->state.allowance_s);  // much data over a slow network
   }
-  if (still_s <= timeout_s_) return std::nullopt;
+  if (still_s <= timeout_s_ + allowance_s) return std::nullopt;
   return failure(0, fmt::format("all ranks have waited for each other for {:.0f} s: rank 0 is {}; {}", still_s,
                                 seen_.front()->state.where, places_of_others(0)));
 }

@@ -19,7 +19,7 @@
 
 namespace shardscope {
 
-enum class Call : std::uint32_t { kAllReduce, kReduceScatter, kAllGather, kBroadcast, kAllToAll, kSend };
+enum class Call : std::uint32_t { kAllReduce, kReduceScatter, kAllGather, kBroadcast, kAllToAll, kRingShift, kSend };
 const char* to_string(Call call);
 
 /// What a round or message belongs to, so that ranks that are in different calls are told so.

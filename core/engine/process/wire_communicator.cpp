@@ -28,7 +28,8 @@ void copy(std::byte* to, ConstBytes from) {
 }  // namespace
 
 const char* to_string(Call call) {
-  constexpr const char* kNames[] = {"all_reduce", "reduce_scatter", "all_gather", "broadcast", "all_to_all", "send"};
+  constexpr const char* kNames[] = {"all_reduce", "reduce_scatter", "all_gather", "broadcast",
+                                    "all_to_all", "ring_shift",     "send"};
   const auto index = static_cast<std::size_t>(call);
   return index < std::size(kNames) ? kNames[index] : "something unknown";
 }
@@ -186,6 +187,22 @@ void WireCommunicator::broadcast(void* data, std::int64_t count, DType dtype, in
   for (std::int64_t first = 0; first < bytes; first += most) {
     round(rank() == root ? bytes_at(to, first, std::min(most, bytes - first)) : ConstBytes());
     if (rank() != root) copy(to + first, wire_->given(root).common);
+  }
+}
+
+/// Everybody's own to the next one only.
+void WireCommunicator::ring_shift(const void* in, void* out, std::int64_t count, DType dtype) {
+  const std::int64_t bytes = count * size_of(dtype), most = wire_->round_bytes();
+  const int next = (rank() + 1) % size(), previous = (rank() + size() - 1) % size();
+  const auto* const from = static_cast<const std::byte*>(in);
+  auto* const to = static_cast<std::byte*>(out);
+  start(Call::kRingShift, bytes);
+  if (size() == 1) return copy(to, bytes_at(from, 0, bytes));
+  for (std::int64_t first = 0; first < bytes; first += most) {
+    parts_.assign(to_index(size()), ConstBytes());
+    parts_[to_index(next)] = bytes_at(from, first, std::min(most, bytes - first));
+    round({});
+    copy(to + first, wire_->given(previous).part);
   }
 }
 

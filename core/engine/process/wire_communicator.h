@@ -21,6 +21,7 @@ class WireCommunicator : public Communicator {
   void all_gather(const void* in, void* out, std::int64_t count, DType dtype) override;
   void broadcast(void* data, std::int64_t count, DType dtype, int root) override;
   void all_to_all(const void* in, void* out, std::int64_t count, DType dtype) override;
+  void ring_shift(const void* in, void* out, std::int64_t count, DType dtype) override;
   /// Like NCCL's, a program must not rely on buffering: most wires return when the receiver has the data.
   void send(const void* data, std::int64_t count, DType dtype, int peer) override;
   void recv(void* data, std::int64_t count, DType dtype, int peer) override;
