@@ -191,6 +191,7 @@ def worker(path):
     else:
         losses, times = train_deepspeed(spec)
     print("RESULT " + json.dumps({"losses": losses, "times": times, "peak": peak}), flush=True)
+    os._exit(0)  # a thread of DeepSpeed's offload is not joined at the end and would abort the process
 
 
 def run_deepspeed(folder, config, ds, threads=1, memory=False):
