@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "core/check.h"
+#include "core/spec/hardware.h"
 #include "core/spec/spec_nodes.h"
 
 namespace shardscope {
@@ -223,6 +224,7 @@ class JobReader {
     job.device_memory_bytes = top.integer("device_memory_bytes", {}, 0);
     job.machine = path(top, "machine", flags_.machine);
     job.cluster = path(top, "cluster", flags_.cluster);
+    if (!flags_.cluster && names_catalog_cluster(top.text("cluster", ""))) job.cluster = top.text("cluster");
     job.profile = path(top, "profile", flags_.profile);
   }
 

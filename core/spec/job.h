@@ -70,7 +70,7 @@ struct Job {
   std::string launcher = "auto";          ///< threads, mpi, or auto: as the process was started
   double hang_timeout_s = 30;             ///< a rank that does not get on for so long ends the run; 0: never
   std::int64_t device_memory_bytes = 0;   ///< limit of the device arena; 0: none
-  std::string machine, cluster, profile;  ///< paths, empty if not given
+  std::string machine, cluster, profile;  ///< paths, empty if not given; a cluster may be "SYSTEM:GPUS" instead
 };
 
 /// What the command line adds to, or puts in place of, the job file's keys.

@@ -38,19 +38,24 @@ std::string range_text(const RealRange& range) {
 
 }  // namespace
 
-std::optional<std::string> nearest_name(std::string_view name, const std::vector<std::string_view>& known) {
-  if (name.size() > 100) return std::nullopt;
-  std::size_t best = SIZE_MAX;
-  std::string_view nearest;
-  for (const std::string_view candidate : known) {
-    const std::size_t distance = edit_distance(name, candidate);
-    if (distance < best) {
-      best = distance;
-      nearest = candidate;
-    }
+std::vector<std::size_t> nearest_places(std::string_view name, const std::vector<std::string_view>& known) {
+  if (name.size() > 100) return {};
+  const std::size_t farthest = std::max<std::size_t>(2, name.size() / 3);
+  std::vector<std::pair<std::size_t, std::size_t>> near;  // distance, place
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    const std::size_t distance = edit_distance(name, known[i]);
+    if (distance <= farthest) near.emplace_back(distance, i);
   }
-  if (best == SIZE_MAX || best > std::max<std::size_t>(2, name.size() / 3)) return std::nullopt;
-  return std::string(nearest);
+  std::sort(near.begin(), near.end());
+  std::vector<std::size_t> places;
+  for (const auto& [distance, place] : near) places.push_back(place);
+  return places;
+}
+
+std::optional<std::string> nearest_name(std::string_view name, const std::vector<std::string_view>& known) {
+  const std::vector<std::size_t> places = nearest_places(name, known);
+  if (places.empty()) return std::nullopt;
+  return std::string(known[places.front()]);
 }
 
 std::string suggestion(std::string_view name, const std::vector<std::string_view>& known) {

@@ -26,6 +26,9 @@ struct RealRange {
 /// The known name nearest to `name` by edit distance, if it is near enough to be a slip of the pen.
 std::optional<std::string> nearest_name(std::string_view name, const std::vector<std::string_view>& known);
 
+/// Places in `known` of all names that are near enough, nearest first.
+std::vector<std::size_t> nearest_places(std::string_view name, const std::vector<std::string_view>& known);
+
 /// " did you mean \"x\"?" after a semicolon, or the list of known names if there are few, or nothing.
 std::string suggestion(std::string_view name, const std::vector<std::string_view>& known);
 

@@ -7,10 +7,10 @@
 namespace shardscope {
 
 LinkSpec slowest_link(const ClusterSpec& cluster, std::span<const int> ranks) {
-  const auto node_of = [&](int rank) { return rank / cluster.devices_per_node; };
-  const bool crosses_nodes =
-      std::any_of(ranks.begin(), ranks.end(), [&](int rank) { return node_of(rank) != node_of(ranks.front()); });
-  return crosses_nodes ? cluster.nic : cluster.intra_node;
+  const int domain = cluster.scale_up_domain > 0 ? cluster.scale_up_domain : cluster.devices_per_node;
+  const bool crosses =
+      std::any_of(ranks.begin(), ranks.end(), [&](int rank) { return rank / domain != ranks.front() / domain; });
+  return crosses ? cluster.nic : cluster.intra_node;
 }
 
 Seconds ring_time(std::string_view op, int ranks, Bytes size, const LinkSpec& link) {

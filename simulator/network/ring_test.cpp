@@ -27,5 +27,15 @@ TEST(Ring, AGroupOnSeveralNodesUsesTheNic) {
   EXPECT_EQ(slowest_link(cluster, both).bandwidth.value, 10);
 }
 
+TEST(Ring, ARackOfSeveralNodesIsOneScaleUpDomain) {
+  ClusterSpec cluster;
+  cluster.nodes = 4, cluster.devices_per_node = 2, cluster.scale_up_domain = 4;
+  cluster.intra_node.bandwidth = BytesPerSecond(100);
+  cluster.nic.bandwidth = BytesPerSecond(10);
+  const std::vector<int> rack{0, 3}, both{3, 4};
+  EXPECT_EQ(slowest_link(cluster, rack).bandwidth.value, 100);
+  EXPECT_EQ(slowest_link(cluster, both).bandwidth.value, 10);
+}
+
 }  // namespace
 }  // namespace shardscope
