@@ -24,6 +24,10 @@ const char* activation(MlpKind mlp) {
       return "relu";
     case MlpKind::kSwiGlu:
       return "silu";
+    case MlpKind::kGeGlu:
+      return "gelu_pytorch_tanh";
+    case MlpKind::kRelu2:
+      return "relu2";
   }
   SS_CHECK(false, static_cast<int>(mlp));
 }
@@ -68,7 +72,8 @@ Json llama(const ModelSpec& m, const char* type, const char* architecture) {
   const bool qwen2 = m.family == ModelFamily::kQwen2 || m.family == ModelFamily::kQwen2Moe;
   if (!qwen2) json["attention_bias"] = m.qkv_bias;
   json["sliding_window"] = m.sliding_window > 0 ? Json(m.sliding_window) : Json(nullptr);
-  if (qwen2 || m.family == ModelFamily::kQwen3Moe) json["use_sliding_window"] = m.sliding_window > 0;
+  if (qwen2 || m.family == ModelFamily::kQwen3 || m.family == ModelFamily::kQwen3Moe)
+    json["use_sliding_window"] = m.sliding_window > 0;
   if (m.rotary_fraction != 1) json["rope_parameters"] = {{"partial_rotary_factor", m.rotary_fraction}};
   return json;
 }
@@ -86,8 +91,11 @@ Json qwen_moe(const ModelSpec& m, const char* type, const char* architecture) {
   json.update({{"num_experts", m.experts},
                {"num_experts_per_tok", m.experts_per_token},
                {"moe_intermediate_size", m.intermediate},
-               {"decoder_sparse_step", 1},
+               {"decoder_sparse_step", m.moe_every},
                {"router_aux_loss_coef", m.router_aux_coefficient}});
+  if (m.dense_intermediate > 0) json["intermediate_size"] = m.dense_intermediate;
+  json["mlp_only_layers"] = Json::array();
+  for (std::int64_t layer = 0; layer < m.dense_layers; ++layer) json["mlp_only_layers"].push_back(layer);
   if (m.family == ModelFamily::kQwen2Moe) json["shared_expert_intermediate_size"] = m.shared_intermediate;
   return json;
 }
@@ -152,8 +160,13 @@ Json config_of(const ModelSpec& m) {
       return opt(m);
     case ModelFamily::kBloom:
       return bloom(m);
+    case ModelFamily::kQwen3:
+      return llama(m, "qwen3", "Qwen3ForCausalLM");
+    default:
+      throw Error(
+          ErrorKind::kUnsupported,
+          fmt::format("model {}: a config.json of the family {} cannot be written here", m.name, to_string(m.family)));
   }
-  SS_CHECK(false, static_cast<int>(m.family));
 }
 
 bool counts(const std::string& key) {

@@ -11,7 +11,7 @@
 namespace shardscope {
 
 /// All keys that load_model() looks at and that transformers needs to build the model. Throws Error{kUnsupported} for a
-/// rope scaling: of it, only the name is known here.
+/// rope scaling (of it, only the name is known here) and for families that are neither trained nor exported here.
 std::string model_config_json(const ModelSpec& model);
 
 /// The first key in which two such texts differ in a way that makes them different models, as "n_layer: 12, not 24";

@@ -1,25 +1,19 @@
-// Reads a Hugging Face config.json. One function per family, because each names its keys in its own way; keys that say
-// nothing about shape (dropout, token ids, use_cache, ...) are not looked at. Defaults of absent keys are those of
-// the family's configuration class in Hugging Face transformers 4 and 5.
+// Reads a Hugging Face config.json: the list of families and what holds for all of them. Keys that say nothing about
+// shape (dropout, token ids, use_cache, ...) are not looked at.
 
 #include "core/spec/model_spec.h"
 
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <optional>
 
 #include "core/check.h"
 #include "core/error.h"
+#include "core/spec/model_reader.h"
 #include "core/spec/spec_nodes.h"
 
 namespace shardscope {
-namespace {
-
-constexpr IntegerRange kCount{1, INT32_MAX};
-constexpr IntegerRange kLayers{1, 10'000};
-constexpr RealRange kPositive{0, 1e30, true};
-
-/// The first of `keys` that is there: configs name the same thing differently (n_layer, num_hidden_layers).
 std::string_view first_present(const JsonReader& config, std::initializer_list<std::string_view> keys) {
   for (const std::string_view key : keys) {
     if (config.has(key)) return key;
@@ -37,7 +31,6 @@ MlpKind activation_kind(const JsonReader& config, std::string_view key, const st
       ErrorKind::kUnsupported);
 }
 
-/// "rope_theta" at the top, or nested as transformers 5 writes it: "rope_parameters": {"rope_theta", "rope_type"}.
 void read_rope(const JsonReader& config, ModelSpec& model) {
   model.positions = PositionKind::kRope;
   const double usual = model.family == ModelFamily::kMixtral ? 1e6 : 10000;
@@ -52,127 +45,7 @@ void read_rope(const JsonReader& config, ModelSpec& model) {
   }
 }
 
-void read_gpt2(const JsonReader& config, ModelSpec& model) {
-  model.hidden = config.integer(first_present(config, {"n_embd", "hidden_size"}), kCount);
-  model.layers = config.integer(first_present(config, {"n_layer", "num_hidden_layers"}), kLayers);
-  model.heads = config.integer(first_present(config, {"n_head", "num_attention_heads"}), kCount);
-  model.max_positions =
-      config.integer(first_present(config, {"n_positions", "n_ctx", "max_position_embeddings"}), kCount, 1024);
-  model.intermediate = config.integer("n_inner", kCount, 4 * model.hidden);
-  model.mlp = activation_kind(config, "activation_function", "gelu_new");
-  model.norm_eps = config.real("layer_norm_epsilon", kPositive, 1e-5);
-  model.tied_embeddings = config.boolean("tie_word_embeddings", true);
-}
-
-bool has_windows(const JsonReader& config, ModelFamily family) {
-  if (family == ModelFamily::kMistral || family == ModelFamily::kMixtral) return true;
-  return config.boolean("use_sliding_window", false);
-}
-
-/// llama, mistral and qwen2 differ in biases and defaults only.
-void read_llama(const JsonReader& config, ModelSpec& model) {
-  model.hidden = config.integer("hidden_size", kCount);
-  model.layers = config.integer("num_hidden_layers", kLayers);
-  model.heads = config.integer("num_attention_heads", kCount);
-  model.kv_heads = config.integer("num_key_value_heads", kCount, model.heads);
-  model.head_dim = config.integer("head_dim", kCount, 0);
-  model.intermediate = config.integer("intermediate_size", kCount);
-  model.max_positions = config.integer("max_position_embeddings", kCount, 2048);
-  if (config.text("hidden_act", "silu") != "silu") {
-    config.fail("hidden_act",
-                fmt::format("is \"{}\"; this family is known with silu only", printable(config.text("hidden_act"))),
-                ErrorKind::kUnsupported);
-  }
-  model.mlp = MlpKind::kSwiGlu;
-  model.norm = NormKind::kRmsNorm;
-  model.norm_eps = config.real("rms_norm_eps", kPositive, model.family == ModelFamily::kMixtral ? 1e-5 : 1e-6);
-  const bool qwen2 = model.family == ModelFamily::kQwen2 || model.family == ModelFamily::kQwen2Moe;
-  model.qkv_bias = qwen2 || config.boolean("attention_bias", false);
-  model.attention_out_bias = !qwen2 && config.boolean("attention_bias", false);
-  model.mlp_bias = config.boolean("mlp_bias", false);
-  model.tied_embeddings = config.boolean("tie_word_embeddings", false);
-  model.sliding_window = has_windows(config, model.family) ? config.integer("sliding_window", kCount, 0) : 0;
-  read_rope(config, model);
-}
-
-void read_experts(const JsonReader& config, const char* key, ModelSpec& model) {
-  model.experts = config.integer(key, {1, 1024});
-  model.experts_per_token = config.integer("num_experts_per_tok", kCount);
-  model.router_aux_coefficient = config.real("router_aux_loss_coef", {0, 1e3}, 0.001);
-  if (model.experts_per_token > model.experts) {
-    config.fail("num_experts_per_tok",
-                fmt::format("is {}; there are {} experts in a block", model.experts_per_token, model.experts));
-  }
-}
-
-void read_mixtral(const JsonReader& config, ModelSpec& model) {
-  read_llama(config, model);
-  read_experts(config, "num_local_experts", model);
-}
-
-/// qwen2_moe and qwen3_moe, where every block has experts.
-void read_qwen_moe(const JsonReader& config, ModelSpec& model) {
-  read_llama(config, model);
-  read_experts(config, "num_experts", model);
-  model.intermediate = config.integer("moe_intermediate_size", kCount);
-  model.qk_norm = model.family == ModelFamily::kQwen3Moe;
-  if (model.family == ModelFamily::kQwen2Moe) {
-    model.shared_intermediate = config.integer("shared_expert_intermediate_size", kCount);
-  }
-  if (config.integer("decoder_sparse_step", kCount, 1) != 1) {
-    config.fail("decoder_sparse_step", "is not 1; only models whose every block has experts are known here",
-                ErrorKind::kUnsupported);
-  }
-  const JsonNode* dense = config.find("mlp_only_layers");
-  if (dense != nullptr && !dense->items.empty()) {
-    config.fail("mlp_only_layers", "is not empty; only models whose every block has experts are known here",
-                ErrorKind::kUnsupported);
-  }
-}
-
-void read_gpt_neox(const JsonReader& config, ModelSpec& model) {
-  model.hidden = config.integer("hidden_size", kCount);
-  model.layers = config.integer("num_hidden_layers", kLayers);
-  model.heads = config.integer("num_attention_heads", kCount);
-  model.intermediate = config.integer("intermediate_size", kCount);
-  model.max_positions = config.integer("max_position_embeddings", kCount, 2048);
-  model.mlp = activation_kind(config, "hidden_act", "gelu");
-  model.norm_eps = config.real("layer_norm_eps", kPositive, 1e-5);
-  model.qkv_bias = model.attention_out_bias = config.boolean("attention_bias", true);
-  model.parallel_residual = config.boolean("use_parallel_residual", true);
-  model.tied_embeddings = config.boolean("tie_word_embeddings", false);
-  model.rotary_fraction = config.real("rotary_pct", {0, 1, true}, 0.25);
-  read_rope(config, model);
-}
-
-void read_opt(const JsonReader& config, ModelSpec& model) {
-  model.hidden = config.integer("hidden_size", kCount);
-  model.layers = config.integer("num_hidden_layers", kLayers);
-  model.heads = config.integer("num_attention_heads", kCount);
-  model.intermediate = config.integer("ffn_dim", kCount);
-  model.max_positions = config.integer("max_position_embeddings", kCount, 2048);
-  model.embedding_dim = config.integer("word_embed_proj_dim", kCount, model.hidden);
-  model.mlp = activation_kind(config, "activation_function", "relu");
-  model.final_norm = config.boolean("do_layer_norm_before", true) && !config.boolean("_remove_final_layer_norm", false);
-  model.qkv_bias = model.attention_out_bias = model.mlp_bias = config.boolean("enable_bias", true);
-  model.tied_embeddings = config.boolean("tie_word_embeddings", true);
-  if (!config.boolean("layer_norm_elementwise_affine", true)) {
-    config.fail("layer_norm_elementwise_affine", "is false; only true is known here", ErrorKind::kUnsupported);
-  }
-  model.init_std = config.real("init_std", {0, 1e3}, 0.02);
-}
-
-void read_bloom(const JsonReader& config, ModelSpec& model) {
-  model.hidden = config.integer(first_present(config, {"hidden_size", "n_embed", "n_embd"}), kCount);
-  model.layers = config.integer(first_present(config, {"n_layer", "num_hidden_layers"}), kLayers);
-  model.heads = config.integer(first_present(config, {"n_head", "num_attention_heads"}), kCount);
-  model.intermediate = config.integer("n_inner", kCount, 4 * model.hidden);
-  model.max_positions = config.integer("seq_length", kCount, 2048);
-  model.positions = PositionKind::kAlibi;
-  model.norm_eps = config.real("layer_norm_epsilon", kPositive, 1e-5);
-  model.embedding_norm = true;
-  model.tied_embeddings = config.boolean("tie_word_embeddings", true);
-}
+namespace {
 
 struct FamilyReader {
   std::string_view name;
@@ -191,6 +64,22 @@ constexpr FamilyReader kFamilies[] = {
     {"gpt_neox", ModelFamily::kGptNeox, read_gpt_neox},
     {"opt", ModelFamily::kOpt, read_opt},
     {"bloom", ModelFamily::kBloom, read_bloom},
+    {"gptj", ModelFamily::kGptj, read_gptj},
+    {"falcon", ModelFamily::kFalcon, read_falcon},
+    {"mpt", ModelFamily::kMpt, read_mpt},
+    {"phi", ModelFamily::kPhi, read_phi},
+    {"phi3", ModelFamily::kPhi3, read_llama},
+    {"qwen3", ModelFamily::kQwen3, read_llama},
+    {"gemma", ModelFamily::kGemma, read_gemma},
+    {"gemma2", ModelFamily::kGemma2, read_gemma},
+    {"gemma3_text", ModelFamily::kGemma3Text, read_gemma},
+    {"nemotron", ModelFamily::kNemotron, read_nemotron},
+    {"deepseek_v2", ModelFamily::kDeepseekV2, read_deepseek},
+    {"deepseek_v3", ModelFamily::kDeepseekV3, read_deepseek},
+    {"kimi_k2", ModelFamily::kDeepseekV3, read_deepseek},
+    {"glm4_moe", ModelFamily::kGlm4Moe, read_glm4_moe},
+    {"llama4_text", ModelFamily::kLlama4Text, read_llama4},
+    {"gpt_oss", ModelFamily::kGptOss, read_gpt_oss},
 };
 
 const FamilyReader& family_of(const JsonReader& config) {
@@ -207,6 +96,13 @@ const FamilyReader& family_of(const JsonReader& config) {
               ErrorKind::kUnsupported);
 }
 
+/// Of a model that also sees (gemma3, llama4), the part that reads and writes text.
+std::optional<JsonReader> text_part(const JsonReader& config) {
+  const JsonNode* type = config.find("model_type");
+  const bool sees = type != nullptr && type->is_string() && (type->text == "gemma3" || type->text == "llama4");
+  return sees ? config.object("text_config") : std::nullopt;
+}
+
 /// Fills what follows from the rest and refuses shapes that cannot be.
 void complete(const JsonReader& config, ModelSpec& model) {
   if (model.head_dim == 0) {
@@ -221,9 +117,13 @@ void complete(const JsonReader& config, ModelSpec& model) {
     config.fail("num_key_value_heads",
                 fmt::format("is {}; it must divide the {} attention heads", model.kv_heads, model.heads));
   }
-  if (model.positions == PositionKind::kRope && model.head_dim % 2 != 0) {
-    config.fail(first_present(config, {"head_dim", "num_attention_heads"}),
-                fmt::format("makes heads of {} elements; rotary positions need an even number", model.head_dim));
+  if (expert_blocks(model) == 0 && model.experts > 0) {
+    config.fail("num_hidden_layers", fmt::format("is {}; no block would have experts", model.layers));
+  }
+  const std::int64_t rotated = model.kv_lora_rank > 0 ? model.qk_rope_head_dim : model.head_dim;
+  if (model.positions == PositionKind::kRope && rotated % 2 != 0) {
+    config.fail(first_present(config, {"qk_rope_head_dim", "head_dim", "num_attention_heads"}),
+                fmt::format("makes heads of {} elements; rotary positions need an even number", rotated));
   }
   if (model.embedding_dim == 0) model.embedding_dim = model.hidden;
 }
@@ -243,16 +143,19 @@ std::string name_of(const JsonReader& config, const std::string& file_name) {
 }  // namespace
 
 ModelSpec read_model(const JsonReader& config, const std::string& file_name) {
+  if (const auto text = text_part(config)) return read_model(*text, file_name);
   const FamilyReader& family = family_of(config);
   ModelSpec model;
   model.family = family.family;
   model.name = name_of(config, file_name);
-  model.vocab_size = config.integer("vocab_size", kCount);
+  const bool gemma3 = family.family == ModelFamily::kGemma3Text;  // leaves it out where it is the default
+  model.vocab_size = gemma3 ? config.integer("vocab_size", kCount, 262'208) : config.integer("vocab_size", kCount);
   model.init_std = config.real("initializer_range", {0, 1e3}, 0.02);
   family.read(config, model);
   complete(config, model);
   try {
     parameter_count(model);
+    prediction_parameter_count(model);
   } catch (const Error&) {
     throw Error(ErrorKind::kConfig, fmt::format("{}: vocab_size, hidden size, layers and intermediate size multiply to "
                                                 "more than 2^63 parameters; they must be smaller",

@@ -195,8 +195,8 @@ TEST(ModelSpec, RefusesWithFileKeyAndRemedy) {
               HasSubstr("num_experts_per_tok is 5; there are 4 experts in a block"));
   EXPECT_THAT(refusal(R"({"model_type": "qwen3_moe", "vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1,
       "num_attention_heads": 2, "intermediate_size": 8, "moe_intermediate_size": 8, "num_experts": 4,
-      "num_experts_per_tok": 2, "mlp_only_layers": [0]})"),
-              HasSubstr("mlp_only_layers is not empty"));
+      "num_experts_per_tok": 2, "mlp_only_layers": [1]})"),
+              HasSubstr("mlp_only_layers is not 0, 1, 2"));
   EXPECT_THAT(refusal("{\"model_type\": \"gpt2\", \"vocab_size\":"), HasSubstr("config.json:1: not valid JSON"));
   EXPECT_THROW(load_model("/no/such/config.json"), Error);
   EXPECT_THROW(load_model("/"), Error);
