@@ -8,7 +8,7 @@
 
 #include "cli/command.h"
 #include "core/spec/json_tree.h"
-#include "core/spec/model_spec.h"
+#include "core/spec/model_catalog.h"
 #include "core/spec/training_keys.h"
 #include "core/spec/training_spec.h"
 
@@ -51,7 +51,7 @@ void print_findings_as_json(const CheckOptions& options, const std::vector<Findi
 void run_check(const CheckOptions& options) {
   if (options.keys) return options.json ? print_keys_as_json() : fmt::print("{}", training_keys_markdown());
   ModelSpec model;
-  if (!options.model.empty()) model = load_model(options.model);
+  if (!options.model.empty()) model = open_model(options.model);
   const std::vector<Finding> findings = check_training(read_text_file(options.config), options.config,
                                                        options.model.empty() ? nullptr : &model, options.ranks);
   if (options.json) {
@@ -68,7 +68,8 @@ void add_check(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand(
       "check", "List what DeepSpeed would silently ignore, never use, stop at or turn around in a ds_config.json");
   CLI::Option* config = command->add_option("config", options->config, "ds_config.json");
-  command->add_option("--model", options->model, "Hugging Face config.json: also check the two against each other");
+  command->add_option("--model", options->model,
+                      "a model's name or config.json: also check the two against each other");
   command->add_option("--ranks", options->ranks, "data-parallel ranks; default: what the batch keys say")
       ->check(CLI::Range(1, 1 << 24));
   CLI::Option* keys =

@@ -16,6 +16,7 @@
 #include "core/engine/checkpoint/resume.h"
 #include "core/error.h"
 #include "core/program/text.h"
+#include "core/spec/model_catalog.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "profiler/store/profile_writer.h"
 
@@ -98,7 +99,7 @@ class Generate {
     if (options_.weights.empty()) {
       if (options_.model.empty())
         throw Error(ErrorKind::kConfig, "model: give --model, or --weights with a config.json");
-      spec_.model = load_model(options_.model);
+      spec_.model = open_model(options_.model);
       return;
     }
     spec_.model = open_stored_state(options_.weights, options_.model, say).model;
@@ -298,8 +299,10 @@ class Generate {
 };
 
 void add_options(CLI::App& c, Options& o) {
-  c.add_option("--model", o.model, "Hugging Face config.json, or its folder; not needed if the weights have one")
-      ->type_name("PATH");
+  c.add_option(
+       "--model", o.model,
+       "A name that `shardscope models` lists, or a Hugging Face config.json; not needed if the weights have one")
+      ->type_name("MODEL");
   c.add_option("--weights", o.weights, "safetensors, or a checkpoint: ours or DeepSpeed's. Without it they are random")
       ->type_name("PATH");
   c.add_option("--tokenizer", o.tokenizer, "SentencePiece model; without it tokens are bytes")->type_name("PATH");
@@ -315,7 +318,8 @@ void add_options(CLI::App& c, Options& o) {
   c.add_option("--top-k", o.sampling.top_k, "Draw from the K most probable; 0: all");
   c.add_option("--top-p", o.sampling.top_p, "Draw from the fewest that have this much of the probability; 1: all");
   c.add_option("--seed", o.seed, "Of what is drawn: the same seed gives the same tokens");
-  c.add_option("--dtype", o.dtype, "How weights lie in memory: fp32, bf16, fp16, or int8 (one scale per output channel)");
+  c.add_option("--dtype", o.dtype,
+               "How weights lie in memory: fp32, bf16, fp16, or int8 (one scale per output channel)");
   c.add_option("--tp", o.tp, "Tensor-parallel ranks");
   c.add_option("--threads", o.threads, "Threads per rank; 0: cores / ranks")->check(CLI::Range(0, 4096));
   c.add_option("--device-memory", o.device_memory, "Limit of a rank's device memory, e.g. 2GiB")

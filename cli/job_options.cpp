@@ -6,7 +6,10 @@ void add_job_options(CLI::App& command, JobOptions& options) {
   JobOverrides& o = options.overrides;
   command.add_option("job", options.file, "Job file (docs/job.md); flags below replace its keys")
       ->type_name("JOB.json");
-  command.add_option("--model", o.model, "Hugging Face config.json, or its folder")->type_name("PATH");
+  command
+      .add_option("--model", o.model,
+                  "A name that `shardscope models` lists, or a Hugging Face config.json or its folder")
+      ->type_name("MODEL");
   command.add_option("--deepspeed", o.deepspeed, "DeepSpeed's ds_config.json")->type_name("PATH");
   command.add_option("--ranks", o.ranks, "Number of ranks (data-parallel size follows)");
   command.add_option("--stage", o.stage, "zero_optimization.stage: 0, 1, 2 or 3");

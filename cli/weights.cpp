@@ -43,7 +43,7 @@ void add_weights(CLI::App& app, int& exit_code) {
   command->add_option("-o,--output", options->output, "Folder to write, without weights yet")
       ->required()
       ->type_name("DIR");
-  command->add_option("--model", options->model, "The model's config.json, if the checkpoint has none")
+  command->add_option("--model", options->model, "The model's config.json or name, if the checkpoint has none")
       ->type_name("PATH");
   command->add_option("--dtype", options->dtype, "fp32 (default), bf16 or fp16")
       ->check(CLI::IsMember({"fp32", "bf16", "fp16"}));

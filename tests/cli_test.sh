@@ -76,7 +76,7 @@ refuses 'subcommand' # nothing at all
 refuses 'no-such-flag' lower job.json --no-such-flag
 refuses '--ranks' lower job.json --ranks many
 check '--help' "$shardscope" --help
-for command in calibrate check compare generate lower predict query report train weights; do
+for command in calibrate check compare generate lower models predict query report train weights; do
   check "$command has --help with examples" bash -c "'$shardscope' $command --help | grep -q 'shardscope $command'"
 done
 
@@ -116,6 +116,20 @@ if [[ $EUID -ne 0 ]]; then # root reads everything
   refuses 'locked' report locked
   chmod 600 locked
 fi
+
+# ---- models by name ----------------------------------------------------------------------------------------------------
+
+check 'a model by name' "$shardscope" lower job.json --model GPT_tiny
+sed 's/"model": "model.json"/"model": "openai-community\/gpt2"/' job.json >named.json
+check 'a job with a name' "$shardscope" lower named.json
+check 'models lists' bash -c "'$shardscope' models | grep -q 'llama-2-7b *llama *6.738B *6.738B *32 *4096 *32 *32 *4096'"
+check 'models shows one' bash -c "[ \$('$shardscope' models 'meta-llama/Llama-2-7b-hf' | wc -l) = 3 ]"
+check 'models reads a file' bash -c "'$shardscope' models model.json --json | grep -q '\"family\":\"gpt2\"'"
+refuses 'lama-2-7b.*nearest: llama-2-7b' lower job.json --model lama-2-7b
+refuses 'gpt9.*neither a file nor in the catalog' models gpt9
+refuses 'nosuch.json' models nosuch.json
+refuses 'family deepseek_v3 .*programs are built for gpt2, llama' lower job.json --model deepseek-v3
+refuses 'family gemma2 ' predict job.json --model gemma-2-9b
 
 # ---- contradictions ---------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@
 
 #include "core/check.h"
 #include "core/spec/hardware.h"
+#include "core/spec/model_catalog.h"
 #include "core/spec/spec_nodes.h"
 
 namespace shardscope {
@@ -89,12 +90,13 @@ class JobReader {
   }
 
   ModelSpec model(const JsonReader& top) const {
-    if (flags_.model) return load_model(*flags_.model);
+    if (flags_.model) return open_model(*flags_.model);
     const JsonNode* node = top.find("model");
     if (node == nullptr) {
-      top.fail("model", "is missing; it must be a Hugging Face config.json (path or object), or give --model");
+      top.fail("model",
+               "is missing; it must be a Hugging Face config.json (path or object) or a model's name, or give --model");
     }
-    if (node->is_string()) return load_model(beside(file_, node->text));
+    if (node->is_string()) return open_model(node->text, std::filesystem::path(file_).parent_path().string());
     return read_model(JsonReader(*node, file_, "model"), "");
   }
 

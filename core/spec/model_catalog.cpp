@@ -130,9 +130,10 @@ ModelSpec find_model(std::string_view name) {
                           printable(name), nearest_models(wanted, all)));
 }
 
-ModelSpec open_model(const std::string& path_or_name) {
+ModelSpec open_model(const std::string& path_or_name, const std::string& folder) {
+  const std::string path = (std::filesystem::path(folder) / path_or_name).string();  // an absolute one stays
   std::error_code code;
-  if (looks_like_path(path_or_name) || std::filesystem::exists(path_or_name, code)) return load_model(path_or_name);
+  if (looks_like_path(path_or_name) || std::filesystem::exists(path, code)) return load_model(path);
   return find_model(path_or_name);
 }
 

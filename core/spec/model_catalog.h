@@ -20,8 +20,8 @@ std::vector<std::string> model_names();
 /// name. Throws Error{kConfig} with the nearest names.
 ModelSpec find_model(std::string_view name);
 
-/// The file or folder of that path if there is one, else find_model(). What looks like a path (it ends in .json, begins
-/// with '.' or '/') is never looked up.
-ModelSpec open_model(const std::string& path_or_name);
+/// The file or folder of that path (below `folder`) if there is one, else find_model(). What looks like a path (it ends
+/// in .json, begins with '.' or '/') is never looked up.
+ModelSpec open_model(const std::string& path_or_name, const std::string& folder = "");
 
 }  // namespace shardscope

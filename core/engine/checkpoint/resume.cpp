@@ -9,6 +9,7 @@
 #include "core/engine/checkpoint/deepspeed/deepspeed_checkpoint.h"
 #include "core/engine/checkpoint/weights_source.h"
 #include "core/error.h"
+#include "core/spec/model_catalog.h"
 #include "core/spec/model_config.h"
 
 namespace shardscope {
@@ -59,7 +60,7 @@ ResumePoint resume_deepspeed(const std::string& folder, const Job& job) {
 }
 
 ModelSpec model_beside(const std::string& folder, const std::string& config, const std::string& path) {
-  if (!config.empty()) return load_model(config);
+  if (!config.empty()) return open_model(config);
   for (const std::string& place : {path, folder, std::filesystem::path(folder).parent_path().string()}) {
     const std::string file = join_path(place, "config.json");
     std::error_code error;
@@ -96,7 +97,7 @@ StoredState open_stored_state(const std::string& path, const std::string& config
     state.path = find_checkpoint(path, say);
     auto ours = std::make_unique<CheckpointSource>(state.path);
     state.model = config.empty() ? parse_model(ours->manifest().model_json, join_path(state.path, kManifestFile))
-                                 : load_model(config);
+                                 : open_model(config);
     state.source = std::move(ours);
   }
   check_same_tensors(*state.source, state.model);
