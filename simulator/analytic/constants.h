@@ -29,18 +29,18 @@ const Constants& default_constants();
 std::string constants_csv(const Constants&);
 
 struct DeviceConstants {
-  double matmul_efficiency = 0.7;    ///< of peak, largest tiles, long k
-  double fp8_efficiency = 0.6;       ///< likewise in fp8 and below
-  double tile_overhead = 128;        ///< start and end of a tile, in steps of k
-  double wave_rounding = 0.5;        ///< 1: a part of a wave costs a whole one; 0: tiles flow
+  double matmul_efficiency = 0.7;     ///< of peak, largest tiles, long k
+  double fp8_efficiency = 0.6;        ///< likewise in fp8 and below
+  double tile_overhead = 128;         ///< start and end of a tile, in steps of k
+  double wave_rounding = 0.5;         ///< 1: a part of a wave costs a whole one; 0: tiles flow
   double attention_efficiency = 0.5;  ///< of peak, flash forward, head size 128, long sequences
-  double attention_backward = 0.8;   ///< backward's efficiency over forward's
-  double memory_efficiency = 0.8;    ///< of bandwidth, element-wise kernels
-  double kernel_us = 2.5;            ///< shortest kernel, with the gap after it
-  double interference = 0.1;         ///< compute slows by this part while collectives run beside it
-  double link_efficiency = 0.8;      ///< of the scale-up link's one-way rate, large messages
-  double link_latency_us = 8;        ///< of a collective inside a node
-  double link_hop_us = 1;            ///< and for each further rank
+  double attention_backward = 0.8;    ///< backward's efficiency over forward's
+  double memory_efficiency = 0.8;     ///< of bandwidth, element-wise kernels
+  double kernel_us = 2.5;             ///< shortest kernel, with the gap after it
+  double interference = 0.1;          ///< compute slows by this part while collectives run beside it
+  double link_efficiency = 0.8;       ///< of the scale-up link's one-way rate, large messages
+  double link_latency_us = 8;         ///< of a collective inside a node
+  double link_hop_us = 1;             ///< and for each further rank
 };
 
 struct FabricConstants {
@@ -51,12 +51,13 @@ struct FabricConstants {
 };
 
 struct FrameworkConstants {
-  double host_us = 5;          ///< to launch one kernel
-  double traffic = 1;          ///< element-wise bytes moved, over those of well-fused kernels
-  double overlap = 0.9;        ///< part of compute that gradient collectives can hide behind
-  double fixed_ms = 5;         ///< once a step
-  double micro_batch_ms = 0;   ///< once a micro-batch: data loading, schedule, synchronisation
-  double collective_us = 10;   ///< host and stream synchronisation of each exposed collective
+  double host_us = 5;           ///< to launch one kernel
+  double traffic = 1;           ///< element-wise bytes moved, over those of well-fused kernels
+  double overlap = 0.9;         ///< part of compute that gradient collectives can hide behind
+  double fixed_ms = 5;          ///< once a step
+  double micro_batch_ms = 0;    ///< once a micro-batch: data loading, schedule, synchronisation
+  double collective_us = 10;    ///< host and stream synchronisation of each exposed collective
+  double tensor_overlap = 0.5;  ///< part of tensor-parallel traffic hidden, where the framework overlaps it
   double fragmentation = 0.04;  ///< reserved over allocated, less 1
 };
 

@@ -43,7 +43,8 @@ class Estimator {
   Estimator(Estimator&&) noexcept;
   Estimator& operator=(Estimator&&) noexcept;
 
-  /// The plan must be legal (check_plan). No allocation once the sizes (micro-batch, tp, cp, ep, sp, recompute) were met.
+  /// The plan must be legal (check_plan). No allocation once the sizes (micro-batch, tp, cp, ep, sp, recompute) were
+  /// met.
   Estimate estimate(const Plan&);
 
   const Workload& workload() const;

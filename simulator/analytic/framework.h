@@ -18,33 +18,33 @@ struct FrameworkSpec {
   std::vector<std::string> aliases;  ///< prefixes of what tables call it
 
   // Bytes per parameter. With ZeRO the rank's share follows from the stage.
-  double parameter_bytes = 2;     ///< the copy that kernels read
-  double gradient_bytes = 4;      ///< accumulated gradient, kept for the step
-  double backward_bytes = 0;      ///< and the one that backward writes, if apart; lives for a step
-  double master_bytes = 4;        ///< fp32 copy; 0 where parameters themselves are fp32 shards
+  double parameter_bytes = 2;  ///< the copy that kernels read
+  double gradient_bytes = 4;   ///< accumulated gradient, kept for the step
+  double backward_bytes = 0;   ///< and the one that backward writes, if apart; lives for a step
+  double master_bytes = 4;     ///< fp32 copy; 0 where parameters themselves are fp32 shards
   double moment_bytes = 8;
-  double step_bytes = 0;          ///< temporaries of the update, per element of the rank's part
+  double step_bytes = 0;               ///< temporaries of the update, per element of the rank's part
   bool shards_gradients_at_1 = false;  ///< ZeRO-1 keeps only the rank's part of the accumulated gradient
 
   // Communication.
   double reduce_bytes = 4, gather_bytes = 2;  ///< per element on the wire
-  bool all_reduces = false;       ///< gradients are all-reduced also where a reduce-scatter would do
+  bool all_reduces = false;                   ///< gradients are all-reduced also where a reduce-scatter would do
   bool overlaps_gradients = true, overlaps_gathers = true, overlaps_tensor = false;
   bool gathers_by_micro_batch = true;  ///< ZeRO-3 frees parameters after each use
   bool reduces_by_micro_batch = true;  ///< of ZeRO-2 and 3
   std::int64_t bucket_elements = 40'000'000;
-  std::int64_t gathered_blocks = 2;    ///< ZeRO-3: blocks whose whole parameters live at once
+  std::int64_t gathered_blocks = 2;  ///< ZeRO-3: blocks whose whole parameters live at once
 
   // Kernels.
   AttentionKernel attention = AttentionKernel::kFlash;
   bool fused_norm = true, fused_activation = true, fused_rope = true, fused_loss = false, fused_dropout_add = true;
   bool dropout = false;
-  double block_kernels = 20;      ///< launched by a dense block's forward without tensor parallelism
-  double backward_kernels = 2;    ///< times those of forward
-  bool graphs = false;            ///< CUDA graphs: no launch cost per kernel
+  double block_kernels = 20;    ///< launched by a dense block's forward without tensor parallelism
+  double backward_kernels = 2;  ///< times those of forward
+  bool graphs = false;          ///< CUDA graphs: no launch cost per kernel
   // Activations kept, beside inputs of products.
   bool keeps_norm_input = true, keeps_activation_input = true, recomputes_activation = false;
-  double logit_bytes = 6;         ///< per logit at the loss's peak
+  double logit_bytes = 6;  ///< per logit at the loss's peak
   std::string source;
 };
 

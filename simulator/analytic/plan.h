@@ -58,10 +58,10 @@ enum class MemoryTerm : std::uint8_t {
   kActivations,  ///< kept from forward to backward
   kRecomputed,   ///< of the block being computed again
   kLogits,
-  kGathered,   ///< ZeRO-3's whole parameters of the blocks in work
-  kBuckets,    ///< of gradients and parameters on their way
-  kWorkspace,  ///< gradients of activations, kernels' scratch
-  kContext,    ///< CUDA context, libraries (not seen by the framework's allocator)
+  kGathered,       ///< ZeRO-3's whole parameters of the blocks in work
+  kBuckets,        ///< of gradients and parameters on their way
+  kWorkspace,      ///< gradients of activations, kernels' scratch
+  kContext,        ///< CUDA context, libraries (not seen by the framework's allocator)
   kCollectives,    ///< NCCL's buffers (likewise)
   kFragmentation,  ///< reserved by the allocator, not allocated
 };

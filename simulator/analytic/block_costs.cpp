@@ -1,0 +1,286 @@
+#include "simulator/analytic/block_costs.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace shardscope {
+namespace {
+
+constexpr double kHalf = 2;  // bytes of an activation
+
+/// Builds the costs of one block, product by product, as framework code runs them.
+class BlockBuilder {
+ public:
+  BlockBuilder(const Workload& w, const FrameworkSpec& f, const FrameworkConstants& c, const GpuModel& gpu,
+               const BlockShape& s)
+      : w_(w), m_(w.model), f_(f), c_(c), gpu_(gpu), s_(s) {
+    tokens_ = static_cast<double>(s.micro_batch * w.seq) / (s.cp * s.ulysses);
+    rows_ = s.sp ? tokens_ / s.tp : tokens_;
+  }
+
+  PartCosts block(bool mixture) {
+    part_ = {};
+    attention_part();
+    mixture ? experts() : dense_mlp();
+    norms_and_residuals();
+    host(mixture);
+    recompute();
+    return part_;
+  }
+
+  PartCosts embedding();
+  PartCosts head();
+  double message() const { return rows_ * h() * kHalf; }
+
+ private:
+  double h() const { return static_cast<double>(m_.hidden); }
+  double tp() const { return s_.tp; }
+  bool gated() const { return m_.mlp == MlpKind::kSwiGlu || m_.mlp == MlpKind::kGeGlu; }
+  bool latent() const { return m_.kv_lora_rank > 0; }
+  double qk_dim() const {
+    return static_cast<double>(latent() ? m_.qk_nope_head_dim + m_.qk_rope_head_dim : m_.head_dim);
+  }
+  double v_dim() const { return static_cast<double>(latent() ? m_.v_head_dim : m_.head_dim); }
+  double heads() const { return static_cast<double>(m_.heads) / tp(); }
+  double kv_heads() const { return latent() ? heads() : std::max(1.0, static_cast<double>(m_.kv_heads) / tp()); }
+
+  /// y = x w: forward, both gradients of backward, and the accumulation of the weight's.
+  void product(double rows, double k, double n, double batch = 1) {
+    const Arithmetic a = w_.arithmetic;
+    part_.forward.matmul += gpu_.matmul(rows, n, k, a, batch);
+    const double input = gpu_.matmul(rows, k, n, a, batch);
+    const double accumulated =
+        batch * k * n * (2 * f_.gradient_bytes + (f_.backward_bytes > 0 ? 2 * f_.backward_bytes : 0));
+    const double bandwidth = gpu_.spec().memory_bandwidth.value * gpu_.constants().memory_efficiency;
+    const double weight = gpu_.matmul(k, n, rows, a, batch) + 0.5 * accumulated / bandwidth;
+    part_.backward.matmul += input + weight;
+    part_.weight_gradient += weight;
+    part_.parameters += batch * k * n;
+    if (a == Arithmetic::kFp8 || a == Arithmetic::kFp4) cast(rows * k * batch, rows * n * batch);
+  }
+
+  /// Operands of a narrow product are scaled and rounded first: the input twice (and transposed), the gradient too.
+  void cast(double inputs, double outputs) {
+    part_.forward.elements += inputs * 4 / bandwidth();
+    part_.backward.elements += outputs * 4 / bandwidth();
+  }
+
+  double bandwidth() const { return gpu_.spec().memory_bandwidth.value * gpu_.constants().memory_efficiency; }
+
+  /// Element-wise kernels that move so many bytes; `kernels` of them at the least.
+  void elements(double forward_bytes, double backward_bytes) {
+    part_.forward.elements += forward_bytes * c_.traffic / bandwidth();
+    part_.backward.elements += backward_bytes * c_.traffic / bandwidth();
+  }
+
+  void attention_part();
+  void projections();
+  void flash_core(double sequences, double queries, double keys);
+  void plain_core(double sequences, double queries, double keys);
+  void gated_mlp(double rows, double inner, double batch, double tokens);
+  void dense_mlp();
+  void experts();
+  void norms_and_residuals();
+  void host(bool mixture);
+  void recompute();
+
+  const Workload& w_;
+  const ModelSpec& m_;
+  const FrameworkSpec& f_;
+  const FrameworkConstants& c_;
+  const GpuModel& gpu_;
+  const BlockShape& s_;
+  double tokens_ = 0, rows_ = 0;              ///< of a rank; rows outside the tensor-parallel parts
+  double core_seconds_ = 0, core_bytes_ = 0;  ///< of attention alone, for selective recompute
+  PartCosts part_;
+};
+
+void BlockBuilder::projections() {
+  const double q = heads() * qk_dim(), k = kv_heads() * qk_dim(), v = kv_heads() * v_dim();
+  if (!latent()) {
+    product(tokens_, h(), q + k + v);
+    part_.kept.block += tokens_ * kHalf * (q + k + v);
+  } else {
+    const double rank = static_cast<double>(m_.kv_lora_rank), rope = static_cast<double>(m_.qk_rope_head_dim);
+    const double q_rank = static_cast<double>(m_.q_lora_rank);
+    if (q_rank > 0) product(tokens_, h(), q_rank);
+    product(tokens_, q_rank > 0 ? q_rank : h(), q);
+    product(tokens_, h(), rank + rope);
+    product(tokens_, rank, heads() * (static_cast<double>(m_.qk_nope_head_dim) + v_dim()));
+    elements(tokens_ * kHalf * (2 * (q_rank + rank) + 2 * (q + k)),
+             tokens_ * kHalf * (4 * (q_rank + rank) + 2 * (q + k)));
+    part_.kept.block += tokens_ * kHalf * (2 * (q_rank + rank) + rope + q + k + v);
+  }
+  if (m_.positions == PositionKind::kRope) {
+    const double rotated = tokens_ * kHalf * (q + k) * 2 * (f_.fused_rope ? 1 : 3);
+    elements(rotated, rotated);
+  }
+  product(tokens_, heads() * v_dim(), h());
+}
+
+void BlockBuilder::flash_core(double sequences, double queries, double keys) {
+  const double visible = w_.causal_halved ? 0.5 : 1.0;
+  const double forward = gpu_.flash_forward(sequences, heads() / s_.ulysses, queries, keys, qk_dim(), v_dim(), visible);
+  part_.forward.attention += forward;
+  part_.backward.attention +=
+      gpu_.flash_backward(sequences, heads() / s_.ulysses, queries, keys, qk_dim(), v_dim(), visible);
+  core_seconds_ = forward;
+  part_.kept.block += tokens_ * (heads() * v_dim() * kHalf + heads() * 4);
+}
+
+/// Batched products with the scores in memory: softmax, and dropout where the framework has it.
+void BlockBuilder::plain_core(double sequences, double queries, double keys) {
+  const double batch = sequences * heads() / s_.ulysses, scores = batch * queries * keys;
+  const Arithmetic a = Arithmetic::kBf16;
+  const double products =
+      gpu_.matmul(queries, keys, qk_dim(), a, batch) + gpu_.matmul(queries, v_dim(), keys, a, batch);
+  part_.forward.attention += products;
+  part_.backward.attention += 2 * products;
+  const double dropout = f_.dropout ? 5 : 0, softmax = 4 + dropout;
+  const double before = part_.forward.elements;
+  elements(scores * softmax, scores * (6 + dropout));
+  core_seconds_ = products + part_.forward.elements - before;
+  core_bytes_ = scores * (f_.dropout ? 5 : 2);
+  part_.kept.block += core_bytes_ + tokens_ * heads() * v_dim() * kHalf;
+}
+
+void BlockBuilder::attention_part() {
+  projections();
+  const double sequences = static_cast<double>(s_.micro_batch), keys = static_cast<double>(w_.seq);
+  const double queries = keys / s_.cp;  // Ulysses exchanges tokens for heads
+  f_.attention == AttentionKernel::kFlash ? flash_core(sequences, queries, keys) : plain_core(sequences, queries, keys);
+  const double q = heads() * qk_dim(), kv = kv_heads() * (qk_dim() + v_dim());
+  if (s_.cp > 1) part_.traffic.ring = tokens_ * kv * kHalf;
+  if (s_.ulysses > 1) part_.traffic.exchange = tokens_ * (q + kv + heads() * v_dim()) * kHalf;
+}
+
+/// Rows go through `batch` MLPs of their own at once; `tokens` are all their rows.
+void BlockBuilder::gated_mlp(double rows, double inner, double batch, double tokens) {
+  const double up = gated() ? 2 * inner : inner;
+  product(rows, h(), up, batch);
+  product(rows, inner, h(), batch);
+  const double unfused = f_.fused_activation ? 1 : 2;
+  elements(tokens * kHalf * (up + inner) * unfused, tokens * kHalf * (2 * up + inner) * unfused);
+  if (f_.keeps_activation_input) part_.kept.block += tokens * kHalf * up;
+  if (gated() && !f_.fused_activation) part_.kept.block += tokens * kHalf * inner;
+  if (!f_.recomputes_activation) part_.kept.block += tokens * kHalf * inner;
+  part_.largest_tensor = std::max(part_.largest_tensor, tokens * kHalf * up);
+}
+
+void BlockBuilder::dense_mlp() {
+  const std::int64_t inner = m_.experts > 0 && m_.dense_intermediate > 0 ? m_.dense_intermediate : m_.intermediate;
+  gated_mlp(tokens_, static_cast<double>(inner) / tp(), 1, tokens_);
+}
+
+/// Experts are whole on their rank; tokens are those of the rank after sequence parallelism.
+void BlockBuilder::experts() {
+  const double own = tokens_ / (s_.sp || s_.ep > 1 ? tp() : 1), top = static_cast<double>(m_.experts_per_token);
+  const double local = static_cast<double>(m_.experts) / s_.ep;
+  const double split = s_.ep > 1 || s_.sp ? 1 : tp();
+  const double arrived = own * top * w_.expert_imbalance;
+  const double before = part_.parameters;
+  gated_mlp(arrived / local, static_cast<double>(m_.intermediate) / split, local, arrived);
+  part_.expert_parameters = part_.parameters - before;
+  product(own, h(), static_cast<double>(m_.experts));
+  const double moved = arrived * h() * kHalf;
+  elements(4 * moved, 6 * moved);  // tokens sorted by expert and back, weighted
+  part_.kept.block += 2 * moved;
+  part_.traffic.experts = s_.ep > 1 ? own * top * h() * kHalf : 0;
+  const double shared = static_cast<double>(m_.shared_intermediate + m_.shared_experts * m_.intermediate);
+  if (shared > 0) gated_mlp(tokens_, shared / tp(), 1, tokens_);
+}
+
+void BlockBuilder::norms_and_residuals() {
+  const double row = rows_ * h() * kHalf, unfused = f_.fused_norm ? 1 : 2.5, mask = f_.dropout ? 0.5 : 0;
+  const double norms = 2, adds = 2;
+  elements(row * (norms * 2 * unfused + adds * (3 + mask)), row * (norms * 4 * unfused + adds * (2 + mask)));
+  part_.parameters += norms * h();
+  part_.kept.block += row * ((f_.keeps_norm_input ? 2 : 1) + 2) + adds * mask * row;
+  part_.largest_tensor = std::max(part_.largest_tensor, tokens_ * h() * kHalf);
+  if (s_.tp > 1) {
+    part_.traffic.tensor = tokens_ * h() * kHalf;
+    part_.traffic.tensor_calls = 2;
+  }
+}
+
+void BlockBuilder::host(bool mixture) {
+  double kernels = f_.block_kernels;
+  if (f_.attention == AttentionKernel::kPlain) kernels += 4;
+  if (s_.tp > 1) kernels += s_.sp ? 6 : 4;
+  if (s_.cp > 1) kernels += 6 * (s_.cp - 1);
+  if (mixture) kernels += 25;  // router, permutation, counts. Guess
+  if (latent()) kernels += 8;
+  if (w_.arithmetic == Arithmetic::kFp8 || w_.arithmetic == Arithmetic::kFp4) kernels *= 1.5;  // casts, scales. Guess
+  part_.forward.kernels = f_.graphs ? 0 : kernels;
+  part_.backward.kernels = f_.graphs ? 0 : kernels * f_.backward_kernels;
+}
+
+void BlockBuilder::recompute() {
+  part_.kept.recomputed = 0;
+  if (s_.recompute == Recompute::kNone) return;
+  if (s_.recompute == Recompute::kSelective) {
+    part_.again.attention = core_seconds_;
+    part_.again.kernels = f_.graphs ? 0 : 6;
+    part_.kept.block -= core_bytes_;
+    part_.kept.recomputed = core_bytes_;
+    return;
+  }
+  part_.again = part_.forward;
+  part_.kept.recomputed = part_.kept.block;
+  part_.kept.block = rows_ * h() * kHalf;
+}
+
+PartCosts BlockBuilder::embedding() {
+  part_ = {};
+  const double vocab = static_cast<double>(m_.vocab_size) / tp();
+  elements(tokens_ * h() * kHalf * 2, tokens_ * h() * kHalf * 3 + vocab * h() * f_.gradient_bytes);
+  part_.parameters =
+      vocab * h() + (m_.positions == PositionKind::kLearned ? static_cast<double>(m_.max_positions) * h() : 0);
+  part_.forward.kernels = f_.graphs ? 0 : 4;
+  part_.backward.kernels = f_.graphs ? 0 : 4;
+  if (s_.tp > 1) part_.traffic = {tokens_ * h() * kHalf, 1, 0, 0, 0};
+  part_.kept.block = f_.dropout ? rows_ * h() : 0;
+  return part_;
+}
+
+PartCosts BlockBuilder::head() {
+  part_ = {};
+  const double vocab = static_cast<double>(m_.vocab_size) / tp(), logits = tokens_ * vocab;
+  const double row = rows_ * h() * kHalf;
+  const Arithmetic a = Arithmetic::kBf16;  // stays there also in fp8 training
+  part_.forward.matmul = gpu_.matmul(tokens_, vocab, h(), a);
+  const double weight = gpu_.matmul(h(), vocab, tokens_, a);
+  part_.backward.matmul = gpu_.matmul(tokens_, h(), vocab, a) + weight;
+  part_.weight_gradient = weight;
+  const double passes = f_.fused_loss ? 4 : 16;  // bytes per logit. Guess: cast to fp32, maximum, exponentials, sum
+  elements(logits * passes + row * 2, logits * passes + row * 4);
+  part_.forward.kernels = f_.graphs ? 0 : 12;
+  part_.backward.kernels = f_.graphs ? 0 : 12;
+  part_.parameters = (m_.tied_embeddings ? 0 : vocab * h()) + h();
+  part_.kept.block = row * 2;
+  part_.largest_tensor = logits * f_.logit_bytes;
+  if (s_.tp > 1) part_.traffic = {tokens_ * h() * kHalf, 1, 0, 0, 0};
+  return part_;
+}
+
+}  // namespace
+
+std::int64_t mixture_blocks(const ModelSpec& m) {
+  if (m.experts <= 0) return 0;
+  return std::max<std::int64_t>(0, m.layers - m.dense_layers) / std::max<std::int64_t>(1, m.moe_every);
+}
+
+ModelCosts compute_costs(const Workload& workload, const FrameworkSpec& framework, const FrameworkConstants& constants,
+                         const GpuModel& gpu, const BlockShape& shape) {
+  BlockBuilder builder(workload, framework, constants, gpu, shape);
+  ModelCosts costs;
+  const std::int64_t mixtures = mixture_blocks(workload.model);
+  if (mixtures < workload.model.layers) costs.dense = builder.block(false);
+  if (mixtures > 0) costs.mixture = builder.block(true);
+  costs.embedding = builder.embedding();
+  costs.head = builder.head();
+  costs.message = builder.message();
+  return costs;
+}
+
+}  // namespace shardscope

@@ -1,0 +1,64 @@
+#pragma once
+// What one micro-batch costs a rank in each part of a model: seconds of kernels by kind, kernels launched, bytes that
+// go over each group, bytes kept for backward. All that an estimate needs and that does not depend on how many ranks,
+// stages and micro-batches there are, so that it is computed once and looked up afterwards.
+
+#include <cstdint>
+
+#include "simulator/analytic/estimate.h"
+#include "simulator/analytic/gpu_model.h"
+
+namespace shardscope {
+
+/// What the costs of a block depend on.
+struct BlockShape {
+  std::int64_t micro_batch = 1;
+  int tp = 1, cp = 1, ulysses = 1, ep = 1;
+  bool sp = false;
+  Recompute recompute = Recompute::kNone;
+  friend bool operator==(const BlockShape&, const BlockShape&) = default;
+};
+
+/// Seconds of kernels of one pass, and how many they are.
+struct PassCosts {
+  double matmul = 0, attention = 0, elements = 0, kernels = 0;
+  double kernel_seconds() const { return matmul + attention + elements; }
+};
+
+/// Bytes handed to collectives by one rank in one forward; backward sends as much, but where it says otherwise.
+struct Traffic {
+  double tensor = 0;        ///< whole message of each tensor-parallel collective
+  double tensor_calls = 0;  ///< all-reduces, or pairs of gather and scatter
+  double ring = 0;          ///< keys and values of one turn of the ring of context parallelism
+  double exchange = 0;      ///< Ulysses' all-to-alls, all together
+  double experts = 0;       ///< one all-to-all of tokens to experts; there are two
+};
+
+struct Kept {
+  double block = 0;       ///< bytes from forward to backward
+  double recomputed = 0;  ///< bytes that live while the block is computed again
+};
+
+struct PartCosts {
+  PassCosts forward, backward, again;  ///< again: recomputed before backward
+  double weight_gradient = 0;          ///< seconds of backward that zero-bubble schedules may move
+  Traffic traffic;
+  Kept kept;
+  double parameters = 0;         ///< of one rank: split by tp and ep
+  double expert_parameters = 0;  ///< of these, the experts': their copies are dp * tp / ep
+  double largest_tensor = 0;     ///< bytes of the largest activation in work
+};
+
+struct ModelCosts {
+  PartCosts dense, mixture;  ///< a block of each kind (mixture: of experts)
+  PartCosts embedding, head;
+  double message = 0;  ///< bytes between stages
+};
+
+ModelCosts compute_costs(const Workload&, const FrameworkSpec&, const FrameworkConstants&, const GpuModel&,
+                         const BlockShape&);
+
+/// Blocks of each kind.
+std::int64_t mixture_blocks(const ModelSpec&);
+
+}  // namespace shardscope

@@ -1,0 +1,388 @@
+#include "simulator/analytic/estimate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <unordered_map>
+
+#include "core/check.h"
+#include "simulator/analytic/memory_model.h"
+#include "simulator/analytic/network_model.h"
+
+namespace shardscope {
+namespace {
+
+constexpr std::array<std::string_view, kTimeTerms> kTimeNames{"matmul", "attention", "elements", "host", "recompute",
+                                                              "tensor", "context",   "experts",  "data", "pipeline",
+                                                              "bubble", "optimizer", "offload",  "fixed"};
+constexpr std::array<std::string_view, kMemoryTerms> kMemoryNames{
+    "parameters", "gradients", "optimizer", "activations", "recomputed",  "logits",
+    "gathered",   "buckets",   "workspace", "context",     "collectives", "fragmentation"};
+
+double fourth_power(double x) { return x * x * x * x; }
+
+/// Two things at once, nearly the longer of them.
+double longer(double a, double b) { return std::sqrt(std::sqrt(fourth_power(a) + fourth_power(b))); }
+
+/// What of `work` does not hide behind `cover`.
+double exposed(double work, double cover) { return work <= 0 ? 0 : longer(work, cover) - cover; }
+
+std::uint64_t key_of(const BlockShape& s) {
+  std::uint64_t key = static_cast<std::uint64_t>(s.micro_batch);
+  for (const int field : {s.tp, s.cp, s.ulysses, s.ep}) key = key * 4099 + static_cast<std::uint64_t>(field);
+  return (key * 2 + (s.sp ? 1 : 0)) * 4 + static_cast<std::uint64_t>(s.recompute);
+}
+
+/// Seconds of one micro-batch in one stage, by term; forward and backward apart for the schedules.
+struct StageTime {
+  std::array<double, kTimeTerms> terms{};
+  double forward = 0, backward = 0, weight_gradient = 0;
+  double total() const { return forward + backward; }
+};
+
+}  // namespace
+
+std::string_view to_string(TimeTerm t) { return kTimeNames[static_cast<std::size_t>(t)]; }
+std::string_view to_string(MemoryTerm t) { return kMemoryNames[static_cast<std::size_t>(t)]; }
+
+struct Estimator::State {
+  Workload workload;
+  Target target;
+  FrameworkSpec framework;
+  FrameworkConstants constants;
+  FabricConstants fabric;
+  GpuModel gpu;
+  NetworkModel network;
+  std::unordered_map<std::uint64_t, ModelCosts> known;
+
+  State(const Workload& w, const Target& t, const FrameworkSpec& f, const Constants& table)
+      : workload(w),
+        target(t),
+        framework(f),
+        constants(framework_constants(table, f.name)),
+        fabric(fabric_constants(table, t.fabric.name)),
+        gpu(t.gpu, device_constants(table, t.gpu)),
+        network(t, gpu.constants(), fabric, constants.collective_us * 1e-6) {
+    known.reserve(4096);
+  }
+
+  const ModelCosts& costs_of(const Plan& plan) {
+    const BlockShape shape{plan.micro_batch, plan.tp, plan.cp, plan.ulysses, plan.ep, plan.sp, plan.recompute};
+    const std::uint64_t key = key_of(shape);
+    const auto found = known.find(key);
+    if (found != known.end()) return found->second;
+    return known.emplace(key, compute_costs(workload, framework, constants, gpu, shape)).first->second;
+  }
+
+  Placement data_group(const Plan& p) const { return {copies_of(p).shared, static_cast<double>(p.tp)}; }
+  Placement shard_group(const Plan& p) const {
+    const Placement all = data_group(p);
+    return p.shard > 0 ? Placement{std::min<double>(p.shard, all.ranks), all.stride} : all;
+  }
+
+  void add_part(StageTime& t, const PartCosts& part, const Plan& plan, double count) const;
+  void add_tensor(StageTime& t, const PartCosts& part, const Plan& plan, double count) const;
+  void add_sequence(StageTime& t, const PartCosts& part, const Plan& plan, double count) const;
+  void add_experts(StageTime& t, const PartCosts& part, const Plan& plan, double count) const;
+  void add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count) const;
+  StageTime stage_time(const Plan&, const ModelCosts&, const Stage&) const;
+  double bubble(const Plan&, const StageTime& slowest, double others) const;
+  void add_data(Estimate&, const Plan&, const ModelCosts&, const Stage&, const StageTime&) const;
+  void add_update(Estimate&, const Plan&, const StageParameters&) const;
+  void add_offload(Estimate&, const Plan&, const StageParameters&) const;
+};
+
+// ---------------------------------------------------------------- one micro-batch in one stage
+
+void Estimator::State::add_part(StageTime& t, const PartCosts& part, const Plan& plan, double count) const {
+  if (count <= 0) return;
+  const auto add = [&](TimeTerm term, double s) { t.terms[static_cast<std::size_t>(term)] += count * s; };
+  const double launch = constants.host_us * 1e-6;
+  const auto pass = [&](const PassCosts& p) {
+    const double kernels = p.kernel_seconds() + p.kernels * gpu.kernel_s() * 0.25;  // element-wise kernels' own start
+    return std::pair(kernels, exposed(p.kernels * launch, kernels));
+  };
+  const auto [forward, forward_host] = pass(part.forward);
+  const auto [backward, backward_host] = pass(part.backward);
+  const auto [again, again_host] = pass(part.again);
+  add(TimeTerm::kMatmul, part.forward.matmul + part.backward.matmul);
+  add(TimeTerm::kAttention, part.forward.attention + part.backward.attention);
+  add(TimeTerm::kElements, forward + backward - part.forward.matmul - part.backward.matmul - part.forward.attention -
+                               part.backward.attention);
+  add(TimeTerm::kHost, forward_host + backward_host);
+  add(TimeTerm::kRecompute, again + again_host);
+  t.forward += count * (forward + forward_host);
+  t.backward += count * (backward + backward_host + again + again_host);
+  t.weight_gradient += count * part.weight_gradient;
+  add_tensor(t, part, plan, count);
+  add_sequence(t, part, plan, count);
+  add_experts(t, part, plan, count);
+  if (plan.zero == 3) add_gathers(t, part, plan, count);
+}
+
+/// Forward waits for every collective; backward's all-reduce may hide behind the weight's gradient.
+void Estimator::State::add_tensor(StageTime& t, const PartCosts& part, const Plan& plan, double count) const {
+  if (plan.tp == 1 || part.traffic.tensor_calls <= 0) return;
+  const Placement group{static_cast<double>(plan.tp), 1};
+  const double one =
+      plan.sp ? network.all_gather(part.traffic.tensor, group) + network.reduce_scatter(part.traffic.tensor, group)
+              : network.all_reduce(part.traffic.tensor, group);
+  const double shown = framework.overlaps_tensor ? 1 - constants.tensor_overlap : 1;
+  const double forward = part.traffic.tensor_calls * one * shown;
+  double backward = forward;
+  if (plan.recompute == Recompute::kFull) backward += forward;
+  t.terms[static_cast<std::size_t>(TimeTerm::kTensor)] += count * (forward + backward);
+  t.forward += count * forward;
+  t.backward += count * backward;
+}
+
+void Estimator::State::add_sequence(StageTime& t, const PartCosts& part, const Plan& plan, double count) const {
+  double forward = 0, backward = 0;
+  if (plan.cp > 1) {
+    const double turn = network.send(part.traffic.ring, static_cast<double>(plan.tp) * plan.ulysses);
+    forward += (plan.cp - 1) * exposed(turn, part.forward.attention / plan.cp);
+    backward += (plan.cp - 1) * exposed(2 * turn, part.backward.attention / plan.cp);
+  }
+  if (plan.ulysses > 1) {
+    const Placement group{static_cast<double>(plan.ulysses), static_cast<double>(plan.tp)};
+    const double exchange = network.all_to_all(part.traffic.exchange, group);
+    forward += exchange, backward += exchange;
+  }
+  t.terms[static_cast<std::size_t>(TimeTerm::kContext)] += count * (forward + backward);
+  t.forward += count * forward;
+  t.backward += count * backward;
+}
+
+void Estimator::State::add_experts(StageTime& t, const PartCosts& part, const Plan& plan, double count) const {
+  if (part.traffic.experts <= 0) return;
+  const Placement group{static_cast<double>(plan.ep), 1};
+  const double both = 2 * network.all_to_all(part.traffic.experts, group);
+  const double backward = both * (plan.recompute == Recompute::kFull ? 2 : 1);
+  t.terms[static_cast<std::size_t>(TimeTerm::kExpert)] += count * (both + backward);
+  t.forward += count * both;
+  t.backward += count * backward;
+}
+
+/// ZeRO-3: a block is gathered while the one before computes, in forward and again in backward, where its gradient is
+/// scattered too.
+void Estimator::State::add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count) const {
+  const Placement group = shard_group(plan);
+  const double gather = network.all_gather(part.parameters * framework.gather_bytes, group);
+  const double reduce =
+      framework.reduces_by_micro_batch ? network.reduce_scatter(part.parameters * framework.reduce_bytes, group) : 0;
+  const double overlap = framework.overlaps_gathers ? constants.overlap : 0, slow = gpu.constants().interference;
+  const double forward = part.forward.kernel_seconds(),
+               backward = part.backward.kernel_seconds() + part.again.kernel_seconds();
+  const double more_forward = exposed(gather, forward * overlap) + slow * std::min(gather, forward);
+  const double more_backward =
+      exposed(gather + reduce, backward * overlap) + slow * std::min(gather + reduce, backward);
+  t.terms[static_cast<std::size_t>(TimeTerm::kData)] += count * (more_forward + more_backward);
+  t.forward += count * more_forward;
+  t.backward += count * more_backward;
+}
+
+StageTime Estimator::State::stage_time(const Plan& plan, const ModelCosts& costs, const Stage& stage) const {
+  StageTime t;
+  add_part(t, costs.dense, plan, stage.dense);
+  add_part(t, costs.mixture, plan, stage.mixture);
+  if (stage.first) add_part(t, costs.embedding, plan, 1);
+  if (stage.last) add_part(t, costs.head, plan, 1);
+  const double once = constants.micro_batch_ms * 1e-3;
+  t.terms[static_cast<std::size_t>(TimeTerm::kFixed)] += once;
+  t.forward += once / 2, t.backward += once / 2;
+  if (plan.pp > 1) {
+    const double send = network.send(costs.message, static_cast<double>(plan.gpus) / plan.pp);
+    // Interleaved schedules send ahead; a fifth of it shows. Guess
+    const double shown = (plan.vpp > 1 ? 0.2 * plan.vpp : 1) * send;
+    t.terms[static_cast<std::size_t>(TimeTerm::kPipeline)] += 2 * shown;
+    t.forward += shown, t.backward += shown;
+  }
+  return t;
+}
+
+// ---------------------------------------------------------------- the step
+
+/// Formulas: docs/simulator.md. `others`: one micro-batch in all stages but the slowest.
+double Estimator::State::bubble(const Plan& plan, const StageTime& slowest, double others) const {
+  if (plan.pp == 1) return 0;
+  const double stages = plan.pp - 1, moved = slowest.weight_gradient;
+  switch (plan.schedule) {
+    case PipelineSchedule::kZbH1:
+      return std::max(0.0, others - 2 * stages * moved);
+    case PipelineSchedule::kZbv:
+      return std::max(0.0, others - 3 * stages * moved);
+    case PipelineSchedule::kDualPipeV:
+      return std::max(0.0, others - 3 * stages * moved) / 2;
+    case PipelineSchedule::kGpipe:
+    case PipelineSchedule::k1F1B:
+    case PipelineSchedule::kInterleaved:
+      break;
+  }
+  return others / std::max(1, plan.vpp);
+}
+
+/// Gradients' reduction behind the last backward, and parameters' gathering behind the next forward (ZeRO-1 and 2).
+void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts& costs, const Stage& stage,
+                                const StageTime& t) const {
+  const Placement group = data_group(plan);
+  if (group.ranks <= 1) return;
+  const StageParameters p = parameters_of(costs, stage, workload.model);
+  const double overlap = constants.overlap, slow = gpu.constants().interference;
+  double& data = e[TimeTerm::kData];
+  if (plan.zero == 3) {
+    const double block = std::max(costs.dense.parameters, costs.mixture.parameters);
+    data += network.all_gather(block * framework.gather_bytes, shard_group(plan)) +
+            network.reduce_scatter(block * framework.reduce_bytes, shard_group(plan));  // the first, the last
+    const Placement copies{group.ranks / shard_group(plan).ranks, group.stride * shard_group(plan).ranks};
+    data += exposed(network.all_reduce(p.all() * framework.reduce_bytes / shard_group(plan).ranks, copies),
+                    t.backward * overlap);
+    return;
+  }
+  const double bytes = p.all() * framework.reduce_bytes;
+  const bool scatters = plan.zero > 0 && !framework.all_reduces;
+  const double one = scatters ? network.reduce_scatter(bytes, group) : network.all_reduce(bytes, group);
+  const double times =
+      plan.zero == 2 && framework.reduces_by_micro_batch ? static_cast<double>(plan.micro_batches()) : 1;
+  const double cover = framework.overlaps_gradients ? t.backward * overlap : 0;
+  const double last = std::min(p.all(), static_cast<double>(framework.bucket_elements)) / p.all();
+  data += times * (std::max(exposed(one, cover), one * last) + slow * std::min(one, cover));
+  if (plan.zero == 0) return;
+  const double gather = network.all_gather(p.all() * framework.gather_bytes, group);
+  data += framework.overlaps_gathers ? exposed(gather, t.forward * overlap) : gather;
+}
+
+/// The norm of gradients reads them once, the update moves state, gradient and parameters.
+void Estimator::State::add_update(Estimate& e, const Plan& plan, const StageParameters& p) const {
+  const Copies c = copies_of(plan);
+  const double own = plan.zero > 0 ? p.shared / c.shared + p.experts / c.experts : p.all();
+  if (plan.offload != Offload::kNone) return;
+  const double bytes = own * (2 * (framework.master_bytes > 0 ? framework.master_bytes : framework.parameter_bytes) +
+                              2 * framework.moment_bytes + 2 * framework.gradient_bytes + 2);
+  e[TimeTerm::kOptimizer] += gpu.traffic(bytes);
+}
+
+/// Gradients down, parameters up, the update bound by the host's memory: 28 bytes per element (docs/offload.md).
+void Estimator::State::add_offload(Estimate& e, const Plan& plan, const StageParameters& p) const {
+  if (plan.offload == Offload::kNone) return;
+  const Copies c = copies_of(plan);
+  const double own = plan.zero > 0 ? p.shared / c.shared + p.experts / c.experts : p.all();
+  const double pcie = target.gpu.pcie.bandwidth.value * 0.8;  // of the line rate. Guess
+  const double gpus = target.system.gpus_per_node;
+  const double host = target.system.host_memory_bandwidth.value / gpus * 0.6;  // of the data sheet. Guess
+  const auto m = static_cast<double>(plan.micro_batches());
+  double& t = e[TimeTerm::kOffload];
+  t += own * (4 + (m > 1 && plan.zero < 3 ? 2 * m : 0)) / pcie + own * 2 / pcie + own * 28 / host;
+  const bool drive = plan.offload == Offload::kOptimizerNvme || plan.offload == Offload::kParametersNvme;
+  if (drive && target.system.nvme_read.value > 0) {
+    t += own * 16 * gpus / target.system.nvme_read.value + own * 12 * gpus / target.system.nvme_write.value;
+  }
+  if (plan.offload == Offload::kParameters || plan.offload == Offload::kParametersNvme) {
+    const double passes = m * (plan.recompute == Recompute::kFull ? 3 : 2);
+    t += exposed(passes * own * 2 / pcie, e.seconds[static_cast<std::size_t>(TimeTerm::kMatmul)]);
+  }
+}
+
+namespace {
+
+/// Blocks of a stage: as even as it goes, the first ones have one more.
+Stage stage_of(const Workload& w, const Plan& plan, bool first, bool last) {
+  const double layers = static_cast<double>(w.model.layers), mixture = static_cast<double>(mixture_blocks(w.model));
+  const double blocks = std::ceil(layers / plan.pp);
+  Stage s{.first = first, .last = last};
+  s.mixture = mixture <= 0 ? 0 : blocks * mixture / layers;
+  if (mixture > 0 && w.model.dense_layers > 0) {  // the leading blocks are the dense ones
+    const double dense = first ? std::min(blocks, static_cast<double>(w.model.dense_layers)) : 0;
+    s.mixture = blocks - (plan.pp == 1 ? layers - mixture : dense);
+  }
+  s.dense = blocks - s.mixture;
+  return s;
+}
+
+}  // namespace
+
+Estimate Estimator::estimate(const Plan& plan) {
+  State& s = *state_;
+  const ModelCosts& costs = s.costs_of(plan);
+  const bool one = plan.pp == 1;
+  const Stage first = stage_of(s.workload, plan, true, one), last = stage_of(s.workload, plan, one, true),
+              middle = stage_of(s.workload, plan, false, false);
+  const StageTime a = s.stage_time(plan, costs, first), z = one ? a : s.stage_time(plan, costs, last),
+                  mid = plan.pp > 2 ? s.stage_time(plan, costs, middle) : a;
+  const StageTime& slowest = z.total() > a.total() && z.total() > mid.total() ? z : mid.total() > a.total() ? mid : a;
+  const double all = one ? a.total() : a.total() + z.total() + (plan.pp - 2) * mid.total();
+
+  Estimate e;
+  const auto m = static_cast<double>(plan.micro_batches());
+  for (int i = 0; i < kTimeTerms; ++i)
+    e.seconds[static_cast<std::size_t>(i)] = m * slowest.terms[static_cast<std::size_t>(i)];
+  e[TimeTerm::kBubble] = s.bubble(plan, slowest, all - slowest.total());
+  const Stage& heaviest = first;
+  s.add_data(e, plan, costs, heaviest, a);
+  const StageParameters p = parameters_of(costs, heaviest, s.workload.model);
+  s.add_update(e, plan, p);
+  s.add_offload(e, plan, p);
+  e[TimeTerm::kFixed] += s.constants.fixed_ms * 1e-3;
+  for (const double t : e.seconds) e.step_time_s += t;
+  e.bubble_fraction = e[TimeTerm::kBubble] / e.step_time_s;
+
+  fill_memory(e, plan, first, costs, s.workload, s.target, s.framework, s.constants);
+  if (!one) {
+    Estimate end;
+    fill_memory(end, plan, last, costs, s.workload, s.target, s.framework, s.constants);
+    if (end.allocated > e.allocated) {
+      const auto seconds = e.seconds;
+      const double step = e.step_time_s, fraction = e.bubble_fraction;
+      e = end;
+      e.seconds = seconds, e.step_time_s = step, e.bubble_fraction = fraction;
+    }
+  }
+  return e;
+}
+
+Estimator::Estimator(const Workload& workload, const Target& target, const FrameworkSpec& framework,
+                     const Constants& constants)
+    : state_(std::make_unique<State>(workload, target, framework, constants)) {}
+Estimator::~Estimator() = default;
+Estimator::Estimator(Estimator&&) noexcept = default;
+Estimator& Estimator::operator=(Estimator&&) noexcept = default;
+const Workload& Estimator::workload() const { return state_->workload; }
+const Target& Estimator::target() const { return state_->target; }
+const FrameworkSpec& Estimator::framework() const { return state_->framework; }
+
+std::string find_plan_problem(const Workload& w, const Target& target, const Plan& p) {
+  const ModelSpec& m = w.model;
+  const std::int64_t product = std::int64_t{p.dp} * p.tp * p.pp * p.cp * p.ulysses;
+  for (const int n : {p.gpus, p.dp, p.tp, p.pp, p.vpp, p.cp, p.ulysses, p.ep}) {
+    if (n < 1) return fmt::format("a size is {}; all must be at least 1", n);
+  }
+  if (product != p.gpus)
+    return fmt::format("dp {} x tp {} x pp {} x cp {} x ulysses {} is {}, not {} GPUs", p.dp, p.tp, p.pp, p.cp,
+                       p.ulysses, product, p.gpus);
+  if (m.heads % p.tp != 0) return fmt::format("tp {} does not divide {} heads", p.tp, m.heads);
+  if (m.heads / p.tp % p.ulysses != 0)
+    return fmt::format("ulysses {} does not divide the {} heads of a rank", p.ulysses, m.heads / p.tp);
+  if (w.seq % (std::int64_t{p.cp} * p.ulysses) != 0)
+    return fmt::format("cp {} x ulysses {} do not divide sequences of {}", p.cp, p.ulysses, w.seq);
+  if (std::int64_t{p.pp} * p.vpp > m.layers)
+    return fmt::format("pp {} x vpp {} are more stages than {} layers", p.pp, p.vpp, m.layers);
+  if (p.vpp > 1 && p.pp == 1) return "vpp needs a pipeline";
+  if (p.ep > 1 && (m.experts == 0 || m.experts % p.ep != 0))
+    return fmt::format("ep {} does not divide {} experts", p.ep, m.experts);
+  if (p.ep > 1 && std::int64_t{p.dp} * p.tp * p.cp % p.ep != 0)
+    return fmt::format("ep {} does not divide dp {} x tp {} x cp {}", p.ep, p.dp, p.tp, p.cp);
+  if (p.micro_batch < 1 || p.global_batch % (std::int64_t{p.dp} * p.micro_batch) != 0 || p.global_batch < 1)
+    return fmt::format("dp {} x micro-batch {} do not divide the global batch {}", p.dp, p.micro_batch, p.global_batch);
+  if (p.sp && p.tp == 1) return "sp needs tp";
+  if (p.zero < 0 || p.zero > 3) return fmt::format("zero {}: it must be 0 to 3", p.zero);
+  if (p.zero >= 2 && p.pp > 1) return "ZeRO-2 and 3 with a pipeline: gradients would be reduced at every micro-batch";
+  if (p.offload != Offload::kNone && p.zero == 0) return "offload needs ZeRO";
+  if ((p.offload == Offload::kParameters || p.offload == Offload::kParametersNvme) && p.zero != 3)
+    return "parameters are offloaded by ZeRO-3 only";
+  if (p.shard > 0 && (p.dp % p.shard != 0)) return fmt::format("shard {} does not divide dp {}", p.shard, p.dp);
+  if (p.tp > target.system.scale_up_domain && target.gpu.scale_up.bandwidth.value > 0)
+    return fmt::format("tp {} spans more than the {} GPUs joined by fast links", p.tp, target.system.scale_up_domain);
+  return "";
+}
+
+}  // namespace shardscope

@@ -1,0 +1,32 @@
+#pragma once
+// Bytes of a rank at the peak, term by term, from a plan and the costs of its parts.
+
+#include "simulator/analytic/block_costs.h"
+
+namespace shardscope {
+
+/// One pipeline stage, as far as memory and time go by it.
+struct Stage {
+  double dense = 0, mixture = 0;  ///< blocks
+  bool first = false, last = false;
+  double blocks() const { return dense + mixture; }
+};
+
+/// Parameters of one rank in this stage: those copied over all of data parallelism, and the experts'.
+struct StageParameters {
+  double shared = 0, experts = 0;
+  double all() const { return shared + experts; }
+};
+StageParameters parameters_of(const ModelCosts&, const Stage&, const ModelSpec&);
+
+/// Ranks that hold copies of the same state, and so can share it.
+struct Copies {
+  double shared = 1, experts = 1;
+};
+Copies copies_of(const Plan&);
+
+/// Fills bytes, allocated, reserved, used, at_start and the host's bytes.
+void fill_memory(Estimate&, const Plan&, const Stage&, const ModelCosts&, const Workload&, const Target&,
+                 const FrameworkSpec&, const FrameworkConstants&);
+
+}  // namespace shardscope

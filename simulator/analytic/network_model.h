@@ -1,0 +1,47 @@
+#pragma once
+// How long a collective takes on a cluster of nodes: rings and switches inside the scale-up domain, NICs between.
+//
+//   NetworkModel network(target, device, fabric);
+//   Placement tensor{.ranks = 8, .stride = 1};                       // ranks 0..7
+//   Placement data{.ranks = 16, .stride = 8};                        // ranks 0, 8, 16, ...: one per node of 8
+//   double s = network.all_reduce(bytes, data);
+//
+// Formula inside a domain: a + h (n - 1) + f bytes / rate. Over nodes: a group with g members in each of N nodes moves
+// f(N) bytes / g through each member's share of the NICs while f(n) bytes go over the scale-up links; the slower
+// counts. Units: bytes of the whole message (gathered, or to be reduced), seconds. Latencies and efficiencies:
+// constants.h.
+
+#include "simulator/analytic/constants.h"
+#include "simulator/analytic/estimate.h"
+
+namespace shardscope {
+
+/// Which ranks form a group: `ranks` of them, `stride` apart.
+struct Placement {
+  double ranks = 1, stride = 1;
+};
+
+class NetworkModel {
+ public:
+  NetworkModel(const Target&, const DeviceConstants&, const FabricConstants&, double collective_s);
+
+  double all_reduce(double bytes, Placement) const;
+  double all_gather(double bytes, Placement) const;      ///< bytes of the whole
+  double reduce_scatter(double bytes, Placement) const;  ///< likewise
+  double all_to_all(double bytes, Placement) const;      ///< bytes that one rank holds before
+  double send(double bytes, double stride) const;        ///< to the rank `stride` further
+
+ private:
+  double move(double bytes, Placement, double passes) const;
+  double members_in_domain(Placement) const;
+  double latency(double ranks, double nodes, double passes) const;
+  double nic_rate(double bytes_per_rank) const;
+
+  double domain_ = 8, link_ = 0, nic_ = 0;  ///< bytes/s of one rank, one way
+  bool reduces_ = false;
+  DeviceConstants device_;
+  FabricConstants fabric_;
+  double base_latency_ = 0, collective_s_ = 0;
+};
+
+}  // namespace shardscope
