@@ -12,7 +12,6 @@ a dependency of the build or of ./dev test. Exit codes: 0 all equal, 1 a differe
 """
 
 import argparse
-import bisect
 import json
 import os
 import pathlib
@@ -116,8 +115,9 @@ def build_model(config):
     return Gpt2()
 
 
-def train_deepspeed(spec):
-    """One rank's steps; returns losses averaged over the ranks and seconds per step."""
+def train_deepspeed(spec, counter=None):
+    """One rank's steps; returns losses averaged over the ranks and seconds per step. The first two steps record and warm
+    up: `counter` looks at the others."""
     import deepspeed
     import torch
     import torch.distributed as dist
@@ -135,13 +135,14 @@ def train_deepspeed(spec):
     del model
     losses, times = [], []
     for step, batch in enumerate(batches):
+        if step == 2 and counter:
+            counter.restart()
         share = batch.shape[0] // RANKS
         dist.barrier()
         start = time.perf_counter()
-        with torch.profiler.record_function(f"training step {step}"):
-            loss = engine(batch[rank * share:(rank + 1) * share])
-            engine.backward(loss)
-            engine.step()
+        loss = engine(batch[rank * share:(rank + 1) * share])
+        engine.backward(loss)
+        engine.step()
         times.append(time.perf_counter() - start)
         mean = loss.detach().clone()
         dist.all_reduce(mean)
@@ -150,46 +151,62 @@ def train_deepspeed(spec):
     return losses, times
 
 
-def steady_peak(events):
-    """Highest live bytes in any step but the first two, which record and warm up. Replayed from single allocations: the
-    profiler's own total drifts. Copies that gloo makes of what it sends are its own, not DeepSpeed's, and left out."""
-    complete = [e for e in events if e.get("ph") == "X"]
-    steps = [(e["ts"], e["ts"] + e["dur"]) for e in complete
-             if e["name"].startswith("training step ") and int(e["name"].split()[-1]) >= 2]
-    gloo = sorted((e["ts"], e["ts"] + e["dur"]) for e in complete if e["name"].startswith("c10d::"))
-    allocations = sorted((e for e in events if e.get("name") == "[memory]" and e["args"].get("Device Type") == 0),
-                         key=lambda e: e["ts"])
-    live, total, peak = {}, 0, 0
-    for e in allocations:
-        at, size, address = e["ts"], e["args"]["Bytes"], e["args"]["Addr"]
-        if size > 0:
-            last = bisect.bisect_right(gloo, (at, float("inf"))) - 1
-            if last >= 0 and at <= gloo[last][1]:
-                continue
-            total += size - live.get(address, 0)  # an address that is given out again was freed unseen
-            live[address] = size
-        else:
-            total -= live.pop(address, 0)
-        if any(begin <= at <= end for begin, end in steps):
-            peak = max(peak, total)
-    return peak
+COUNTING_ALLOCATOR = r"""
+#include <pthread.h>
+#include <torch/extension.h>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+
+// Counts the live bytes of tensors on the CPU. What gloo's own threads allocate, copies of what they send, is left out.
+static std::atomic<long> live{0}, peak{0};
+
+struct Block { void* data; long counted; };
+
+static void release(void* context) {
+  auto* block = static_cast<Block*>(context);
+  live -= block->counted;
+  std::free(block->data);
+  delete block;
+}
+
+struct CountingAllocator : at::Allocator {
+  at::DataPtr allocate(size_t n) override {
+    char thread[32] = "";
+    pthread_getname_np(pthread_self(), thread, sizeof thread);
+    void* data = nullptr;
+    if (n > 0 && posix_memalign(&data, 64, n) != 0) throw std::bad_alloc();
+    auto* block = new Block{data, std::strstr(thread, "gloo") ? 0 : static_cast<long>(n)};
+    const long now = live += block->counted;
+    for (long seen = peak; now > seen && !peak.compare_exchange_weak(seen, now);) {}
+    return {data, block, &release, at::Device(at::kCPU)};
+  }
+  void copy_data(void* to, const void* from, size_t n) const override { default_copy_data(to, from, n); }
+};
+
+static CountingAllocator counting;
+void count_from_here() { c10::SetAllocator(c10::DeviceType::CPU, &counting, 255); }
+void restart() { peak = live.load(); }
+long peak_bytes() { return peak; }
+"""
+
+
+def load_allocator():
+    from torch.utils.cpp_extension import load_inline
+    return load_inline("counting_allocator", COUNTING_ALLOCATOR, functions=["count_from_here", "restart", "peak_bytes"])
 
 
 def worker(path):
-    """The rank's process: trains, and with "memory" also follows every allocation of PyTorch's CPU allocator."""
+    """The rank's process: trains, and with "memory" counts every tensor's bytes."""
     import torch
     spec = json.loads(pathlib.Path(path).read_text())
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    peak = None
+    counter = None
     if spec["memory"]:
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-            losses, times = train_deepspeed(spec)
-        trace = pathlib.Path(spec["folder"]) / f"trace{os.environ['RANK']}.json"
-        profile.export_chrome_trace(str(trace))
-        events = json.loads(trace.read_text())["traceEvents"]
-        peak = steady_peak(events)
-    else:
-        losses, times = train_deepspeed(spec)
+        counter = load_allocator()
+        counter.count_from_here()
+    losses, times = train_deepspeed(spec, counter)
+    peak = counter.peak_bytes() if counter else None
     print("RESULT " + json.dumps({"losses": losses, "times": times, "peak": peak}), flush=True)
     os._exit(0)  # a thread of DeepSpeed's offload is not joined at the end and would abort the process
 
@@ -267,8 +284,7 @@ def compare_memory(binary):
             ds["zero_optimization"]["reduce_bucket_size"] = 5_000_000  # the default would be most of the memory
             predicted = run_ours(binary, folder, config, ds, 1, seq, ("--zero-mode", "deepspeed"))
             textbook = run_ours(binary, folder, config, ds, 4, seq)
-            # both ranks hold as much; a free that the profiler did not see can only add
-            measured = min(r["peak"] for r in run_deepspeed(folder, config, ds, memory=True))
+            measured = max(r["peak"] for r in run_deepspeed(folder, config, ds, memory=True))
         total = lambda run: max(sum(sum(c.values()) for c in rank["memory_by_category"].values()) for rank in run["predicted"]["ranks"])
         p, t = total(predicted), total(textbook)
         print(f"zero {mode:6} {measured / 1e6:21.2f} MB {p / 1e6:19.2f} MB {(p / measured - 1) * 100:6.1f} % "
