@@ -174,27 +174,40 @@ class BucketReducer {
     }
     emit(AllReduce{c_.draft.shard_group, work}, Lane::kReduce);
     if (!c_.plan.overlap) emit(Hold{work});
-    for (const Entry& entry : entries_) take_reduced(emit, entry, work, filled);
+    for (const Entry& entry : entries_) copy_back(emit, entry, work, filled);
     limit_in_flight(emit, work);
+    if (c_.plan.stage == 0) return;
+    for (const Entry& entry : entries_) keep_owned(emit, entry);  // the second copy is gone by then
   }
 
-  void take_reduced(Emitter& emit, const Entry& entry, Region work, Region filled) {
+  /// The part of the entry that this rank owns, from the start of the entry.
+  std::pair<std::int64_t, std::int64_t> owned_part(const Entry& entry) const {
     const ZeroContext::Place& place = c_.places[static_cast<std::size_t>(entry.parameter)];
+    const Chunk& chunk = c_.chunks[place.chunk];
+    const std::int64_t first = c_.first(chunk);
+    return {std::max(place.offset, first) - place.offset,
+            std::min(place.offset + place.count, first + chunk.slice) - place.offset};
+  }
+
+  void copy_back(Emitter& emit, const Entry& entry, Region work, Region filled) {
     const Region reduced = work.part(entry.in_bucket.offset - filled.offset, entry.in_bucket.count);
     if (c_.plan.stage == 0) {
       const Region gradient = c_.program().whole(tensors_.at({entry.parameter, 0}));
       emit(Copy{reduced, gradient}, lane_);
-      c_.reduced[place.chunk] = gradient;
+      c_.reduced[c_.places[static_cast<std::size_t>(entry.parameter)].chunk] = gradient;
       return;
     }
-    const Chunk& chunk = c_.chunks[place.chunk];
-    const std::int64_t first = c_.first(chunk);
-    const std::int64_t begin = std::max(place.offset, first);
-    const std::int64_t end = std::min(place.offset + place.count, first + chunk.slice);
+    const auto [begin, end] = owned_part(entry);
+    if (begin < end) emit(Copy{reduced.part(begin, end - begin), entry.in_bucket.part(begin, end - begin)}, lane_);
+  }
+
+  void keep_owned(Emitter& emit, const Entry& entry) {
+    const auto [begin, end] = owned_part(entry);
     if (begin >= end) return;
-    const Region owned = entry.in_bucket.part(begin - place.offset, end - begin);
-    emit(Copy{reduced.part(begin - place.offset, end - begin), owned}, lane_);
-    emit(Copy{owned, partition(emit, chunk).part(begin - first, end - begin)}, lane_);
+    const ZeroContext::Place& place = c_.places[static_cast<std::size_t>(entry.parameter)];
+    const Chunk& chunk = c_.chunks[place.chunk];
+    const Region part = partition(emit, chunk).part(place.offset + begin - c_.first(chunk), end - begin);
+    emit(Copy{entry.in_bucket.part(begin, end - begin), part}, lane_);
   }
 
   /// Stages 1 and 2: this rank's part of the one flat buffer, a fresh one each micro-batch, summed at its end.
