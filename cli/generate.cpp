@@ -16,6 +16,7 @@
 #include "core/engine/checkpoint/resume.h"
 #include "core/error.h"
 #include "core/program/text.h"
+#include "core/spec/hardware.h"
 #include "core/spec/model_catalog.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "profiler/store/profile_writer.h"
@@ -79,7 +80,7 @@ class Generate {
     if (options.cluster.empty()) {
       machine_ = options.machine.empty() ? default_machine() : load_machine(options.machine);
     } else {
-      cluster_ = load_cluster(options.cluster);
+      cluster_ = load_cluster(default_catalog(), options.cluster);
     }
   }
 
@@ -329,7 +330,8 @@ void add_options(CLI::App& c, Options& o) {
   c.add_flag("--begin", o.begin, "Put the tokenizer's beginning-of-sequence piece before each prompt");
   c.add_flag("--ignore-end", o.ignore_end, "Go on after the tokenizer's end-of-sequence piece");
   c.add_option("--machine", o.machine, "Machine file written by 'shardscope calibrate'")->type_name("PATH");
-  c.add_option("--cluster", o.cluster, "Cluster description (data/clusters), with --predict")->type_name("PATH");
+  c.add_option("--cluster", o.cluster, "SYSTEM:GPUS (see 'shardscope hardware') or a file, with --predict")
+      ->type_name("CLUSTER");
   c.add_flag("--predict", o.predict, "Only predict: memory and time, without running");
   c.add_option("--profile", o.profile, "Profile to write, or to add to: a run for prefill and one for decode")
       ->type_name("RUN.db");

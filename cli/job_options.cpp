@@ -31,7 +31,10 @@ void add_job_options(CLI::App& command, JobOptions& options) {
                   "Seconds after which a rank that does not get on ends the run (default 30); 0: never")
       ->check(CLI::NonNegativeNumber);
   command.add_option("--machine", o.machine, "Machine file written by 'shardscope calibrate'")->type_name("PATH");
-  command.add_option("--cluster", o.cluster, "Cluster description (data/clusters)")->type_name("PATH");
+  command
+      .add_option("--cluster", o.cluster,
+                  "SYSTEM:GPUS of the catalog ('shardscope hardware'), such as dgx-h100:32, or a file")
+      ->type_name("CLUSTER");
   command.add_option("--profile", o.profile, "Profile to write, or to add to")->type_name("RUN.db");
 }
 

@@ -15,6 +15,7 @@
 #include "core/engine/suggest_fit.h"
 #include "core/error.h"
 #include "core/program/lower.h"
+#include "core/spec/hardware.h"
 #include "profiler/store/profile_writer.h"
 #include "simulator/simulate.h"
 
@@ -55,7 +56,7 @@ class Predict {
       : options_(options), job_(load_job(options.job.file, options.job.overrides)) {
     if (options.device_memory > 0) job_.device_memory_bytes = options.device_memory;
     if (!job_.cluster.empty()) {
-      cluster_ = load_cluster(job_.cluster);
+      cluster_ = load_cluster(default_catalog(), job_.cluster);
       check_ranks();
     } else {
       machine_ = job_.machine.empty() ? default_machine() : load_machine(job_.machine);
@@ -126,7 +127,7 @@ class Predict {
   }
 
   std::string source() const {
-    if (cluster_) return cluster_->name + ": peaks and bandwidths of the file, efficiencies are guesses";
+    if (cluster_) return cluster_->name + ": peaks and bandwidths as stated, efficiencies are guesses";
     return machine_.source;
   }
 
@@ -240,6 +241,7 @@ void add_predict(CLI::App& app, int& exit_code) {
       "Examples:\n"
       "  shardscope predict --model data/models/gpt-10m.json --ranks 4 --stage 3 --seq 128 --machine machine.json\n"
       "  shardscope predict job.json --profile run.db --json\n"
+      "  shardscope predict --model gpt2/config.json --ranks 32 --cluster dgx-h100:32\n"
       "  shardscope predict --model gpt2/config.json --ranks 8 --cluster data/clusters/dgx.json --device-memory "
       "40GiB\n");
   command->callback([options, &exit_code] {

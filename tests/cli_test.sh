@@ -76,7 +76,7 @@ refuses 'subcommand' # nothing at all
 refuses 'no-such-flag' lower job.json --no-such-flag
 refuses '--ranks' lower job.json --ranks many
 check '--help' "$shardscope" --help
-for command in calibrate check compare generate lower models predict query report train weights; do
+for command in calibrate check compare generate hardware lower models predict query report train weights; do
   check "$command has --help with examples" bash -c "'$shardscope' $command --help | grep -q 'shardscope $command'"
 done
 
@@ -162,6 +162,30 @@ variant model.json family.json 's/gpt2/gpt9/'
 refuses 'gpt2' lower --model family.json
 variant cluster.json slow.json 's/"gb_per_s": 25/"gb_per_s": 0/'
 refuses 'gb_per_s' predict job.json --cluster slow.json
+
+# The hardware catalog: names, files of one's own, clusters by name.
+refuses 'did you mean.*h100-sxm' hardware h100-sxn
+refuses 'no system or GPU' hardware 'no such thing at all'
+for bad in missing empty binary enormous deep two folder; do refuses "$bad" hardware --file "$bad"; done
+echo '{"gpus": {"h100-sxm": {"usd_per_hour": -1}}}' >price.json
+refuses 'price.json:1: gpus.h100-sxm.usd_per_hour is -1' hardware --file price.json
+echo '{"gpus": {"h100-sxm": {"usd_per_hours": 1}}}' >price.json
+refuses 'did you mean .usd_per_hour' hardware --file price.json
+echo '{"gpus": {"h100-sxm": {"usd_per_hour": 1.25}}}' >price.json
+check 'a file of prices' bash -c "'$shardscope' hardware h100-sxm --file price.json | grep -q 'usd_per_hour *1.25 *price.json'"
+refuses 'PART.KEY=VALUE' hardware h100-sxm --set memory_gib=96
+refuses 'memory_gib' hardware h100-sxm --set gpu.memory_gib=lots
+refuses 'name it first' hardware --set gpu.memory_gib=96
+check 'the catalog as text' bash -c "'$shardscope' hardware | grep -q gb300-nvl72"
+check 'what --json prints can be read again' bash -c "'$shardscope' hardware --json >all.json &&
+  '$shardscope' hardware --file all.json --json >again.json && [[ \$(wc -c <again.json) -gt 50000 ]]"
+refuses 'dgx-h100' predict job.json --cluster dgx-h1000:8
+refuses 'at most 8, or a multiple' predict job.json --cluster dgx-h100:12
+refuses 'Write dgx-h100:8' predict job.json --cluster dgx-h100
+refuses 'has 1 devices' predict job.json --cluster gh200:1
+check 'a cluster of the catalog' "$shardscope" predict job.json --cluster 'DGX H100:16'
+sed 's/^{/{"cluster": "dgx-h100:16", /' job.json >with-cluster.json
+check 'a cluster of the catalog in a job file' "$shardscope" predict with-cluster.json
 variant ds.json keep.json 's/^{/{"activation_checkpointing": {"cpu_checkpointing": true}, /'
 refuses 'cpu_checkpointing.*recompute' lower --model model.json --deepspeed keep.json
 check 'kept inputs go to the host' "$shardscope" lower --model model.json --deepspeed keep.json --recompute full/2
