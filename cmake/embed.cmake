@@ -5,7 +5,7 @@ set(code "#include \"core/embedded.h\"\n\nnamespace shardscope {\n\nstd::span<co
 std::span<const EmbeddedFile> embedded_${NAME}() {\n  static constexpr EmbeddedFile kFiles[] = {\n")
 foreach(path IN LISTS paths)
   file(READ "${FOLDER}/${path}" text)
-  string(APPEND code "      {\"${path}\", R\"embedded(${text})embedded\"},\n")
+  string(APPEND code "      {\"${path}\", embedded_text(R\"embedded(${text})embedded\")},\n")
 endforeach()
 string(APPEND code "  };\n  return kFiles;\n}\n\n}  // namespace shardscope\n")
 file(WRITE ${OUT} "${code}")
