@@ -45,6 +45,10 @@ struct FrameworkSpec {
   // Activations kept, beside inputs of products.
   bool keeps_norm_input = true, keeps_activation_input = true, recomputes_activation = false;
   double logit_bytes = 6;  ///< per logit at the loss's peak
+
+  // What a run that does not say uses.
+  std::int64_t default_zero = 0;
+  bool default_sp = false;  ///< sequence parallelism wherever there is tensor parallelism
   std::string source;
 };
 
