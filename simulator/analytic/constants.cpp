@@ -142,9 +142,11 @@ Constants parse_constants(std::string_view csv, const std::string& file_name) {
 
 const Constants& default_constants() {
   static const Constants kTable = [] {
-    const auto files = embedded_calibration();
-    SS_CHECK(files.size() == 1, files.size());
-    return parse_constants(files[0].text, "data/calibration/" + std::string(files[0].path));
+    for (const EmbeddedFile& file : embedded_calibration()) {
+      if (file.path == "constants.csv") return parse_constants(file.text, "data/calibration/constants.csv");
+    }
+    SS_CHECK(false, "data/calibration/constants.csv is not embedded");
+    return Constants();
   }();
   return kTable;
 }

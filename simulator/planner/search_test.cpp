@@ -1,0 +1,98 @@
+#include "simulator/planner/search.h"
+
+#include <gtest/gtest.h>
+
+#include <tuple>
+
+#include "simulator/planner/planner_fixture_for_test.h"
+
+namespace shardscope {
+namespace {
+
+using Key = std::tuple<std::size_t, double, double, double, int>;
+std::vector<Key> keys_of(const SearchResult& r) {
+  std::vector<Key> keys;
+  for (const PlanPoint& p : r.pareto) {
+    keys.emplace_back(p.candidate, p.run.days, p.run.cost_usd, p.run.energy_kwh, p.comfort);
+  }
+  return keys;
+}
+
+SearchRequest small_request() {
+  SearchRequest request;
+  request.candidates = {candidate_for_test("llama-2-7b", 4096, "dgx-h100", "shardscope"),
+                        candidate_for_test("llama-2-7b", 4096, "dgx-a100", "megatron")};
+  request.max_gpus = 16;
+  request.global_batch = 64;
+  return request;
+}
+
+TEST(Search, BoundsDoNotChangeTheFront) {
+  SearchRequest request = small_request();
+  const SearchResult bounded = search(request);
+  request.bounds = false;
+  const SearchResult all = search(request);
+  ASSERT_FALSE(all.pareto.empty());
+  EXPECT_EQ(keys_of(bounded), keys_of(all));
+  EXPECT_EQ(bounded.searched, all.searched);
+  EXPECT_EQ(all.estimated, all.searched);
+  EXPECT_LT(bounded.estimated, all.estimated / 3);
+}
+
+TEST(Search, NothingOnTheFrontIsBeaten) {
+  const SearchResult r = search(small_request());
+  for (const PlanPoint& a : r.pareto) {
+    for (const PlanPoint& b : r.pareto) {
+      if (&a != &b) {
+        EXPECT_FALSE(dominates(a, b));
+      }
+    }
+  }
+}
+
+TEST(Search, ThreadsDoNotChangeTheResult) {
+  SearchRequest request = small_request();
+  request.threads = 1;
+  const SearchResult one = search(request);
+  request.threads = 4;
+  const SearchResult four = search(request);
+  EXPECT_EQ(keys_of(one), keys_of(four));
+  EXPECT_EQ(one.searched, four.searched);
+  EXPECT_EQ(one.estimated, four.estimated);
+}
+
+TEST(Search, BestPointsAreOnTheFront) {
+  const SearchResult r = search(small_request());
+  const PlanPoint* fast = best_point(r.pareto, Objective::kTime);
+  const PlanPoint* cheap = best_point(r.pareto, Objective::kCost);
+  ASSERT_NE(fast, nullptr);
+  ASSERT_NE(cheap, nullptr);
+  for (const PlanPoint& p : r.pareto) {
+    EXPECT_GE(p.run.days, fast->run.days);
+    EXPECT_GE(p.run.cost_usd, cheap->run.cost_usd);
+  }
+  EXPECT_EQ(best_point(r.pareto, Objective::kTime, [](const PlanPoint&) { return false; }), nullptr);
+}
+
+TEST(Search, StopsWhenTold) {
+  SearchRequest request = small_request();
+  request.progress = [](const SearchProgress&) { return false; };
+  const SearchResult stopped = search(request);
+  EXPECT_TRUE(stopped.cancelled);
+  request.progress = {};
+  EXPECT_LT(stopped.searched, search(request).searched);
+}
+
+TEST(Search, SaysWhatWasNearestWhereNothingFits) {
+  SearchRequest request;
+  request.candidates = {candidate_for_test("bloom", 2048, "rtx-4090-server", "megatron")};
+  request.max_gpus = 8;
+  request.global_batch = 8;
+  const SearchResult r = search(request);
+  EXPECT_TRUE(r.pareto.empty());
+  ASSERT_TRUE(r.nearest.has_value());
+  EXPECT_GT(r.nearest->estimate.used, request.candidates[0].target.gpu.memory.value);
+}
+
+}  // namespace
+}  // namespace shardscope
