@@ -1,0 +1,199 @@
+#include "simulator/planner/plan_case.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/spec/json_reader.h"
+#include "core/spec/model_catalog.h"
+#include "simulator/planner/space.h"
+
+namespace shardscope {
+namespace {
+
+constexpr std::array kTrained{Arithmetic::kBf16, Arithmetic::kFp16, Arithmetic::kFp8,
+                              Arithmetic::kFp4,  Arithmetic::kTf32, Arithmetic::kFp32};
+
+template <class Value, class List>
+Value value_of_name(const char* what, std::string_view name, const List& values) {
+  std::vector<std::string_view> known;
+  for (const Value v : values) {
+    if (to_string(v) == name) return v;
+    known.push_back(to_string(v));
+  }
+  throw Error(ErrorKind::kConfig,
+              fmt::format("{} is \"{}\"; it must be one of {}", what, printable(name), fmt::join(known, ", ")));
+}
+
+int size_at(const JsonReader& json, std::string_view key) {
+  return static_cast<int>(json.integer(key, {1, 1 << 24}, 1));
+}
+
+Plan plan_of(const JsonReader& json) {
+  Plan p;
+  p.gpus = size_at(json, "gpus"), p.dp = size_at(json, "dp"), p.tp = size_at(json, "tp"), p.pp = size_at(json, "pp");
+  p.vpp = size_at(json, "vpp"), p.cp = size_at(json, "cp"), p.ulysses = size_at(json, "ulysses");
+  p.ep = size_at(json, "ep");
+  p.sp = json.boolean("sp", false);
+  p.zero = static_cast<int>(json.integer("zero", {0, 3}, 0));
+  p.shard = static_cast<int>(json.integer("shard", {0, 1 << 24}, 0));
+  p.offload = offload_from_name(json.text("offload", "none"));
+  p.recompute = recompute_from_name(json.text("recompute", "none"));
+  p.schedule = p.vpp > 1 ? PipelineSchedule::kInterleaved : PipelineSchedule::k1F1B;
+  p.micro_batch = json.integer("micro_batch", {1, 1 << 20});
+  p.global_batch = json.integer("global_batch", {1, std::int64_t{1} << 32});
+  if (ranks_of(p) != p.gpus) json.fail("gpus", "must be dp * tp * pp * cp * ulysses");
+  return p;
+}
+
+const JsonNode& point_of(const JsonNode& root, const std::string& file, int point) {
+  const JsonNode* front = root.find("pareto");
+  if (front == nullptr) return root;
+  const auto size = static_cast<int>(front->items.size());
+  if (point >= 0 && point < size) return front->items[static_cast<std::size_t>(point)];
+  throw Error(ErrorKind::kConfig, fmt::format("{}: pareto has {} points; there is no number {}", file, size, point));
+}
+
+const FrameworkSpec& own_framework() { return find_framework(default_frameworks(), "shardscope"); }
+
+Offload offload_of(const ZeroSpec& zero) {
+  if (zero.offload_param.device != OffloadDevice::kNone) {
+    return zero.offload_param.device == OffloadDevice::kNvme ? Offload::kParametersNvme : Offload::kParameters;
+  }
+  if (zero.offload_optimizer.device == OffloadDevice::kNone) return Offload::kNone;
+  return zero.offload_optimizer.device == OffloadDevice::kNvme ? Offload::kOptimizerNvme : Offload::kOptimizer;
+}
+
+/// Ranks that share one copy of the state: MiCS, or hpZ's second copy of parameters.
+int shard_of(const ZeroSpec& zero) {
+  if (zero.mics_shard_size > 0) return static_cast<int>(zero.mics_shard_size);
+  return zero.hpz_partition_size > 1 ? static_cast<int>(zero.hpz_partition_size) : 0;
+}
+
+}  // namespace
+
+double ranks_of(const Plan& p) { return 1.0 * p.dp * p.tp * p.pp * p.cp * p.ulysses; }
+
+Arithmetic trained_arithmetic(std::string_view name) { return value_of_name<Arithmetic>("precision", name, kTrained); }
+
+Recompute recompute_from_name(std::string_view name) {
+  return value_of_name<Recompute>("recompute", name,
+                                  std::array{Recompute::kNone, Recompute::kSelective, Recompute::kFull});
+}
+
+Target target_of(const HardwareCatalog& catalog, const SystemSpec& system) {
+  return {find_gpu(catalog, system.gpu), system, find_fabric(catalog, system.fabric)};
+}
+
+Target target_of(const ClusterSpec& cluster) {
+  Target t;
+  const auto peak = [&](Arithmetic to, DType from) {
+    t.gpu.peak[static_cast<std::size_t>(to)] = cluster.device.peak_flops[static_cast<std::size_t>(from)];
+  };
+  peak(Arithmetic::kFp32, DType::kF32), peak(Arithmetic::kBf16, DType::kBF16), peak(Arithmetic::kFp16, DType::kF16);
+  t.gpu.name = t.gpu.title = cluster.device.name;
+  t.gpu.vector_fp32 = t.gpu.peak[static_cast<std::size_t>(Arithmetic::kFp32)];
+  t.gpu.multiprocessors = 108;  // guess: the file does not say; of an A100
+  t.gpu.memory = cluster.device.memory;
+  t.gpu.memory_bandwidth = cluster.device.memory_bandwidth;
+  t.gpu.scale_up = cluster.intra_node;
+  t.gpu.pcie = cluster.pcie;
+  t.system.name = t.system.title = cluster.name;
+  t.system.gpu = t.gpu.name;
+  t.system.gpus_per_node = t.system.scale_up_domain = t.system.nics = cluster.devices_per_node;
+  t.system.nic_bandwidth = cluster.nic.bandwidth;
+  t.system.host_memory = cluster.host_memory;
+  t.system.host_memory_bandwidth = cluster.host_memory_bandwidth;
+  t.system.host_cores = cluster.host_cores;
+  t.system.nvme = cluster.nvme, t.system.nvme_read = cluster.nvme_read, t.system.nvme_write = cluster.nvme_write;
+  t.fabric.name = t.system.fabric = "file";
+  t.fabric.bandwidth = cluster.nic.bandwidth;
+  t.fabric.latency = cluster.nic.latency;
+  return t;
+}
+
+Estimate estimate_case(const PlanCase& c) {
+  const std::string problem = find_plan_problem(c.workload, c.target, c.plan);
+  if (!problem.empty()) throw Error(ErrorKind::kConfig, problem);
+  return Estimator(c.workload, c.target, c.framework).estimate(c.plan);
+}
+
+nlohmann::ordered_json plan_case_json(const PlanCase& c) {
+  const Plan& p = c.plan;
+  return {{"gpu", c.target.gpu.name},
+          {"gpus", p.gpus},
+          {"dp", p.dp},
+          {"tp", p.tp},
+          {"pp", p.pp},
+          {"vpp", p.vpp},
+          {"cp", p.cp},
+          {"ep", p.ep},
+          {"zero", p.zero},
+          {"offload", to_string(p.offload)},
+          {"micro_batch", p.micro_batch},
+          {"recompute", to_string(p.recompute)},
+          {"sp", p.sp},
+          {"ulysses", p.ulysses},
+          {"shard", p.shard},
+          {"global_batch", p.global_batch},
+          {"seq", c.workload.seq},
+          {"precision", to_string(c.workload.arithmetic)},
+          {"framework", c.framework.name},
+          {"system", c.target.system.name},
+          {"model", c.model}};
+}
+
+bool is_plan_case(const std::string& json_text) {
+  const JsonNode root = parse_json(json_text, "");
+  return root.find("pareto") != nullptr || root.find("gpu") != nullptr;
+}
+
+PlanCase parse_plan_case(const std::string& json_text, const std::string& file_name, int point,
+                         const HardwareCatalog& catalog) {
+  const JsonNode root = parse_json(json_text, file_name);
+  const JsonReader json(point_of(root, file_name, point), file_name, "");
+  PlanCase c;
+  c.model = json.text("model");
+  c.workload.model = open_model(c.model);
+  c.workload.seq = json.integer("seq", {1, std::int64_t{1} << 32});
+  c.workload.arithmetic = trained_arithmetic(json.text("precision", "bf16"));
+  c.target = target_of(catalog, find_system(catalog, json.text("system", json.text("gpu"))));
+  c.framework = find_framework(default_frameworks(), json.text("framework"));
+  c.plan = plan_of(json);
+  return c;
+}
+
+PlanCase plan_case_of(const Job& job, const HardwareCatalog& catalog) {
+  if (job.cluster.empty()) {
+    throw Error(ErrorKind::kConfig,
+                "the job has no cluster; give one: \"cluster\": \"dgx-h100:32\", or a cluster file");
+  }
+  PlanCase c;
+  c.model = job.model.name;
+  c.workload.model = job.model;
+  c.workload.seq = job.data.seq_len;
+  const Precision precision = job.training.precision.kind;
+  c.workload.arithmetic = precision == Precision::kFp32   ? Arithmetic::kFp32
+                          : precision == Precision::kFp16 ? Arithmetic::kFp16
+                                                          : Arithmetic::kBf16;
+  c.workload.capacity_factor = job.moe.capacity_factor;
+  c.target = names_catalog_cluster(job.cluster)
+                 ? target_of(catalog, find_system(catalog, job.cluster.substr(0, job.cluster.rfind(':'))))
+                 : target_of(load_cluster(job.cluster));
+  c.framework =
+      job.zero_mode == ZeroMode::kDeepSpeed ? find_framework(default_frameworks(), "deepspeed") : own_framework();
+  const ParallelSpec& parallel = job.parallel;
+  Plan& p = c.plan;
+  p.gpus = parallel.ranks(), p.dp = parallel.dp, p.tp = parallel.tp, p.pp = parallel.pp,
+  p.vpp = parallel.virtual_stages;
+  p.ulysses = parallel.ulysses, p.cp = parallel.cp / parallel.ulysses;  // a job's cp counts both
+  p.ep = parallel.ep, p.sp = parallel.sp, p.schedule = parallel.schedule;
+  p.zero = job.training.zero.stage, p.shard = shard_of(job.training.zero), p.offload = offload_of(job.training.zero);
+  p.recompute = job.recompute;
+  p.micro_batch = job.training.micro_batch;
+  p.global_batch = job.training.micro_batch * job.training.accumulation * parallel.dp;
+  return c;
+}
+
+}  // namespace shardscope
