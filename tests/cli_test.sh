@@ -464,6 +464,52 @@ kill -KILL "$pid"
 wait "$pid" 2>/dev/null
 check 'a killed run leaves a profile that opens' "$shardscope" report killed.db
 
+# ---- planner ---------------------------------------------------------------------------------------------------------
+
+plan=(plan --model llama-3-8b --tokens 100B --max-gpus 64 --seq 4096 --global-batch 512)
+refuses '--tokens is missing' plan --model llama-3-8b
+refuses 'unit' "${plan[@]}" --deadline 30m
+refuses 'number above 0' "${plan[@]}" --budget lots
+refuses '300X.*unit' plan --model llama-3-8b --tokens 300X
+refuses 'h100-sxm' "${plan[@]}" --gpus h100-smx
+refuses 'llama-3-8b' plan --model lama-3-8b --tokens 1B
+refuses 'cost, time or energy' "${plan[@]}" --objective speed
+refuses '--deadline .* cannot be met: the fastest .*64 x h100' "${plan[@]}" --gpus h100-sxm --deadline 2h
+refuses '--budget .* too small: the cheapest' "${plan[@]}" --gpus h100-sxm --budget 10
+refuses 'fits on none of the GPUs' plan --model bloom --tokens 1B --gpus rtx-4090 --max-gpus 8 --framework megatron
+refuses 'no layout is legal|whole nodes' "${plan[@]}" --gpus dgx-h100:12
+refuses 'precision' "${plan[@]}" --precision bf8
+refuses 'none of the GPUs computes' "${plan[@]}" --gpus a100-80-sxm --precision fp8
+refuses 'TOKENS:SEQUENCES' "${plan[@]}" --warmup 4B
+refuses 'GPU=USD' "${plan[@]}" --price 3
+refuses 'SYSTEM:N' plan --fit --model llama-3-8b
+refuses 'wants --prompt-tokens' plan --serve --model llama-3-8b
+refuses '--latency .* cannot be met' plan --serve --model llama-3-70b --prompt-tokens 2000 --output-tokens 300 --rps 2 --latency 20
+refuses 'BASE|base' whatif
+refuses 'has no cluster' whatif job.json --set zero.stage=1
+refuses 'zero.stage' whatif job.json --cluster dgx-a100:8 --set zero.stge=1
+refuses 'from 0 to 3' whatif job.json --cluster dgx-a100:8 --set zero.stage=4
+
+check 'plan --json' bash -c "'$shardscope' ${plan[*]} --gpus h100-sxm,a100-80-sxm --out plans --html plan.html --json >plan.out"
+check 'plan --json has the keys' json_ok plan.out 'd["pareto"] and d["searched"] > 1000 and all(
+  set(["gpu", "gpus", "dp", "tp", "pp", "vpp", "cp", "ep", "zero", "offload", "micro_batch", "recompute", "step_time_s", "days", "cost_usd", "peak_gb",
+       "headroom_gb", "interval", "files"]) <= set(p) and p["headroom_gb"] >= 0 and p["interval"][0] < p["step_time_s"] < p["interval"][1] and
+  abs(sum(p["time_s"].values()) / p["step_time_s"] - 1) < 1e-6 and p["dp"] * p["tp"] * p["pp"] * p["cp"] * p["ulysses"] == p["gpus"] for p in d["pareto"])'
+check 'nothing on the front is beaten' json_ok plan.out 'not any(a is not b and a["days"] <= b["days"] and a["cost_usd"] < b["cost_usd"] and
+  a["energy_kwh"] <= b["energy_kwh"] and a["headroom_gb"] > 10 for a in d["pareto"] for b in d["pareto"])'
+check 'the report is one file' bash -c 'grep -q "<svg" plan.html && ! grep -qE "(src|href)=" plan.html'
+first=$(find plans -mindepth 1 -maxdepth 1 | sort | head -1)
+check 'files of a plan: DeepSpeed' "$shardscope" check "$first/ds_config.json"
+check 'files of a plan: launch line' bash -n "$first/launch.sh"
+check 'whatif on a plan' bash -c "'$shardscope' whatif plan.out --set links.nic_gbps=800 --set gpu=b200 --svg change.svg --json >whatif.out"
+check 'whatif sums up' json_ok whatif.out 'abs(d["before"]["step_time_s"] + d["rest_s"] + sum(s["change_s"] for s in d["waterfall"]) -
+  d["after"]["step_time_s"]) < 1e-9 and d["step_time_change"] < 0'
+check 'whatif on a job' "$shardscope" whatif job.json --cluster dgx-a100:8 --set zero.stage=3
+check 'plan --fit' bash -c "'$shardscope' plan --fit --model llama-2-13b --gpus dgx-a100:8 --json >fit.out"
+check 'plan --fit recommends what fits' json_ok fit.out 'd["rows"][d["recommended"]]["fits"] and not d["rows"][0]["fits"] and d["rows"][0]["zero"] == 0'
+check 'plan --serve' bash -c "'$shardscope' plan --serve --model llama-3-70b --prompt-tokens 2000 --output-tokens 300 --rps 20 --latency 20000 --json >serve.out"
+check 'plan --serve meets the latency' json_ok serve.out 'all(p["latency_s"] <= 20 and p["capacity_rps"] >= 20 for p in d["serving"]) and d["serving"]'
+
 # A full disk (here: files may not grow) stops the recording, not the run.
 code=0
 (trap '' XFSZ && ulimit -f 200 && exec "$shardscope" train job.json --steps 2000 --profile full.db --json) \

@@ -1,0 +1,214 @@
+// The result of a search as text, JSON and CSV.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "cli/plan.h"
+#include "cli/text_table.h"
+#include "core/check.h"
+#include "simulator/planner/files.h"
+
+namespace shardscope::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t kMostRows = 24;
+
+double headroom(const ReportedPoint& r) { return r.plan_case.target.gpu.memory.value - r.point.estimate.used; }
+
+/// "dp 8 tp 4 pp 2x3 ep 8": sizes of 1 are left out.
+std::string layout_text(const Plan& p) {
+  std::string text = fmt::format("dp {}", p.dp);
+  const auto add = [&](const char* name, int size) {
+    if (size > 1) text += fmt::format(" {} {}", name, size);
+  };
+  add("tp", p.tp);
+  if (p.sp) text += "+sp";
+  add("pp", p.pp);
+  if (p.vpp > 1) text += fmt::format("x{}", p.vpp);
+  add("cp", p.cp), add("ulysses", p.ulysses), add("ep", p.ep);
+  return text;
+}
+
+std::string zero_text(const Plan& p) {
+  std::string text = fmt::format("{}", p.zero);
+  if (p.shard > 0) text += fmt::format("/{}", p.shard);
+  return p.offload == Offload::kNone ? text : text + " " + std::string(to_string(p.offload));
+}
+
+std::vector<std::string> row_of(const ReportedPoint& r) {
+  const Plan& p = r.point.plan;
+  std::string best;
+  for (const std::string& name : r.best) best += (best.empty() ? "best " : ", ") + name;
+  return {fmt::format("{} x {}", p.gpus, r.plan_case.target.gpu.name),
+          r.plan_case.framework.name,
+          layout_text(p),
+          zero_text(p),
+          fmt::format("{}", p.micro_batch),
+          std::string(to_string(p.recompute)),
+          fmt::format("{:.2f}", r.point.estimate.step_time_s),
+          fmt::format("{:.1f}", r.point.run.days),
+          format_usd(r.point.run.cost_usd),
+          fmt::format("{:.0f}", r.point.run.energy_kwh / 1e3),
+          fmt::format("{:.1f}", headroom(r) / 1e9),
+          best};
+}
+
+/// At most kMostRows of the points: the best ones, and others evenly.
+std::vector<const ReportedPoint*> shown_points(const PlanReport& report) {
+  std::vector<const ReportedPoint*> shown;
+  const std::size_t n = report.points.size();
+  for (std::size_t i = 0; i < n; ++i) {
+    const bool even = n <= kMostRows || i * kMostRows / n != (i + 1) * kMostRows / n;
+    if (even || !report.points[i].best.empty()) shown.push_back(&report.points[i]);
+  }
+  return shown;
+}
+
+std::string terms_text(const ReportedPoint& r) {
+  std::string out = "  step\n";
+  const Estimate& e = r.point.estimate;
+  for (int i = 0; i < kTimeTerms; ++i) {
+    const double s = e.seconds[static_cast<std::size_t>(i)];
+    if (s < 1e-3 * e.step_time_s) continue;
+    out += fmt::format("    {:<26}{:>10.4f} s {:>6.1f} %\n", title_of(static_cast<TimeTerm>(i)), s,
+                       100 * s / e.step_time_s);
+  }
+  out +=
+      fmt::format("  memory of a GPU, {:.1f} of {:.1f} GB\n", e.used / 1e9, r.plan_case.target.gpu.memory.value / 1e9);
+  for (int i = 0; i < kMemoryTerms; ++i) {
+    const double b = e.bytes[static_cast<std::size_t>(i)];
+    if (b < 1e-3 * e.used) continue;
+    out += fmt::format("    {:<26}{:>10.2f} GB\n", title_of(static_cast<MemoryTerm>(i)), b / 1e9);
+  }
+  return out;
+}
+
+std::string chosen_text(const PlanReport& report) {
+  const ReportedPoint& r = report.chosen();
+  const RunCost& run = r.point.run;
+  const Plan& p = r.point.plan;
+  std::string out =
+      fmt::format("\nRecommended for {}: {} x {} in {}, {}: {}, ZeRO {}, micro-batch {}, recompute {}\n",
+                  to_string(report.objective), p.gpus, r.plan_case.target.gpu.title, r.plan_case.target.system.title,
+                  r.plan_case.framework.name, layout_text(p), zero_text(p), p.micro_batch, to_string(p.recompute));
+  out += fmt::format("  step        {:.3f} s (P10-P90 {:.3f} to {:.3f}; {}), MFU {:.1f} %\n",
+                     r.point.estimate.step_time_s, r.low_s, r.high_s, r.interval_source, 100 * r.mfu);
+  out += fmt::format("  run         {:.0f} steps, {}, {}; {:.0f} MWh, {:.0f} t CO2, {:.0f} kW\n", run.steps,
+                     format_days(run.days), format_usd(run.cost_usd), run.energy_kwh / 1e3, run.co2_t, run.mean_kw);
+  out += fmt::format("  goodput     {:.1f} %; a checkpoint of {:.0f} s every {:.0f} min; stragglers {:+.1f} %\n",
+                     100 * run.goodput, run.checkpoint_s, run.checkpoint_every_s / 60, 100 * (run.straggler - 1));
+  out += fmt::format("  bottleneck  {}\n", describe(r.relief));
+  std::string relief;
+  for (const HardwareChange& c : r.relief.changes) {
+    if (c.change < -0.005) relief += fmt::format("{}{}: {:+.0f} %", relief.empty() ? "" : ", ", c.name, 100 * c.change);
+  }
+  if (!relief.empty()) out += fmt::format("  relief      {}\n", relief);
+  out += terms_text(r);
+  if (!r.folder.empty()) out += fmt::format("  files       {}\n", r.folder);
+  return out;
+}
+
+Json relief_json(const Relief& relief) {
+  Json all = Json::array();
+  for (const HardwareChange& c : relief.changes) all.push_back({{"with", c.name}, {"step_time_change", c.change}});
+  return all;
+}
+
+Json point_json(const ReportedPoint& r, double tokens) {
+  const Estimate& e = r.point.estimate;
+  const RunCost& run = r.point.run;
+  Json json = plan_case_json(r.plan_case);
+  json["step_time_s"] = e.step_time_s;
+  json["days"] = run.days;
+  json["cost_usd"] = run.cost_usd;
+  json["peak_gb"] = e.used / 1e9;
+  json["headroom_gb"] = headroom(r) / 1e9;
+  json["interval"] = {r.low_s, r.high_s};
+  json["interval_source"] = r.interval_source;
+  json["mfu"] = r.mfu;
+  json["steps"] = run.steps;
+  json["energy_kwh"] = run.energy_kwh, json["co2_t"] = run.co2_t, json["mean_kw"] = run.mean_kw;
+  json["goodput"] = run.goodput, json["straggler"] = run.straggler;
+  json["checkpoint_s"] = run.checkpoint_s, json["checkpoint_every_s"] = run.checkpoint_every_s;
+  json["host_gb"] = e.host_bytes / 1e9, json["nvme_gb"] = e.nvme_bytes / 1e9;
+  json["bottleneck"] = {{"term", to_string(r.relief.bottleneck)}, {"share", r.relief.share}};
+  json["relief"] = relief_json(r.relief);
+  for (int i = 0; i < kTimeTerms; ++i)
+    json["time_s"][std::string(to_string(static_cast<TimeTerm>(i)))] = e.seconds[static_cast<std::size_t>(i)];
+  for (int i = 0; i < kMemoryTerms; ++i)
+    json["memory_gb"][std::string(to_string(static_cast<MemoryTerm>(i)))] = e.bytes[static_cast<std::size_t>(i)] / 1e9;
+  json["best"] = r.best;
+  json["folder"] = r.folder.empty() ? Json(nullptr) : Json(r.folder);
+  json["files"] = Json::object();
+  for (const auto& [name, text] : plan_files(r.plan_case, tokens)) json["files"][name] = text;
+  return json;
+}
+
+}  // namespace
+
+const ReportedPoint& PlanReport::chosen() const {
+  for (const ReportedPoint& r : points) {
+    if (std::find(r.best.begin(), r.best.end(), to_string(objective)) != r.best.end()) return r;
+  }
+  SS_CHECK(false, "no point is the best");
+  return points.front();
+}
+
+std::string plan_text(const PlanReport& report) {
+  std::string out = fmt::format("{}: {:.1f} B parameters, {:.4g} B tokens, {} sequences of {} a step\n\n", report.model,
+                                report.parameters / 1e9, report.tokens / 1e9, report.global_batch, report.seq);
+  TextTable table(
+      {"GPUs", "framework", "layout", "ZeRO", "micro", "recompute", "step s", "days", "cost", "MWh", "free GB", ""}, 4);
+  const auto shown = shown_points(report);
+  for (const ReportedPoint* r : shown) table.add(row_of(*r));
+  out += table.text();
+  if (shown.size() < report.points.size()) {
+    out += fmt::format("  ({} of the {} points of the front; all are in --json, --csv and --html)\n", shown.size(),
+                       report.points.size());
+  }
+  out += chosen_text(report);
+  out += fmt::format(
+      "\n{} plans searched in {:.2f} s, {} of them estimated. Prices and power are the catalog's, or as given.\n",
+      report.searched, report.seconds, report.estimated);
+  return out;
+}
+
+std::string plan_json(const PlanReport& report) {
+  Json json;
+  json["pareto"] = Json::array();
+  for (const ReportedPoint& r : report.points) json["pareto"].push_back(point_json(r, report.tokens));
+  json["searched"] = report.searched;
+  json["seconds"] = report.seconds;
+  json["estimated"] = report.estimated;
+  json["model"] = report.model;
+  json["parameters"] = report.parameters;
+  json["tokens"] = report.tokens;
+  json["objective"] = to_string(report.objective);
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string plan_csv(const PlanReport& report) {
+  std::string out =
+      "gpu,gpus,framework,precision,dp,tp,pp,vpp,cp,ulysses,ep,sp,zero,shard,offload,micro_batch,global_batch,"
+      "recompute,step_time_s,step_time_p10_s,"
+      "step_time_p90_s,days,cost_usd,energy_kwh,co2_t,peak_gb,headroom_gb,goodput,mfu,bottleneck\n";
+  for (const ReportedPoint& r : report.points) {
+    const Plan& p = r.point.plan;
+    const RunCost& run = r.point.run;
+    out += fmt::format(
+        "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{:.6g},{:.6g},{:.6g},{:.6g},{:.8g},{:.6g},{:.6g},{:.5g},"
+        "{:.5g},{:.5g},{:.4g},{}\n",
+        r.plan_case.target.gpu.name, p.gpus, r.plan_case.framework.name, to_string(r.plan_case.workload.arithmetic),
+        p.dp, p.tp, p.pp, p.vpp, p.cp, p.ulysses, p.ep, p.sp, p.zero, p.shard, to_string(p.offload), p.micro_batch,
+        p.global_batch, to_string(p.recompute), r.point.estimate.step_time_s, r.low_s, r.high_s, run.days, run.cost_usd,
+        run.energy_kwh, run.co2_t, r.point.estimate.used / 1e9, headroom(r) / 1e9, run.goodput, r.mfu,
+        to_string(r.relief.bottleneck));
+  }
+  return out;
+}
+
+}  // namespace shardscope::cli
