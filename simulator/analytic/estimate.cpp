@@ -350,7 +350,7 @@ const Workload& Estimator::workload() const { return state_->workload; }
 const Target& Estimator::target() const { return state_->target; }
 const FrameworkSpec& Estimator::framework() const { return state_->framework; }
 
-std::string find_plan_problem(const Workload& w, const Target& target, const Plan& p) {
+std::string find_plan_problem(const Workload& w, const Target&, const Plan& p) {
   const ModelSpec& m = w.model;
   const std::int64_t product = std::int64_t{p.dp} * p.tp * p.pp * p.cp * p.ulysses;
   for (const int n : {p.gpus, p.dp, p.tp, p.pp, p.vpp, p.cp, p.ulysses, p.ep}) {
@@ -364,7 +364,7 @@ std::string find_plan_problem(const Workload& w, const Target& target, const Pla
     return fmt::format("ulysses {} does not divide the {} heads of a rank", p.ulysses, m.heads / p.tp);
   if (w.seq % (std::int64_t{p.cp} * p.ulysses) != 0)
     return fmt::format("cp {} x ulysses {} do not divide sequences of {}", p.cp, p.ulysses, w.seq);
-  if (std::int64_t{p.pp} * p.vpp > m.layers)
+  if (std::int64_t{p.pp} * p.vpp > m.layers + 2)  // embedding and head may have stages of their own
     return fmt::format("pp {} x vpp {} are more stages than {} layers", p.pp, p.vpp, m.layers);
   if (p.vpp > 1 && p.pp == 1) return "vpp needs a pipeline";
   if (p.ep > 1 && (m.experts == 0 || m.experts % p.ep != 0))
@@ -380,8 +380,6 @@ std::string find_plan_problem(const Workload& w, const Target& target, const Pla
   if ((p.offload == Offload::kParameters || p.offload == Offload::kParametersNvme) && p.zero != 3)
     return "parameters are offloaded by ZeRO-3 only";
   if (p.shard > 0 && (p.dp % p.shard != 0)) return fmt::format("shard {} does not divide dp {}", p.shard, p.dp);
-  if (p.tp > target.system.scale_up_domain && target.gpu.scale_up.bandwidth.value > 0)
-    return fmt::format("tp {} spans more than the {} GPUs joined by fast links", p.tp, target.system.scale_up_domain);
   return "";
 }
 

@@ -126,8 +126,8 @@ TEST_F(PlanCaseTest, SettingsThatMakeNoSenseAreRefused) {
   refused("seq", "KEY=VALUE");
   refused("parallel.dp=16777216", "GPUs");
   PlanCase changed = c;
-  apply_settings(changed, {"tp=16", "dp=1", "pp=1"}, catalog);
-  EXPECT_THAT([&] { estimate_case(changed); }, Throws<Error>(Property(&Error::what, HasSubstr("tp 16"))));
+  apply_settings(changed, {"micro_batch=5"}, catalog);
+  EXPECT_THAT([&] { estimate_case(changed); }, Throws<Error>(Property(&Error::what, HasSubstr("micro-batch 5"))));
 }
 
 TEST_F(PlanCaseTest, WaterfallsSumToTheChange) {

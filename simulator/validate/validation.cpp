@@ -1,0 +1,83 @@
+#include "simulator/validate/validation.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace shardscope {
+namespace {
+
+std::optional<double> relative(std::optional<double> published, double predicted) {
+  if (!published) return std::nullopt;
+  return predicted / *published - 1;
+}
+
+bool better(const Estimate& a, const Estimate& b) {
+  if (a.fits != b.fits) return a.fits;
+  return a.fits ? a.step_time_s < b.step_time_s : a.used < b.used;
+}
+
+/// Plans that the closed form takes; the reason of the first that it does not, if none is left.
+void drop_illegal_plans(RowSetup& setup) {
+  std::string why;
+  std::erase_if(setup.plans, [&](const Plan& plan) {
+    const std::string problem = find_plan_problem(setup.workload, setup.target, plan);
+    if (why.empty()) why = problem;
+    return !problem.empty();
+  });
+  if (setup.plans.empty()) setup.skipped = why;
+}
+
+}  // namespace
+
+std::optional<double> ValidatedRow::step_time_error() const {
+  return predicted() ? relative(published_step_time_s, estimate.step_time_s) : std::nullopt;
+}
+
+std::optional<double> ValidatedRow::mem_error() const {
+  return predicted() ? relative(published_mem_gb, predicted_mem_gb()) : std::nullopt;
+}
+
+ValidatedRow prepare_row(const PublishedRun& run, const HardwareCatalog& catalog) {
+  ValidatedRow row{.run = run, .setup = set_up_row(run, catalog)};
+  row.published_mem_gb = run.mem_gb_per_gpu;
+  row.memory_kind = memory_kind_of(run);
+  if (row.predicted()) drop_illegal_plans(row.setup);
+  if (!row.predicted()) {
+    row.published_step_time_s = run.step_time_s;
+    return row;
+  }
+  row.plan = row.setup.plans.front();
+  row.published_step_time_s = published_step_time(run, row.setup.workload, row.setup.target.gpu, row.plan);
+  return row;
+}
+
+void predict_row(ValidatedRow& row, const Constants& constants) {
+  if (!row.predicted()) return;
+  Estimator estimator(row.setup.workload, row.setup.target, row.setup.framework, constants);
+  for (const Plan& plan : row.setup.plans) {
+    const Estimate estimate = estimator.estimate(plan);
+    const bool first = &plan == &row.setup.plans.front();
+    if (first || better(estimate, row.estimate)) row.estimate = estimate, row.plan = plan;
+  }
+  if (!std::isfinite(row.estimate.step_time_s) || row.estimate.step_time_s <= 0) {
+    row.setup.skipped = fmt::format("the prediction came out as {} s", row.estimate.step_time_s);
+  }
+}
+
+Validation validate(const PublishedRuns& table, const HardwareCatalog& catalog, const Constants& constants) {
+  Validation result{.broken = table.broken};
+  result.rows.reserve(table.runs.size());
+  for (const PublishedRun& run : table.runs) {
+    result.rows.push_back(prepare_row(run, catalog));
+    ValidatedRow& row = result.rows.back();
+    predict_row(row, constants);
+    if (row.setup.plans.size() > 1) {
+      row.setup.assumed.push_back(
+          fmt::format("recompute: {}, the best of {} tried", to_string(row.plan.recompute), row.setup.plans.size()));
+    }
+  }
+  return result;
+}
+
+}  // namespace shardscope
