@@ -18,7 +18,7 @@ std::span<const EmbeddedFile> embedded_calibration();  // made from data/calibra
 
 namespace {
 
-constexpr std::string_view kColumns[] = {"scope", "owner", "name", "value", "low", "high", "unit", "source"};
+constexpr std::string_view kColumns[] = {"scope", "owner", "name", "value", "start", "low", "high", "unit", "source"};
 constexpr std::string_view kScopes[] = {"device", "fabric", "framework"};
 constexpr std::string_view kAny = "any";  ///< owner of the values that hold where no other row does
 
@@ -84,20 +84,24 @@ double read_number(const std::string& file, int line, std::string_view column, c
   return *value;
 }
 
+void check_range(const Constant& c, const std::string& file, int line) {
+  for (const auto& [name, value] : {std::pair("value", c.value), {"start", c.start}}) {
+    if (c.low >= 0 && c.low <= value && value <= c.high) continue;
+    fail(file, line, fmt::format("{} {} must lie within low {} and high {}, none below 0", name, value, c.low, c.high));
+  }
+}
+
 Constant read_row(const CsvRow& row, const std::string& file) {
   if (!row.problem.empty()) fail(file, row.line, row.problem);
   const auto& cells = row.cells;
-  Constant constant{.scope = cells[0], .owner = cells[1], .name = cells[2], .unit = cells[6], .source = cells[7]};
+  Constant constant{.scope = cells[0], .owner = cells[1], .name = cells[2], .unit = cells[7], .source = cells[8]};
   check_one_of(file, row.line, "scope", constant.scope, {std::begin(kScopes), std::end(kScopes)});
   check_one_of(file, row.line, "name", constant.name, names_in(constant.scope));
   constant.value = read_number(file, row.line, "value", cells[3]);
-  constant.low = read_number(file, row.line, "low", cells[4]);
-  constant.high = read_number(file, row.line, "high", cells[5]);
-  if (!(constant.low >= 0 && constant.low <= constant.value && constant.value <= constant.high)) {
-    fail(file, row.line,
-         fmt::format("value {} must lie within low {} and high {}, none below 0", constant.value, constant.low,
-                     constant.high));
-  }
+  constant.start = read_number(file, row.line, "start", cells[4]);
+  constant.low = read_number(file, row.line, "low", cells[5]);
+  constant.high = read_number(file, row.line, "high", cells[6]);
+  check_range(constant, file, row.line);
   if (constant.owner.empty()) fail(file, row.line, "owner is empty; it must be a name, or any");
   if (constant.source.empty()) fail(file, row.line, "source is empty; it must say where the value is from");
   return constant;
@@ -154,8 +158,8 @@ const Constants& default_constants() {
 std::string constants_csv(const Constants& table) {
   std::string out = fmt::format("{}\n", fmt::join(kColumns, ","));
   for (const Constant& c : table) {
-    out += fmt::format("{},{},{},{:.6g},{:.6g},{:.6g},{},{}\n", c.scope, csv_cell(c.owner), c.name, c.value, c.low,
-                       c.high, csv_cell(c.unit), csv_cell(c.source));
+    out += fmt::format("{},{},{},{:.6g},{:.6g},{:.6g},{:.6g},{},{}\n", c.scope, csv_cell(c.owner), c.name, c.value,
+                       c.start, c.low, c.high, csv_cell(c.unit), csv_cell(c.source));
   }
   return out;
 }

@@ -18,6 +18,7 @@ namespace shardscope {
 struct Constant {
   std::string scope, owner, name;  ///< "device", "hopper", "matmul_efficiency"
   double value = 0, low = 0, high = 0;
+  double start = 0;          ///< what is believed before any fit: a fit is pulled towards it
   std::string unit, source;  ///< source: "fitted: ...", "guess", or where it was read
   bool fitted() const { return source.starts_with("fitted"); }
 };

@@ -9,7 +9,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr const char* kHead = "scope,owner,name,value,low,high,unit,source\n";
+constexpr const char* kHead = "scope,owner,name,value,start,low,high,unit,source\n";
 
 std::string complaint(const std::string& rows) {
   try {
@@ -22,10 +22,10 @@ std::string complaint(const std::string& rows) {
 
 TEST(Constants, TheGpusOwnRowsStandAboveThoseOfItsArchitecture) {
   const Constants table = parse_constants(std::string(kHead) +
-                                              "device,h100-sxm,kernel_us,2,1,9,us,guess\n"
-                                              "device,hopper,kernel_us,3,1,9,us,guess\n"
-                                              "device,hopper,link_hop_us,0.5,0,9,us,guess\n"
-                                              "device,any,link_hop_us,4,0,9,us,guess\n",
+                                              "device,h100-sxm,kernel_us,2,5,1,9,us,guess\n"
+                                              "device,hopper,kernel_us,3,5,1,9,us,guess\n"
+                                              "device,hopper,link_hop_us,0.5,5,0,9,us,guess\n"
+                                              "device,any,link_hop_us,4,5,0,9,us,guess\n",
                                           "table.csv");
   GpuSpec gpu{.name = "h100-sxm", .architecture = "hopper"};
   EXPECT_EQ(device_constants(table, gpu).kernel_us, 2);
@@ -42,19 +42,22 @@ TEST(Constants, TheTableComesBackAsItWasWritten) {
   for (std::size_t i = 0; i < table.size(); ++i) {
     EXPECT_EQ(again[i].owner + again[i].name + again[i].source, table[i].owner + table[i].name + table[i].source);
     EXPECT_EQ(again[i].value, table[i].value);
+    EXPECT_EQ(again[i].start, table[i].start);
   }
 }
 
 TEST(Constants, BrokenRowsNameFileAndLine) {
-  EXPECT_THAT(complaint("device,hopper,kernel_us,2,3,9,us,guess\n"), HasSubstr("table.csv:2: value 2 must lie within"));
-  EXPECT_THAT(complaint("device,hopper,kernl_us,2,1,9,us,guess\n"),
+  EXPECT_THAT(complaint("device,hopper,kernel_us,2,5,3,9,us,guess\n"),
+              HasSubstr("table.csv:2: value 2 must lie within"));
+  EXPECT_THAT(complaint("device,hopper,kernel_us,4,2,3,9,us,guess\n"), HasSubstr("start 2 must lie within"));
+  EXPECT_THAT(complaint("device,hopper,kernl_us,2,5,1,9,us,guess\n"),
               HasSubstr("name is \"kernl_us\"; it must be one of"));
-  EXPECT_THAT(complaint("gpu,hopper,kernel_us,2,1,9,us,guess\n"), HasSubstr("scope is \"gpu\""));
-  EXPECT_THAT(complaint("device,hopper,kernel_us,fast,1,9,us,guess\n"), HasSubstr("must be a number"));
-  EXPECT_THAT(complaint("device,hopper,kernel_us,2,1,9,us,\n"), HasSubstr("source is empty"));
-  EXPECT_THAT(complaint("device,a,kernel_us,2,1,9,us,guess\ndevice,a,kernel_us,2,1,9,us,guess\n"),
+  EXPECT_THAT(complaint("gpu,hopper,kernel_us,2,5,1,9,us,guess\n"), HasSubstr("scope is \"gpu\""));
+  EXPECT_THAT(complaint("device,hopper,kernel_us,fast,5,1,9,us,guess\n"), HasSubstr("must be a number"));
+  EXPECT_THAT(complaint("device,hopper,kernel_us,2,5,1,9,us,\n"), HasSubstr("source is empty"));
+  EXPECT_THAT(complaint("device,a,kernel_us,2,5,1,9,us,guess\ndevice,a,kernel_us,2,5,1,9,us,guess\n"),
               HasSubstr("table.csv:3: device a kernel_us is there twice"));
-  EXPECT_THAT(complaint("device,a\n"), HasSubstr("has 2 cells; the head has 8"));
+  EXPECT_THAT(complaint("device,a\n"), HasSubstr("has 2 cells; the head has 9"));
 }
 
 }  // namespace
