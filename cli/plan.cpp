@@ -112,16 +112,11 @@ class PlanCommand {
     const std::vector<PlanPoint> kept = keep(found.pareto, wishes_);
     for (const PlanPoint& p : kept) report.points.push_back(describe_point(p));
     for (const Objective o : {Objective::kCost, Objective::kTime, Objective::kEnergy}) {
-      const auto place = static_cast<std::size_t>(recommend(kept, o) - kept.data());
+      const auto place = static_cast<std::size_t>(best_point(kept, o) - kept.data());
       report.points[place].best.emplace_back(to_string(o));
     }
+    report.recommended = static_cast<std::size_t>(recommended_point(kept, objective_) - kept.data());
     return report;
-  }
-
-  /// Predicted memory is not exact: 5 % of the device stay free where that is possible.
-  static const PlanPoint* recommend(const std::vector<PlanPoint>& points, Objective objective) {
-    const PlanPoint* safe = best_point(points, objective, [](const PlanPoint& p) { return p.comfort >= 1; });
-    return safe != nullptr ? safe : best_point(points, objective);
   }
 
   ReportedPoint describe_point(const PlanPoint& p) const {

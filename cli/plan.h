@@ -66,9 +66,10 @@ struct PlanReport {
   std::int64_t seq = 0, global_batch = 0;
   Objective objective = Objective::kCost;
   std::vector<ReportedPoint> points;
+  std::size_t recommended = 0;  ///< for the objective: recommended_point()
   std::int64_t searched = 0, estimated = 0;
   double seconds = 0;
-  const ReportedPoint& chosen() const;  ///< best of the objective
+  const ReportedPoint& chosen() const { return points[recommended]; }
 };
 
 std::string plan_text(const PlanReport&);

@@ -130,9 +130,10 @@ class Fit {
       row["peak_gb"] = r.estimate.used / 1e9;
       row["headroom_gb"] = (limit() - r.estimate.used) / 1e9;
       row["host_gb"] = r.estimate.host_bytes / 1e9, row["nvme_gb"] = r.estimate.nvme_bytes / 1e9;
-      for (int i = 0; i < kMemoryTerms; ++i)
-        row["memory_gb"][std::string(to_string(static_cast<MemoryTerm>(i)))] =
-            r.estimate.bytes[static_cast<std::size_t>(i)] / 1e9;
+      for (int i = 0; i < kMemoryTerms; ++i) {
+        const auto term = static_cast<MemoryTerm>(i);
+        row["memory_gb"][std::string(to_string(term))] = r.estimate[term] / 1e9;
+      }
       json["rows"].push_back(row);
     }
     json["recommended"] = table_.recommended ? Json(*table_.recommended) : Json(nullptr);

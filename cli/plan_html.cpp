@@ -89,13 +89,14 @@ std::string table(const PlanReport& report) {
     const Plan& p = r.point.plan;
     std::string best;
     for (const std::string& name : r.best) best += " <small>best " + name + "</small>";
+    if (&r == &report.chosen()) best += " <small>recommended</small>";
     out += fmt::format(
         "<tr{}><td>{}{}</td><td>{}</td><td>dp {} tp {}{} pp {}x{} cp {} ep {}</td><td>{} {}</td><td>{}</td><td>{}</td>"
         "<td>{:.2f} ({:.2f}-{:.2f})</td><td>{:.1f} "
-        "%</td><td>{:.1f}</td><td>{}</td><td>{:.0f}</td><td>{:.1f}</td><td>{:.1f}</td><td>{}</td></tr>\n",
-        r.best.empty() ? "" : " class=\"best\"", escape_xml(label_of(r)), best, escape_xml(r.plan_case.framework.name),
-        p.dp, p.tp, p.sp ? "+sp" : "", p.pp, p.vpp, p.cp * p.ulysses, p.ep, p.zero,
-        p.offload == Offload::kNone ? "" : to_string(p.offload), p.micro_batch, to_string(p.recompute),
+        "%</td><td>{:.1f}</td><td>{}</td><td>{:.3g}</td><td>{:.1f}</td><td>{:.1f}</td><td>{}</td></tr>\n",
+        &r == &report.chosen() ? " class=\"best\"" : "", escape_xml(label_of(r)), best,
+        escape_xml(r.plan_case.framework.name), p.dp, p.tp, p.sp ? "+sp" : "", p.pp, p.vpp, p.cp * p.ulysses, p.ep,
+        p.zero, p.offload == Offload::kNone ? "" : to_string(p.offload), p.micro_batch, to_string(p.recompute),
         r.point.estimate.step_time_s, r.low_s, r.high_s, 100 * r.mfu, r.point.run.days,
         format_usd(r.point.run.cost_usd), r.point.run.energy_kwh / 1e3, r.point.estimate.used / 1e9,
         (r.plan_case.target.gpu.memory.value - r.point.estimate.used) / 1e9, escape_xml(describe(r.relief)));
@@ -105,17 +106,8 @@ std::string table(const PlanReport& report) {
 
 std::string files(const PlanReport& report) {
   std::string out;
-  for (const auto& [name, text] : plan_files(report.chosen().plan_case, report.tokens)) {
-    out += fmt::format("<details><summary>{}</summary><pre>{}</pre></details>\n", escape_xml(name), [&] {
-      std::string escaped;  // escape_xml() keeps to one line
-      std::size_t start = 0;
-      while (start < text.size()) {
-        const std::size_t end = std::min(text.find('\n', start), text.size());
-        escaped += escape_xml(std::string_view(text).substr(start, end - start)) + "\n";
-        start = end + 1;
-      }
-      return escaped;
-    }());
+  for (const NamedText& file : plan_files(report.chosen().plan_case, report.tokens)) {
+    out += fmt::format("<details><summary>{}</summary><pre>{}</pre></details>\n", file.first, escape_xml(file.second));
   }
   return out;
 }

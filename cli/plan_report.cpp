@@ -7,7 +7,6 @@
 
 #include "cli/plan.h"
 #include "cli/text_table.h"
-#include "core/check.h"
 #include "simulator/planner/files.h"
 
 namespace shardscope::cli {
@@ -39,10 +38,11 @@ std::string zero_text(const Plan& p) {
   return p.offload == Offload::kNone ? text : text + " " + std::string(to_string(p.offload));
 }
 
-std::vector<std::string> row_of(const ReportedPoint& r) {
+std::vector<std::string> row_of(const ReportedPoint& r, bool chosen) {
   const Plan& p = r.point.plan;
   std::string best;
   for (const std::string& name : r.best) best += (best.empty() ? "best " : ", ") + name;
+  if (chosen) best += best.empty() ? "<- recommended" : "  <- recommended";
   return {fmt::format("{} x {}", p.gpus, r.plan_case.target.gpu.name),
           r.plan_case.framework.name,
           layout_text(p),
@@ -52,7 +52,7 @@ std::vector<std::string> row_of(const ReportedPoint& r) {
           fmt::format("{:.2f}", r.point.estimate.step_time_s),
           fmt::format("{:.1f}", r.point.run.days),
           format_usd(r.point.run.cost_usd),
-          fmt::format("{:.0f}", r.point.run.energy_kwh / 1e3),
+          fmt::format("{:.3g}", r.point.run.energy_kwh / 1e3),
           fmt::format("{:.1f}", headroom(r) / 1e9),
           best};
 }
@@ -63,7 +63,7 @@ std::vector<const ReportedPoint*> shown_points(const PlanReport& report) {
   const std::size_t n = report.points.size();
   for (std::size_t i = 0; i < n; ++i) {
     const bool even = n <= kMostRows || i * kMostRows / n != (i + 1) * kMostRows / n;
-    if (even || !report.points[i].best.empty()) shown.push_back(&report.points[i]);
+    if (even || i == report.recommended || !report.points[i].best.empty()) shown.push_back(&report.points[i]);
   }
   return shown;
 }
@@ -97,7 +97,7 @@ std::string chosen_text(const PlanReport& report) {
                   r.plan_case.framework.name, layout_text(p), zero_text(p), p.micro_batch, to_string(p.recompute));
   out += fmt::format("  step        {:.3f} s (P10-P90 {:.3f} to {:.3f}; {}), MFU {:.1f} %\n",
                      r.point.estimate.step_time_s, r.low_s, r.high_s, r.interval_source, 100 * r.mfu);
-  out += fmt::format("  run         {:.0f} steps, {}, {}; {:.0f} MWh, {:.0f} t CO2, {:.0f} kW\n", run.steps,
+  out += fmt::format("  run         {:.0f} steps, {}, {}; {:.3g} MWh, {:.3g} t CO2, {:.3g} kW\n", run.steps,
                      format_days(run.days), format_usd(run.cost_usd), run.energy_kwh / 1e3, run.co2_t, run.mean_kw);
   out += fmt::format("  goodput     {:.1f} %; a checkpoint of {:.0f} s every {:.0f} min; stragglers {:+.1f} %\n",
                      100 * run.goodput, run.checkpoint_s, run.checkpoint_every_s / 60, 100 * (run.straggler - 1));
@@ -150,21 +150,13 @@ Json point_json(const ReportedPoint& r, double tokens) {
 
 }  // namespace
 
-const ReportedPoint& PlanReport::chosen() const {
-  for (const ReportedPoint& r : points) {
-    if (std::find(r.best.begin(), r.best.end(), to_string(objective)) != r.best.end()) return r;
-  }
-  SS_CHECK(false, "no point is the best");
-  return points.front();
-}
-
 std::string plan_text(const PlanReport& report) {
   std::string out = fmt::format("{}: {:.1f} B parameters, {:.4g} B tokens, {} sequences of {} a step\n\n", report.model,
                                 report.parameters / 1e9, report.tokens / 1e9, report.global_batch, report.seq);
   TextTable table(
       {"GPUs", "framework", "layout", "ZeRO", "micro", "recompute", "step s", "days", "cost", "MWh", "free GB", ""}, 4);
   const auto shown = shown_points(report);
-  for (const ReportedPoint* r : shown) table.add(row_of(*r));
+  for (const ReportedPoint* r : shown) table.add(row_of(*r, r == &report.chosen()));
   out += table.text();
   if (shown.size() < report.points.size()) {
     out += fmt::format("  ({} of the {} points of the front; all are in --json, --csv and --html)\n", shown.size(),
@@ -188,6 +180,7 @@ std::string plan_json(const PlanReport& report) {
   json["parameters"] = report.parameters;
   json["tokens"] = report.tokens;
   json["objective"] = to_string(report.objective);
+  json["recommended"] = report.recommended;
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

@@ -21,7 +21,7 @@ using Json = nlohmann::ordered_json;
 struct Options {
   std::string base, cluster, hardware, svg;
   std::vector<std::string> set;
-  int point = 0;
+  int point = -1;
   bool json = false;
 };
 
@@ -134,7 +134,9 @@ void add_whatif(CLI::App& app, int& exit_code) {
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false)
       ->required();
-  command->add_option("--point", options->point, "Which point of a plan's front, from 0")->capture_default_str();
+  command
+      ->add_option("--point", options->point, "Which point of a plan's front, from 0; the recommended one without it")
+      ->check(CLI::NonNegativeNumber);
   command->add_option("--cluster", options->cluster, "Of a job file that names none: dgx-h100:32, or a cluster file")
       ->type_name("CLUSTER");
   command->add_option("--hardware", options->hardware, "A file of the form of data/hardware laid over the catalog")

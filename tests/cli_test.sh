@@ -491,7 +491,7 @@ refuses 'zero.stage' whatif job.json --cluster dgx-a100:8 --set zero.stge=1
 refuses 'from 0 to 3' whatif job.json --cluster dgx-a100:8 --set zero.stage=4
 
 check 'plan --json' bash -c "'$shardscope' ${plan[*]} --gpus h100-sxm,a100-80-sxm --out plans --html plan.html --json >plan.out"
-check 'plan --json has the keys' json_ok plan.out 'd["pareto"] and d["searched"] > 1000 and all(
+check 'plan --json has the keys' json_ok plan.out 'd["pareto"] and d["searched"] > 1000 and 0 <= d["recommended"] < len(d["pareto"]) and all(
   set(["gpu", "gpus", "dp", "tp", "pp", "vpp", "cp", "ep", "zero", "offload", "micro_batch", "recompute", "step_time_s", "days", "cost_usd", "peak_gb",
        "headroom_gb", "interval", "files"]) <= set(p) and p["headroom_gb"] >= 0 and p["interval"][0] < p["step_time_s"] < p["interval"][1] and
   abs(sum(p["time_s"].values()) / p["step_time_s"] - 1) < 1e-6 and p["dp"] * p["tp"] * p["pp"] * p["cp"] * p["ulysses"] == p["gpus"] for p in d["pareto"])'
@@ -501,6 +501,9 @@ check 'the report is one file' bash -c 'grep -q "<svg" plan.html && ! grep -qE "
 first=$(find plans -mindepth 1 -maxdepth 1 | sort | head -1)
 check 'files of a plan: DeepSpeed' "$shardscope" check "$first/ds_config.json"
 check 'files of a plan: launch line' bash -n "$first/launch.sh"
+check 'plan for one node' "$shardscope" plan --model llama-2-7b --tokens 1B --gpus dgx-h100:8 --seq 2048 --global-batch 64 --out node
+check 'files of a plan: predict runs them' bash -c "'$shardscope' predict node/01-h100-sxm-8/job.json --json >predicted.out"
+check 'files of a plan: the same tokens a step' json_ok predicted.out 'd["tokens_per_step"] == 64 * 2048 and d["fits"]'
 check 'whatif on a plan' bash -c "'$shardscope' whatif plan.out --set links.nic_gbps=800 --set gpu=b200 --svg change.svg --json >whatif.out"
 check 'whatif sums up' json_ok whatif.out 'abs(d["before"]["step_time_s"] + d["rest_s"] + sum(s["change_s"] for s in d["waterfall"]) -
   d["after"]["step_time_s"]) < 1e-9 and d["step_time_change"] < 0'

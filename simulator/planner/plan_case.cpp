@@ -51,6 +51,7 @@ const JsonNode& point_of(const JsonNode& root, const std::string& file, int poin
   const JsonNode* front = root.find("pareto");
   if (front == nullptr) return root;
   const auto size = static_cast<int>(front->items.size());
+  if (point < 0) point = static_cast<int>(JsonReader(root, file, "").integer("recommended", {0, INT32_MAX}, 0));
   if (point >= 0 && point < size) return front->items[static_cast<std::size_t>(point)];
   throw Error(ErrorKind::kConfig, fmt::format("{}: pareto has {} points; there is no number {}", file, size, point));
 }

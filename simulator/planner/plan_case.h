@@ -2,9 +2,9 @@
 // A plan with all it stands on: model, device, framework. As JSON it is what `plan --json` prints of each point, and
 // what `whatif` reads again; a job file gives one too.
 //
-//   nlohmann::ordered_json json = plan_case_json(case);            // "gpu", "gpus", "dp", ..., "recompute", "model",
-//   ... PlanCase base = parse_plan_case(text, "plan.json", 0, catalog);  // the first point of the front PlanCase base
-//   = plan_case_of(load_job("job.json", {}), catalog);
+//   nlohmann::ordered_json json = plan_case_json(c);                  // "gpu", "gpus", "dp", ..., "model"
+//   PlanCase base = parse_plan_case(text, "plan.json", -1, catalog);  // the recommended point
+//   PlanCase base = plan_case_of(load_job("job.json", {}), catalog);
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -27,7 +27,8 @@ Estimate estimate_case(const PlanCase&);  ///< Error{kConfig} with find_plan_pro
 
 nlohmann::ordered_json plan_case_json(const PlanCase&);
 
-/// One plan, or the output of `plan --json` (then its point number `point`). Throws Error with file and key.
+/// One plan, or the output of `plan --json`: its point number `point`, -1 the recommended. Throws Error with file and
+/// key.
 PlanCase parse_plan_case(const std::string& json_text, const std::string& file_name, int point, const HardwareCatalog&);
 bool is_plan_case(const std::string& json_text);  ///< has "pareto" or "gpu"; a job file has not
 

@@ -52,6 +52,7 @@ TEST_F(PlanCaseTest, JsonGivesTheSamePlanBack) {
 TEST_F(PlanCaseTest, PointsOfAFrontAreByNumber) {
   const std::string text = R"({"pareto":[)" + plan_case_json(c).dump() + "]}";
   EXPECT_EQ(parse_plan_case(text, "plan.json", 0, catalog).plan.tp, 2);
+  EXPECT_EQ(parse_plan_case(text, "plan.json", -1, catalog).plan.tp, 2);
   EXPECT_THAT([&] { parse_plan_case(text, "plan.json", 1, catalog); },
               Throws<Error>(Property(&Error::what, HasSubstr("1 points"))));
 }

@@ -120,7 +120,7 @@ std::string escape_xml(std::string_view text) {
         out += "&quot;";
         break;
       default:
-        out += static_cast<unsigned char>(c) < ' ' ? '?' : c;
+        out += static_cast<unsigned char>(c) < ' ' && c != '\n' ? '?' : c;
     }
   }
   return out;

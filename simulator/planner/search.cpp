@@ -278,6 +278,18 @@ const PlanPoint* best_point(const std::vector<PlanPoint>& points, Objective obje
   return best;
 }
 
+const PlanPoint* recommended_point(const std::vector<PlanPoint>& points, Objective objective) {
+  constexpr double kAsGood = 1.05;
+  const auto safe = [](const PlanPoint& p) { return p.comfort >= 1; };
+  const bool any_safe = std::any_of(points.begin(), points.end(), safe);
+  const auto allowed = [&](const PlanPoint& p) { return !any_safe || safe(p); };
+  const PlanPoint* best = best_point(points, objective, allowed);
+  if (best == nullptr) return nullptr;
+  const double most = kAsGood * best->objective(objective);
+  return best_point(points, objective == Objective::kTime ? Objective::kCost : Objective::kTime,
+                    [&](const PlanPoint& p) { return allowed(p) && p.objective(objective) <= most; });
+}
+
 SearchResult search(const SearchRequest& request) {
   SS_CHECK(request.threads >= 1, request.threads);
   const auto start = std::chrono::steady_clock::now();

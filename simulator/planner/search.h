@@ -78,4 +78,8 @@ bool dominates(const PlanPoint& a, const PlanPoint& b);
 const PlanPoint* best_point(const std::vector<PlanPoint>&, Objective,
                             const std::function<bool(const PlanPoint&)>& within = {});
 
+/// What to take: points that leave 5 % of the device free, if any do; of those within 5 % of the best one (predictions
+/// are not better than that) the fastest, or with Objective::kTime the cheapest. Null if there are none.
+const PlanPoint* recommended_point(const std::vector<PlanPoint>&, Objective);
+
 }  // namespace shardscope

@@ -74,6 +74,20 @@ TEST(Search, BestPointsAreOnTheFront) {
   EXPECT_EQ(best_point(r.pareto, Objective::kTime, [](const PlanPoint&) { return false; }), nullptr);
 }
 
+TEST(Search, TheRecommendedIsAsGoodAsTheBestAndElseTheFastest) {
+  const auto point = [](double days, double cost, int comfort) {
+    PlanPoint p;
+    p.run.days = days, p.run.cost_usd = cost, p.comfort = comfort;
+    return p;
+  };
+  const std::vector<PlanPoint> points{point(1, 200, 2), point(5, 104, 2), point(20, 100, 2), point(40, 90, 0)};
+  EXPECT_EQ(recommended_point(points, Objective::kCost), &points[1]);  // 90 has no room; 104 is within 5 % of 100
+  EXPECT_EQ(recommended_point(points, Objective::kTime), &points[0]);
+  const std::vector<PlanPoint> tight{points[3]};
+  EXPECT_EQ(recommended_point(tight, Objective::kCost), tight.data());
+  EXPECT_EQ(recommended_point({}, Objective::kCost), nullptr);
+}
+
 TEST(Search, StopsWhenTold) {
   SearchRequest request = small_request();
   request.progress = [](const SearchProgress&) { return false; };
