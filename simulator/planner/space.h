@@ -7,9 +7,9 @@
 //     for (const Variant& variant : list_variants(layout, target, limits)) ... with_variant(layout, variant)
 //
 // Limits, all stated here: tp divides the heads and the scale-up domain (a node, where there are no fast links); cp and
-// ulysses are powers of two; no cp that leaves a rank fewer tokens than min_tokens_per_cp; micro-batches are powers of two
-// that divide the global batch; shard groups of all of dp or of its ranks inside a node; whatever find_plan_problem()
-// refuses.
+// ulysses are powers of two; no cp that leaves a rank fewer tokens than min_tokens_per_cp; micro-batches are powers of
+// two that divide the global batch; shard groups of all of dp or of its ranks inside a node; whatever
+// find_plan_problem() refuses.
 
 #include <array>
 #include <cstdint>
