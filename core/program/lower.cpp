@@ -80,6 +80,7 @@ Program lower(const Job& job, int rank, const LowerOptions& options) {
   Draft draft;
   draft.job = &job;
   draft.rank = rank;
+  draft.micro_batches = options.micro_batches;
   for (const Pass& pass : kPasses) {
     if (!is_listed(options.skip, pass.name)) run_pass(pass, draft, options.log);
     if (pass.name == options.until) return std::move(draft.program);

@@ -143,6 +143,12 @@ int chunks_of(PipelineSchedule schedule, int virtual_stages) {
   return schedule == PipelineSchedule::kInterleaved ? virtual_stages : 1;
 }
 
+PipelineShape pipeline_shape(const Job& job) {
+  const ParallelSpec& p = job.parallel;
+  const PipelineSchedule schedule = p.pp > 1 ? p.schedule : PipelineSchedule::k1F1B;
+  return {schedule, p.pp, chunks_of(schedule, p.virtual_stages), static_cast<int>(job.training.accumulation)};
+}
+
 int stage_at(const PipelineShape& shape, int rank, int chunk) {
   if (is_v_shaped(shape.schedule)) return chunk == 0 ? rank : 2 * shape.ranks - 1 - rank;
   return chunk * shape.ranks + rank;

@@ -34,6 +34,9 @@ struct PipelineShape {
   int stages() const { return ranks * chunks; }
 };
 
+/// Of a job: without a pipeline one rank that goes forward and backward in turn.
+PipelineShape pipeline_shape(const Job& job);
+
 /// Chunks per rank that a schedule runs: `virtual_stages` for interleaved, 2 for the V-shaped ones, else 1.
 int chunks_of(PipelineSchedule schedule, int virtual_stages);
 

@@ -72,6 +72,7 @@ struct StepHabits {
 struct Draft {
   const Job* job = nullptr;
   const InferencePhase* inference = nullptr;  ///< null: a training step
+  int micro_batches = 0;                      ///< instead of the job's; 0: as many as the job says
   int rank = 0;
   TrainingDtypes dtypes;
   StepHabits habits;

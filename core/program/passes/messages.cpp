@@ -2,15 +2,32 @@
 
 namespace shardscope {
 
-PipelinePlan::PipelinePlan(const PipelineShape& shape) : shape_(shape) {
-  for (int r = 0; r < shape.ranks; ++r) {
-    lists_.push_back(make_schedule(shape, r));
-    for (std::size_t i = 0; i < lists_.back().size(); ++i) {
-      const Action& a = lists_.back()[i];
-      if (a.kind == ActionKind::kWeight) continue;
-      places_[{{a.kind == ActionKind::kForward, stage_at(shape, r, a.chunk)}, a.micro_batch}] = {r, i};
-    }
+PipelinePlan::PipelinePlan(const PipelineShape& shape)
+    : shape_(shape),
+      lists_(static_cast<std::size_t>(shape.ranks)),
+      index_(2 * static_cast<std::size_t>(shape.stages()) * static_cast<std::size_t>(shape.micro_batches)) {}
+
+const std::vector<Action>& PipelinePlan::actions(int rank) {
+  std::vector<Action>& list = lists_[static_cast<std::size_t>(rank)];
+  if (!list.empty()) return list;
+  list = make_schedule(shape_, rank);
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const Action& a = list[i];
+    if (a.kind == ActionKind::kWeight) continue;
+    index_[slot(a.kind == ActionKind::kForward, stage_at(shape_, rank, a.chunk), a.micro_batch)] = i;
   }
+  return list;
+}
+
+std::size_t PipelinePlan::slot(bool forward, int stage, int micro_batch) const {
+  const auto row = static_cast<std::size_t>(2 * stage + (forward ? 1 : 0));
+  return row * static_cast<std::size_t>(shape_.micro_batches) + static_cast<std::size_t>(micro_batch);
+}
+
+PipelinePlan::Place PipelinePlan::place(bool forward, int stage, int micro_batch) {
+  const int rank = owner_of(shape_, stage).rank;
+  actions(rank);
+  return {rank, index_[slot(forward, stage, micro_batch)]};
 }
 
 std::optional<int> PipelinePlan::source(ActionKind kind, int stage) const {
@@ -23,7 +40,7 @@ std::optional<int> PipelinePlan::target(ActionKind kind, int stage) const {
   return kind != ActionKind::kWeight && stage > 0 ? std::optional(stage - 1) : std::nullopt;
 }
 
-std::optional<std::size_t> PipelinePlan::delivered_at(int rank, std::size_t index) const {
+std::optional<std::size_t> PipelinePlan::delivered_at(int rank, std::size_t index) {
   const std::vector<Action>& ours = actions(rank);
   const Action& sent = ours[index];
   const bool forward = sent.kind == ActionKind::kForward;

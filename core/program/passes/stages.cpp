@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/program/lower.h"
 #include "core/program/partition.h"
 #include "core/program/passes/draft.h"
 #include "core/program/passes/sequence_parallel.h"
@@ -270,26 +271,36 @@ void add_layer_groups(Draft& draft) {
   if (s.ep > 1) add_expert_groups(draft);
 }
 
+void add_pipeline_groups(Draft& draft) {
+  const ParallelSpec& p = draft.job->parallel;
+  if (p.pp == 1) return;
+  const int stage_ranks = p.dp * p.cp * p.tp, rank = draft.rank / stage_ranks, first_rank = draft.rank % stage_ranks;
+  draft.pipeline_group = add_group(draft.program, "pp", first_rank, stage_ranks, p.pp);
+  const PipelineShape shape = pipeline_shape(*draft.job);
+  const int last = owner_of(shape, shape.stages() - 1).rank;
+  const bool is_end = rank == 0 || rank == last;
+  if (draft.job->model.tied_embeddings && last != 0 && is_end) {
+    draft.tied_group = add_group(draft.program, "tied", first_rank, last * stage_ranks, 2);
+  }
+}
+
 void place_stages(Draft& draft) {
   const ParallelSpec& p = draft.job->parallel;
-  const int stage_ranks = p.dp * p.cp * p.tp, rank = draft.rank / stage_ranks, first_rank = draft.rank % stage_ranks;
-  const PipelineSchedule schedule = p.pp > 1 ? p.schedule : PipelineSchedule::k1F1B;
-  draft.pipeline = {schedule, p.pp, chunks_of(schedule, p.virtual_stages),
-                    static_cast<int>(draft.job->training.accumulation)};
-  const int stages = draft.pipeline.stages();
+  draft.pipeline = pipeline_shape(*draft.job);
+  if (draft.micro_batches > 0) draft.pipeline.micro_batches = draft.micro_batches;
+  const int rank = Place(p, draft.rank).p, stages = draft.pipeline.stages();
   const std::vector<int> first = partition_layers(draft.job->model, p.partition, stages, draft.job->data.seq_len);
   for (int chunk = 0; chunk < draft.pipeline.chunks; ++chunk) {
     const int stage = stage_at(draft.pipeline, rank, chunk);
     const auto s = static_cast<std::size_t>(stage);
     draft.stages.push_back({stage, first[s], first[s + 1], stage == 0, stage == stages - 1});
   }
-  if (p.pp == 1) return;
-  draft.pipeline_group = add_group(draft.program, "pp", first_rank, stage_ranks, p.pp);
-  const int last = owner_of(draft.pipeline, stages - 1).rank;
-  const bool is_end = rank == 0 || rank == last;
-  if (draft.job->model.tied_embeddings && last != 0 && is_end) {
-    draft.tied_group = add_group(draft.program, "tied", first_rank, last * stage_ranks, 2);
-  }
+}
+
+void add_groups(Draft& draft) {
+  add_data_parallel_groups(draft);
+  add_layer_groups(draft);
+  add_pipeline_groups(draft);
 }
 
 void check_axes(const ParallelSpec& s) {
@@ -321,6 +332,14 @@ void check_pipeline(const Job& job) {
 
 }  // namespace
 
+std::vector<Group> rank_groups(const Job& job, int rank) {
+  Draft draft;
+  draft.job = &job;
+  draft.rank = draft.program.rank = rank;
+  add_groups(draft);
+  return std::move(draft.program.groups);
+}
+
 void pass_stages(Draft& draft) {
   const Job& job = *draft.job;
   refuse_what_is_not_built(job);
@@ -343,8 +362,7 @@ void pass_stages(Draft& draft) {
   program.rank = draft.rank;
   program.replica = Place(job.parallel, draft.rank).d;
   program.replicas = job.parallel.dp;
-  add_data_parallel_groups(draft);
-  add_layer_groups(draft);
+  add_groups(draft);
   place_stages(draft);
   program.tokens_per_step = job.training.train_batch_size * job.data.seq_len;
 }

@@ -71,7 +71,7 @@ class BucketReducer {
 
   /// In the order in which they are reduced.
   std::vector<Ready> find_ready() const {
-    const int last_mb = static_cast<int>(c_.draft.job->training.accumulation) - 1;
+    const int last_mb = c_.draft.pipeline.micro_batches - 1;
     std::vector<Ready> all;
     std::size_t end = 0;
     for (const auto& [key, position] : last_touch_) {

@@ -114,7 +114,7 @@ class InPlaceReducer {
   }
 
   bool completes_step(const Life& life, const Chunk& chunk) const {
-    return !chunk.shards_gradients() || life.micro_batch == static_cast<int>(c_.draft.job->training.accumulation) - 1;
+    return !chunk.shards_gradients() || life.micro_batch == c_.draft.pipeline.micro_batches - 1;
   }
 
   /// Under sequence parallelism each tensor-parallel rank has seen only its rows of what the norms work on.
