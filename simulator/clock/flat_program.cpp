@@ -1,61 +1,23 @@
 #include "simulator/clock/flat_program.h"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <string>
-#include <unordered_map>
+#include <tuple>
 
 #include "core/check.h"
 #include "core/error.h"
+#include "simulator/clock/cost_table.h"
 
 namespace shardscope {
 
 namespace {
 
-// More than any op takes; keeps absurd machine files from overflowing the clock's 64 bits.
-constexpr Seconds kLongestOp(1e5);
-
-// Everything of an op that its cost can depend on, as bytes: attributes, operand sizes, types and spaces, group size.
-// Where operands lie in memory is left out.
-class CostKey {
- public:
-  explicit CostKey(const Program& program, std::string& key) : program_(program), key_(key) {}
-
-  void buffer(const char*, BufferId) {}
-  void group(const char*, GroupId id) { append(program_.group(id).ranks.size()); }
-  void read(const char*, const Region& r) { region(r); }
-  void write(const char*, const Region& r) { region(r); }
-  void update(const char*, const Region& r) { region(r); }
-  void write_or_update(const char*, const Region& r, bool) { region(r); }
-  template <class T>
-  void attr(const char*, const T& value) {
-    append(value);
-  }
-
-  template <class T>
-  void append(const T& value) {
-    static_assert(std::is_trivially_copyable_v<T>);
-    char bytes[sizeof(T)];
-    std::memcpy(bytes, &value, sizeof(T));
-    key_.append(bytes, sizeof(T));
-  }
-
- private:
-  void region(const Region& r) {
-    append(r.count);
-    if (r.empty()) return;
-    append(program_.buffer(r.buffer).dtype);
-    append(program_.buffer(r.buffer).space);
-  }
-
-  const Program& program_;
-  std::string& key_;
-};
-
 bool takes_no_time(const Op& op) {
   return std::holds_alternative<Alloc>(op) || std::holds_alternative<Free>(op) || std::holds_alternative<Hold>(op);
 }
+
+}  // namespace
 
 FlatKind kind_of(const Op& op) {
   if (std::holds_alternative<Hold>(op)) return FlatKind::kInstant;
@@ -88,46 +50,7 @@ TimeClass time_class_of(const Instruction& instruction) {
   return instruction.label.phase == Phase::kOptimizer ? TimeClass::kOptimizer : TimeClass::kCompute;
 }
 
-struct CachedCost {
-  std::int64_t duration_ns = 0, crowded_ns = 0;
-  std::int32_t demands = 0;
-};
-
-// Costs of the ops seen so far, and the lists of demands they share.
-class CostTable {
- public:
-  CostTable(const CostModel& costs, FlatProgram& flat) : costs_(costs), flat_(flat) {
-    flat_.demand_lists.emplace_back();
-  }
-
-  CachedCost of(const Program& program, const Instruction& instruction) {
-    key_.clear();
-    CostKey key(program, key_);
-    key.append(instruction.op.index());
-    key.append(instruction.lane);
-    std::visit([&](const auto& op) { std::decay_t<decltype(op)>::fields(op, key); }, instruction.op);
-    if (const auto found = cached_.find(key_); found != cached_.end()) return found->second;
-    const OpCost cost = costs_.cost(program, instruction);
-    const Seconds time = std::clamp(cost.seconds.total(), Seconds(0), kLongestOp);
-    const Seconds crowded = std::clamp(cost.crowded, Seconds(0), kLongestOp);
-    const CachedCost entry{to_ns(time), to_ns(crowded), intern(cost.demands)};
-    cached_.emplace(key_, entry);
-    return entry;
-  }
-
-  std::int32_t intern(const std::vector<Demand>& demands) {
-    const auto found = std::find(flat_.demand_lists.begin(), flat_.demand_lists.end(), demands);
-    if (found != flat_.demand_lists.end()) return static_cast<std::int32_t>(found - flat_.demand_lists.begin());
-    flat_.demand_lists.push_back(demands);
-    return static_cast<std::int32_t>(flat_.demand_lists.size()) - 1;
-  }
-
- private:
-  const CostModel& costs_;
-  FlatProgram& flat_;
-  std::string key_;
-  std::unordered_map<std::string, CachedCost> cached_;
-};
+namespace {
 
 // Which collectives of different ranks are one: the i-th that each rank issues on one lane of one group, and the i-th
 // send from a to b with the i-th receive of b from a.
@@ -146,7 +69,7 @@ std::string line_name(const Program& program, const Instruction& instruction, Gr
 class Flattener {
  public:
   Flattener(std::span<const Program> ranks, const CostModel& costs, bool with_memory)
-      : ranks_(ranks), costs_(costs), with_memory_(with_memory), table_(costs, flat_) {}
+      : ranks_(ranks), costs_(costs), with_memory_(with_memory), table_(costs) {}
 
   FlatProgram run() {
     for (const Resource& resource : costs_.resources()) flat_.capacity.push_back(resource.capacity);
@@ -157,14 +80,17 @@ class Flattener {
     for (const Program& program : ranks_) add_rank(program);
     link_successors();
     for (const auto& [name, line] : lines_) add_meetings(name, line);
+    flat_.demand_lists = table_.take_demand_lists();
     drop_ample_resources();
     return std::move(flat_);
   }
 
  private:
   void add_rank(const Program& program) {
-    const auto rank = static_cast<std::int16_t>(flat_.ranks());
+    const auto rank = static_cast<std::int32_t>(flat_.ranks());
     const std::int32_t first = flat_.first_op.back();
+    table_.begin(program);
+    known_lines_.clear();
     std::array<std::vector<std::int32_t>, kLanes> queues;
     for (std::size_t i = 0; i < program.instructions.size(); ++i) {
       const auto lane = static_cast<std::size_t>(program.instructions[i].lane);
@@ -177,7 +103,7 @@ class Flattener {
     if (with_memory_) add_memory(program);
   }
 
-  void add_op(const Program& program, std::int32_t index, std::int16_t rank) {
+  void add_op(const Program& program, std::int32_t index, std::int32_t rank) {
     const Instruction& instruction = program.instructions[static_cast<std::size_t>(index)];
     FlatOp op;
     op.instruction = index;
@@ -187,7 +113,7 @@ class Flattener {
     op.waits_idle = std::holds_alternative<Send>(instruction.op) || std::holds_alternative<Recv>(instruction.op);
     op.pending = static_cast<std::int32_t>(instruction.after.size());
     if (op.kind == FlatKind::kWork || op.kind == FlatKind::kMeeting) {
-      const CachedCost cost = table_.of(program, instruction);
+      const OpTime cost = table_.of(instruction);
       op.duration_ns = cost.duration_ns;
       op.crowded_ns = cost.crowded_ns;
       op.demands = cost.demands;
@@ -196,7 +122,7 @@ class Flattener {
     flat_.ops.push_back(op);
   }
 
-  void add_queue(const std::vector<std::int32_t>& ops, std::int16_t rank, Lane lane) {
+  void add_queue(const std::vector<std::int32_t>& ops, std::int32_t rank, Lane lane) {
     if (ops.empty()) return;
     const auto first = static_cast<std::int32_t>(flat_.order.size());
     for (std::int32_t op : ops) flat_.ops[static_cast<std::size_t>(op)].queue = static_cast<int>(flat_.queues.size());
@@ -228,21 +154,26 @@ class Flattener {
         [&](const auto& o) {
           using T = std::decay_t<decltype(o)>;
           if constexpr (std::is_same_v<T, Send> || std::is_same_v<T, Recv>) {
-            const auto self = std::to_string(program.group(o.group).self), peer = std::to_string(o.peer);
+            const std::int64_t self = program.group(o.group).self;
             const bool sends = std::is_same_v<T, Send>;
-            const std::string pair = " from " + (sends ? self : peer) + " to " + (sends ? peer : self);
-            join(line_name(program, instruction, o.group, pair), 2, program.rank, op);
+            join(program, instruction, o.group, sends ? self : o.peer, sends ? o.peer : self, op);
           } else if constexpr (is_collective<T>) {
-            join(line_name(program, instruction, o.group, ""), program.group(o.group).size(), program.rank, op);
+            join(program, instruction, o.group, -1, -1, op);
           }
         },
         instruction.op);
   }
 
-  void join(const std::string& name, int expected, int rank, std::int32_t op) {
-    Line& line = lines_[name];
-    line.expected = expected;
-    line.ops_by_rank[rank].push_back(op);
+  void join(const Program& program, const Instruction& instruction, GroupId group, std::int64_t from, std::int64_t to,
+            std::int32_t op) {
+    Line*& line = known_lines_[{group.index, meeting_lane(instruction.lane), from, to}];
+    if (line == nullptr) {
+      std::string pair;
+      if (from >= 0) pair = " from " + std::to_string(from) + " to " + std::to_string(to);
+      line = &lines_[line_name(program, instruction, group, pair)];
+      line->expected = from >= 0 ? 2 : program.group(group).size();
+    }
+    line->ops_by_rank[program.rank].push_back(op);
   }
 
   void link_successors() {
@@ -295,7 +226,7 @@ class Flattener {
       op.meeting = static_cast<std::int32_t>(flat_.meetings.size());
       meeting.duration_ns = std::max(meeting.duration_ns, op.duration_ns);
       meeting.crowded_ns = std::max(meeting.crowded_ns, op.crowded_ns);
-      for (const Demand& d : flat_.demand_lists[static_cast<std::size_t>(op.demands)]) drawn[d.resource] += d.amount;
+      for (const Demand& d : table_.demands(op.demands)) drawn[d.resource] += d.amount;
       flat_.members.push_back(ops[i]);
     }
     std::vector<Demand> demands;
@@ -332,6 +263,7 @@ class Flattener {
   FlatProgram flat_;
   CostTable table_;
   std::map<std::string, Line> lines_;
+  std::map<std::tuple<std::int32_t, Lane, std::int64_t, std::int64_t>, Line*> known_lines_;  ///< of this rank
 };
 
 }  // namespace

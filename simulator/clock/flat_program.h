@@ -19,6 +19,8 @@ enum class TimeClass : std::uint8_t { kOptimizer, kCompute, kCommunication, kOff
 inline constexpr int kTimeClasses = 4;
 
 enum class FlatKind : std::uint8_t { kWork, kMeeting, kInstant, kMemory };
+FlatKind kind_of(const Op& op);
+TimeClass time_class_of(const Instruction& instruction);
 
 struct FlatOp {
   std::int64_t duration_ns = 0;
@@ -29,7 +31,7 @@ struct FlatOp {
   std::int32_t demands = 0;      ///< index of a demand list; 0 is the empty one
   std::int32_t pending = 0;      ///< ops of other lanes it waits for
   std::uint32_t first_successor = 0, successor_count = 0;
-  std::int16_t rank = 0;
+  std::int32_t rank = 0;
   FlatKind kind = FlatKind::kWork;
   TimeClass time_class = TimeClass::kCompute;
   bool waits_idle = false;  ///< time before the other ranks arrive is bubble, not communication (pipeline lanes)
@@ -37,7 +39,7 @@ struct FlatOp {
 
 struct FlatQueue {
   std::int32_t first = 0, end = 0;  ///< into FlatProgram::order
-  std::int16_t rank = 0;
+  std::int32_t rank = 0;
   Lane lane = Lane::kCompute;
 };
 
