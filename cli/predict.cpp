@@ -17,7 +17,7 @@
 #include "core/program/lower.h"
 #include "core/spec/hardware.h"
 #include "profiler/store/profile_writer.h"
-#include "simulator/simulate.h"
+#include "simulator/predict.h"
 
 namespace shardscope::cli {
 namespace {
@@ -61,13 +61,13 @@ class Predict {
     } else {
       machine_ = job_.machine.empty() ? default_machine() : load_machine(job_.machine);
     }
-    for (int rank = 0; rank < job_.parallel.ranks(); ++rank) programs_.push_back(lower(job_, rank));
     flops_per_token_ = training_flops_per_token(job_.model, job_.data.seq_len);
   }
 
   void run() {
     std::unique_ptr<ProfileWriter> writer;
-    prediction_ = simulate_into(nullptr);
+    // Ranks of a cluster are folded, unless each is to have its rows.
+    prediction_ = cluster_ && job_.profile.empty() ? predict(job_, *cluster_) : simulate_into(nullptr);
     if (!job_.profile.empty()) {
       writer = std::make_unique<ProfileWriter>(job_.profile, run_info());
       simulate_into(writer.get());
@@ -84,10 +84,15 @@ class Predict {
                                                 cluster_->ranks(), job_.parallel.ranks()));
   }
 
-  Prediction simulate_into(TraceSink* sink) const {
+  Prediction simulate_into(TraceSink* sink) {
+    for (auto rank = static_cast<int>(programs_.size()); rank < job_.parallel.ranks(); ++rank) {
+      programs_.push_back(lower(job_, rank));
+    }
     const SimulateOptions options{.sink = sink, .steps = 1, .flops_per_token = flops_per_token_};
     return cluster_ ? simulate(programs_, *cluster_, options) : simulate(programs_, machine_, options);
   }
+
+  std::int64_t tokens_per_step() const { return job_.training.train_batch_size * job_.data.seq_len; }
 
   RunInfo run_info() const {
     const int stage = job_.training.zero.stage;
@@ -101,7 +106,7 @@ class Predict {
                                     job_.parallel.ranks(), stage, job_.training.micro_batch, job_.training.accumulation,
                                     job_.data.seq_len),
             .parameters = parameter_count(job_.model),
-            .tokens_per_step = programs_.front().tokens_per_step,
+            .tokens_per_step = tokens_per_step(),
             .flops_per_token = flops_per_token_,
             .peak_flops_per_rank = prediction_.peak_flops_per_rank,
             .device_memory_limit = job_.device_memory_bytes};
@@ -112,7 +117,7 @@ class Predict {
     std::int64_t fullest = 0, everything = 0;
     for (const RankPrediction& rank : prediction_.ranks) {
       fullest = std::max(fullest, device_peak(rank.peak));
-      everything += all_memory(rank.peak);
+      everything += rank.count * all_memory(rank.peak);
     }
     if (job_.device_memory_bytes > 0) return {fullest, job_.device_memory_bytes, "device memory given", true};
     if (cluster_) {
@@ -138,7 +143,7 @@ class Predict {
     out["model"] = {
         {"name", job_.model.name}, {"parameters", parameter_count(job_.model)}, {"flops_per_token", flops_per_token_}};
     out["zero_stage"] = job_.training.zero.stage;
-    out["tokens_per_step"] = programs_.front().tokens_per_step;
+    out["tokens_per_step"] = tokens_per_step();
     out["step_time_s"] = prediction_.step_time_s;
     out["breakdown_s"] = {{"compute", b.compute_s},
                           {"exposed_communication", b.exposed_communication_s},
@@ -158,22 +163,40 @@ class Predict {
       }
     }
     out["peak_bytes_per_rank"] = nlohmann::json::array();
-    for (const RankPrediction& rank : prediction_.ranks) out["peak_bytes_per_rank"].push_back(device_peak(rank.peak));
+    const int ranks = job_.parallel.ranks();
+    for (int rank = 0; rank < ranks; ++rank) {
+      out["peak_bytes_per_rank"].push_back(device_peak(prediction_of(prediction_, rank).peak));
+    }
     out["memory_by_category"] = memory_by_category_json(fullest_rank().peak);
-    nlohmann::json ranks = nlohmann::json::array();
-    for (const RankPrediction& rank : prediction_.ranks) ranks.push_back(rank_json(rank.rank, rank.peak, 0));
-    out["ranks"] = ranks;
+    out["ranks"] = ranks_json();
     out["calibrated"] = prediction_.calibrated;
     out["source"] = source();
     out["profile"] = job_.profile.empty() ? nlohmann::json(nullptr) : nlohmann::json(job_.profile);
     fmt::print("{}\n", out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   }
 
+  /// Each rank, or of many one of each kind, with its `count`.
+  nlohmann::json ranks_json() const {
+    constexpr int kFew = 64;
+    nlohmann::json list = nlohmann::json::array();
+    if (job_.parallel.ranks() <= kFew) {
+      for (int rank = 0; rank < job_.parallel.ranks(); ++rank) {
+        list.push_back(rank_json(rank, prediction_of(prediction_, rank).peak, 0));
+      }
+      return list;
+    }
+    for (const RankPrediction& rank : prediction_.ranks) {
+      list.push_back(rank_json(rank.rank, rank.peak, 0));
+      list.back()["count"] = rank.count;
+    }
+    return list;
+  }
+
   void print_text() const {
     fmt::print("{}: {:.1f} M parameters, ZeRO {} ({}), {} rank{}, {} tokens a step\n", job_.model.name,
                static_cast<double>(parameter_count(job_.model)) * 1e-6, job_.training.zero.stage,
                to_string(job_.zero_mode), job_.parallel.ranks(), job_.parallel.ranks() == 1 ? "" : "s",
-               programs_.front().tokens_per_step);
+               tokens_per_step());
     print_time();
     print_memory();
     fmt::print("source      {}\n", source());

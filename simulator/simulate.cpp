@@ -1,13 +1,11 @@
 #include "simulator/simulate.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "core/check.h"
-#include "core/error.h"
-#include "simulator/clock/virtual_clock.h"
 #include "simulator/cost/cluster_costs.h"
 #include "simulator/cost/host_costs.h"
+#include "simulator/make_prediction.h"
 
 namespace shardscope {
 
@@ -20,35 +18,49 @@ std::vector<RankTrace*> open_traces(std::span<const Program> ranks, TraceSink* s
   return traces;
 }
 
-double seconds(std::int64_t ns, int steps) { return from_ns(ns).value / steps; }
+double seconds(std::int64_t ns, double steps) { return from_ns(ns).value / steps; }
 
-StepBreakdown breakdown_of(const RankTimes& times, int steps) {
+StepBreakdown breakdown_of(const RankTimes& times, double steps) {
   const auto busy = [&](TimeClass c) { return seconds(times.busy_ns[static_cast<std::size_t>(c)], steps); };
   return {busy(TimeClass::kCompute), busy(TimeClass::kCommunication), seconds(times.idle_ns, steps),
           busy(TimeClass::kOffload), busy(TimeClass::kOptimizer)};
 }
 
-StepBreakdown mean_of(const std::vector<RankPrediction>& ranks) {
-  StepBreakdown mean;
-  const double share = 1.0 / static_cast<double>(ranks.size());
-  for (const RankPrediction& rank : ranks) {
-    mean.compute_s += share * rank.breakdown.compute_s;
-    mean.exposed_communication_s += share * rank.breakdown.exposed_communication_s;
-    mean.bubble_s += share * rank.breakdown.bubble_s;
-    mean.offload_s += share * rank.breakdown.offload_s;
-    mean.optimizer_s += share * rank.breakdown.optimizer_s;
-  }
-  return mean;
-}
-
-void predict_rates(Prediction& prediction, std::span<const Program> ranks, const SimulateOptions& options) {
-  if (prediction.step_time_s <= 0) return;
-  prediction.tokens_per_s = static_cast<double>(ranks.front().tokens_per_step) / prediction.step_time_s;
-  const double all_peak = prediction.peak_flops_per_rank * static_cast<double>(ranks.size());
-  if (all_peak > 0) prediction.mfu = prediction.tokens_per_s * options.flops_per_token / all_peak;
+// In whole ns, so that the mean is the same however ranks are counted together.
+void add_times(RankTimes& sum, const RankTimes& times, int count) {
+  for (std::size_t c = 0; c < kTimeClasses; ++c) sum.busy_ns[c] += count * times.busy_ns[c];
+  sum.idle_ns += count * times.idle_ns;
 }
 
 }  // namespace
+
+Prediction make_prediction(std::vector<RankPrediction> ranks, const ClockResult& clock, const CostModel& costs,
+                           std::int64_t tokens_per_step, const SimulateOptions& options) {
+  Prediction prediction;
+  prediction.step_time_s = seconds(clock.end_ns, options.steps);
+  RankTimes sum;
+  int world = 0;
+  for (std::size_t r = 0; r < ranks.size(); ++r) {
+    ranks[r].breakdown = breakdown_of(clock.ranks[r], options.steps);
+    add_times(sum, clock.ranks[r], ranks[r].count);
+    world += ranks[r].count;
+  }
+  prediction.ranks = std::move(ranks);
+  prediction.breakdown = breakdown_of(sum, static_cast<double>(options.steps) * world);
+  prediction.ops = clock.ops;
+  prediction.calibrated = costs.calibrated();
+  prediction.peak_flops_per_rank = costs.peak_per_rank().value;
+  if (prediction.step_time_s <= 0) return prediction;
+  prediction.tokens_per_s = static_cast<double>(tokens_per_step) / prediction.step_time_s;
+  const double all_peak = prediction.peak_flops_per_rank * world;
+  if (all_peak > 0) prediction.mfu = prediction.tokens_per_s * options.flops_per_token / all_peak;
+  return prediction;
+}
+
+const RankPrediction& prediction_of(const Prediction& prediction, int rank) {
+  const auto r = static_cast<std::size_t>(rank);
+  return prediction.ranks[prediction.speaker.empty() ? r : static_cast<std::size_t>(prediction.speaker[r])];
+}
 
 Prediction simulate(std::span<const Program> ranks, const CostModel& costs, const SimulateOptions& options) {
   SS_CHECK(!ranks.empty());
@@ -56,19 +68,13 @@ Prediction simulate(std::span<const Program> ranks, const CostModel& costs, cons
   const FlatProgram flat = flatten(ranks, costs, options.sink != nullptr);
   const std::vector<RankTrace*> traces = open_traces(ranks, options.sink);
   const ClockResult clock = run_clock(flat, {options.steps, traces});
-  Prediction prediction;
-  prediction.step_time_s = seconds(clock.end_ns, options.steps);
+  std::vector<RankPrediction> about(ranks.size());
   for (std::size_t r = 0; r < ranks.size(); ++r) {
-    const MemoryPeak peak = compute_memory_peak(ranks[r]);
-    prediction.ranks.push_back({ranks[r].rank, peak, breakdown_of(clock.ranks[r], options.steps)});
-    if (!traces.empty() && traces[r] != nullptr) traces[r]->finish(peak, 0);
+    about[r].rank = ranks[r].rank;
+    about[r].peak = compute_memory_peak(ranks[r]);
+    if (!traces.empty() && traces[r] != nullptr) traces[r]->finish(about[r].peak, 0);
   }
-  prediction.breakdown = mean_of(prediction.ranks);
-  prediction.ops = clock.ops;
-  prediction.calibrated = costs.calibrated();
-  prediction.peak_flops_per_rank = costs.peak_per_rank().value;
-  predict_rates(prediction, ranks, options);
-  return prediction;
+  return make_prediction(std::move(about), clock, costs, ranks.front().tokens_per_step, options);
 }
 
 Prediction simulate(std::span<const Program> ranks, const Machine& machine, const SimulateOptions& options) {

@@ -34,6 +34,7 @@ struct StepBreakdown {
 
 struct RankPrediction {
   int rank = 0;
+  int count = 1;            ///< ranks that it speaks for: itself and those like it (predict() only)
   MemoryPeak peak;          ///< a fact of the program: equals the executor's to the byte
   StepBreakdown breakdown;  ///< sums to the job's step: a rank that is done early idles
 };
@@ -42,6 +43,7 @@ struct Prediction {
   double step_time_s = 0;   ///< mean over the steps; ranks start and end a step together
   StepBreakdown breakdown;  ///< mean over the ranks; sums to the step
   std::vector<RankPrediction> ranks;
+  std::vector<int> speaker;  ///< by rank: index into `ranks`; empty: each speaks for itself
   double tokens_per_s = 0;
   double mfu = 0;  ///< of peak_flops_per_rank; 0 without flops_per_token
   double peak_flops_per_rank = 0;
@@ -56,6 +58,9 @@ Prediction simulate(std::span<const Program> ranks, const Machine& machine, cons
 /// One rank per device of a cluster: a roofline per op and rings over its links. First version: efficiencies are
 /// guesses.
 Prediction simulate(std::span<const Program> ranks, const ClusterSpec& cluster, const SimulateOptions& options = {});
+
+/// What `rank` is predicted to do.
+const RankPrediction& prediction_of(const Prediction& prediction, int rank);
 
 /// Any cost model (simulator/cost/cost_model.h).
 Prediction simulate(std::span<const Program> ranks, const CostModel& costs, const SimulateOptions& options = {});

@@ -1,0 +1,29 @@
+#pragma once
+// Time and memory of a job on a cluster, from the job alone: the same result as lowering every rank and simulating all
+// programs, from one rank of each class (simulator/fold/rank_classes.h).
+//
+//   Prediction p = predict(job, cluster);
+//   prediction_of(p, 4711).peak, p.ranks[0].count
+//
+// How it works, and how fast: docs/simulator.md.
+
+#include "core/spec/job.h"
+#include "simulator/simulate.h"
+
+namespace shardscope {
+
+struct PredictOptions {
+  bool fold_ranks = true;  ///< false: lowers and simulates every rank
+};
+
+/// How much work it was.
+struct PredictStatistics {
+  int lowered = 0;                        ///< programs ...
+  std::int64_t lowered_instructions = 0;  ///< ... and what is in them
+};
+
+/// Throws Error as lower() and simulate() do.
+Prediction predict(const Job& job, const ClusterSpec& cluster, const PredictOptions& options = {},
+                   PredictStatistics* statistics = nullptr);
+
+}  // namespace shardscope

@@ -1,0 +1,114 @@
+// predict() lowers and simulates one rank of each class; simulate() all of them. They must agree to the nanosecond and
+// the byte, or folding has taken two ranks for one that are not alike.
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <numeric>
+
+#include "core/program/lower.h"
+#include "simulator/predict.h"
+#include "tests/random_job.h"
+
+namespace shardscope {
+namespace {
+
+/// Few devices in a node, so that groups of one kind lie within a node and across, and times that nothing hides.
+ClusterSpec random_cluster(int ranks) {
+  ClusterSpec cluster;
+  cluster.name = "random";
+  cluster.devices_per_node = *rc::gen::element(1, 2, 3, 4, 8, 16);
+  cluster.nodes = (ranks + cluster.devices_per_node - 1) / cluster.devices_per_node;
+  const auto rate = [](double slowest) { return slowest * *rc::gen::element(1.0, 3.7, 20.0, 1000.0); };
+  cluster.device.name = "device";
+  cluster.device.peak_flops.fill(FlopPerSecond(rate(1e8)));
+  cluster.device.memory = Bytes(1e12);
+  cluster.device.memory_bandwidth = BytesPerSecond(rate(1e8));
+  cluster.intra_node = {BytesPerSecond(rate(1e7)), microseconds(*rc::gen::element(0.1, 5.0, 100.0))};
+  cluster.nic = {BytesPerSecond(rate(1e6)), microseconds(*rc::gen::element(0.3, 17.0))};
+  cluster.pcie = {BytesPerSecond(rate(1e7)), microseconds(2)};
+  cluster.host_memory = Bytes(1e12);
+  cluster.host_memory_bandwidth = BytesPerSecond(rate(1e8));
+  cluster.nvme = Bytes(1e12);
+  cluster.nvme_read = cluster.nvme_write = BytesPerSecond(rate(1e7));
+  return cluster;
+}
+
+bool equal(const StepBreakdown& a, const StepBreakdown& b) {
+  return a.compute_s == b.compute_s && a.exposed_communication_s == b.exposed_communication_s &&
+         a.bubble_s == b.bubble_s && a.offload_s == b.offload_s && a.optimizer_s == b.optimizer_s;
+}
+
+void expect_same(const Prediction& folded, const Prediction& whole) {
+  RC_ASSERT(folded.step_time_s == whole.step_time_s);
+  RC_ASSERT(folded.ops == whole.ops);
+  RC_ASSERT(folded.mfu == whole.mfu);
+  int ranks = 0;
+  for (const RankPrediction& rank : folded.ranks) ranks += rank.count;
+  RC_ASSERT(ranks == static_cast<int>(whole.ranks.size()));
+  for (const RankPrediction& rank : whole.ranks) {
+    RC_LOG() << "rank " << rank.rank << "\n";
+    const RankPrediction& speaker = prediction_of(folded, rank.rank);
+    RC_ASSERT(speaker.peak.peak_bytes == rank.peak.peak_bytes);
+    RC_ASSERT(speaker.peak.peak_by_category == rank.peak.peak_by_category);
+    RC_ASSERT(speaker.peak.at_peak == rank.peak.at_peak);
+    RC_ASSERT(speaker.peak.at == rank.peak.at);
+    RC_ASSERT(equal(speaker.breakdown, rank.breakdown));
+  }
+  RC_ASSERT(equal(folded.breakdown, whole.breakdown));
+}
+
+RC_GTEST_PROP(Fold, RanksOfAClassAreAllLikeTheOneThatStandsForThem, ()) {
+  JobChoice choice = *gen_job();
+  choice.quantized_weights = *rc::gen::inRange(0, 2);
+  choice.quantized_gradients = *rc::gen::inRange(0, 2);
+  RC_LOG() << choice << "\n";
+  const Job job = job_of(choice);
+  const ClusterSpec cluster = random_cluster(job.parallel.ranks());
+  expect_same(predict(job, cluster), predict(job, cluster, {.fold_ranks = false}));
+}
+
+RC_GTEST_PROP(Fold, OfEverySchedule, ()) {
+  JobChoice choice = *gen_job();
+  choice.deepspeed_mode = 0;
+  choice.schedule = *rc::gen::inRange(0, 6);
+  const auto schedule = static_cast<PipelineSchedule>(choice.schedule);
+  // V-shaped programs of more ranks hang, in the engine and on the clock: two peers' messages share a lane.
+  const int most = schedule == PipelineSchedule::kZbv ? 3 : schedule == PipelineSchedule::kDualPipeV ? 4 : 8;
+  choice.pp = *rc::gen::inRange(1, most + 1);
+  choice.dp = choice.ep;
+  choice.tp = *rc::gen::element(1, 1, choice.tp);
+  choice.sp = choice.tp > 1 ? choice.sp : 0;
+  choice.cp = choice.ulysses = 1;
+  if (choice.dp == 1 && choice.pp * choice.tp <= 8) choice.dp = *rc::gen::inRange(1, 3);
+  choice.layers = choice.pp * chunks_of(schedule, choice.virtual_stages) + *rc::gen::inRange(0, 3);
+  choice.accumulation = *rc::gen::inRange(2 * choice.pp, 65);
+  if (schedule == PipelineSchedule::kInterleaved) choice.accumulation = choice.accumulation / choice.pp * choice.pp;
+  RC_LOG() << choice << "\n";
+  const Job job = job_of(choice);
+  const ClusterSpec cluster = random_cluster(job.parallel.ranks());
+  expect_same(predict(job, cluster), predict(job, cluster, {.fold_ranks = false}));
+}
+
+TEST(Fold, RanksOfAStageAreOneClass) {
+  JobChoice choice;
+  choice.layers = 4, choice.pp = 2, choice.dp = 4, choice.stage = 1;
+  ClusterSpec cluster;
+  cluster.name = "small";
+  cluster.nodes = 1, cluster.devices_per_node = 8;
+  cluster.device.peak_flops.fill(FlopPerSecond(1e12));
+  cluster.device.memory_bandwidth = BytesPerSecond(1e12);
+  cluster.intra_node = cluster.nic = cluster.pcie = {BytesPerSecond(1e10), microseconds(1)};
+  PredictStatistics work;
+  const Prediction p = predict(job_of(choice), cluster, {}, &work);
+  ASSERT_EQ(p.ranks.size(), 2U);
+  EXPECT_EQ(work.lowered, 2);
+  EXPECT_EQ(p.ranks[0].count, 4);
+  EXPECT_EQ(p.ranks[1].rank, 4);
+  EXPECT_EQ(prediction_of(p, 6).rank, 4);
+  cluster.nodes = 2, cluster.devices_per_node = 5;  // ranks 0 and 4 share a node, the other pairs of stages do not
+  EXPECT_EQ(predict(job_of(choice), cluster).ranks.size(), 4U);
+}
+
+}  // namespace
+}  // namespace shardscope
