@@ -464,6 +464,35 @@ kill -KILL "$pid"
 wait "$pid" 2>/dev/null
 check 'a killed run leaves a profile that opens' "$shardscope" report killed.db
 
+# ---- published runs --------------------------------------------------------------------------------------------------
+
+head='id,model_name,gpu,n_gpus,framework,seq_len,micro_batch,global_batch,tokens_per_s_per_gpu,mem_gb_per_gpu,notes'
+good='a-1,llama-2-7b,H100,8,torchtitan,4096,1,64,9000,60,Q=A; memory = peak reserved'
+printf '%s\n%s\n' "$head" "$good" 'a-2,llama-2-7b,H10O,8,torchtitan,4096,1,64,9000,,Q=A' \
+  'a-3,llama-2-7b,H100,eight,torchtitan,4096,1,64,9000,,Q=A' 'b-1,my-7b,H100,8,own,4096,1,64,9000,,' >runs.csv
+printf '%s\n%s\n' "$head" 'a-2,llama-2-7b,H10O,8,torchtitan,4096,1,64,9000,,Q=A' >unknown.csv
+printf '%s\n%s\n' "${head/n_gpus/n_gpu}" "$good" >renamed.csv
+printf '%s\n%s\n' "$head" 'a-3,llama-2-7b,H100,eight,torchtitan,4096,1,64,9000,,Q=A' >broken.csv
+refuses 'missing.csv' validate missing.csv
+refuses 'renamed.csv:1: there is no column n_gpus; there is "n_gpu"' validate renamed.csv
+refuses 'none of 1 rows can be predicted; the first, line 2: .*GPU "H10O"; did you mean .*h100-sxm' validate unknown.csv
+refuses 'broken.csv:2: n_gpus is "eight".*all 1 rows are broken' validate broken.csv
+refuses '--source mine.*there are a, b' validate runs.csv --source mine
+refuses 'quality' validate runs.csv --quality D
+refuses 'runs.csv:1: the columns must be scope,owner' validate runs.csv --constants runs.csv
+printf 'scope,owner,name,value,start,low,high,unit,source\ndevice,hopper,speed,1,1,0,2,,guess\n' >constants.csv
+refuses 'constants.csv:2: name is "speed"; it must be one of matmul_efficiency' validate runs.csv --constants constants.csv
+refuses_with 1 'nowhere/fit.csv: cannot be written' validate runs.csv --fit nowhere/fit.csv
+check 'validate reads what it can' "$shardscope" validate runs.csv --svg scatter.svg
+grep -q '1 broken rows' check.out || fail 'validate' 'does not count broken rows'
+grep -q 'line 4 (a-3): n_gpus is "eight"' check.out || fail 'validate' 'does not name the broken row'
+grep -q '</svg>' scatter.svg || fail 'validate --svg' 'writes no picture'
+check 'validate --json' "$shardscope" validate runs.csv --json
+for key in '"id":"a-1"' '"step_time_error":' '"mem_error":' '"fits":true' '"assumed":\[' '"skipped":null' \
+  '"skipped":"the catalog has no GPU' '"sources":{"a":{"n":1,"step_time_mape":' '"kendall_tau":null' '"overall":{' '"line":4'; do
+  grep -q -- "$key" check.out || fail 'validate --json' "has no $key"
+done
+
 # ---- planner ---------------------------------------------------------------------------------------------------------
 
 plan=(plan --model llama-3-8b --tokens 100B --max-gpus 64 --seq 4096 --global-batch 512)

@@ -1,0 +1,200 @@
+#include "simulator/validate/fit.h"
+
+#include <Eigen/Dense>
+#include <algorithm>
+#include <cmath>
+
+namespace shardscope {
+namespace {
+
+constexpr double kStep = 1e-3;    // of the range, for derivatives
+constexpr double kEnough = 1e-4;  // relative gain of an iteration below which the fit ends
+constexpr int kTries = 8;         // shorter and shorter steps before an iteration gives up
+constexpr double kLeastDamping = 1e-6;
+
+using Eigen::MatrixXd;
+using Eigen::VectorXd;
+
+bool concerns(const Constant& constant, const RowSetup& row) {
+  if (constant.owner == "any") return true;
+  if (constant.scope == "device") {
+    return constant.owner == row.target.gpu.architecture || constant.owner == row.target.gpu.name;
+  }
+  if (constant.scope == "fabric") return constant.owner == row.target.fabric.name;
+  return constant.owner == row.framework.name;
+}
+
+/// Unknowns are scaled to 0..1 over low..high.
+class Fit {
+ public:
+  Fit(const std::vector<ValidatedRow>& all, const Constants& start, const FitOptions& options)
+      : options_(options), table_(start) {
+    std::map<std::string, int> count;
+    for (const ValidatedRow& row : all) {
+      if (!row.predicted() || !row.published_step_time_s || !is_chosen(row.run, options.qualities)) continue;
+      rows_.push_back(row);
+      ++count[row.run.source];
+    }
+    weights_.resize(static_cast<Eigen::Index>(rows_.size()));
+    for (std::size_t i = 0; i < rows_.size(); ++i) weights_[at(i)] = 1.0 / count[rows_[i].run.source];
+    for (std::size_t i = 0; i < table_.size(); ++i) {
+      if (table_[i].fitted() && table_[i].high > table_[i].low) unknowns_.push_back(i);
+    }
+    for (Constant& constant : table_) {
+      if (options.from_start && constant.fitted()) constant.value = constant.start;
+    }
+  }
+
+  FitResult run() {
+    VectorXd u = scaled([](const Constant& c) { return c.value; });
+    VectorXd errors = errors_at(u);
+    FitResult result{.cost_before = cost(u, errors), .rows = static_cast<int>(rows_.size())};
+    result.cost_after = result.cost_before;
+    double damping = 1e-2;
+    for (; result.iterations < options_.iterations && !rows_.empty() && !unknowns_.empty(); ++result.iterations) {
+      const double before = result.cost_after;
+      if (!improve(u, errors, damping, result.cost_after)) break;
+      if (options_.progress) options_.progress(result.iterations, result.cost_after);
+      if (before - result.cost_after < kEnough * before) break;
+    }
+    set(u);
+    result.constants = table_;
+    return result;
+  }
+
+ private:
+  static Eigen::Index at(std::size_t i) { return static_cast<Eigen::Index>(i); }
+  Eigen::Index count() const { return at(unknowns_.size()); }
+
+  template <class Field>
+  VectorXd scaled(Field field) const {
+    VectorXd u(count());
+    for (std::size_t j = 0; j < unknowns_.size(); ++j) {
+      const Constant& c = table_[unknowns_[j]];
+      u[at(j)] = (field(c) - c.low) / (c.high - c.low);
+    }
+    return u;
+  }
+
+  void set(std::size_t j, double u) {
+    Constant& c = table_[unknowns_[j]];
+    c.value = c.low + u * (c.high - c.low);
+  }
+  void set(const VectorXd& u) {
+    for (std::size_t j = 0; j < unknowns_.size(); ++j) set(j, u[at(j)]);
+  }
+
+  double error_of(ValidatedRow& row) const {
+    predict_row(row, table_);
+    return std::log(row.estimate.step_time_s / *row.published_step_time_s);
+  }
+
+  VectorXd errors_at(const VectorXd& u) {
+    set(u);
+    VectorXd errors(at(rows_.size()));
+    for (std::size_t i = 0; i < rows_.size(); ++i) errors[at(i)] = error_of(rows_[i]);
+    return errors;
+  }
+
+  double cost(const VectorXd& u, const VectorXd& errors) const {
+    double sum = 0;
+    for (Eigen::Index i = 0; i < errors.size(); ++i) {
+      const double e = std::abs(errors[i]), d = options_.huber;
+      sum += weights_[i] * (e < d ? e * e : d * (2 * e - d));
+    }
+    return sum + options_.pull * (u - centre()).squaredNorm();
+  }
+  VectorXd centre() const {
+    return scaled([](const Constant& c) { return c.start; });
+  }
+
+  /// d error / d u, row by unknown; rows that a constant does not concern keep 0.
+  MatrixXd derivatives(const VectorXd& u, const VectorXd& errors) {
+    MatrixXd out = MatrixXd::Zero(errors.size(), count());
+    set(u);
+    for (std::size_t j = 0; j < unknowns_.size(); ++j) {
+      const double step = u[at(j)] + kStep <= 1 ? kStep : -kStep;
+      set(j, u[at(j)] + step);
+      for (std::size_t i = 0; i < rows_.size(); ++i) {
+        if (!concerns(table_[unknowns_[j]], rows_[i].setup)) continue;
+        out(at(i), at(j)) = (error_of(rows_[i]) - errors[at(i)]) / step;
+      }
+      set(j, u[at(j)]);
+    }
+    return out;
+  }
+
+  /// One accepted step, or false.
+  bool improve(VectorXd& u, VectorXd& errors, double& damping, double& best) {
+    const MatrixXd d = derivatives(u, errors);
+    VectorXd weights = weights_;
+    for (Eigen::Index i = 0; i < errors.size(); ++i) {
+      weights[i] *= std::min(1.0, options_.huber / std::max(std::abs(errors[i]), 1e-12));
+    }
+    const MatrixXd weighted = weights.asDiagonal() * d;
+    MatrixXd normal = d.transpose() * weighted;
+    normal.diagonal().array() += options_.pull;
+    VectorXd gradient = weighted.transpose() * errors + options_.pull * (u - centre());
+    hold_bounds(u, gradient, normal);
+    for (int tries = 0; tries < kTries; ++tries, damping *= 4) {
+      MatrixXd damped = normal;
+      damped.diagonal() *= 1 + damping;
+      const VectorXd next = (u - damped.ldlt().solve(gradient)).cwiseMax(0).cwiseMin(1);
+      const VectorXd found = errors_at(next);
+      const double now = cost(next, found);
+      if (!(now < best)) continue;
+      u = next, errors = found, best = now;
+      damping = std::max(damping / 5, kLeastDamping);
+      return true;
+    }
+    return false;
+  }
+
+  /// Unknowns that a step would push through a bound do not take part in it.
+  static void hold_bounds(const VectorXd& u, VectorXd& gradient, MatrixXd& normal) {
+    for (Eigen::Index j = 0; j < u.size(); ++j) {
+      const bool held = (u[j] <= 0 && gradient[j] > 0) || (u[j] >= 1 && gradient[j] < 0);
+      if (!held) continue;
+      gradient[j] = 0;
+      normal.row(j).setZero(), normal.col(j).setZero();
+      normal(j, j) = 1;
+    }
+  }
+
+  const FitOptions& options_;
+  Constants table_;
+  std::vector<ValidatedRow> rows_;
+  VectorXd weights_;
+  std::vector<std::size_t> unknowns_;  ///< places in table_
+};
+
+ErrorSummary errors_of_source(std::vector<ValidatedRow> rows, const Constants& constants, const std::string& source,
+                              std::string_view qualities) {
+  std::erase_if(rows, [&](const ValidatedRow& row) { return row.run.source != source; });
+  for (ValidatedRow& row : rows) predict_row(row, constants);
+  return score_overall(rows, qualities).step_time;
+}
+
+}  // namespace
+
+FitResult fit_constants(const std::vector<ValidatedRow>& rows, const Constants& start, const FitOptions& options) {
+  return Fit(rows, start, options).run();
+}
+
+std::map<std::string, LeftOut> leave_one_source_out(const std::vector<ValidatedRow>& rows, const Constants& constants,
+                                                    const FitOptions& options) {
+  FitOptions fresh = options;
+  fresh.from_start = true;
+  std::map<std::string, LeftOut> out;
+  for (const auto& [source, score] : score_sources(rows, options.qualities)) {
+    if (score.predicted == 0) continue;
+    std::vector<ValidatedRow> others = rows;
+    std::erase_if(others, [&](const ValidatedRow& row) { return row.run.source == source; });
+    const FitResult fit = fit_constants(others, constants, fresh);
+    out[source] = {errors_of_source(rows, constants, source, options.qualities),
+                   errors_of_source(rows, fit.constants, source, options.qualities)};
+  }
+  return out;
+}
+
+}  // namespace shardscope

@@ -1,0 +1,49 @@
+#pragma once
+// Finds the constants marked fitted from published runs: robust least squares on log errors of step time, every source
+// with the same weight.
+//
+//   FitResult fit = fit_constants(rows, default_constants());     // rows from prepare_row()
+//   constants_csv(fit.constants), fit.cost_before, fit.cost_after
+//
+// Cost: per source the mean over rows of huber(log(predicted / published)), plus a weak pull of each constant towards
+// its `start`, so that one that no run speaks of stays there. Levenberg-Marquardt with numeric derivatives inside
+// low..high.
+
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "simulator/validate/score.h"
+#include "simulator/validate/validation.h"
+
+namespace shardscope {
+
+struct FitOptions {
+  std::string qualities = "AB";
+  double huber = 0.15;  ///< log errors beyond it count linearly
+  double pull = 0.02;   ///< cost of a constant that lies its whole range away from its start
+  int iterations = 25;
+  bool from_start = false;  ///< begins at each constant's start and not at its value
+  std::function<void(int iteration, double cost)> progress;
+};
+
+struct FitResult {
+  Constants constants;
+  double cost_before = 0, cost_after = 0;
+  int iterations = 0, rows = 0;
+};
+
+/// Rows that cannot be predicted or have no published step time are passed over.
+FitResult fit_constants(const std::vector<ValidatedRow>& rows, const Constants& start, const FitOptions& options = {});
+
+/// Errors of each source under constants fitted on all others, from their start.
+struct LeftOut {
+  ErrorSummary fitted;    ///< under `constants`, which have seen the source
+  ErrorSummary left_out;  ///< under constants that have not
+};
+std::map<std::string, LeftOut> leave_one_source_out(const std::vector<ValidatedRow>& rows, const Constants& constants,
+                                                    const FitOptions& options = {});
+
+}  // namespace shardscope
