@@ -1,7 +1,8 @@
 // lifetimes: when each buffer's memory is taken and given back, and where it lies.
 // Before: ops on buffers without address. After: every buffer that is not persistent has one Alloc, just before its
 // first use, and one Free, just after its last; every buffer has an address (where a drive reads or writes it: at a
-// multiple of its blocks), and arena_bytes is the extent of each space. After every pass that adds ops or buffers;
+// multiple of its blocks; in a pipeline, what lanes hand on: from pools by size), and arena_bytes is the extent of each
+// space. After every pass that adds ops or buffers;
 // before order, because sharing bytes makes ops depend on each other.
 
 #include <map>
@@ -40,6 +41,7 @@ void insert_allocs_and_frees(Program& program) {
     ending[uses.last[b]].push_back(id);
   }
   std::vector<Instruction> out;
+  out.reserve(program.instructions.size() + 2 * program.buffers.size());
   for (std::size_t i = 0; i < program.instructions.size(); ++i) {
     Instruction& in = program.instructions[i];
     const Lane lane = in.lane;
@@ -51,9 +53,21 @@ void insert_allocs_and_frees(Program& program) {
   program.instructions = std::move(out);
 }
 
-/// Free ranges of one space; takes the lowest that is large enough, else grows.
+/// Free ranges of one space; takes the lowest that is large enough, else grows. What is given back to a pool stays of
+/// its size: the last one given back is taken again first.
 class AddressSpace {
  public:
+  std::int64_t take_pooled(std::int64_t bytes, std::int64_t alignment) {
+    std::vector<std::int64_t>& pool = pools_[{bytes, alignment}];
+    if (pool.empty()) return take(bytes, alignment);
+    const std::int64_t start = pool.back();
+    pool.pop_back();
+    return start;
+  }
+  void give_back_pooled(std::int64_t start, std::int64_t bytes, std::int64_t alignment) {
+    pools_[{bytes, alignment}].push_back(start);
+  }
+
   std::int64_t take(std::int64_t bytes, std::int64_t alignment) {
     for (auto it = free_.begin(); it != free_.end(); ++it) {
       const auto [begin, size] = *it;
@@ -98,6 +112,7 @@ class AddressSpace {
     return (at + alignment - 1) / alignment * alignment;
   }
   std::map<std::int64_t, std::int64_t> free_;  ///< start -> bytes; neighbours are joined
+  std::map<std::pair<std::int64_t, std::int64_t>, std::vector<std::int64_t>> pools_;  ///< by bytes and alignment
   std::int64_t end_ = 0;
 };
 
@@ -111,13 +126,34 @@ std::vector<std::int64_t> find_alignments(Program& program) {
   return alignments;
 }
 
-void assign_addresses(Program& program) {
+/// In a pipeline, buffers that another lane than compute touches: see assign_addresses().
+std::vector<bool> find_pooled(Draft& draft) {
+  std::vector<bool> pooled(draft.program.buffers.size(), false);
+  if (!draft.pipeline_group.valid()) return pooled;
+  for (Instruction& in : draft.program.instructions) {
+    if (in.lane == Lane::kCompute) continue;
+    for_each_region(in.op, [&](Region& r) {
+      if (!r.empty()) pooled[static_cast<std::size_t>(r.buffer.index)] = true;
+    });
+  }
+  return pooled;
+}
+
+/// Whoever has bytes next waits for the lanes that had them. In a pipeline, with many micro-batches in flight, who that
+/// is would depend on where the holes happen to be, and a message could begin early in one micro-batch and late in the
+/// next. So buffers that several lanes touch have pools by size there, and the order of Allocs and Frees alone says
+/// whose bytes each gets: it repeats with the schedule, which simulator/fold relies on.
+void assign_addresses(Draft& draft) {
+  Program& program = draft.program;
   std::array<AddressSpace, kSpaces> spaces;
   const std::vector<std::int64_t> alignments = find_alignments(program);
+  const std::vector<bool> pooled = find_pooled(draft);
   const auto space_of = [&](const Buffer& b) -> AddressSpace& { return spaces[static_cast<std::size_t>(b.space)]; };
   const auto place = [&](BufferId id) {
     Buffer& b = program.buffer(id);
-    b.address = space_of(b).take(b.bytes(), alignments[static_cast<std::size_t>(id.index)]);
+    const auto i = static_cast<std::size_t>(id.index);
+    b.address = pooled[i] && !b.persistent ? space_of(b).take_pooled(b.bytes(), alignments[i])
+                                           : space_of(b).take(b.bytes(), alignments[i]);
   };
   for (std::size_t i = 0; i < program.buffers.size(); ++i) {
     if (program.buffers[i].persistent) place(BufferId{static_cast<std::int32_t>(i)});
@@ -127,7 +163,9 @@ void assign_addresses(Program& program) {
       place(alloc->buffer);
     } else if (const auto* free = std::get_if<Free>(&in.op)) {
       const Buffer& b = program.buffer(free->buffer);
-      space_of(b).give_back(b.address, b.bytes());
+      const auto i = static_cast<std::size_t>(free->buffer.index);
+      pooled[i] ? space_of(b).give_back_pooled(b.address, b.bytes(), alignments[i])
+                : space_of(b).give_back(b.address, b.bytes());
     }
   }
   for (std::size_t s = 0; s < kSpaces; ++s) program.arena_bytes[s] = spaces[s].end();
@@ -138,7 +176,7 @@ void assign_addresses(Program& program) {
 void pass_lifetimes(Draft& draft) {
   drop_unused_buffers(draft);
   insert_allocs_and_frees(draft.program);
-  assign_addresses(draft.program);
+  assign_addresses(draft);
 }
 
 }  // namespace shardscope

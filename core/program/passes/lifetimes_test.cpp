@@ -28,5 +28,26 @@ TEST(Lifetimes, WhatADriveTransfersBeginsAtABlock) {
   EXPECT_EQ(p.arena_bytes[static_cast<std::size_t>(Space::kPinned)], 4096 + 448);
 }
 
+// What another lane touches is handed on at its size, the last first, and is in nobody else's way; without a pipeline
+// the lowest place is taken.
+TEST(Lifetimes, InAPipelineMessagesHavePools) {
+  for (bool pipeline : {false, true}) {
+    Draft draft;
+    if (pipeline) draft.pipeline_group = GroupId{0};
+    Program& p = draft.program;
+    const auto add = [&](const char* name, std::int64_t elements) {
+      return p.whole(p.add_buffer({name, DType::kF32, elements, Category::kActivation}));
+    };
+    const Region message = add("message", 16), own = add("own", 16), next = add("next", 16);
+    p.instructions = {{Fill{message, 0}, Lane::kRecvPrevious, {}, {}},
+                      {Fill{own, 0}, Lane::kCompute, {}, {}},
+                      {Fill{next, 0}, Lane::kRecvPrevious, {}, {}}};
+    pass_lifetimes(draft);
+    EXPECT_EQ(p.buffer(message.buffer).address, 0);
+    EXPECT_EQ(p.buffer(own.buffer).address, pipeline ? 64 : 0);
+    EXPECT_EQ(p.buffer(next.buffer).address, 0);
+  }
+}
+
 }  // namespace
 }  // namespace shardscope

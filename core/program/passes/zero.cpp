@@ -79,6 +79,7 @@ void scale_losses(ZeroContext& c) {
 void merge(ZeroContext& c) {
   std::vector<Instruction>& old = c.program().instructions;
   std::vector<Instruction> merged;
+  merged.reserve(old.size() + old.size() / 4);
   for (std::size_t i = 0; i < old.size(); ++i) {
     std::move(c.before[i].begin(), c.before[i].end(), std::back_inserter(merged));
     if (!c.dropped[i]) merged.push_back(std::move(old[i]));
