@@ -1,11 +1,13 @@
 #include "simulator/predict.h"
 
 #include <algorithm>
+#include <map>
 
 #include "core/program/lower.h"
 #include "simulator/cost/cluster_costs.h"
 #include "simulator/fold/longest_path.h"
 #include "simulator/fold/rank_classes.h"
+#include "simulator/fold/stretch.h"
 #include "simulator/make_prediction.h"
 
 namespace shardscope {
@@ -16,21 +18,30 @@ namespace {
 struct Folded {
   std::vector<int> segments;
   MemoryTable persistent;
+  int few = 0;                    ///< micro-batches that it was stretched from; 0: it was lowered as it is ...
+  std::vector<int> few_segments;  ///< ... and theirs
 };
 
 class JobFolder {
  public:
-  JobFolder(const Job& job, const ClusterSpec& cluster, const CostModel& costs)
-      : job_(job), classes_(find_rank_classes(job, cluster)), store_(costs) {}
+  JobFolder(const Job& job, const ClusterSpec& cluster, const CostModel& costs, const PredictOptions& options)
+      : job_(job),
+        options_(options),
+        shape_(pipeline_shape(job)),
+        classes_(find_rank_classes(job, cluster)),
+        store_(costs) {}
 
   Prediction run(const CostModel& costs, const SimulateOptions& options) {
-    const RankPartition& fine = classes_.fine;
+    const RankPartition &coarse = classes_.coarse, &fine = classes_.fine;
+    for (int c = 0; c < coarse.size(); ++c) coarse_.push_back(fold(coarse.first[static_cast<std::size_t>(c)]));
+    fine_.resize(static_cast<std::size_t>(fine.size()));
+    for (int c = fine.size() - 1; c >= 0; --c) {  // late stages first: few micro-batches fill what follows them
+      fine_[static_cast<std::size_t>(c)] = fold_fine(static_cast<std::size_t>(c));
+    }
     std::vector<RankPrediction> ranks;
-    for (int c = 0; c < fine.size(); ++c) {
-      const auto i = static_cast<std::size_t>(c);
-      folded_.push_back(fold(fine.first[i]));
-      const MemoryPeak peak = fold_memory(store_, folded_.back().persistent, folded_.back().segments);
-      ranks.push_back({fine.first[i], fine.members[i], peak, {}});
+    for (std::size_t c = 0; c < fine_.size(); ++c) {
+      const MemoryPeak peak = fold_memory(store_, fine_[c].persistent, fine_[c].segments);
+      ranks.push_back({fine.first[c], fine.members[c], peak, {}});
     }
     const ClockResult clock = run_folded(store_, levels(), to_ns(costs.step_overhead()));
     const std::int64_t tokens = job_.training.train_batch_size * job_.data.seq_len;
@@ -42,50 +53,86 @@ class JobFolder {
   const PredictStatistics& statistics() const { return statistics_; }
 
  private:
-  Folded fold(int rank) {
-    const Program program = lower(job_, rank);
+  SplitProgram split(int rank, int micro_batches) {
+    const Program program = lower(job_, rank, {.micro_batches = micro_batches});
     ++statistics_.lowered;
+    if (micro_batches == 0) ++statistics_.whole;
     statistics_.lowered_instructions += static_cast<std::int64_t>(program.instructions.size());
-    SplitProgram split = store_.split(program);
-    return {std::move(split.segments), split.persistent};
+    return store_.split(program);
+  }
+
+  int pipeline_rank(int rank) const { return rank / (job_.parallel.dp * job_.parallel.cp * job_.parallel.tp); }
+
+  Folded fold(int rank) {
+    const int place = pipeline_rank(rank);
+    constexpr int kTries = 2;
+    for (int t = 0; t < kTries && options_.fold_schedule; ++t) {
+      const int few = fewer_micro_batches(shape_, place, t);
+      if (few == 0) break;
+      SplitProgram split = this->split(rank, few);
+      const Script all = make_script(shape_, place, shape_.micro_batches);
+      if (auto segments = stretch(make_script(shape_, place, few), split, all, store_)) {
+        return {std::move(*segments), split.persistent, few, std::move(split.segments)};
+      }
+    }
+    SplitProgram split = this->split(rank, 0);
+    return {std::move(split.segments), split.persistent, 0, {}};
+  }
+
+  // A rank whose program differs from that of its coarse class in the optimizer's step only needs only that.
+  Folded fold_fine(std::size_t c) {
+    const int rank = classes_.fine.first[c];
+    const auto parent = static_cast<std::size_t>(classes_.coarse_of[c]);
+    Folded folded = coarse_[parent];
+    if (rank == classes_.coarse.first[parent]) return folded;
+    if (folded.few == 0) return fold(rank);
+    // Stages alike that end alike do so for all their ranks.
+    std::vector<std::int64_t> key = classes_.study[parent];
+    key.push_back(classes_.kind[c].slices);
+    key.push_back(folded.segments.back());
+    const auto [it, is_new] = ends_.try_emplace(key, -1);
+    if (is_new) {
+      const std::vector<int> own = split(rank, folded.few).segments;
+      if (differ_at_end_only(own, folded.few_segments)) it->second = own.back();
+    }
+    if (it->second < 0) return fold(rank);
+    folded.segments.back() = it->second;
+    return folded;
+  }
+
+  static bool differ_at_end_only(const std::vector<int>& a, const std::vector<int>& b) {
+    return a.size() == b.size() && std::equal(a.begin(), a.end() - 1, b.begin());
   }
 
   // Ranks that differ in the optimizer's step only have one run up to there for all of them, if that is so everywhere.
-  std::vector<FoldedLevel> levels() const {
-    const RankPartition &fine = classes_.fine, &coarse = classes_.coarse;
-    const bool shares = fine.size() > coarse.size() && differ_at_end_only();
+  std::vector<FoldedLevel> levels() {
+    bool shares = fine_.size() > coarse_.size();
+    for (std::size_t c = 0; c < fine_.size(); ++c) {
+      const Folded& parent = coarse_[static_cast<std::size_t>(classes_.coarse_of[c])];
+      shares = shares && differ_at_end_only(fine_[c].segments, parent.segments);
+    }
     std::vector<FoldedLevel> levels(shares ? 2 : 1);
-    levels.back().partition = &fine;
-    for (std::size_t c = 0; c < folded_.size(); ++c) {
-      const std::vector<int>& segments = folded_[c].segments;
-      const int parent = shares ? classes_.coarse_of[c] : -1;
-      levels.back().ranks.push_back({segments, parent, shares ? segments.size() - 1 : 0});
+    levels.back().partition = &classes_.fine;
+    for (std::size_t c = 0; c < fine_.size(); ++c) {
+      const std::size_t own = shares ? fine_[c].segments.size() - 1 : 0;
+      levels.back().ranks.push_back({std::move(fine_[c].segments), shares ? classes_.coarse_of[c] : -1, own});
     }
     if (!shares) return levels;
-    levels.front().partition = &coarse;
-    for (int first : coarse.first) {
-      std::vector<int> segments = folded_[static_cast<std::size_t>(fine.of[static_cast<std::size_t>(first)])].segments;
-      segments.pop_back();
-      levels.front().ranks.push_back({std::move(segments), -1, 0});
+    levels.front().partition = &classes_.coarse;
+    for (Folded& parent : coarse_) {
+      parent.segments.pop_back();
+      levels.front().ranks.push_back({std::move(parent.segments), -1, 0});
     }
     return levels;
   }
 
-  bool differ_at_end_only() const {
-    std::vector<const std::vector<int>*> like(static_cast<std::size_t>(classes_.coarse.size()), nullptr);
-    for (std::size_t c = 0; c < folded_.size(); ++c) {
-      const std::vector<int>& own = folded_[c].segments;
-      const std::vector<int>*& theirs = like[static_cast<std::size_t>(classes_.coarse_of[c])];
-      if (theirs == nullptr) theirs = &own;
-      if (own.size() != theirs->size() || !std::equal(own.begin(), own.end() - 1, theirs->begin())) return false;
-    }
-    return true;
-  }
-
   const Job& job_;
+  const PredictOptions& options_;
+  PipelineShape shape_;
   RankClasses classes_;
   SegmentStore store_;
-  std::vector<Folded> folded_;  ///< by fine class
+  std::vector<Folded> coarse_, fine_;              ///< by class
+  std::map<std::vector<std::int64_t>, int> ends_;  ///< last segments of fine classes; -1: more differs
   PredictStatistics statistics_;
 };
 
@@ -104,7 +151,7 @@ Prediction predict(const Job& job, const ClusterSpec& cluster, const PredictOpti
   // What ranks share, and lanes that take a moment to wake, need the clock.
   const bool folds = options.fold_ranks && costs.resources().empty() && to_ns(costs.wake_latency()) == 0;
   if (!folds) return predict_unfolded(job, costs, rates);
-  JobFolder folder(job, cluster, costs);
+  JobFolder folder(job, cluster, costs, options);
   Prediction prediction = folder.run(costs, rates);
   if (statistics != nullptr) *statistics = folder.statistics();
   return prediction;

@@ -1,6 +1,7 @@
 #pragma once
 // Time and memory of a job on a cluster, from the job alone: the same result as lowering every rank and simulating all
-// programs, from one rank of each class (simulator/fold/rank_classes.h).
+// programs, from one rank of each class (simulator/fold/rank_classes.h) and, of a long schedule, only as much as shows
+// how it goes on (simulator/fold/stretch.h).
 //
 //   Prediction p = predict(job, cluster);
 //   prediction_of(p, 4711).peak, p.ranks[0].count
@@ -13,12 +14,13 @@
 namespace shardscope {
 
 struct PredictOptions {
-  bool fold_ranks = true;  ///< false: lowers and simulates every rank
+  bool fold_ranks = true;     ///< false: lowers and simulates every rank
+  bool fold_schedule = true;  ///< false: lowers whole programs
 };
 
 /// How much work it was.
 struct PredictStatistics {
-  int lowered = 0;                        ///< programs ...
+  int lowered = 0, whole = 0;             ///< programs, and those of them with all micro-batches ...
   std::int64_t lowered_instructions = 0;  ///< ... and what is in them
 };
 

@@ -1,10 +1,8 @@
-// predict() lowers and simulates one rank of each class; simulate() all of them. They must agree to the nanosecond and
-// the byte, or folding has taken two ranks for one that are not alike.
+// predict() lowers one rank of each class and a part of its schedule; simulate() takes all of it. They must agree to
+// the nanosecond and the byte, or folding has taken two ranks or two micro-batches for one that are not alike.
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
-
-#include <numeric>
 
 #include "core/program/lower.h"
 #include "simulator/predict.h"
@@ -68,7 +66,7 @@ RC_GTEST_PROP(Fold, RanksOfAClassAreAllLikeTheOneThatStandsForThem, ()) {
   expect_same(predict(job, cluster), predict(job, cluster, {.fold_ranks = false}));
 }
 
-RC_GTEST_PROP(Fold, OfEverySchedule, ()) {
+RC_GTEST_PROP(Fold, ALongScheduleGoesOnAsAShortOneShows, ()) {
   JobChoice choice = *gen_job();
   choice.deepspeed_mode = 0;
   choice.schedule = *rc::gen::inRange(0, 6);
@@ -82,23 +80,51 @@ RC_GTEST_PROP(Fold, OfEverySchedule, ()) {
   choice.cp = choice.ulysses = 1;
   if (choice.dp == 1 && choice.pp * choice.tp <= 8) choice.dp = *rc::gen::inRange(1, 3);
   choice.layers = choice.pp * chunks_of(schedule, choice.virtual_stages) + *rc::gen::inRange(0, 3);
-  choice.accumulation = *rc::gen::inRange(2 * choice.pp, 65);
+  choice.accumulation = *rc::gen::inRange(16 + 2 * choice.pp, 65);
   if (schedule == PipelineSchedule::kInterleaved) choice.accumulation = choice.accumulation / choice.pp * choice.pp;
   RC_LOG() << choice << "\n";
   const Job job = job_of(choice);
   const ClusterSpec cluster = random_cluster(job.parallel.ranks());
-  expect_same(predict(job, cluster), predict(job, cluster, {.fold_ranks = false}));
+  PredictStatistics work;
+  const Prediction folded = predict(job, cluster, {}, &work);
+  RC_CLASSIFY(work.whole == 0, "from parts of programs");
+  RC_CLASSIFY(work.whole == work.lowered, "from whole programs");
+  expect_same(folded, predict(job, cluster, {.fold_ranks = false}));
+}
+
+ClusterSpec small_cluster(int devices_per_node, int nodes) {
+  ClusterSpec cluster;
+  cluster.name = "small";
+  cluster.devices_per_node = devices_per_node, cluster.nodes = nodes;
+  cluster.device.peak_flops.fill(FlopPerSecond(1e12));
+  cluster.device.memory_bandwidth = BytesPerSecond(1e12);
+  cluster.intra_node = cluster.nic = cluster.pcie = {BytesPerSecond(1e10), microseconds(1)};
+  return cluster;
+}
+
+// Deeper than random jobs go: what fills such a pipeline is most of its short schedules.
+TEST(Fold, ADeepPipeline) {
+  JobChoice choice;
+  choice.layers = 20, choice.pp = 20, choice.tp = 2, choice.heads = 2, choice.stage = 1, choice.dp = 2;
+  choice.accumulation = 70, choice.precision = 1, choice.clipping = 1;
+  const ClusterSpec cluster = small_cluster(8, 10);
+  choice.schedule = static_cast<int>(PipelineSchedule::k1F1B);
+  PredictStatistics work;
+  const Prediction folded = predict(job_of(choice), cluster, {}, &work);
+  const Prediction whole = predict(job_of(choice), cluster, {.fold_ranks = false});
+  EXPECT_EQ(work.whole, 0);
+  EXPECT_EQ(folded.step_time_s, whole.step_time_s);
+  EXPECT_TRUE(equal(folded.breakdown, whole.breakdown));
+  for (const RankPrediction& rank : whole.ranks) {
+    EXPECT_EQ(prediction_of(folded, rank.rank).peak.at_peak, rank.peak.at_peak) << rank.rank;
+    EXPECT_TRUE(equal(prediction_of(folded, rank.rank).breakdown, rank.breakdown)) << rank.rank;
+  }
 }
 
 TEST(Fold, RanksOfAStageAreOneClass) {
   JobChoice choice;
   choice.layers = 4, choice.pp = 2, choice.dp = 4, choice.stage = 1;
-  ClusterSpec cluster;
-  cluster.name = "small";
-  cluster.nodes = 1, cluster.devices_per_node = 8;
-  cluster.device.peak_flops.fill(FlopPerSecond(1e12));
-  cluster.device.memory_bandwidth = BytesPerSecond(1e12);
-  cluster.intra_node = cluster.nic = cluster.pcie = {BytesPerSecond(1e10), microseconds(1)};
+  ClusterSpec cluster = small_cluster(8, 1);
   PredictStatistics work;
   const Prediction p = predict(job_of(choice), cluster, {}, &work);
   ASSERT_EQ(p.ranks.size(), 2U);
