@@ -12,13 +12,14 @@
 #include "core/error.h"
 #include "core/spec/json_reader.h"
 #include "simulator/validate/fit.h"
+#include "simulator/validate/residuals.h"
 #include "simulator/validate/scatter_svg.h"
 
 namespace shardscope::cli {
 namespace {
 
 struct Options {
-  std::string file, source, constants, svg, fit;
+  std::string file, source, constants, svg, fit, intervals;
   ValidationView view;
   bool json = false, summary = false, leave_one_out = false;
 };
@@ -83,6 +84,16 @@ void fit_and_write(const Options& options, const PublishedRuns& table, const Har
   constants = fit.constants;
 }
 
+/// From left-out predictions if there are any: those are what a run that nobody has seen may expect.
+void write_intervals(const Options& options, const Validation& result, const std::map<std::string, LeftOut>& left_out) {
+  std::vector<ValidatedRow> rows = result.rows;
+  if (!left_out.empty()) rows.clear();
+  for (const auto& [name, one] : left_out) rows.insert(rows.end(), one.rows.begin(), one.rows.end());
+  const char* source = left_out.empty() ? "published runs, constants fitted on them"
+                                        : "published runs, constants fitted on the other sources";
+  write_file(options.intervals, intervals_csv(residual_intervals(rows, options.view.qualities, source)));
+}
+
 void run(const Options& options) {
   Constants constants = options.constants.empty()
                             ? default_constants()
@@ -94,6 +105,7 @@ void run(const Options& options) {
   check_predicted(result, options);
   std::map<std::string, LeftOut> left_out;
   if (options.leave_one_out) left_out = leave_one_source_out(prepare(table, catalog), constants, fit_options(options));
+  if (!options.intervals.empty()) write_intervals(options, result, left_out);
   if (!options.svg.empty()) write_file(options.svg, scatter_svg(result.rows, options.view.qualities));
   if (options.json) {
     auto out = validation_json(result, options.view);
@@ -130,6 +142,10 @@ void add_validate(CLI::App& app, int& exit_code) {
       ->add_option("--fit", options->fit,
                    "Fit the constants marked fitted on these rows, write the table, go on with it")
       ->type_name("constants.csv");
+  command
+      ->add_option("--intervals", options->intervals,
+                   "Write how far predictions were off, by framework and size: data/calibration/intervals.csv")
+      ->type_name("intervals.csv");
   command->add_flag("--leave-one-out", options->leave_one_out,
                     "Also each source's error under constants fitted on all others (minutes)");
   command->add_flag("--json", options->json, "One JSON object: rows, sources, overall, broken");
@@ -141,7 +157,8 @@ void add_validate(CLI::App& app, int& exit_code) {
       "  shardscope validate --source foundry --worst 20\n"
       "  shardscope validate my_runs.csv --json\n"
       "  shardscope validate --svg scatter.svg --leave-one-out\n"
-      "  shardscope validate --fit constants.csv\n");
+      "  shardscope validate --fit constants.csv\n"
+      "  shardscope validate --leave-one-out --intervals intervals.csv\n");
   command->callback([options, &exit_code] {
     run(*options);
     exit_code = kDone;

@@ -168,11 +168,9 @@ class Fit {
   std::vector<std::size_t> unknowns_;  ///< places in table_
 };
 
-ErrorSummary errors_of_source(std::vector<ValidatedRow> rows, const Constants& constants, const std::string& source,
-                              std::string_view qualities) {
-  std::erase_if(rows, [&](const ValidatedRow& row) { return row.run.source != source; });
+std::vector<ValidatedRow> predicted(std::vector<ValidatedRow> rows, const Constants& constants) {
   for (ValidatedRow& row : rows) predict_row(row, constants);
-  return score_overall(rows, qualities).step_time;
+  return rows;
 }
 
 }  // namespace
@@ -186,13 +184,14 @@ std::map<std::string, LeftOut> leave_one_source_out(const std::vector<ValidatedR
   FitOptions fresh = options;
   fresh.from_start = true;
   std::map<std::string, LeftOut> out;
-  for (const auto& [source, score] : score_sources(rows, options.qualities)) {
-    if (score.predicted == 0) continue;
-    std::vector<ValidatedRow> others = rows;
-    std::erase_if(others, [&](const ValidatedRow& row) { return row.run.source == source; });
-    const FitResult fit = fit_constants(others, constants, fresh);
-    out[source] = {errors_of_source(rows, constants, source, options.qualities),
-                   errors_of_source(rows, fit.constants, source, options.qualities)};
+  for (const auto& entry : score_sources(rows, options.qualities)) {
+    if (entry.second.predicted == 0) continue;
+    std::vector<ValidatedRow> own, others;
+    for (const ValidatedRow& row : rows) (row.run.source == entry.first ? own : others).push_back(row);
+    LeftOut& result = out[entry.first];
+    result.fitted = score_overall(predicted(own, constants), options.qualities).step_time;
+    result.rows = predicted(std::move(own), fit_constants(others, constants, fresh).constants);
+    result.left_out = score_overall(result.rows, options.qualities).step_time;
   }
   return out;
 }

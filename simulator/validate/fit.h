@@ -40,8 +40,9 @@ FitResult fit_constants(const std::vector<ValidatedRow>& rows, const Constants& 
 
 /// Errors of each source under constants fitted on all others, from their start.
 struct LeftOut {
-  ErrorSummary fitted;    ///< under `constants`, which have seen the source
-  ErrorSummary left_out;  ///< under constants that have not
+  ErrorSummary fitted;             ///< under `constants`, which have seen the source
+  ErrorSummary left_out;           ///< under constants that have not
+  std::vector<ValidatedRow> rows;  ///< of the source, predicted under the latter
 };
 std::map<std::string, LeftOut> leave_one_source_out(const std::vector<ValidatedRow>& rows, const Constants& constants,
                                                     const FitOptions& options = {});

@@ -141,6 +141,7 @@ RowModel model_of(const PublishedRun& run) {
   row.model = known ? *known : habits_of(run.model_name);
   use_columns(run, row.model);
   fill_sizes(run, row);
+  parameter_count(row.model);  // throws if it is beyond all counting
   if (!known) fit_parameters(run, row);
   use_notes(run, row);
   return row;

@@ -127,14 +127,24 @@ class PlanReader {
   void read_sharding() {
     const bool default_sp = row_.framework.default_sp && plan_.tp > 1;
     if (plan_.tp > 1) plan_.sp = size(run_.sp, "sp", default_sp ? 1 : 0) == 1;
-    plan_.zero = size(run_.zero_stage, "zero_stage", row_.framework.default_zero);
-    if (holds_word(run_.notes, "HSDP")) plan_.shard = std::min(plan_.dp, row_.target.system.gpus_per_node);
+    plan_.offload = offload();
     if (run_.offload.empty()) row_.assumed.emplace_back("offload: none");
-    if (run_.offload.empty() || holds_word(run_.offload, "none")) return;
-    const bool parameters = holds_word(run_.offload, "param") || holds_word(run_.notes, "offload of optimizer + param");
+    plan_.zero = size(run_.zero_stage, "zero_stage", std::max(row_.framework.default_zero, least_zero()));
+    if (holds_word(run_.notes, "HSDP")) plan_.shard = std::min(plan_.dp, row_.target.system.gpus_per_node);
+  }
+
+  Offload offload() const {
+    if (run_.offload.empty() || holds_word(run_.offload, "none")) return Offload::kNone;
     const bool drive = holds_word(run_.offload, "nvme");
-    plan_.offload = parameters ? (drive ? Offload::kParametersNvme : Offload::kParameters)
-                               : (drive ? Offload::kOptimizerNvme : Offload::kOptimizer);
+    const bool parameters = holds_word(run_.offload, "param") || holds_word(run_.notes, "offload of optimizer + param");
+    if (parameters) return drive ? Offload::kParametersNvme : Offload::kParameters;
+    return drive ? Offload::kOptimizerNvme : Offload::kOptimizer;
+  }
+
+  /// Stage that the offload needs: parameters leave with stage 3 only.
+  std::int64_t least_zero() const {
+    if (plan_.offload == Offload::kNone) return 0;
+    return plan_.offload == Offload::kParameters || plan_.offload == Offload::kParametersNvme ? 3 : 2;
   }
 
   void read_batch() {

@@ -115,6 +115,10 @@ TEST(RowSetup, OffloadIsReadFromColumnAndNotes) {
   EXPECT_EQ(set_up("gist-a800-003").plans[0].offload, Offload::kOptimizer);
   EXPECT_EQ(set_up("gist-a800-008").plans[0].offload, Offload::kParameters);
   EXPECT_EQ(set_up("gist-a800-001").plans[0].offload, Offload::kNone);
+  PublishedRun run = kBare;
+  run.framework = "DeepSpeed", run.offload = "params to nvme";
+  EXPECT_EQ(set_up(run).plans[0].offload, Offload::kParametersNvme);
+  EXPECT_EQ(set_up(run).plans[0].zero, 3);
 }
 
 }  // namespace

@@ -19,18 +19,17 @@ constexpr std::array<std::string_view, 10> kColours = {"#4e79a7", "#f28e2b", "#e
 constexpr int kMarks = 3;
 
 std::string escaped(std::string_view text) {
+  constexpr std::pair<char, std::string_view> kEntities[] = {
+      {'<', "&lt;"}, {'>', "&gt;"}, {'&', "&amp;"}, {'"', "&quot;"}};
   std::string out;
   for (const char c : text) {
-    if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '&')
-      out += "&amp;";
-    else if (c == '"')
-      out += "&quot;";
-    else
+    const auto* found =
+        std::find_if(std::begin(kEntities), std::end(kEntities), [c](const auto& e) { return e.first == c; });
+    if (found == std::end(kEntities)) {
       out += c;
+    } else {
+      out += found->second;
+    }
   }
   return out;
 }
