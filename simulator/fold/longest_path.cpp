@@ -254,7 +254,8 @@ class LevelRun {
     SS_CHECK(group != groups.end(), slot.group);
     int from = -1, to = -1, members = group->distinct;
     if (slot.is_pair) {
-      const auto peer = static_cast<std::size_t>(group->self + slot.offset);
+      const int place = group->self + slot.offset;
+      const auto peer = static_cast<std::size_t>(place);
       SS_CHECK(peer < group->classes.size(), slot.group, peer);
       from = slot.sends ? r : group->classes[peer];
       to = slot.sends ? group->classes[peer] : r;

@@ -95,6 +95,10 @@ class ScheduleBuilder {
 
   void run() {
     const std::vector<Action>& actions = plan_.actions(rank_);
+    std::size_t blocks = 0;
+    for (const StageSpan& span : d_.stages) blocks += static_cast<std::size_t>(span.end_block - span.first_block);
+    constexpr std::size_t kOpsOfBlock = 24;  // about, of one direction; saves moving them time and again
+    d_.program.instructions.reserve(actions.size() * blocks / d_.stages.size() * kOpsOfBlock);
     for (std::size_t i = 0; i < actions.size(); ++i) act(i, actions[i]);
     b_.begin(Phase::kBackward, -1);
     for (Region sent : held_at_end_) b_.emit(Hold{sent}, "sent");

@@ -20,7 +20,7 @@ const std::vector<Action>& PipelinePlan::actions(int rank) {
 }
 
 std::size_t PipelinePlan::slot(bool forward, int stage, int micro_batch) const {
-  const auto row = static_cast<std::size_t>(2 * stage + (forward ? 1 : 0));
+  const auto row = 2 * static_cast<std::size_t>(stage) + (forward ? 1 : 0);
   return row * static_cast<std::size_t>(shape_.micro_batches) + static_cast<std::size_t>(micro_batch);
 }
 
