@@ -22,17 +22,22 @@ struct DeviceSpec {
   std::array<FlopPerSecond, kDTypes> peak_flops{};  ///< dense, by dtype of the inputs; 0: not supported
   Bytes memory;
   BytesPerSecond memory_bandwidth;
+  std::string architecture;     ///< "hopper"; empty: not known
+  int multiprocessors = 0;      ///< 0: not known
+  bool switch_reduces = false;  ///< the links' switch sums
 };
 
 struct ClusterSpec {
   std::string name;
   int nodes = 1, devices_per_node = 1;
   DeviceSpec device;
-  LinkSpec intra_node;      ///< NVLink, xGMI or PCIe between devices of a node
-  int scale_up_domain = 0;  ///< devices in a row that intra_node joins: 72 in an NVL72 rack; 0: those of a node
-  LinkSpec pcie;            ///< device to host
-  LinkSpec nic;             ///< between nodes, per device
-  Bytes host_memory;        ///< of a node
+  LinkSpec intra_node;        ///< NVLink, xGMI or PCIe between devices of a node
+  int scale_up_domain = 0;    ///< devices in a row that intra_node joins: 72 in an NVL72 rack; 0: those of a node
+  LinkSpec pcie;              ///< device to host
+  LinkSpec nic;               ///< between nodes, per device
+  std::string fabric;         ///< its key in the hardware catalog; empty: not known
+  double nic_efficiency = 1;  ///< share of the line rate that large messages reach
+  Bytes host_memory;          ///< of a node
   BytesPerSecond host_memory_bandwidth;
   int host_cores = 0;
   Bytes nvme;  ///< of a node; 0: none

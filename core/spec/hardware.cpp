@@ -181,7 +181,12 @@ ClusterSpec make_cluster(const HardwareCatalog& catalog, const SystemSpec& syste
   cluster.name = fmt::format("{}:{}", system.name, gpus);
   cluster.nodes = gpus > per_node ? gpus / per_node : 1;
   cluster.devices_per_node = std::min(gpus, per_node);
-  cluster.device = {.name = gpu.title, .memory = gpu.memory, .memory_bandwidth = gpu.memory_bandwidth};
+  cluster.device = {.name = gpu.title,
+                    .memory = gpu.memory,
+                    .memory_bandwidth = gpu.memory_bandwidth,
+                    .architecture = gpu.architecture,
+                    .multiprocessors = gpu.multiprocessors,
+                    .switch_reduces = gpu.switch_reduces && system.scale_up_switched};
   constexpr std::pair<DType, Arithmetic> kPeaks[] = {{DType::kF32, Arithmetic::kFp32},
                                                      {DType::kBF16, Arithmetic::kBf16},
                                                      {DType::kF16, Arithmetic::kFp16},
@@ -197,6 +202,8 @@ ClusterSpec make_cluster(const HardwareCatalog& catalog, const SystemSpec& syste
   cluster.pcie = gpu.pcie;
   cluster.nic = {.bandwidth = system.nic_bandwidth * system.nics / per_node / fabric.oversubscription,
                  .latency = fabric.latency};
+  cluster.fabric = fabric.name;
+  cluster.nic_efficiency = fabric.efficiency;
   cluster.host_memory = system.host_memory;
   cluster.host_memory_bandwidth = system.host_memory_bandwidth;
   cluster.host_cores = system.host_cores;

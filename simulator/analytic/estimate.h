@@ -17,6 +17,7 @@
 #include "simulator/analytic/constants.h"
 #include "simulator/analytic/framework.h"
 #include "simulator/analytic/plan.h"
+#include "simulator/analytic/target.h"
 
 namespace shardscope {
 
@@ -27,13 +28,6 @@ struct Workload {
   bool causal_halved = true;                  ///< attention kernels skip the masked half (flash)
   double capacity_factor = 0;                 ///< experts; 0: no token is dropped
   double expert_imbalance = 1;                ///< tokens of the fullest rank over the mean
-};
-
-/// Where it runs.
-struct Target {
-  GpuSpec gpu;
-  SystemSpec system;
-  FabricSpec fabric;
 };
 
 class Estimator {

@@ -80,18 +80,24 @@ double GpuModel::flash(double flops, double rate, double length, double dim) con
   return kernel_s() + flops / (peak(Arithmetic::kBf16) * rate * length * width);
 }
 
+double GpuModel::flash_forward_flops(double flops, double keys, double head_dim) const {
+  return flash(flops, constants_.attention_efficiency, keys / (keys + kHalfKeysForward), head_dim);
+}
+
+double GpuModel::flash_backward_flops(double flops, double keys, double head_dim) const {
+  return flash(flops, constants_.attention_efficiency * constants_.attention_backward,
+               keys / (keys + kHalfKeysBackward), head_dim);
+}
+
 double GpuModel::flash_forward(double sequences, double heads, double queries, double keys, double qk_dim, double v_dim,
                                double visible) const {
-  const double flops = 2 * sequences * heads * queries * keys * (qk_dim + v_dim) * visible;
-  return flash(flops, constants_.attention_efficiency, keys / (keys + kHalfKeysForward), v_dim);
+  return flash_forward_flops(2 * sequences * heads * queries * keys * (qk_dim + v_dim) * visible, keys, v_dim);
 }
 
 /// Five products in place of two.
 double GpuModel::flash_backward(double sequences, double heads, double queries, double keys, double qk_dim,
                                 double v_dim, double visible) const {
-  const double flops = 2 * sequences * heads * queries * keys * (3 * qk_dim + 2 * v_dim) * visible;
-  return flash(flops, constants_.attention_efficiency * constants_.attention_backward,
-               keys / (keys + kHalfKeysBackward), v_dim);
+  return flash_backward_flops(2 * sequences * heads * queries * keys * (3 * qk_dim + 2 * v_dim) * visible, keys, v_dim);
 }
 
 }  // namespace shardscope

@@ -31,6 +31,10 @@ class GpuModel {
   double flash_backward(double sequences, double heads, double queries, double keys, double qk_dim, double v_dim,
                         double visible) const;
 
+  /// The same by the FLOPs of the pairs that are visible.
+  double flash_forward_flops(double flops, double keys, double head_dim) const;
+  double flash_backward_flops(double flops, double keys, double head_dim) const;
+
   double kernel_s() const { return constants_.kernel_us * 1e-6; }
   const GpuSpec& spec() const { return gpu_; }
   const DeviceConstants& constants() const { return constants_; }

@@ -27,7 +27,7 @@ NetworkModel::NetworkModel(const Target& target, const DeviceConstants& device, 
     domain_ = std::max(1, target.system.gpus_per_node);
   }
   const double gpus = std::max(1, target.system.gpus_per_node);
-  nic_ = target.system.nic_bandwidth.value * target.system.nics / gpus * fabric.efficiency /
+  nic_ = target.system.nic_bandwidth.value * target.system.nics / gpus * fabric.efficiency * target.fabric.efficiency /
          std::max(1.0, target.fabric.oversubscription);
 }
 

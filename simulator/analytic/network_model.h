@@ -12,7 +12,7 @@
 // constants.h.
 
 #include "simulator/analytic/constants.h"
-#include "simulator/analytic/estimate.h"
+#include "simulator/analytic/target.h"
 
 namespace shardscope {
 

@@ -1,20 +1,63 @@
 #include "simulator/cost/cluster_costs.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/error.h"
-#include "simulator/network/ring.h"
+#include "simulator/analytic/target.h"
 
 namespace shardscope {
 
 namespace {
 
-constexpr double kGuessFlopEfficiency = 0.6;               // of peak, large matmuls and attention together. Guess
-constexpr double kGuessBandwidthEfficiency = 0.8;          // of memory bandwidth. Guess
-constexpr Seconds kGuessLaunch = microseconds(3);          // of a kernel on a busy stream. Guess
+constexpr double kGuessBandwidthEfficiency = 0.8;          // of the host's memory bandwidth. Guess
 constexpr Seconds kGuessDriveLatency = microseconds(100);  // of a transfer to or from an NVMe drive. Guess
 
+const Target& checked(const Target& target, const ClusterSpec& cluster) {
+  if (cluster.ranks() > 1 && cluster.devices_per_node > 1 && cluster.intra_node.bandwidth.value <= 0) {
+    throw Error(ErrorKind::kConfig,
+                cluster.name + ": intra_node has no bandwidth; its devices cannot exchange anything");
+  }
+  if (cluster.nodes > 1 && cluster.nic.bandwidth.value <= 0) {
+    throw Error(ErrorKind::kConfig, cluster.name + ": nic has no bandwidth; its nodes cannot exchange anything");
+  }
+  return target;
+}
+
+NetworkModel network_of(const ClusterSpec& cluster) {
+  const Target target = target_of(cluster);
+  return {checked(target, cluster), device_constants(default_constants(), target.gpu),
+          fabric_constants(default_constants(), target.fabric.name),
+          framework_constants(default_constants(), "shardscope").collective_us * 1e-6};
+}
+
+Arithmetic arithmetic_of(DType dtype) {
+  switch (dtype) {
+    case DType::kBF16:
+      return Arithmetic::kBf16;
+    case DType::kF16:
+      return Arithmetic::kFp16;
+    case DType::kI8:
+      return Arithmetic::kInt8;
+    case DType::kF64:
+      return Arithmetic::kFp64;
+    default:
+      return Arithmetic::kFp32;
+  }
+}
+
+/// The group's ranks, as evenly spaced as groups of a program are.
+Placement placement_of(const std::vector<int>& ranks) {
+  const double stride = ranks.size() > 1 ? std::abs(ranks[1] - ranks[0]) : 1;
+  return {static_cast<double>(ranks.size()), std::max(1.0, stride)};
+}
+
 }  // namespace
+
+ClusterCosts::ClusterCosts(const ClusterSpec& cluster)
+    : cluster_(cluster),
+      gpu_(target_of(cluster).gpu, device_constants(default_constants(), target_of(cluster).gpu)),
+      network_(network_of(cluster)) {}
 
 OpCost ClusterCosts::cost(const Program& program, const Instruction& instruction) const {
   const Op& op = instruction.op;
@@ -34,35 +77,29 @@ FlopPerSecond ClusterCosts::peak_per_rank() const {
   return *std::max_element(cluster_.device.peak_flops.begin(), cluster_.device.peak_flops.end());
 }
 
-// Peak of the op's largest operand's dtype (int8 weights are widened first: of the other's); fp32 where the device does
-// not name that dtype.
-FlopPerSecond ClusterCosts::peak_of(const Program& program, const Op& op) const {
-  const bool widens = std::holds_alternative<MatMulInt8>(op);
-  std::int64_t largest = 0;
-  DType dtype = DType::kF32;
-  for_each_access(op, [&](const char*, const Region& region, Access) {
-    if (region.count <= largest || (widens && program.buffer(region.buffer).dtype == DType::kI8)) return;
-    largest = region.count;
-    dtype = program.buffer(region.buffer).dtype;
-  });
-  const auto& peaks = cluster_.device.peak_flops;
-  const FlopPerSecond peak = peaks[static_cast<std::size_t>(dtype)];
-  if (peak > FlopPerSecond(0)) return peak;
-  const FlopPerSecond fp32 = peaks[static_cast<std::size_t>(DType::kF32)];
-  return fp32 > FlopPerSecond(0) ? fp32 : peak_per_rank();
-}
-
+/// An op's time is its arithmetic's where that decides, else its bytes'; the start of a kernel is latency.
 Cost ClusterCosts::compute_cost(const Program& program, const Op& op) const {
-  Cost cost;
-  cost.latency = kGuessLaunch;
-  const Seconds arithmetic = Flop(flops(op)) / (peak_of(program, op) * kGuessFlopEfficiency);
-  const Bytes bytes(static_cast<double>(bytes_touched(program, op)));
-  const Seconds traffic = bytes / (cluster_.device.memory_bandwidth * kGuessBandwidthEfficiency);
-  if (arithmetic > traffic) {
-    cost.compute = arithmetic;
-  } else {
-    cost.memory = traffic;
+  const auto dtype = [&](const Region& region) { return arithmetic_of(program.buffer(region.buffer).dtype); };
+  const auto number = [](std::int64_t n) { return static_cast<double>(n); };
+  const auto arithmetic = [&](double seconds) {
+    return Cost{
+        .compute = Seconds(seconds - gpu_.kernel_s()), .memory = {}, .latency = Seconds(gpu_.kernel_s()), .link = {}};
+  };
+  if (const auto* o = std::get_if<MatMul>(&op)) {
+    return arithmetic(gpu_.matmul(number(o->m), number(o->n), number(o->k), dtype(o->a)));
   }
+  if (const auto* o = std::get_if<MatMulInt8>(&op)) {  // widened first: at the rate of the other operand
+    return arithmetic(gpu_.matmul(number(o->m), number(o->n), number(o->k), dtype(o->a)));
+  }
+  if (const auto* o = std::get_if<Attention>(&op)) {
+    return arithmetic(gpu_.flash_forward_flops(flops(op), number(o->span.keys(o->seq)), number(o->head_dim)));
+  }
+  if (const auto* o = std::get_if<AttentionBackward>(&op)) {
+    return arithmetic(gpu_.flash_backward_flops(flops(op), number(o->span.keys(o->seq)), number(o->head_dim)));
+  }
+  Cost cost;
+  cost.latency = Seconds(gpu_.kernel_s());
+  cost.memory = Seconds(gpu_.traffic(number(bytes_touched(program, op)))) - cost.latency;
   return cost;
 }
 
@@ -91,22 +128,32 @@ Cost ClusterCosts::host_cost(const Program& program, const Op& op) const {
   return cost;
 }
 
+/// Bytes as collective_bytes() counts them: the whole message, of an all-to-all what one rank holds.
 Cost ClusterCosts::collective_cost(const Program& program, const Op& op) const {
-  const Bytes size(static_cast<double>(collective_bytes(program, op)));
-  return std::visit(
-      [&](const auto& o) {
-        Cost cost;
-        if constexpr (is_collective<std::decay_t<decltype(o)>>) {
-          const auto& ranks = program.group(o.group).ranks;
-          const LinkSpec link = slowest_link(cluster_, ranks);
-          const Seconds all = ring_time(op_name(op), static_cast<int>(ranks.size()), size, link);
-          const Seconds latency = ring_time(op_name(op), static_cast<int>(ranks.size()), Bytes(0), link);
-          cost.latency = kGuessLaunch + latency;
-          cost.link = all - latency;
-        }
-        return cost;
-      },
-      op);
+  const auto size = static_cast<double>(collective_bytes(program, op));
+  const auto seconds = [&](double bytes) {
+    return std::visit(
+        [&](const auto& o) {
+          using O = std::decay_t<decltype(o)>;
+          if constexpr (!is_collective<O>) {
+            return 0.0;
+          } else {
+            const std::vector<int>& ranks = program.group(o.group).ranks;
+            const Placement place = placement_of(ranks);
+            if constexpr (std::is_same_v<O, AllReduce>) return network_.all_reduce(bytes, place);
+            if constexpr (std::is_same_v<O, AllToAll>) return network_.all_to_all(bytes, place);
+            if constexpr (std::is_same_v<O, Send> || std::is_same_v<O, Recv> || std::is_same_v<O, RingShift>) {
+              return network_.send(bytes, place.stride);
+            }
+            return network_.all_gather(bytes, place);
+          }
+        },
+        op);
+  };
+  Cost cost;
+  cost.latency = Seconds(seconds(1e-3));
+  cost.link = Seconds(std::max(0.0, seconds(size) - cost.latency.value));
+  return cost;
 }
 
 }  // namespace shardscope

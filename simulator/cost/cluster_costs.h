@@ -1,21 +1,24 @@
 #pragma once
-// Costs of ops with one rank per device of a cluster: a roofline per op, rings over the links. First version: the
-// efficiencies are guesses, links are not shared between groups.
+// Costs of ops with one rank per device of a cluster: the same models of kernels and collectives as the closed form
+// (simulator/analytic), op by op, so that the two levels differ only in what happens beside what.
 
 #include "core/spec/cluster_spec.h"
+#include "simulator/analytic/gpu_model.h"
+#include "simulator/analytic/network_model.h"
 #include "simulator/cost/cost_model.h"
 
 namespace shardscope {
 
-/// Formula:   compute op: max(flops / (peak * e_f), bytes / (bandwidth * e_b)) + launch; peak by the dtype of the op's
-///            largest operand. Copies between spaces: bytes over PCIe; to or from NVMe: bytes over the node's drives,
-///            an equal share for each of its devices, reads and writes apart.
-///            Ops of the host lane: bytes over the host's memory bandwidth, shared by the devices of the node.
+/// Formula:   products by tiles and waves, attention by its FLOPs and length (gpu_model.h), every other compute op
+///            bytes over memory bandwidth; collectives by their group's place in the cluster (network_model.h). Copies
+///            between spaces: bytes over PCIe; to or from NVMe: bytes over the node's drives, an equal share for each
+///            of its devices, reads and writes apart. Ops of the host lane: bytes over the host's memory bandwidth,
+///            shared by the devices of the node.
 /// Units:     FLOP, bytes, seconds.
-/// Source:    peaks and bandwidths from the cluster file; e_f, e_b and the launch time are each marked Guess.
+/// Source:    the cluster file or the hardware catalog, and data/calibration/constants.csv.
 class ClusterCosts : public CostModel {
  public:
-  explicit ClusterCosts(const ClusterSpec& cluster) : cluster_(cluster) {}
+  explicit ClusterCosts(const ClusterSpec& cluster);
 
   const std::vector<Resource>& resources() const override { return resources_; }
   OpCost cost(const Program& program, const Instruction& instruction) const override;
@@ -30,9 +33,10 @@ class ClusterCosts : public CostModel {
   Cost nvme_cost(Bytes bytes, BytesPerSecond of_node) const;
   Cost host_cost(const Program& program, const Op& op) const;
   Cost collective_cost(const Program& program, const Op& op) const;
-  FlopPerSecond peak_of(const Program& program, const Op& op) const;
 
   ClusterSpec cluster_;
+  GpuModel gpu_;
+  NetworkModel network_;
   std::vector<Resource> resources_;  ///< none shared yet
 };
 
