@@ -20,6 +20,7 @@ class BlockBuilder {
 
   PartCosts block(bool mixture) {
     part_ = {};
+    core_seconds_ = core_bytes_ = cheap_bytes_ = 0;
     attention_part();
     mixture ? experts() : dense_mlp();
     norms_and_residuals();
@@ -30,7 +31,7 @@ class BlockBuilder {
 
   PartCosts embedding();
   PartCosts head();
-  double message() const { return rows_ * h() * kHalf; }
+  double message() const { return tokens_ * h() * kHalf / (s_.sp || f_.scatters_messages ? tp() : 1); }
 
  private:
   double h() const { return static_cast<double>(m_.hidden); }
@@ -47,7 +48,8 @@ class BlockBuilder {
   /// y = x w: forward, both gradients of backward, and the accumulation of the weight's.
   void product(double rows, double k, double n, double batch = 1) {
     const Arithmetic a = w_.arithmetic;
-    part_.forward.matmul += gpu_.matmul(rows, n, k, a, batch);
+    last_product_ = gpu_.matmul(rows, n, k, a, batch);
+    part_.forward.matmul += last_product_;
     const double input = gpu_.matmul(rows, k, n, a, batch);
     const double accumulated =
         batch * k * n * (2 * f_.gradient_bytes + (f_.backward_bytes > 0 ? 2 * f_.backward_bytes : 0));
@@ -56,7 +58,7 @@ class BlockBuilder {
     part_.backward.matmul += input + weight;
     part_.weight_gradient += weight;
     part_.parameters += batch * k * n;
-    if (a == Arithmetic::kFp8 || a == Arithmetic::kFp4) cast(rows * k * batch, rows * n * batch);
+    if (narrow()) cast(rows * k * batch, rows * n * batch);
   }
 
   /// Operands of a narrow product are scaled and rounded first: the input twice (and transposed), the gradient too.
@@ -64,6 +66,10 @@ class BlockBuilder {
     part_.forward.elements += inputs * 4 / bandwidth();
     part_.backward.elements += outputs * 4 / bandwidth();
   }
+
+  bool narrow() const { return w_.arithmetic == Arithmetic::kFp8 || w_.arithmetic == Arithmetic::kFp4; }
+  /// Bytes of an element that backward needs only as a product's input: products of fp8 keep it in fp8.
+  double input_bytes() const { return narrow() ? 1 : kHalf; }
 
   double bandwidth() const { return gpu_.spec().memory_bandwidth.value * gpu_.constants().memory_efficiency; }
 
@@ -83,6 +89,7 @@ class BlockBuilder {
   void norms_and_residuals();
   void host(bool mixture);
   void recompute();
+  void recompute_cheap();
 
   const Workload& w_;
   const ModelSpec& m_;
@@ -92,6 +99,8 @@ class BlockBuilder {
   const BlockShape& s_;
   double tokens_ = 0, rows_ = 0;              ///< of a rank; rows outside the tensor-parallel parts
   double core_seconds_ = 0, core_bytes_ = 0;  ///< of attention alone, for selective recompute
+  double last_product_ = 0;                   ///< seconds of its forward
+  double cheap_bytes_ = 0;                    ///< kept results of norms and activations
   PartCosts part_;
 };
 
@@ -120,12 +129,16 @@ void BlockBuilder::projections() {
 
 void BlockBuilder::flash_core(double sequences, double queries, double keys) {
   const double visible = w_.causal_halved ? 0.5 : 1.0;
-  const double forward = gpu_.flash_forward(sequences, heads() / s_.ulysses, queries, keys, qk_dim(), v_dim(), visible);
+  const bool vendor = f_.attention == AttentionKernel::kVendor;
+  const double forward =
+      gpu_.flash_forward(sequences, heads() / s_.ulysses, queries, keys, qk_dim(), v_dim(), visible, vendor) /
+      c_.attention;
   part_.forward.attention += forward;
   part_.backward.attention +=
-      gpu_.flash_backward(sequences, heads() / s_.ulysses, queries, keys, qk_dim(), v_dim(), visible);
+      gpu_.flash_backward(sequences, heads() / s_.ulysses, queries, keys, qk_dim(), v_dim(), visible, vendor) /
+      c_.attention;
   core_seconds_ = forward;
-  part_.kept.block += tokens_ * (heads() * v_dim() * kHalf + heads() * 4);
+  part_.kept.block += tokens_ * (heads() * v_dim() * kHalf + heads() * 4);  // attention needs its result too
 }
 
 /// Batched products with the scores in memory: softmax, and dropout where the framework has it.
@@ -148,7 +161,7 @@ void BlockBuilder::attention_part() {
   projections();
   const double sequences = static_cast<double>(s_.micro_batch), keys = static_cast<double>(w_.seq);
   const double queries = keys / s_.cp;  // Ulysses exchanges tokens for heads
-  f_.attention == AttentionKernel::kFlash ? flash_core(sequences, queries, keys) : plain_core(sequences, queries, keys);
+  f_.attention == AttentionKernel::kPlain ? plain_core(sequences, queries, keys) : flash_core(sequences, queries, keys);
   const double q = heads() * qk_dim(), kv = kv_heads() * (qk_dim() + v_dim());
   if (s_.cp > 1) part_.traffic.ring = tokens_ * kv * kHalf;
   if (s_.ulysses > 1) part_.traffic.exchange = tokens_ * (q + kv + heads() * v_dim()) * kHalf;
@@ -163,7 +176,10 @@ void BlockBuilder::gated_mlp(double rows, double inner, double batch, double tok
   elements(tokens * kHalf * (up + inner) * unfused, tokens * kHalf * (2 * up + inner) * unfused);
   if (f_.keeps_activation_input) part_.kept.block += tokens * kHalf * up;
   if (gated() && !f_.fused_activation) part_.kept.block += tokens * kHalf * inner;
-  if (!f_.recomputes_activation) part_.kept.block += tokens * kHalf * inner;
+  if (!f_.recomputes_activation) {
+    part_.kept.block += tokens * input_bytes() * inner;
+    cheap_bytes_ += tokens * input_bytes() * inner;
+  }
   part_.largest_tensor = std::max(part_.largest_tensor, tokens * kHalf * up);
 }
 
@@ -195,7 +211,9 @@ void BlockBuilder::norms_and_residuals() {
   const double norms = 2, adds = 2;
   elements(row * (norms * 2 * unfused + adds * (3 + mask)), row * (norms * 4 * unfused + adds * (2 + mask)));
   part_.parameters += norms * h();
-  part_.kept.block += row * ((f_.keeps_norm_input ? 2 : 1) + 2) + adds * mask * row;
+  const double norm_outputs = 2 * input_bytes() / kHalf;
+  part_.kept.block += row * ((f_.keeps_norm_input ? 2 : 1) + norm_outputs) + adds * mask * row;
+  cheap_bytes_ += row * norm_outputs;
   part_.largest_tensor = std::max(part_.largest_tensor, tokens_ * h() * kHalf);
   if (s_.tp > 1) {
     part_.traffic.tensor = tokens_ * h() * kHalf;
@@ -210,7 +228,7 @@ void BlockBuilder::host(bool mixture) {
   if (s_.cp > 1) kernels += 6 * (s_.cp - 1);
   if (mixture) kernels += 25;  // router, permutation, counts. Guess
   if (latent()) kernels += 8;
-  if (w_.arithmetic == Arithmetic::kFp8 || w_.arithmetic == Arithmetic::kFp4) kernels *= 1.5;  // casts, scales. Guess
+  if (narrow()) kernels *= 1.5;  // casts, scales. Guess
   part_.forward.kernels = f_.graphs ? 0 : kernels;
   part_.backward.kernels = f_.graphs ? 0 : kernels * f_.backward_kernels;
 }
@@ -218,16 +236,21 @@ void BlockBuilder::host(bool mixture) {
 void BlockBuilder::recompute() {
   part_.kept.recomputed = 0;
   if (s_.recompute == Recompute::kNone) return;
-  if (s_.recompute == Recompute::kSelective) {
-    part_.again.attention = core_seconds_;
-    part_.again.kernels = f_.graphs ? 0 : 6;
-    part_.kept.block -= core_bytes_;
-    part_.kept.recomputed = core_bytes_;
-    return;
-  }
+  if (s_.recompute == Recompute::kSelective) return recompute_cheap();
   part_.again = part_.forward;
+  if (f_.stops_recompute_early) part_.again.matmul -= last_product_;
   part_.kept.recomputed = part_.kept.block;
   part_.kept.block = rows_ * h() * kHalf;
+}
+
+/// Plain attention: its scores again. Where those are not kept anyway: results of norms and activations.
+void BlockBuilder::recompute_cheap() {
+  const bool plain = f_.attention == AttentionKernel::kPlain;
+  if (plain) part_.again.attention = core_seconds_;
+  if (!plain) part_.again.elements = cheap_bytes_ * 2 * c_.traffic / bandwidth();
+  part_.again.kernels = f_.graphs ? 0 : 6;
+  part_.kept.recomputed = plain ? core_bytes_ : cheap_bytes_;
+  part_.kept.block -= part_.kept.recomputed;
 }
 
 PartCosts BlockBuilder::embedding() {

@@ -28,18 +28,21 @@ struct Field {
   double Group::*member;
 };
 
-constexpr Field<DeviceConstants> kDeviceFields[] = {{"matmul_efficiency", &DeviceConstants::matmul_efficiency},
-                                                    {"fp8_efficiency", &DeviceConstants::fp8_efficiency},
-                                                    {"tile_overhead", &DeviceConstants::tile_overhead},
-                                                    {"wave_rounding", &DeviceConstants::wave_rounding},
-                                                    {"attention_efficiency", &DeviceConstants::attention_efficiency},
-                                                    {"attention_backward", &DeviceConstants::attention_backward},
-                                                    {"memory_efficiency", &DeviceConstants::memory_efficiency},
-                                                    {"kernel_us", &DeviceConstants::kernel_us},
-                                                    {"interference", &DeviceConstants::interference},
-                                                    {"link_efficiency", &DeviceConstants::link_efficiency},
-                                                    {"link_latency_us", &DeviceConstants::link_latency_us},
-                                                    {"link_hop_us", &DeviceConstants::link_hop_us}};
+constexpr Field<DeviceConstants> kDeviceFields[] = {
+    {"matmul_efficiency", &DeviceConstants::matmul_efficiency},
+    {"fp8_efficiency", &DeviceConstants::fp8_efficiency},
+    {"tile_overhead", &DeviceConstants::tile_overhead},
+    {"wave_rounding", &DeviceConstants::wave_rounding},
+    {"attention_efficiency", &DeviceConstants::attention_efficiency},
+    {"attention_backward", &DeviceConstants::attention_backward},
+    {"vendor_attention_efficiency", &DeviceConstants::vendor_attention_efficiency},
+    {"vendor_attention_backward", &DeviceConstants::vendor_attention_backward},
+    {"memory_efficiency", &DeviceConstants::memory_efficiency},
+    {"kernel_us", &DeviceConstants::kernel_us},
+    {"interference", &DeviceConstants::interference},
+    {"link_efficiency", &DeviceConstants::link_efficiency},
+    {"link_latency_us", &DeviceConstants::link_latency_us},
+    {"link_hop_us", &DeviceConstants::link_hop_us}};
 
 constexpr Field<FabricConstants> kFabricFields[] = {{"efficiency", &FabricConstants::efficiency},
                                                     {"latency_us", &FabricConstants::latency_us},
@@ -53,6 +56,10 @@ constexpr Field<FrameworkConstants> kFrameworkFields[] = {{"host_us", &Framework
                                                           {"micro_batch_ms", &FrameworkConstants::micro_batch_ms},
                                                           {"collective_us", &FrameworkConstants::collective_us},
                                                           {"tensor_overlap", &FrameworkConstants::tensor_overlap},
+                                                          {"attention", &FrameworkConstants::attention},
+                                                          {"interference", &FrameworkConstants::interference},
+                                                          {"tensor_rank_us", &FrameworkConstants::tensor_rank_us},
+                                                          {"pipeline_rank_us", &FrameworkConstants::pipeline_rank_us},
                                                           {"fragmentation", &FrameworkConstants::fragmentation}};
 
 template <class Group>

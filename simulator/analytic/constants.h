@@ -34,14 +34,17 @@ struct DeviceConstants {
   double fp8_efficiency = 0.6;        ///< likewise in fp8 and below
   double tile_overhead = 128;         ///< start and end of a tile, in steps of k
   double wave_rounding = 0.5;         ///< 1: a part of a wave costs a whole one; 0: tiles flow
-  double attention_efficiency = 0.5;  ///< of peak, flash forward, head size 128, long sequences
+  double attention_efficiency = 0.5;  ///< of peak, FlashAttention-2 forward, head size 128, long sequences
   double attention_backward = 0.8;    ///< backward's efficiency over forward's
-  double memory_efficiency = 0.8;     ///< of bandwidth, element-wise kernels
-  double kernel_us = 2.5;             ///< shortest kernel, with the gap after it
-  double interference = 0.1;          ///< compute slows by this part while collectives run beside it
-  double link_efficiency = 0.8;       ///< of the scale-up link's one-way rate, large messages
-  double link_latency_us = 8;         ///< of a collective inside a node
-  double link_hop_us = 1;             ///< and for each further rank
+  double vendor_attention_efficiency =
+      0;  ///< likewise of the vendor's own kernels (cuDNN, FlashAttention-3); 0: none better
+  double vendor_attention_backward = 0.75;
+  double memory_efficiency = 0.8;  ///< of bandwidth, element-wise kernels
+  double kernel_us = 2.5;          ///< shortest kernel, with the gap after it
+  double interference = 0.1;       ///< compute slows by this part while collectives run beside it
+  double link_efficiency = 0.8;    ///< of the scale-up link's one-way rate, large messages
+  double link_latency_us = 8;      ///< of a collective inside a node
+  double link_hop_us = 1;          ///< and for each further rank
 };
 
 struct FabricConstants {
@@ -58,6 +61,10 @@ struct FrameworkConstants {
   double fixed_ms = 5;          ///< once a step
   double micro_batch_ms = 0;    ///< once a micro-batch: data loading, schedule, synchronisation
   double collective_us = 10;    ///< host and stream synchronisation of each exposed collective
+  double attention = 1;         ///< rate of its attention kernels, over that of the best of their kind
+  double interference = 1;      ///< part of the device's interference that shows
+  double tensor_rank_us = 0;    ///< host time of a tensor-parallel collective for each of its ranks, beside launches
+  double pipeline_rank_us = 0;  ///< and the same in a pipeline's stages
   double tensor_overlap = 0.5;  ///< part of tensor-parallel traffic hidden, where the framework overlaps it
   double fragmentation = 0.04;  ///< reserved over allocated, less 1
 };

@@ -34,6 +34,13 @@ std::uint64_t key_of(const BlockShape& s) {
   return (key * 2 + (s.sp ? 1 : 0)) * 4 + static_cast<std::uint64_t>(s.recompute);
 }
 
+/// Part of a short kernel's start that shows between element-wise kernels. Guess.
+constexpr double kElementwiseStart = 0.25;
+
+struct BothWays {
+  double forward = 0, backward = 0;
+};
+
 /// Seconds of one micro-batch in one stage, by term; forward and backward apart for the schedules.
 struct StageTime {
   std::array<double, kTimeTerms> terms{};
@@ -82,10 +89,11 @@ struct Estimator::State {
   }
 
   void add_part(StageTime& t, const PartCosts& part, const Plan& plan, double count) const;
-  void add_tensor(StageTime& t, const PartCosts& part, const Plan& plan, double count) const;
-  void add_sequence(StageTime& t, const PartCosts& part, const Plan& plan, double count) const;
-  void add_experts(StageTime& t, const PartCosts& part, const Plan& plan, double count) const;
-  void add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count) const;
+  BothWays tensor_time(const PartCosts& part, const Plan& plan) const;
+  BothWays context_time(const PartCosts& part, const Plan& plan) const;
+  BothWays expert_time(const PartCosts& part, const Plan& plan) const;
+  void add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count, BothWays device) const;
+  double shown_messages(const Plan&) const;
   StageTime stage_time(const Plan&, const ModelCosts&, const Stage&) const;
   double bubble(const Plan&, const StageTime& slowest, double others) const;
   void add_data(Estimate&, const Plan&, const ModelCosts&, const Stage&, const StageTime&) const;
@@ -98,88 +106,97 @@ struct Estimator::State {
 void Estimator::State::add_part(StageTime& t, const PartCosts& part, const Plan& plan, double count) const {
   if (count <= 0) return;
   const auto add = [&](TimeTerm term, double s) { t.terms[static_cast<std::size_t>(term)] += count * s; };
-  const double launch = constants.host_us * 1e-6;
-  const auto pass = [&](const PassCosts& p) {
-    const double kernels = p.kernel_seconds() + p.kernels * gpu.kernel_s() * 0.25;  // element-wise kernels' own start
-    return std::pair(kernels, exposed(p.kernels * launch, kernels));
-  };
-  const auto [forward, forward_host] = pass(part.forward);
-  const auto [backward, backward_host] = pass(part.backward);
-  const auto [again, again_host] = pass(part.again);
+  const BothWays tensor = tensor_time(part, plan), context = context_time(part, plan),
+                 experts = expert_time(part, plan);
+  const double launch = constants.host_us * 1e-6, start = gpu.kernel_s() * kElementwiseStart;
+  const auto device = [&](const PassCosts& p) { return p.kernel_seconds() + p.kernels * start; };
+  const double forward = device(part.forward) + tensor.forward + context.forward + experts.forward;
+  const double again = device(part.again);
+  const double backward = device(part.backward) + tensor.backward + context.backward + experts.backward + again;
+  const double calls = plan.tp == 1 ? 0
+                                    : part.traffic.tensor_calls * plan.tp * 1e-6 *
+                                          (plan.pp > 1 ? constants.pipeline_rank_us : constants.tensor_rank_us);
+  const double host_forward = exposed(part.forward.kernels * launch + calls, forward),
+               host_backward = exposed((part.backward.kernels + part.again.kernels) * launch + calls, backward);
   add(TimeTerm::kMatmul, part.forward.matmul + part.backward.matmul);
   add(TimeTerm::kAttention, part.forward.attention + part.backward.attention);
-  add(TimeTerm::kElements, forward + backward - part.forward.matmul - part.backward.matmul - part.forward.attention -
-                               part.backward.attention);
-  add(TimeTerm::kHost, forward_host + backward_host);
-  add(TimeTerm::kRecompute, again + again_host);
-  t.forward += count * (forward + forward_host);
-  t.backward += count * (backward + backward_host + again + again_host);
+  add(TimeTerm::kElements,
+      part.forward.elements + part.backward.elements + (part.forward.kernels + part.backward.kernels) * start);
+  add(TimeTerm::kRecompute, again);
+  add(TimeTerm::kTensor, tensor.forward + tensor.backward);
+  add(TimeTerm::kContext, context.forward + context.backward);
+  add(TimeTerm::kExpert, experts.forward + experts.backward);
+  add(TimeTerm::kHost, host_forward + host_backward);
+  t.forward += count * (forward + host_forward);
+  t.backward += count * (backward + host_backward);
   t.weight_gradient += count * part.weight_gradient;
-  add_tensor(t, part, plan, count);
-  add_sequence(t, part, plan, count);
-  add_experts(t, part, plan, count);
-  if (plan.zero == 3) add_gathers(t, part, plan, count);
+  if (plan.zero == 3) add_gathers(t, part, plan, count, {forward, backward});
 }
 
-/// Forward waits for every collective; backward's all-reduce may hide behind the weight's gradient.
-void Estimator::State::add_tensor(StageTime& t, const PartCosts& part, const Plan& plan, double count) const {
-  if (plan.tp == 1 || part.traffic.tensor_calls <= 0) return;
+/// Forward waits for every collective, and so does backward.
+BothWays Estimator::State::tensor_time(const PartCosts& part, const Plan& plan) const {
+  if (plan.tp == 1 || part.traffic.tensor_calls <= 0) return {};
   const Placement group{static_cast<double>(plan.tp), 1};
-  const double one =
-      plan.sp ? network.all_gather(part.traffic.tensor, group) + network.reduce_scatter(part.traffic.tensor, group)
-              : network.all_reduce(part.traffic.tensor, group);
-  const double shown = framework.overlaps_tensor ? 1 - constants.tensor_overlap : 1;
-  const double forward = part.traffic.tensor_calls * one * shown;
-  double backward = forward;
-  if (plan.recompute == Recompute::kFull) backward += forward;
-  t.terms[static_cast<std::size_t>(TimeTerm::kTensor)] += count * (forward + backward);
-  t.forward += count * forward;
-  t.backward += count * backward;
+  const double bytes = part.traffic.tensor;
+  const double one = plan.sp ? network.all_gather(bytes, group) + network.reduce_scatter(bytes, group)
+                             : network.all_reduce(bytes, group);
+  const double shown = part.traffic.tensor_calls * one * (framework.overlaps_tensor ? 1 - constants.tensor_overlap : 1);
+  const double again = framework.stops_recompute_early ? 1 - 1 / part.traffic.tensor_calls : 1;
+  return {shown, shown * (plan.recompute == Recompute::kFull ? 1 + again : 1)};
 }
 
-void Estimator::State::add_sequence(StageTime& t, const PartCosts& part, const Plan& plan, double count) const {
-  double forward = 0, backward = 0;
+/// A ring's turn hides behind the attention of the turn before; Ulysses' exchanges do not.
+BothWays Estimator::State::context_time(const PartCosts& part, const Plan& plan) const {
+  BothWays t;
   if (plan.cp > 1) {
     const double turn = network.send(part.traffic.ring, static_cast<double>(plan.tp) * plan.ulysses);
-    forward += (plan.cp - 1) * exposed(turn, part.forward.attention / plan.cp);
-    backward += (plan.cp - 1) * exposed(2 * turn, part.backward.attention / plan.cp);
+    t.forward += (plan.cp - 1) * exposed(turn, part.forward.attention / plan.cp);
+    t.backward += (plan.cp - 1) * exposed(2 * turn, part.backward.attention / plan.cp);
   }
   if (plan.ulysses > 1) {
     const Placement group{static_cast<double>(plan.ulysses), static_cast<double>(plan.tp)};
     const double exchange = network.all_to_all(part.traffic.exchange, group);
-    forward += exchange, backward += exchange;
+    t.forward += exchange, t.backward += exchange;
   }
-  t.terms[static_cast<std::size_t>(TimeTerm::kContext)] += count * (forward + backward);
-  t.forward += count * forward;
-  t.backward += count * backward;
+  return t;
 }
 
-void Estimator::State::add_experts(StageTime& t, const PartCosts& part, const Plan& plan, double count) const {
-  if (part.traffic.experts <= 0) return;
+BothWays Estimator::State::expert_time(const PartCosts& part, const Plan& plan) const {
+  if (part.traffic.experts <= 0) return {};
   const Placement group{static_cast<double>(plan.ep), 1};
-  const double both = 2 * network.all_to_all(part.traffic.experts, group);
-  const double backward = both * (plan.recompute == Recompute::kFull ? 2 : 1);
-  t.terms[static_cast<std::size_t>(TimeTerm::kExpert)] += count * (both + backward);
-  t.forward += count * both;
-  t.backward += count * backward;
+  const double top = static_cast<double>(workload.model.experts_per_token), nodes = network.nodes_of(group);
+  // Of `top` experts drawn evenly over the nodes, so many different nodes are met.
+  const double met = nodes * (1 - std::pow(1 - 1 / nodes, top));
+  const double both = 2 * network.all_to_all(part.traffic.experts, group, framework.sends_tokens_once ? met / top : 1);
+  return {both, both * (plan.recompute == Recompute::kFull ? 2 : 1)};
 }
 
 /// ZeRO-3: a block is gathered while the one before computes, in forward and again in backward, where its gradient is
 /// scattered too.
-void Estimator::State::add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count) const {
+void Estimator::State::add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count,
+                                   BothWays device) const {
   const Placement group = shard_group(plan);
   const double gather = network.all_gather(part.parameters * framework.gather_bytes, group);
   const double reduce =
       framework.reduces_by_micro_batch ? network.reduce_scatter(part.parameters * framework.reduce_bytes, group) : 0;
-  const double overlap = framework.overlaps_gathers ? constants.overlap : 0, slow = gpu.constants().interference;
-  const double forward = part.forward.kernel_seconds(),
-               backward = part.backward.kernel_seconds() + part.again.kernel_seconds();
-  const double more_forward = exposed(gather, forward * overlap) + slow * std::min(gather, forward);
-  const double more_backward =
-      exposed(gather + reduce, backward * overlap) + slow * std::min(gather + reduce, backward);
+  const double overlap = framework.overlaps_gathers ? constants.overlap : 0,
+               slow = gpu.constants().interference * constants.interference;
+  const double forward = device.forward, backward = device.backward;
+  const auto shown = [&](double work, double cover) {
+    return framework.prefetches_far ? std::max(0.0, work - cover) : exposed(work, cover);
+  };
+  const double more_forward = shown(gather, forward * overlap) + slow * std::min(gather, forward);
+  const double more_backward = shown(gather + reduce, backward * overlap) + slow * std::min(gather + reduce, backward);
   t.terms[static_cast<std::size_t>(TimeTerm::kData)] += count * (more_forward + more_backward);
   t.forward += count * more_forward;
   t.backward += count * more_backward;
+}
+
+/// Part of a message's time that shows in each micro-batch of the steady state. Interleaved schedules send ahead: a
+/// fifth of each, a guess. Beside compute: 0.23, read off the event level (tests/two_levels_test.cpp).
+double Estimator::State::shown_messages(const Plan& plan) const {
+  if (plan.vpp > 1) return 0.2 * plan.vpp;
+  return framework.overlaps_messages ? 0.23 : 1;
 }
 
 StageTime Estimator::State::stage_time(const Plan& plan, const ModelCosts& costs, const Stage& stage) const {
@@ -193,8 +210,7 @@ StageTime Estimator::State::stage_time(const Plan& plan, const ModelCosts& costs
   t.forward += once / 2, t.backward += once / 2;
   if (plan.pp > 1) {
     const double send = network.send(costs.message, static_cast<double>(plan.gpus) / plan.pp);
-    // Interleaved schedules send ahead; a fifth of it shows. Guess
-    const double shown = (plan.vpp > 1 ? 0.2 * plan.vpp : 1) * send;
+    const double shown = send * shown_messages(plan);
     t.terms[static_cast<std::size_t>(TimeTerm::kPipeline)] += 2 * shown;
     t.forward += shown, t.backward += shown;
   }
@@ -228,7 +244,7 @@ void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts&
   const Placement group = data_group(plan);
   if (group.ranks <= 1) return;
   const StageParameters p = parameters_of(costs, stage, workload.model);
-  const double overlap = constants.overlap, slow = gpu.constants().interference;
+  const double overlap = constants.overlap, slow = gpu.constants().interference * constants.interference;
   double& data = e[TimeTerm::kData];
   if (plan.zero == 3) {
     const double block = std::max(costs.dense.parameters, costs.mixture.parameters);
@@ -241,15 +257,19 @@ void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts&
   }
   const double bytes = p.all() * framework.reduce_bytes;
   const bool scatters = plan.zero > 0 && !framework.all_reduces;
-  const double one = scatters ? network.reduce_scatter(bytes, group) : network.all_reduce(bytes, group);
+  const auto wanted = static_cast<double>(framework.bucket_elements);
+  const double bucket = wanted > 0 ? std::min(p.all(), wanted) : p.all();
+  const double calls =
+      framework.block_collectives > 0 ? framework.block_collectives * stage.blocks() : p.all() / bucket;
+  const double more = (calls - 1) * network.start_of_gather(group);
+  const double one = scatters ? network.reduce_scatter(bytes, group) + more : network.all_reduce(bytes, group);
   const double times =
       plan.zero == 2 && framework.reduces_by_micro_batch ? static_cast<double>(plan.micro_batches()) : 1;
   const double cover = framework.overlaps_gradients ? t.backward * overlap : 0;
-  const double last = std::min(p.all(), static_cast<double>(framework.bucket_elements)) / p.all();
-  data += times * (std::max(exposed(one, cover), one * last) + slow * std::min(one, cover));
+  data += times * (std::max(exposed(one, cover), one * bucket / p.all()) + slow * std::min(one, cover));
   if (plan.zero == 0) return;
-  const double gather = network.all_gather(p.all() * framework.gather_bytes, group);
-  data += framework.overlaps_gathers ? exposed(gather, t.forward * overlap) : gather;
+  const double gather = network.all_gather(p.all() * framework.gather_bytes, group) + more;
+  data += framework.overlaps_gathers && framework.overlaps_update ? exposed(gather, t.forward * overlap) : gather;
 }
 
 /// The norm of gradients reads them once, the update moves state, gradient and parameters.
@@ -285,11 +305,20 @@ void Estimator::State::add_offload(Estimate& e, const Plan& plan, const StagePar
 
 namespace {
 
-/// Blocks of a stage: as even as it goes, the first ones have one more.
-Stage stage_of(const Workload& w, const Plan& plan, bool first, bool last) {
+/// Blocks of a stage: as even as it goes, the first ones have one more. Balanced: the head counts as the blocks that
+/// have as many parameters, so that the last stage has fewer.
+double blocks_of(const Workload& w, const Plan& plan, const ModelCosts& costs, bool balanced, bool last) {
+  const auto layers = static_cast<double>(w.model.layers);
+  if (plan.pp == 1 || !balanced) return std::ceil(layers / plan.pp);
+  const double head = static_cast<double>(w.model.vocab_size) * static_cast<double>(w.model.hidden) / plan.tp;
+  const double each = std::ceil((layers + head / std::max(costs.dense.parameters, costs.mixture.parameters)) / plan.pp);
+  return last ? std::max(0.0, layers - each * (plan.pp - 1)) : std::min(each, std::ceil(layers / (plan.pp - 1)));
+}
+
+Stage stage_of(const Workload& w, const Plan& plan, const ModelCosts& costs, bool balanced, bool first, bool last) {
   const double layers = static_cast<double>(w.model.layers), mixture = static_cast<double>(mixture_blocks(w.model));
-  const double blocks = std::ceil(layers / plan.pp);
-  Stage s{.first = first, .last = last};
+  const double blocks = blocks_of(w, plan, costs, balanced, last);
+  Stage s{.dense = 0, .mixture = 0, .first = first, .last = last};
   s.mixture = mixture <= 0 ? 0 : blocks * mixture / layers;
   if (mixture > 0 && w.model.dense_layers > 0) {  // the leading blocks are the dense ones
     const double dense = first ? std::min(blocks, static_cast<double>(w.model.dense_layers)) : 0;
@@ -305,8 +334,10 @@ Estimate Estimator::estimate(const Plan& plan) {
   State& s = *state_;
   const ModelCosts& costs = s.costs_of(plan);
   const bool one = plan.pp == 1;
-  const Stage first = stage_of(s.workload, plan, true, one), last = stage_of(s.workload, plan, one, true),
-              middle = stage_of(s.workload, plan, false, false);
+  const bool balanced = s.framework.balanced_stages;
+  const Stage first = stage_of(s.workload, plan, costs, balanced, true, one),
+              last = stage_of(s.workload, plan, costs, balanced, one, true),
+              middle = stage_of(s.workload, plan, costs, balanced, false, false);
   const StageTime a = s.stage_time(plan, costs, first), z = one ? a : s.stage_time(plan, costs, last),
                   mid = plan.pp > 2 ? s.stage_time(plan, costs, middle) : a;
   const StageTime& slowest = z.total() > a.total() && z.total() > mid.total() ? z : mid.total() > a.total() ? mid : a;
@@ -317,6 +348,10 @@ Estimate Estimator::estimate(const Plan& plan) {
   for (int i = 0; i < kTimeTerms; ++i)
     e.seconds[static_cast<std::size_t>(i)] = m * slowest.terms[static_cast<std::size_t>(i)];
   e[TimeTerm::kBubble] = s.bubble(plan, slowest, all - slowest.total());
+  if (!one) {  // filling the pipeline waits for whole messages
+    const double send = s.network.send(costs.message, static_cast<double>(plan.gpus) / plan.pp);
+    e[TimeTerm::kBubble] += 2 * (plan.pp - 1) * send * std::max(0.0, 1 - s.shown_messages(plan)) / plan.vpp;
+  }
   const Stage& heaviest = first;
   s.add_data(e, plan, costs, heaviest, a);
   const StageParameters p = parameters_of(costs, heaviest, s.workload.model);

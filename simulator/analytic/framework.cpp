@@ -22,13 +22,19 @@ struct Key {
   T FrameworkSpec::*member;
 };
 
-constexpr Key<double> kReals[] = {
-    {"parameter_bytes", &FrameworkSpec::parameter_bytes}, {"gradient_bytes", &FrameworkSpec::gradient_bytes},
-    {"backward_bytes", &FrameworkSpec::backward_bytes},   {"master_bytes", &FrameworkSpec::master_bytes},
-    {"moment_bytes", &FrameworkSpec::moment_bytes},       {"step_bytes", &FrameworkSpec::step_bytes},
-    {"reduce_bytes", &FrameworkSpec::reduce_bytes},       {"gather_bytes", &FrameworkSpec::gather_bytes},
-    {"block_kernels", &FrameworkSpec::block_kernels},     {"backward_kernels", &FrameworkSpec::backward_kernels},
-    {"logit_bytes", &FrameworkSpec::logit_bytes}};
+constexpr Key<double> kReals[] = {{"parameter_bytes", &FrameworkSpec::parameter_bytes},
+                                  {"gradient_bytes", &FrameworkSpec::gradient_bytes},
+                                  {"backward_bytes", &FrameworkSpec::backward_bytes},
+                                  {"master_bytes", &FrameworkSpec::master_bytes},
+                                  {"moment_bytes", &FrameworkSpec::moment_bytes},
+                                  {"step_bytes", &FrameworkSpec::step_bytes},
+                                  {"reduce_bytes", &FrameworkSpec::reduce_bytes},
+                                  {"gather_bytes", &FrameworkSpec::gather_bytes},
+                                  {"block_kernels", &FrameworkSpec::block_kernels},
+                                  {"backward_kernels", &FrameworkSpec::backward_kernels},
+                                  {"logit_bytes", &FrameworkSpec::logit_bytes},
+                                  {"block_collectives", &FrameworkSpec::block_collectives},
+                                  {"scratch_gradient_bytes", &FrameworkSpec::scratch_gradient_bytes}};
 
 constexpr Key<std::int64_t> kCounts[] = {{"bucket_elements", &FrameworkSpec::bucket_elements},
                                          {"gathered_blocks", &FrameworkSpec::gathered_blocks},
@@ -36,6 +42,13 @@ constexpr Key<std::int64_t> kCounts[] = {{"bucket_elements", &FrameworkSpec::buc
 
 constexpr Key<bool> kSwitches[] = {{"shards_gradients_at_1", &FrameworkSpec::shards_gradients_at_1},
                                    {"all_reduces", &FrameworkSpec::all_reduces},
+                                   {"balanced_stages", &FrameworkSpec::balanced_stages},
+                                   {"prefetches_far", &FrameworkSpec::prefetches_far},
+                                   {"overlaps_messages", &FrameworkSpec::overlaps_messages},
+                                   {"overlaps_update", &FrameworkSpec::overlaps_update},
+                                   {"scatters_messages", &FrameworkSpec::scatters_messages},
+                                   {"stops_recompute_early", &FrameworkSpec::stops_recompute_early},
+                                   {"sends_tokens_once", &FrameworkSpec::sends_tokens_once},
                                    {"overlaps_gradients", &FrameworkSpec::overlaps_gradients},
                                    {"overlaps_gathers", &FrameworkSpec::overlaps_gathers},
                                    {"overlaps_tensor", &FrameworkSpec::overlaps_tensor},
@@ -78,7 +91,10 @@ AttentionKernel read_attention(const JsonReader& entry, AttentionKernel absent) 
   if (!entry.has("attention")) return absent;
   const std::string text = entry.text("attention");
   if (text == "plain") return AttentionKernel::kPlain;
-  if (text != "flash") entry.fail("attention", fmt::format("is \"{}\"; it must be plain or flash", printable(text)));
+  if (text == "vendor") return AttentionKernel::kVendor;
+  if (text != "flash") {
+    entry.fail("attention", fmt::format("is \"{}\"; it must be plain, flash or vendor", printable(text)));
+  }
   return AttentionKernel::kFlash;
 }
 

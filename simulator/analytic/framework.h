@@ -11,7 +11,8 @@
 
 namespace shardscope {
 
-enum class AttentionKernel : std::uint8_t { kPlain, kFlash };
+/// vendor: cuDNN, FlashAttention-3, where the device has better ones than FlashAttention-2.
+enum class AttentionKernel : std::uint8_t { kPlain, kFlash, kVendor };
 
 struct FrameworkSpec {
   std::string name, title;
@@ -33,6 +34,14 @@ struct FrameworkSpec {
   bool gathers_by_micro_batch = true;  ///< ZeRO-3 frees parameters after each use
   bool reduces_by_micro_batch = true;  ///< of ZeRO-2 and 3
   std::int64_t bucket_elements = 40'000'000;
+  double block_collectives = 0;    ///< at a step with ZeRO, for each block, if one per tensor; 0: by buckets
+  bool sends_tokens_once = false;  ///< a token that several experts of a node want crosses the network once (DeepEP)
+  bool stops_recompute_early = false;  ///< full recompute leaves out a block's last product, whose result nobody needs
+  bool overlaps_update = true;       ///< with overlaps_gathers: ZeRO-1 and 2 gather parameters behind the next forward
+  bool overlaps_messages = false;    ///< stages send and receive beside compute
+  bool scatters_messages = true;     ///< tensor-parallel ranks send a part each between stages
+  bool prefetches_far = false;       ///< ZeRO-3 gathers run several blocks ahead: only their sum has to hide
+  bool balanced_stages = false;      ///< a pipeline splits blocks and head by their parameters
   std::int64_t gathered_blocks = 2;  ///< ZeRO-3: blocks whose whole parameters live at once
 
   // Kernels.
@@ -44,6 +53,8 @@ struct FrameworkSpec {
   bool graphs = false;          ///< CUDA graphs: no launch cost per kernel
   // Activations kept, beside inputs of products.
   bool keeps_norm_input = true, keeps_activation_input = true, recomputes_activation = false;
+  double scratch_gradient_bytes =
+      0;                   ///< per parameter of a block: what autograd is made to write beside the real gradient
   double logit_bytes = 6;  ///< per logit at the loss's peak
 
   // What a run that does not say uses.

@@ -11,7 +11,7 @@ namespace {
 struct Tile {
   double rows, columns, rate;
 };
-// Rates: fitted to 551 products of 25 us and more on an H100 (data/calibration/h100_probe.csv), median error 2.6 %.
+// Rates: fitted to 551 products of 25 us and more on an H100 (data/measured/h100_probe.csv), median error 2.6 %.
 constexpr std::array<Tile, 5> kTiles{
     {{256, 128, 1.0}, {128, 256, 1.0}, {128, 128, 0.99}, {128, 64, 0.97}, {64, 64, 0.5}}};
 // Keys at which attention reaches half of its rate, forward and backward; fitted to the same card's flash attention.
@@ -80,24 +80,29 @@ double GpuModel::flash(double flops, double rate, double length, double dim) con
   return kernel_s() + flops / (peak(Arithmetic::kBf16) * rate * length * width);
 }
 
-double GpuModel::flash_forward_flops(double flops, double keys, double head_dim) const {
-  return flash(flops, constants_.attention_efficiency, keys / (keys + kHalfKeysForward), head_dim);
+double GpuModel::flash_forward_flops(double flops, double keys, double head_dim, bool vendor) const {
+  const bool own = vendor && constants_.vendor_attention_efficiency > 0;
+  const double rate = own ? constants_.vendor_attention_efficiency : constants_.attention_efficiency;
+  return flash(flops, rate, keys / (keys + kHalfKeysForward), head_dim);
 }
 
-double GpuModel::flash_backward_flops(double flops, double keys, double head_dim) const {
-  return flash(flops, constants_.attention_efficiency * constants_.attention_backward,
-               keys / (keys + kHalfKeysBackward), head_dim);
+double GpuModel::flash_backward_flops(double flops, double keys, double head_dim, bool vendor) const {
+  const bool own = vendor && constants_.vendor_attention_efficiency > 0;
+  const double rate = own ? constants_.vendor_attention_efficiency * constants_.vendor_attention_backward
+                          : constants_.attention_efficiency * constants_.attention_backward;
+  return flash(flops, rate, keys / (keys + kHalfKeysBackward), head_dim);
 }
 
 double GpuModel::flash_forward(double sequences, double heads, double queries, double keys, double qk_dim, double v_dim,
-                               double visible) const {
-  return flash_forward_flops(2 * sequences * heads * queries * keys * (qk_dim + v_dim) * visible, keys, v_dim);
+                               double visible, bool vendor) const {
+  return flash_forward_flops(2 * sequences * heads * queries * keys * (qk_dim + v_dim) * visible, keys, v_dim, vendor);
 }
 
 /// Five products in place of two.
 double GpuModel::flash_backward(double sequences, double heads, double queries, double keys, double qk_dim,
-                                double v_dim, double visible) const {
-  return flash_backward_flops(2 * sequences * heads * queries * keys * (3 * qk_dim + 2 * v_dim) * visible, keys, v_dim);
+                                double v_dim, double visible, bool vendor) const {
+  return flash_backward_flops(2 * sequences * heads * queries * keys * (3 * qk_dim + 2 * v_dim) * visible, keys, v_dim,
+                              vendor);
 }
 
 }  // namespace shardscope

@@ -25,15 +25,16 @@ class GpuModel {
   /// One kernel that reads and writes so many bytes.
   double traffic(double bytes) const;
 
-  /// Flash attention of `sequences` x `heads`, `queries` x `keys` each; halved where the mask hides half of it.
+  /// Flash attention (`vendor`: by the vendor's own kernels) of `sequences` x `heads`, `queries` x `keys` each; halved
+  /// where the mask hides half of it.
   double flash_forward(double sequences, double heads, double queries, double keys, double qk_dim, double v_dim,
-                       double visible) const;
+                       double visible, bool vendor = false) const;
   double flash_backward(double sequences, double heads, double queries, double keys, double qk_dim, double v_dim,
-                        double visible) const;
+                        double visible, bool vendor = false) const;
 
   /// The same by the FLOPs of the pairs that are visible.
-  double flash_forward_flops(double flops, double keys, double head_dim) const;
-  double flash_backward_flops(double flops, double keys, double head_dim) const;
+  double flash_forward_flops(double flops, double keys, double head_dim, bool vendor = false) const;
+  double flash_backward_flops(double flops, double keys, double head_dim, bool vendor = false) const;
 
   double kernel_s() const { return constants_.kernel_us * 1e-6; }
   const GpuSpec& spec() const { return gpu_; }

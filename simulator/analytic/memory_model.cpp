@@ -110,7 +110,8 @@ void fill_activations(Estimate& e, const Plan& plan, const Stage& stage, const M
     e[MemoryTerm::kActivations] = e[MemoryTerm::kLogits] = e[MemoryTerm::kRecomputed] = 0;
     e[MemoryTerm::kWorkspace] = step;
   }
-  e[MemoryTerm::kWorkspace] += kBlasWorkspace;
+  const double block = std::max(costs.dense.parameters, costs.mixture.parameters - costs.mixture.expert_parameters);
+  e[MemoryTerm::kWorkspace] += kBlasWorkspace + block * f.scratch_gradient_bytes;
 }
 
 }  // namespace

@@ -35,11 +35,12 @@ double NetworkModel::members_in_domain(Placement p) const {
   return std::clamp(std::floor(domain_ / p.stride), 1.0, p.ranks);
 }
 
-double NetworkModel::latency(double ranks, double nodes, double passes) const {
+/// All-reduces of little data go up and down a tree; gathers and scatters have only rings.
+double NetworkModel::latency(double ranks, double nodes, bool tree) const {
   const double inside = (device_.link_latency_us + device_.link_hop_us * (ranks / nodes - 1)) * 1e-6;
-  if (nodes <= 1) return collective_s_ + inside * std::sqrt(passes);
-  const double hops = std::log2(nodes) + 1;  // trees at small sizes
-  return collective_s_ + inside + (fabric_.latency_us * 1e-6 + base_latency_ + fabric_.hop_us * 1e-6 * hops) * passes;
+  if (nodes <= 1) return collective_s_ + inside;
+  const double hops = tree ? 2 * std::log2(nodes) : nodes - 1;
+  return collective_s_ + inside + fabric_.latency_us * 1e-6 + (base_latency_ + fabric_.hop_us * 1e-6) * hops;
 }
 
 double NetworkModel::nic_rate(double bytes_per_rank) const {
@@ -50,24 +51,31 @@ double NetworkModel::nic_rate(double bytes_per_rank) const {
 double NetworkModel::move(double bytes, Placement p, double passes) const {
   if (p.ranks <= 1 || bytes <= 0) return 0;
   const double inside = members_in_domain(p), nodes = std::ceil(p.ranks / inside);
-  const double start = latency(p.ranks, nodes, passes);
+  const double start = latency(p.ranks, nodes, passes > 1);
   const double links = inside > 1 ? passes * bytes * (p.ranks - 1) / p.ranks / link_ : 0;
   if (nodes <= 1) return start + links / (passes > 1 && reduces_ ? kSwitchGain : 1);
   const double part = passes * bytes * (nodes - 1) / nodes / inside;
   return start + std::max(links, part / nic_rate(bytes / p.ranks));
 }
 
+double NetworkModel::start_of_gather(Placement p) const {
+  return p.ranks <= 1 ? 0 : latency(p.ranks, std::ceil(p.ranks / members_in_domain(p)), false);
+}
+
 double NetworkModel::all_reduce(double bytes, Placement p) const { return move(bytes, p, 2); }
 double NetworkModel::all_gather(double bytes, Placement p) const { return move(bytes, p, 1); }
 double NetworkModel::reduce_scatter(double bytes, Placement p) const { return move(bytes, p, 1); }
 
-double NetworkModel::all_to_all(double bytes, Placement p) const {
+double NetworkModel::nodes_of(Placement p) const { return std::ceil(p.ranks / members_in_domain(p)); }
+
+/// `copies`: bytes that cross the network over bytes that arrive.
+double NetworkModel::all_to_all(double bytes, Placement p, double copies) const {
   if (p.ranks <= 1 || bytes <= 0) return 0;
   const double inside = members_in_domain(p), nodes = std::ceil(p.ranks / inside);
-  const double start = latency(p.ranks, nodes, 1);
+  const double start = latency(p.ranks, nodes, true);
   const double links = bytes * (inside - 1) / p.ranks / link_;
   if (nodes <= 1) return start + links;
-  const double away = bytes * (p.ranks - inside) / p.ranks;
+  const double away = copies * bytes * (p.ranks - inside) / p.ranks;
   return start + std::max(links, away / nic_rate(bytes / p.ranks));
 }
 

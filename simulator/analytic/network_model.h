@@ -26,15 +26,17 @@ class NetworkModel {
   NetworkModel(const Target&, const DeviceConstants&, const FabricConstants&, double collective_s);
 
   double all_reduce(double bytes, Placement) const;
-  double all_gather(double bytes, Placement) const;      ///< bytes of the whole
-  double reduce_scatter(double bytes, Placement) const;  ///< likewise
-  double all_to_all(double bytes, Placement) const;      ///< bytes that one rank holds before
-  double send(double bytes, double stride) const;        ///< to the rank `stride` further
+  double all_gather(double bytes, Placement) const;                     ///< bytes of the whole
+  double reduce_scatter(double bytes, Placement) const;                 ///< likewise
+  double all_to_all(double bytes, Placement, double copies = 1) const;  ///< bytes that one rank holds before
+  double nodes_of(Placement) const;                                     ///< domains of fast links that the group spans
+  double start_of_gather(Placement p) const;                            ///< seconds that one takes however small
+  double send(double bytes, double stride) const;                       ///< to the rank `stride` further
 
  private:
   double move(double bytes, Placement, double passes) const;
   double members_in_domain(Placement) const;
-  double latency(double ranks, double nodes, double passes) const;
+  double latency(double ranks, double nodes, bool tree) const;
   double nic_rate(double bytes_per_rank) const;
 
   double domain_ = 8, link_ = 0, nic_ = 0;  ///< bytes/s of one rank, one way

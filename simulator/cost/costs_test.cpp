@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/program/lower.h"
+#include "simulator/analytic/target.h"
 #include "simulator/calibrate/probe_ops.h"
 #include "simulator/cost/cluster_costs.h"
 #include "simulator/cost/fitted_model.h"
@@ -242,21 +243,32 @@ ClusterSpec small_cluster() {
   return c;
 }
 
-TEST(ClusterCosts, ARooflineTakesTheLarger) {
+TEST(ClusterCosts, AreThoseOfTheClosedForm) {
   Program p = one_rank_of(4);
-  const ClusterCosts costs(small_cluster());
+  const ClusterSpec cluster = small_cluster();
+  const ClusterCosts costs(cluster);
+  const Target target = target_of(cluster);
+  const GpuModel gpu(target.gpu, device_constants(default_constants(), target.gpu));
   MatMul matmul;
-  matmul.m = matmul.n = matmul.k = 1000;
-  matmul.a = floats(p, 1000000), matmul.b = floats(p, 1000000), matmul.c = floats(p, 1000000);
-  const Cost big = costs.cost(p, {matmul, Lane::kCompute, {}, {}}).seconds;
-  EXPECT_NEAR(big.compute.value, 2e9 / (1e12 * 0.6), 1e-9);  // 2 m n k at 60 % of the peak
-  EXPECT_EQ(big.memory.value, 0);
-  const Cost copy = costs.cost(p, {Copy{matmul.a, matmul.b}, Lane::kCompute, {}, {}}).seconds;
-  EXPECT_NEAR(copy.memory.value, 8e6 / (1e11 * 0.8), 1e-9);
-  const Cost gather =
-      costs.cost(p, {AllGather{GroupId{0}, matmul.a.part(0, 250000), matmul.a}, Lane::kGather, {}, {}}).seconds;
-  EXPECT_NEAR(gather.link.value, 3 * 1e6 / 1e10, 1e-12);  // 4e6 bytes in 4 parts, 3 steps
-  EXPECT_NEAR(gather.latency.value, 3e-6 + 3 * 1e-6, 1e-12);
+  matmul.m = 2000, matmul.n = 500, matmul.k = 1000;
+  matmul.a = floats(p, 2000000), matmul.b = floats(p, 500000), matmul.c = floats(p, 1000000);
+  const Cost product = costs.cost(p, {matmul, Lane::kCompute, {}, {}}).seconds;
+  EXPECT_NEAR(product.total().value, gpu.matmul(2000, 500, 1000, Arithmetic::kFp32), 1e-12);
+  const Cost copy = costs.cost(p, {Copy{matmul.c, matmul.a.part(0, 1000000)}, Lane::kCompute, {}, {}}).seconds;
+  EXPECT_NEAR(copy.total().value, gpu.traffic(8e6), 1e-12);
+  EXPECT_GT(copy.total().value, 8e6 / 1e11);
+  const Region quarter = matmul.c.part(0, 250000);
+  const Cost gather = costs.cost(p, {AllGather{GroupId{0}, quarter, matmul.c}, Lane::kGather, {}, {}}).seconds;
+  EXPECT_NEAR(gather.link.value, 0.75 * 4e6 / (1e10 * gpu.constants().link_efficiency), 1e-9);
+}
+
+TEST(ClusterCosts, ClustersWithoutLinksAreRefused) {
+  ClusterSpec cluster = small_cluster();
+  cluster.intra_node.bandwidth = BytesPerSecond(0);
+  EXPECT_THROW(ClusterCosts{cluster}, Error);
+  cluster = small_cluster();
+  cluster.nodes = 2, cluster.nic.bandwidth = BytesPerSecond(0);
+  EXPECT_THROW(ClusterCosts{cluster}, Error);
 }
 
 Region on_drive(Program& p, std::int64_t count) {

@@ -83,37 +83,6 @@ Recompute recompute_from_name(std::string_view name) {
                                   std::array{Recompute::kNone, Recompute::kSelective, Recompute::kFull});
 }
 
-Target target_of(const HardwareCatalog& catalog, const SystemSpec& system) {
-  return {find_gpu(catalog, system.gpu), system, find_fabric(catalog, system.fabric)};
-}
-
-Target target_of(const ClusterSpec& cluster) {
-  Target t;
-  const auto peak = [&](Arithmetic to, DType from) {
-    t.gpu.peak[static_cast<std::size_t>(to)] = cluster.device.peak_flops[static_cast<std::size_t>(from)];
-  };
-  peak(Arithmetic::kFp32, DType::kF32), peak(Arithmetic::kBf16, DType::kBF16), peak(Arithmetic::kFp16, DType::kF16);
-  t.gpu.name = t.gpu.title = cluster.device.name;
-  t.gpu.vector_fp32 = t.gpu.peak[static_cast<std::size_t>(Arithmetic::kFp32)];
-  t.gpu.multiprocessors = 108;  // guess: the file does not say; of an A100
-  t.gpu.memory = cluster.device.memory;
-  t.gpu.memory_bandwidth = cluster.device.memory_bandwidth;
-  t.gpu.scale_up = cluster.intra_node;
-  t.gpu.pcie = cluster.pcie;
-  t.system.name = t.system.title = cluster.name;
-  t.system.gpu = t.gpu.name;
-  t.system.gpus_per_node = t.system.scale_up_domain = t.system.nics = cluster.devices_per_node;
-  t.system.nic_bandwidth = cluster.nic.bandwidth;
-  t.system.host_memory = cluster.host_memory;
-  t.system.host_memory_bandwidth = cluster.host_memory_bandwidth;
-  t.system.host_cores = cluster.host_cores;
-  t.system.nvme = cluster.nvme, t.system.nvme_read = cluster.nvme_read, t.system.nvme_write = cluster.nvme_write;
-  t.fabric.name = t.system.fabric = "file";
-  t.fabric.bandwidth = cluster.nic.bandwidth;
-  t.fabric.latency = cluster.nic.latency;
-  return t;
-}
-
 Estimate estimate_case(const PlanCase& c) {
   const std::string problem = find_plan_problem(c.workload, c.target, c.plan);
   if (!problem.empty()) throw Error(ErrorKind::kConfig, problem);

@@ -35,9 +35,6 @@ bool is_plan_case(const std::string& json_text);  ///< has "pareto" or "gpu"; a 
 /// `job_file`'s cluster is one of the catalog ("dgx-h100:32") or a cluster file; Error{kConfig} if it has none.
 PlanCase plan_case_of(const Job& job, const HardwareCatalog&);
 
-Target target_of(const HardwareCatalog&, const SystemSpec&);
-Target target_of(const ClusterSpec&);  ///< a cluster file's numbers; its efficiencies are those of any device
-
 /// dp * tp * pp * cp * ulysses, as a double: sizes that a user gave may be large.
 double ranks_of(const Plan&);
 

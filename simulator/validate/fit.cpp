@@ -3,9 +3,14 @@
 #include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <numeric>
 
 namespace shardscope {
 namespace {
+
+/// A source of fewer rows than this weighs less than the others.
+constexpr int kFewRows = 8;
 
 constexpr double kStep = 1e-3;    // of the range, for derivatives
 constexpr double kEnough = 1e-4;  // relative gain of an iteration below which the fit ends
@@ -58,11 +63,74 @@ class Fit {
       if (before - result.cost_after < kEnough * before) break;
     }
     set(u);
+    polish();
     result.constants = table_;
     return result;
   }
 
  private:
+  // ---- the second stage: one constant after the other, by what is reported: mean and p90 of absolute errors
+
+  struct Source {
+    std::vector<std::size_t> rows;
+  };
+
+  double reported_cost(const std::vector<double>& errors) const {
+    double sum = 0;
+    for (const auto& [name, source] : sources_) {
+      std::vector<double> e;
+      for (const std::size_t i : source.rows) e.push_back(std::min(1.0, std::abs(std::exp(errors[i]) - 1)));
+      const auto p90 = e.begin() + static_cast<std::ptrdiff_t>(0.9 * static_cast<double>(e.size() - 1) + 0.5);
+      const double mean = std::accumulate(e.begin(), e.end(), 0.0) / static_cast<double>(e.size());
+      std::nth_element(e.begin(), p90, e.end());
+      sum += std::min(1.0, static_cast<double>(e.size()) / kFewRows) * (mean + 0.5 * *p90);
+    }
+    for (const std::size_t j : unknowns_) {
+      const Constant& c = table_[j];
+      if (c.value > 0 && c.start > 0) sum += options_.reported_pull * std::pow(std::log(c.value / c.start), 2);
+    }
+    return sum;
+  }
+
+  /// The errors with constant j as it is now; rows that it does not concern keep theirs.
+  std::vector<double> errors_with(std::size_t j, const std::vector<double>& errors) {
+    std::vector<double> out = errors;
+    for (std::size_t i = 0; i < rows_.size(); ++i) {
+      if (concerns(table_[unknowns_[j]], rows_[i].setup)) out[i] = error_of(rows_[i]);
+    }
+    return out;
+  }
+
+  bool try_step(std::size_t j, double step, std::vector<double>& errors, double& best) {
+    Constant& c = table_[unknowns_[j]];
+    const double old = c.value;
+    c.value = std::clamp(old * std::exp(step) + (old < 1e-6 ? 1e-2 * (c.high - c.low) * step : 0), c.low, c.high);
+    if (c.value == old) return false;
+    std::vector<double> found = errors_with(j, errors);
+    const double now = reported_cost(found);
+    if (now < best - 1e-6) return errors = std::move(found), best = now, true;
+    c.value = old;
+    return false;
+  }
+
+  void polish() {
+    if (rows_.empty() || unknowns_.empty()) return;
+    for (std::size_t i = 0; i < rows_.size(); ++i) sources_[rows_[i].run.source].rows.push_back(i);
+    std::vector<double> errors(rows_.size());
+    for (std::size_t i = 0; i < rows_.size(); ++i) errors[i] = error_of(rows_[i]);
+    std::vector<double> steps(unknowns_.size(), 0.2);
+    double best = reported_cost(errors);
+    for (int round = 0; round < options_.rounds; ++round) {
+      const double before = best;
+      for (std::size_t j = 0; j < unknowns_.size(); ++j) {
+        const bool better = try_step(j, steps[j], errors, best) || try_step(j, -steps[j], errors, best);
+        steps[j] = better ? std::min(0.5, steps[j] * 1.4) : std::max(0.01, steps[j] * 0.6);
+      }
+      if (options_.progress) options_.progress(options_.iterations + round, best);
+      if (before - best < kEnough * before && round > 8) break;
+    }
+  }
+
   static Eigen::Index at(std::size_t i) { return static_cast<Eigen::Index>(i); }
   Eigen::Index count() const { return at(unknowns_.size()); }
 
@@ -166,6 +234,7 @@ class Fit {
   std::vector<ValidatedRow> rows_;
   VectorXd weights_;
   std::vector<std::size_t> unknowns_;  ///< places in table_
+  std::map<std::string, Source> sources_;
 };
 
 std::vector<ValidatedRow> predicted(std::vector<ValidatedRow> rows, const Constants& constants) {

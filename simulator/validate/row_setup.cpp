@@ -41,9 +41,13 @@ FrameworkSpec framework_of(const PublishedRun& run, std::vector<std::string>& as
 /// What the row says of its run that differs from the framework's default.
 void adapt(FrameworkSpec& framework, const PublishedRun& run, std::vector<std::string>& assumed) {
   if (run.flash_attention) {
-    framework.attention = *run.flash_attention == 1 ? AttentionKernel::kFlash : AttentionKernel::kPlain;
+    const bool plain = *run.flash_attention == 0;
+    if (plain != (framework.attention == AttentionKernel::kPlain)) {
+      framework.attention = plain ? AttentionKernel::kPlain : AttentionKernel::kFlash;
+    }
+    if (plain) framework.dropout = true;  // runs without flash attention are of a time that trained with dropout
   } else {
-    assumed.push_back(fmt::format("flash_attention: {}", framework.attention == AttentionKernel::kFlash ? 1 : 0));
+    assumed.push_back(fmt::format("flash_attention: {}", framework.attention == AttentionKernel::kPlain ? 0 : 1));
   }
   if (holds_word(run.dtype, "mixed_precision PURE")) framework.gather_bytes = 2, framework.reduce_bytes = 2;
   if (holds_word(run.dtype, "mixed_precision DEFAULT")) framework.gather_bytes = 2, framework.reduce_bytes = 4;
@@ -164,7 +168,7 @@ class PlanReader {
     for (const std::string_view no : {"none", "no", "off", "0", "false"}) {
       if (text == no) return {Recompute::kNone};
     }
-    return {Recompute::kNone, Recompute::kFull};
+    return {Recompute::kNone, Recompute::kSelective, Recompute::kFull};
   }
 
   const PublishedRun& run_;

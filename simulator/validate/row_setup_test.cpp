@@ -70,7 +70,7 @@ TEST(RowSetup, BlankFieldsAreTheFrameworksDefaultsAndSaidSo) {
   const RowSetup row = set_up(kBare);
   EXPECT_EQ(row.skipped, "");
   EXPECT_EQ(row.framework.name, "fsdp2");
-  ASSERT_EQ(row.plans.size(), 2u);  // recompute: none and full
+  ASSERT_EQ(row.plans.size(), 3u);  // recompute: none, selective, full
   EXPECT_EQ(row.plans[0].zero, 3);
   EXPECT_EQ(row.plans[0].dp, 16);
   for (const char* what : {"dtype: bf16", "zero_stage: 3", "dp: 16", "tp: 1", "flash_attention: 1", "offload: none",

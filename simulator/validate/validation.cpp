@@ -12,9 +12,19 @@ std::optional<double> relative(std::optional<double> published, double predicted
   return predicted / *published - 1;
 }
 
-bool better(const Estimate& a, const Estimate& b) {
-  if (a.fits != b.fits) return a.fits;
-  return a.fits ? a.step_time_s < b.step_time_s : a.used < b.used;
+double log_error(double predicted, std::optional<double> published) {
+  return published ? std::abs(std::log(predicted / *published)) : 0;
+}
+
+/// What a row leaves open is varied, and the nearest to what was measured counts: the run was one of them. It ran, so
+/// what does not fit is the last choice.
+bool is_nearer(const ValidatedRow& a, const ValidatedRow& b) {
+  if (a.estimate.fits != b.estimate.fits) return a.estimate.fits;
+  const auto distance = [](const ValidatedRow& row) {
+    return log_error(row.estimate.step_time_s, row.published_step_time_s) +
+           log_error(row.predicted_mem_gb(), row.published_mem_gb);
+  };
+  return distance(a) < distance(b);
 }
 
 /// Plans that the closed form takes; the reason of the first that it does not, if none is left.
@@ -57,8 +67,9 @@ void predict_row(ValidatedRow& row, const Constants& constants) {
   Estimator estimator(row.setup.workload, row.setup.target, row.setup.framework, constants);
   for (const Plan& plan : row.setup.plans) {
     const Estimate estimate = estimator.estimate(plan);
-    const bool first = &plan == &row.setup.plans.front();
-    if (first || better(estimate, row.estimate)) row.estimate = estimate, row.plan = plan;
+    ValidatedRow other = row;
+    other.estimate = estimate, other.plan = plan;
+    if (&plan == &row.setup.plans.front() || is_nearer(other, row)) row.estimate = estimate, row.plan = plan;
   }
   if (!std::isfinite(row.estimate.step_time_s) || row.estimate.step_time_s <= 0) {
     row.setup.skipped = fmt::format("the prediction came out as {} s", row.estimate.step_time_s);
@@ -74,7 +85,7 @@ Validation validate(const PublishedRuns& table, const HardwareCatalog& catalog, 
     predict_row(row, constants);
     if (row.setup.plans.size() > 1) {
       row.setup.assumed.push_back(
-          fmt::format("recompute: {}, the best of {} tried", to_string(row.plan.recompute), row.setup.plans.size()));
+          fmt::format("recompute: {}, the nearest of {} tried", to_string(row.plan.recompute), row.setup.plans.size()));
     }
   }
   return result;

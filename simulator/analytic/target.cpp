@@ -1,0 +1,53 @@
+#include "simulator/analytic/target.h"
+
+#include <utility>
+
+namespace shardscope {
+
+Target target_of(const HardwareCatalog& catalog, const SystemSpec& system) {
+  return {find_gpu(catalog, system.gpu), system, find_fabric(catalog, system.fabric)};
+}
+
+Target target_of(const HardwareCatalog& catalog, std::string_view system) {
+  return target_of(catalog, find_system(catalog, system));
+}
+
+Target target_of(const ClusterSpec& cluster) {
+  constexpr std::pair<DType, Arithmetic> kPeaks[] = {{DType::kF32, Arithmetic::kFp32},
+                                                     {DType::kBF16, Arithmetic::kBf16},
+                                                     {DType::kF16, Arithmetic::kFp16},
+                                                     {DType::kF64, Arithmetic::kFp64},
+                                                     {DType::kI8, Arithmetic::kInt8}};
+  Target target;
+  GpuSpec& gpu = target.gpu;
+  gpu.name = gpu.title = cluster.device.name;
+  gpu.architecture = cluster.device.architecture;
+  gpu.multiprocessors = cluster.device.multiprocessors > 0 ? cluster.device.multiprocessors : 108;  // guess: an A100's
+  gpu.vector_fp32 = cluster.device.peak_flops[static_cast<std::size_t>(DType::kF32)];
+  gpu.switch_reduces = cluster.device.switch_reduces;
+  for (const auto& [dtype, arithmetic] : kPeaks) {
+    gpu.peak[static_cast<std::size_t>(arithmetic)] = cluster.device.peak_flops[static_cast<std::size_t>(dtype)];
+  }
+  gpu.memory = cluster.device.memory;
+  gpu.memory_bandwidth = cluster.device.memory_bandwidth;
+  gpu.scale_up = cluster.intra_node;
+  gpu.pcie = cluster.pcie;
+  SystemSpec& system = target.system;
+  system.name = system.title = cluster.name;
+  system.gpus_per_node = system.nics = cluster.devices_per_node;
+  system.scale_up_domain = cluster.scale_up_domain > 0 ? cluster.scale_up_domain : cluster.devices_per_node;
+  system.nic_bandwidth = cluster.nic.bandwidth;
+  system.host_memory = cluster.host_memory;
+  system.host_memory_bandwidth = cluster.host_memory_bandwidth;
+  system.host_cores = cluster.host_cores;
+  system.nvme = cluster.nvme;
+  system.nvme_read = cluster.nvme_read;
+  system.nvme_write = cluster.nvme_write;
+  target.fabric.name = cluster.fabric;
+  target.fabric.bandwidth = cluster.nic.bandwidth;
+  target.fabric.latency = cluster.nic.latency;
+  target.fabric.efficiency = cluster.nic_efficiency;
+  return target;
+}
+
+}  // namespace shardscope
