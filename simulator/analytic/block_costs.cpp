@@ -211,7 +211,8 @@ void BlockBuilder::norms_and_residuals() {
   const double norms = 2, adds = 2;
   elements(row * (norms * 2 * unfused + adds * (3 + mask)), row * (norms * 4 * unfused + adds * (2 + mask)));
   part_.parameters += norms * h();
-  const double norm_outputs = 2 * input_bytes() / kHalf;
+  const double whole = f_.keeps_gathered_inputs && s_.sp ? tp() : 1;
+  const double norm_outputs = 2 * whole * input_bytes() / kHalf;
   part_.kept.block += row * ((f_.keeps_norm_input ? 2 : 1) + norm_outputs) + adds * mask * row;
   cheap_bytes_ += row * norm_outputs;
   part_.largest_tensor = std::max(part_.largest_tensor, tokens_ * h() * kHalf);

@@ -43,6 +43,7 @@ constexpr Key<std::int64_t> kCounts[] = {{"bucket_elements", &FrameworkSpec::buc
 constexpr Key<bool> kSwitches[] = {{"shards_gradients_at_1", &FrameworkSpec::shards_gradients_at_1},
                                    {"all_reduces", &FrameworkSpec::all_reduces},
                                    {"balanced_stages", &FrameworkSpec::balanced_stages},
+                                   {"keeps_gathered_inputs", &FrameworkSpec::keeps_gathered_inputs},
                                    {"prefetches_far", &FrameworkSpec::prefetches_far},
                                    {"overlaps_messages", &FrameworkSpec::overlaps_messages},
                                    {"overlaps_update", &FrameworkSpec::overlaps_update},

@@ -37,12 +37,13 @@ struct FrameworkSpec {
   double block_collectives = 0;    ///< at a step with ZeRO, for each block, if one per tensor; 0: by buckets
   bool sends_tokens_once = false;  ///< a token that several experts of a node want crosses the network once (DeepEP)
   bool stops_recompute_early = false;  ///< full recompute leaves out a block's last product, whose result nobody needs
-  bool overlaps_update = true;       ///< with overlaps_gathers: ZeRO-1 and 2 gather parameters behind the next forward
-  bool overlaps_messages = false;    ///< stages send and receive beside compute
-  bool scatters_messages = true;     ///< tensor-parallel ranks send a part each between stages
-  bool prefetches_far = false;       ///< ZeRO-3 gathers run several blocks ahead: only their sum has to hide
-  bool balanced_stages = false;      ///< a pipeline splits blocks and head by their parameters
-  std::int64_t gathered_blocks = 2;  ///< ZeRO-3: blocks whose whole parameters live at once
+  bool overlaps_update = true;     ///< with overlaps_gathers: ZeRO-1 and 2 gather parameters behind the next forward
+  bool overlaps_messages = false;  ///< stages send and receive beside compute
+  bool scatters_messages = true;   ///< tensor-parallel ranks send a part each between stages
+  bool prefetches_far = false;     ///< ZeRO-3 gathers run several blocks ahead: only their sum has to hide
+  bool keeps_gathered_inputs = false;  ///< with sp: products' inputs stay gathered from forward to backward
+  bool balanced_stages = false;        ///< a pipeline splits blocks and head by their parameters
+  std::int64_t gathered_blocks = 2;    ///< ZeRO-3: blocks whose whole parameters live at once
 
   // Kernels.
   AttentionKernel attention = AttentionKernel::kFlash;
