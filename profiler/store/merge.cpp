@@ -109,6 +109,9 @@ void copy_all(Connection& db) {
   copy_table(db, "rank", {run, {"program", "s.program + " + program}});
   copy_table(db, "track", {{"id", "s.id + " + track}, run});
   copy_table(db, "slice_chunk", {{"id", "s.id + " + chunk}, {"track", "s.track + " + track}});
+  if (db.integer("PRAGMA source.user_version") >= 2) {
+    copy_table(db, "level_chunk", {{"id", "s.id + " + offset(db, "level_chunk")}, {"track", "s.track + " + track}});
+  }
   copy_table(db, "memory_chunk", {{"id", "s.id + " + memory}, run});
   copy_table(db, "diagnostic", {{"id", "s.id + " + diagnostic}, run});
   for (const char* table : {"op_total", "step", "memory_peak"}) copy_table(db, table, {run});

@@ -86,9 +86,10 @@ void create_schema(Connection& connection) {
 }
 
 /// What sqlite_schema must say, by object name.
-std::map<std::string, std::string> expected_schema() {
+std::map<std::string, std::string> expected_schema(int version) {
   std::map<std::string, std::string> objects;
   for (const SchemaTable& table : schema_tables()) {
+    if (table.since > version) continue;
     objects[table.name] = create_sql(table);
     if (!table.index.empty()) objects[index_name(table)] = index_sql(table);
   }
@@ -112,8 +113,8 @@ Connection open_read_only(const std::string& path) {
 
 }  // namespace
 
-void check_schema(Connection& connection) {
-  std::map<std::string, std::string> missing = expected_schema();
+void check_schema(Connection& connection, int version) {
+  std::map<std::string, std::string> missing = expected_schema(version);
   sqlite3_stmt* statement = nullptr;
   const char* sql = "SELECT name, sql, type FROM sqlite_schema";
   if (sqlite3_prepare_v2(connection.handle(), sql, -1, &statement, nullptr) != SQLITE_OK) {
@@ -129,7 +130,9 @@ void check_schema(Connection& connection) {
     const auto found = missing.find(text(0));
     if (text(2) == "trigger") wrong = "it holds a trigger";
     if (found == missing.end()) continue;
-    if (found->second != text(1)) wrong = found->first + " is not declared as schema version 1 declares it";
+    if (found->second != text(1)) {
+      wrong = found->first + " is not declared as schema version " + std::to_string(version) + " declares it";
+    }
     missing.erase(found);
   }
   sqlite3_finalize(statement);
@@ -168,7 +171,7 @@ Connection open_for_writing(const std::string& path) {
   }
   const int version = version_of(connection);
   if (version < kSchemaVersion) migrate(connection, version, schema_migrations());
-  check_schema(connection);
+  check_schema(connection, kSchemaVersion);
   use_write_ahead_log(connection);
   connection.execute("PRAGMA synchronous = NORMAL");
   return connection;
@@ -180,12 +183,7 @@ Connection open_for_reading(const std::string& path) {
   defend(connection);
   connection.execute("PRAGMA query_only = ON");
   const int version = version_of(connection);
-  if (version < kSchemaVersion) {
-    throw Error(ErrorKind::kParse, path + ": schema version " + std::to_string(version) + " is older than " +
-                                       std::to_string(kSchemaVersion) +
-                                       "; it is migrated when a run is recorded into it");
-  }
-  check_schema(connection);
+  check_schema(connection, version);
   return connection;
 }
 

@@ -97,6 +97,11 @@ Rows Profile::rows(std::string_view sql, std::initializer_list<Value> values) co
   return {database_, path_, sql, values};
 }
 
+int Profile::schema_version() const {
+  Rows version = rows("PRAGMA user_version");
+  return version.next() ? version.small(0) : 0;
+}
+
 void Profile::interrupt() const { sqlite3_interrupt(database_); }
 
 }  // namespace shardscope

@@ -64,6 +64,8 @@ class Profile {
   Profile& operator=(Profile&&) = delete;
 
   const std::string& path() const { return path_; }
+  /// Of the file, <= kSchemaVersion: tables that came later (SchemaTable::since) are not there.
+  int schema_version() const;
   Rows rows(std::string_view sql, std::initializer_list<Value> values = {}) const;
   /// Makes a query that runs in another thread end with Error{kIo} ("interrupted"). The one call allowed from there.
   void interrupt() const;

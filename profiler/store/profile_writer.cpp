@@ -10,6 +10,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "profiler/store/levels.h"
 #include "profiler/store/merge.h"
 #include "profiler/store/open_store.h"
 #include "profiler/store/program_rows.h"
@@ -93,6 +94,7 @@ class ProfileWriter::Impl {
   void write_rows();
   void write_end(RunStatus status);
   void write_problems(RankRecorder& recorder);
+  void add_levels();
   void stop_recording(const std::string& reason);
   void leave_one_file();
 
@@ -218,6 +220,14 @@ void ProfileWriter::Impl::write_end(RunStatus status) {
   transaction.commit();
 }
 
+/// Views make what is missing, so a disk that just became full, or a lock, loses nothing.
+void ProfileWriter::Impl::add_levels() {
+  try {
+    write_levels(store_->connection(), run_);
+  } catch (const std::exception&) {
+  }
+}
+
 void ProfileWriter::Impl::stop_recording(const std::string& reason) {
   control_.stopped.store(true);
   {
@@ -260,7 +270,10 @@ void ProfileWriter::Impl::finish(RunStatus status) {
   if (thread_.joinable()) thread_.join();
   flush_guarded(kFinalAttempts);
   try {
-    if (!control_.stopped.load()) write_end(status);
+    if (!control_.stopped.load()) {
+      write_end(status);
+      add_levels();
+    }
   } catch (const std::exception& error) {
     stop_recording(error.what());
   }

@@ -45,6 +45,16 @@ std::string markdown_section(const TableOrView& table) {
   return text;
 }
 
+/// The tables that a version brought, with their documentation.
+std::string added_in(int version) {
+  std::string sql;
+  for (const SchemaTable& table : schema_tables()) {
+    if (table.since != version) continue;
+    sql += create_sql(table) + ";\n" + (table.index.empty() ? "" : index_sql(table) + ";\n") + doc_rows(table, "table");
+  }
+  return sql + "UPDATE meta SET value = '" + std::to_string(version) + "' WHERE key = 'schema_version';\n";
+}
+
 constexpr const char* kMarkdownHead = R"(# The profile
 
 A profile is one SQLite 3 file; `sqlite3 run.db "select * from step_breakdown"` works, and so does any other tool. It
@@ -55,12 +65,15 @@ Start with the views. This page is made from the declaration in `profiler/store/
 `schema_views.cpp`; the same text is in the table `schema_doc` of every profile.
 
 - `PRAGMA application_id` is 0x53485244 ("SHRD"), `PRAGMA user_version` is the schema version. A newer version than the
-  reader's is refused; an older one is migrated when something is next recorded into it.
+  reader's is refused; an older one is read as it is, and migrated when something is next recorded into it.
 - Times are integer nanoseconds since the start of the run. GB is 1e9 bytes, MiB is 2^20.
 - Recording: `slice()` appends to a buffer of its lane; one thread writes what came in every half second, in one
   transaction, with a write-ahead log. Steps are divided into their parts then, so a run that was killed has its
   `step_breakdown` up to its last half second. What a run that ends writes in addition: `op_total`, final peaks, the
   status. For a run that did not end, the view `op_time` makes the same sums from the slices.
+- Levels of detail (`level_chunk`) are made when a run ends, for lanes with some hundred slices, so that a picture of a
+  whole run reads about as many rows as it has pixels. They can be made again from the slices; readers do so where they
+  are missing.
 - A full disk stops the recording, not the run. The row `stopped` in `diagnostic` says so if it could still be written.
 - Ranks in several processes write `RUN.db.rank0`, `RUN.db.rank1`, ...: complete profiles of their own, joined by the
   run's key at the end, or, if they were killed, by whoever opens RUN.db next.
@@ -69,7 +82,10 @@ Start with the views. This page is made from the declaration in `profiler/store/
 
 }  // namespace
 
-std::span<const Migration> schema_migrations() { return {}; }  // version 1 is the first
+std::span<const Migration> schema_migrations() {
+  static const std::vector<Migration> migrations = {{2, added_in(2)}};
+  return migrations;
+}
 
 std::string create_sql(const SchemaTable& table) {
   const bool rowid = is_rowid(table);

@@ -5,8 +5,9 @@
 //   connection.execute(create_sql());
 //   for (const SchemaTable& table : schema_tables()) ...
 //
-// To add a column or table: declare it here, raise kSchemaVersion and add a Migration. The test that compares
-// docs/profile.md with schema_markdown() says how to write it anew.
+// To add a table: declare it with `since` a new kSchemaVersion; its migration is made from that, and older files are
+// read without it. A changed column needs a Migration of its own. The test that compares docs/profile.md with
+// schema_markdown() says how to write it anew.
 
 #include <span>
 #include <string>
@@ -15,7 +16,7 @@
 
 namespace shardscope {
 
-inline constexpr int kSchemaVersion = 1;           ///< PRAGMA user_version
+inline constexpr int kSchemaVersion = 2;           ///< PRAGMA user_version
 inline constexpr int kApplicationId = 0x53485244;  ///< PRAGMA application_id: "SHRD"
 inline constexpr std::string_view kSqliteMagic{"SQLite format 3\0", 16};
 
@@ -32,6 +33,7 @@ struct SchemaTable {
   std::vector<SchemaColumn> columns;
   std::vector<std::string> key;  ///< primary key; one INTEGER column is the rowid, several make a table without rowid
   std::string index;             ///< "name ON table(columns)" or empty
+  int since = 1;                 ///< schema version that brought it
 };
 
 struct SchemaView {
@@ -44,7 +46,7 @@ struct SchemaView {
 /// What takes a file from version `to` - 1 to `to`.
 struct Migration {
   int to = 0;
-  const char* sql = "";
+  std::string sql;
 };
 
 const std::vector<SchemaTable>& schema_tables();

@@ -158,6 +158,22 @@ std::vector<SchemaTable> time_tables() {
         {"data", "TEXT", "", "JSON: [[op, step, start - start_ns, dur, wait], ...], times in ns."}},
        {"id"},
        "slice_chunk_time ON slice_chunk(track, start_ns)"},
+      {"level_chunk",
+       "Levels of detail: a lane's slices added up in buckets of time, up to some thousands a row. Level L has buckets "
+       "of 4^L ns, bucket b from b * 4^L ns on. Made when a run ends, only for lanes with many slices, from about four "
+       "slices a bucket up.",
+       {{"id", "INTEGER", "", "Counts up."},
+        {"track", "INTEGER", "", "Lane: track.id."},
+        {"level", "INTEGER", "", "Logarithm to base 4 of a bucket's length in ns."},
+        {"entries", "INTEGER", "", "Number of entries: one for each bucket and class of work in it."},
+        {"start_ns", "INTEGER", "ns", "Start of the first bucket, since the start of the run."},
+        {"end_ns", "INTEGER", "ns", "End of the last."},
+        {"data", "TEXT", "",
+         "JSON: [[bucket, class, busy ns, op, busy ns of that op], ...]; the op is the one that took longest. Classes "
+         "count from 0: load, forward, recompute, backward, optimizer, communication, wait, offload."}},
+       {"id"},
+       "level_chunk_time ON level_chunk(track, level, start_ns)",
+       2},
       {"memory_chunk",
        "Changes of live memory, up to some thousands a row; the view memory unpacks them.",
        {{"id", "INTEGER", "", "Counts up."},
