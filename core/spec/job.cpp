@@ -81,6 +81,7 @@ class JobReader {
     job.data = data(top, job.model);
     job.checkpoint = checkpoint(top);
     job.training = training(top, job);
+    job.text = written_out(job);
     return job;
   }
 
@@ -89,14 +90,25 @@ class JobReader {
     return flag ? *flag : beside(file_, reader.text(key, ""));
   }
 
-  ModelSpec model(const JsonReader& top) const {
-    if (flags_.model) return open_model(*flags_.model);
+  /// Names do not count as a difference, but tables show them.
+  ModelSpec read_named(const ModelText& file) {
+    model_ = parse_json(file.text, file.file_name);
+    ModelSpec model = parse_model(file.text, file.file_name);
+    model_.set("_name_or_path", json_string(model.name));
+    return model;
+  }
+
+  ModelSpec model(const JsonReader& top) {
+    if (flags_.model) return read_named(open_model_text(*flags_.model));
     const JsonNode* node = top.find("model");
     if (node == nullptr) {
       top.fail("model",
                "is missing; it must be a Hugging Face config.json (path or object) or a model's name, or give --model");
     }
-    if (node->is_string()) return open_model(node->text, std::filesystem::path(file_).parent_path().string());
+    if (node->is_string()) {
+      return read_named(open_model_text(node->text, std::filesystem::path(file_).parent_path().string()));
+    }
+    model_ = *node;
     return read_model(JsonReader(*node, file_, "model"), "");
   }
 
@@ -230,7 +242,7 @@ class JobReader {
     job.profile = path(top, "profile", flags_.profile);
   }
 
-  TrainingSpec training(const JsonReader& top, const Job& job) const {
+  TrainingSpec training(const JsonReader& top, const Job& job) {
     AutoValues autos;
     autos.hidden = job.model.hidden;
     autos.total_steps = job.steps;
@@ -247,6 +259,7 @@ class JobReader {
       config.set("train_micro_batch_size_per_gpu", json_integer(1));
     }
     if (config.is_object()) apply_flags(config);
+    training_ = config;
     return read_training(std::move(config), file, prefix, job.parallel.dp, autos);
   }
 
@@ -263,7 +276,24 @@ class JobReader {
     }
   }
 
-  JsonNode root_;
+  std::string written_out(const Job& job) const {
+    JsonNode text = root_;
+    for (const char* where : {"launcher", "hang_timeout_s", "machine", "cluster", "profile", "checkpoint", "weights"}) {
+      std::erase_if(text.members, [&](const JsonMember& member) { return member.first == where; });
+    }
+    text.set("model", model_);
+    text.set("deepspeed", training_);
+    block(text, "parallel").set("dp", json_integer(job.parallel.dp));
+    JsonNode& data = block(text, "data");
+    data.set("path", json_string(job.data.path));
+    data.set("tokenizer", json_string(job.data.tokenizer));
+    data.set("seq_len", json_integer(job.data.seq_len));
+    text.set("steps", json_integer(job.steps));
+    text.set("seed", json_integer(static_cast<std::int64_t>(job.seed)));
+    return to_json_text(text);
+  }
+
+  JsonNode root_, model_, training_;
   const std::string& file_;
   const JobOverrides& flags_;
 };

@@ -71,6 +71,9 @@ struct Job {
   double hang_timeout_s = 30;             ///< a rank that does not get on for so long ends the run; 0: never
   std::int64_t device_memory_bytes = 0;   ///< limit of the device arena; 0: none
   std::string machine, cluster, profile;  ///< paths, empty if not given; a cluster may be "SYSTEM:GPUS" instead
+  /// What is trained, as a job file that names no other: flags put in, the model's and DeepSpeed's files written out.
+  /// parse_job(text) lowers to the same programs. Without what only says where to run.
+  std::string text;
 };
 
 /// What the command line adds to, or puts in place of, the job file's keys.

@@ -109,6 +109,16 @@ bool looks_like_path(const std::string& text) {
   return text.empty() || text.ends_with(kJson) || text.front() == '.' || text.front() == '/';
 }
 
+ModelText find_model_text(std::string_view name) {
+  const std::vector<Spelling> all = spellings();
+  const std::string wanted = essence(name);
+  const auto found = std::find_if(all.begin(), all.end(), [&](const Spelling& s) { return s.text == wanted; });
+  if (found != all.end()) return {std::string(text_of(found->model)), found->model + std::string(kJson)};
+  throw Error(ErrorKind::kConfig,
+              fmt::format("model \"{}\": is neither a file nor in the catalog{}; `shardscope models` lists it",
+                          printable(name), nearest_models(wanted, all)));
+}
+
 }  // namespace
 
 std::vector<std::string> model_names() {
@@ -121,20 +131,22 @@ std::vector<std::string> model_names() {
 }
 
 ModelSpec find_model(std::string_view name) {
-  const std::vector<Spelling> all = spellings();
-  const std::string wanted = essence(name);
-  const auto found = std::find_if(all.begin(), all.end(), [&](const Spelling& s) { return s.text == wanted; });
-  if (found != all.end()) return parse_model(text_of(found->model), found->model + std::string(kJson));
-  throw Error(ErrorKind::kConfig,
-              fmt::format("model \"{}\": is neither a file nor in the catalog{}; `shardscope models` lists it",
-                          printable(name), nearest_models(wanted, all)));
+  const ModelText found = find_model_text(name);
+  return parse_model(found.text, found.file_name);
 }
 
 ModelSpec open_model(const std::string& path_or_name, const std::string& folder) {
+  const ModelText found = open_model_text(path_or_name, folder);
+  return parse_model(found.text, found.file_name);
+}
+
+ModelText open_model_text(const std::string& path_or_name, const std::string& folder) {
   const std::string path = (std::filesystem::path(folder) / path_or_name).string();  // an absolute one stays
   std::error_code code;
-  if (looks_like_path(path_or_name) || std::filesystem::exists(path, code)) return load_model(path);
-  return find_model(path_or_name);
+  if (!looks_like_path(path_or_name) && !std::filesystem::exists(path, code)) return find_model_text(path_or_name);
+  const bool is_folder = std::filesystem::is_directory(path, code);
+  const std::string file = is_folder ? (std::filesystem::path(path) / "config.json").string() : path;
+  return {read_text_file(file), file};
 }
 
 }  // namespace shardscope

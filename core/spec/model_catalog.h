@@ -24,4 +24,10 @@ ModelSpec find_model(std::string_view name);
 /// in .json, begins with '.' or '/') is never looked up.
 ModelSpec open_model(const std::string& path_or_name, const std::string& folder = "");
 
+/// The config.json that open_model() reads, as it is written, and the file name that it is read under.
+struct ModelText {
+  std::string text, file_name;
+};
+ModelText open_model_text(const std::string& path_or_name, const std::string& folder = "");
+
 }  // namespace shardscope
