@@ -11,10 +11,12 @@
 #include "profiler/query/list_runs.h"
 #include "profiler/query/memory_by_category.h"
 #include "profiler/query/op_comparison.h"
+#include "profiler/query/op_seconds.h"
 #include "profiler/query/op_summary.h"
 #include "profiler/query/pair_runs.h"
 #include "profiler/query/step_breakdown.h"
 #include "profiler/query/step_times.h"
+#include "profiler/store/program_rows.h"
 #include "profiler/store/test_profile.h"
 
 namespace shardscope {
@@ -64,6 +66,23 @@ TEST_F(Queries, FindRunByNumberAndName) {
   EXPECT_THROW(find_run(profile, "c"), Error);
   EXPECT_THROW(find_run(profile, "4"), Error);
   EXPECT_THROW(find_run(profile, ""), Error);
+}
+
+TEST_F(Queries, OpSecondsLeaveWaitingAndTheFirstStepOut) {
+  const Profile profile(path_);
+  const std::vector<RankSeconds> ranks = op_seconds(profile, 1);
+  ASSERT_EQ(ranks.size(), 2U);
+  for (const RankSeconds& rank : ranks) {
+    const double ms = 1e-3 * (rank.rank + 1);
+    ASSERT_EQ(rank.seconds.size(), 7U);
+    EXPECT_EQ(rank.seconds[static_cast<std::size_t>(testing::kAllocOp.index)], 0) << "takes no time";
+    EXPECT_NEAR(rank.seconds[static_cast<std::size_t>(testing::kMatMulOp.index)], 0.3 * ms, 1e-12);
+    EXPECT_NEAR(rank.seconds[static_cast<std::size_t>(testing::kGatherOp.index)], 0.15 * ms, 1e-12)
+        << "0.05 of 0.2 waiting";
+    EXPECT_EQ(rank.program_hash, hash_of(op_records(testing::tiny_program(rank.rank, 2))));
+  }
+  EXPECT_EQ(job_record(profile, 1), "{}");
+  EXPECT_TRUE(op_seconds(profile, 99).empty());
 }
 
 TEST_F(Queries, StepBreakdownAddsUp) {

@@ -30,8 +30,7 @@ HostCosts::HostCosts(const Machine& machine, int ranks)
 
 OpCost HostCosts::cost(const Program& program, const Instruction& instruction) const {
   if (is_communication(instruction.op)) return collective_cost(program, instruction);
-  const bool is_wide = instruction.lane == Lane::kCompute || instruction.lane == Lane::kHost;
-  const int threads = is_wide ? threads_ : 1;
+  const int threads = threads_of(instruction.lane);
   if (const auto* op = std::get_if<NvmeRead>(&instruction.op)) {
     return nvme_cost(program, op->src, machine_.drive.read);
   }

@@ -26,6 +26,10 @@ class HostCosts : public CostModel {
   bool calibrated() const override { return machine_.calibrated; }
 
   int threads() const { return threads_; }
+  /// Threads that an op on this lane runs on.
+  int threads_of(Lane lane) const { return lane == Lane::kCompute || lane == Lane::kHost ? threads_ : 1; }
+  /// Of one op, without its lane's overhead. A family that was not measured: its fp32 kin, else copies.
+  Seconds family_time(const std::string& family, double work, int threads) const;
 
  private:
   OpCost collective_cost(const Program& program, const Instruction& instruction) const;
@@ -33,7 +37,6 @@ class HostCosts : public CostModel {
   OpCost nvme_cost(const Program& program, const Region& moved, const Curve& curve) const;
   OpCost thin_cost(const ThinProduct& thin, const Op& op, int threads) const;
   OpCost family_cost(const Program& program, const Op& op, int threads) const;
-  Seconds family_time(const std::string& family, double work, int threads) const;
   std::vector<Demand> demands(double cores, Bytes bytes, Seconds time) const;
 
   Machine machine_;

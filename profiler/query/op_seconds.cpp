@@ -1,0 +1,64 @@
+#include "profiler/query/op_seconds.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "profiler/query/step_times.h"
+#include "profiler/store/chunks.h"
+
+namespace shardscope {
+namespace {
+
+constexpr std::int64_t kMostOps = std::int64_t{1} << 28;  // a damaged count asks for no more memory than this
+
+[[noreturn]] void fail_damaged(const Profile& profile, const char* what) {
+  throw Error(ErrorKind::kParse, profile.path() + ": damaged (" + what + ")");
+}
+
+bool warms_up(const Profile& profile, std::int64_t run) {
+  Rows rows = profile.rows("SELECT count(DISTINCT step) FROM step WHERE run = ?", {Value(run)});
+  return rows.next() && rows.integer(0) >= 3;
+}
+
+void read_slices(const Profile& profile, std::int64_t run, std::int64_t first_step, RankSeconds& rank) {
+  std::vector<std::vector<double>> all(rank.seconds.size());
+  Rows rows = profile.rows(
+      "SELECT c.start_ns, c.data FROM slice_chunk c JOIN track t ON t.id = c.track WHERE t.run = ? AND t.rank = ?",
+      {Value(run), Value(std::int64_t{rank.rank})});
+  while (rows.next()) {
+    const bool whole = decode_slices(rows.text(1), rows.integer(0), [&](const SliceEvent& event) {
+      if (event.op.index < 0 || static_cast<std::size_t>(event.op.index) >= all.size()) {
+        fail_damaged(profile, "slice_chunk.data names an op that its program does not have");
+      }
+      if (event.step < first_step) return;
+      const double moving = static_cast<double>(event.duration_ns) - static_cast<double>(event.wait_ns);
+      all[static_cast<std::size_t>(event.op.index)].push_back(std::max(moving, 0.0) * 1e-9);
+    });
+    if (!whole) fail_damaged(profile, "slice_chunk.data");
+  }
+  for (std::size_t op = 0; op < all.size(); ++op) rank.seconds[op] = quantile(std::move(all[op]), 0.5);
+}
+
+}  // namespace
+
+std::vector<RankSeconds> op_seconds(const Profile& profile, std::int64_t run) {
+  const std::int64_t first_step = warms_up(profile, run) ? 1 : 0;
+  std::vector<RankSeconds> ranks;
+  Rows rows = profile.rows(
+      "SELECT k.rank, p.hash, p.ops FROM rank k JOIN program p ON p.id = k.program WHERE k.run = ? ORDER BY k.rank",
+      {Value(run)});
+  while (rows.next()) {
+    const std::int64_t ops = rows.integer(2);
+    if (ops < 0 || ops > kMostOps) fail_damaged(profile, "program.ops");
+    ranks.push_back({rows.small(0), rows.integer(1), std::vector<double>(static_cast<std::size_t>(ops))});
+    read_slices(profile, run, first_step, ranks.back());
+  }
+  return ranks;
+}
+
+std::string job_record(const Profile& profile, std::int64_t run) {
+  Rows rows = profile.rows("SELECT job_json FROM run WHERE id = ?", {Value(run)});
+  return rows.next() ? rows.text(0) : std::string();
+}
+
+}  // namespace shardscope

@@ -1,0 +1,54 @@
+#pragma once
+// Fits a Machine to a run that was measured: the models that the run's ops speak about get its seconds, the rest stays.
+//
+//   Refit fitted = refit(base, {programs, op_seconds, "run zero-2 of run.db"});
+//   Prediction p = simulate(programs, fitted.machine);
+//
+// An op's slice is no cost of its own: ranks shared cores while it ran. So the programs run on the virtual clock with
+// the machine as known so far, and each cost is changed by measured / predicted slice; twice, as costs change the
+// sharing. Per distinct op (model and size) the median counts; a line of ln(measured / predicted) over ln(size), robust
+// (robust_line.h), carries it to other sizes of the model, held outside what was seen.
+//
+// Leaves out: overheads, waking, what crowded ranks wait, the drive's sharing: those are the base's.
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/program/program.h"
+#include "simulator/machine.h"
+
+namespace shardscope {
+
+struct MeasuredRun {
+  std::span<const Program> programs;                ///< by rank
+  std::span<const std::vector<double>> op_seconds;  ///< by rank, by op: a slice without its waiting; 0: not seen
+  std::string source;                               ///< what it is, for Machine::source
+};
+
+/// |predicted / measured - 1| of the slices of the distinct ops of one model, each once.
+struct Residuals {
+  double median = 0, p90 = 0;
+};
+
+struct ModelFit {
+  std::string model;     ///< "matmul:tb, 2 threads"
+  int points = 0;        ///< distinct ops
+  std::int64_t ops = 0;  ///< instructions, all ranks
+  double seconds = 0;    ///< measured, of one step, all ranks
+  Residuals before, after;
+};
+
+struct Refit {
+  Machine machine;
+  std::vector<ModelFit> fits;         ///< most seconds first
+  std::vector<std::string> unfitted;  ///< names of ops that were seen and that no single model costs
+};
+
+/// Throws Error{kConfig} if no op was measured.
+Refit refit(const Machine& base, const MeasuredRun& run);
+
+/// Models that the programs ask, as ModelFit names them, sorted: what a fit to another run may not have seen.
+std::vector<std::string> models_asked(std::span<const Program> programs, const Machine& machine);
+
+}  // namespace shardscope
