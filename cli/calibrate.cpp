@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "cli/calibrate_from.h"
 #include "cli/command.h"
 #include "core/error.h"
 #include "kernels/cpu/cpu_backend.h"
@@ -17,7 +18,7 @@ namespace shardscope::cli {
 namespace {
 
 struct Options {
-  std::string output = "machine.json", nvme;
+  std::string output = "machine.json", nvme, from, run, base;
   int cores = 0;
   bool json = false;
 };
@@ -51,6 +52,9 @@ void check_writable(const std::string& path) {
 
 void run(const Options& options) {
   check_writable(options.output);
+  if (!options.from.empty()) {
+    return calibrate_from({options.from, options.run, options.base, options.output, options.json});
+  }
   const auto begin = std::chrono::steady_clock::now();
   const auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
   CalibrateOptions calibration;
@@ -75,23 +79,37 @@ void run(const Options& options) {
 void add_calibrate(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand(
-      "calibrate", "Measure this machine, so that predictions are in its own seconds (under a minute).");
+      "calibrate",
+      "Measure this machine, or fit it to a run, so that predictions are in its own seconds (under a minute).");
   command->add_option("-o,--output", options->output, "Machine file to write")
       ->type_name("machine.json")
       ->capture_default_str();
-  command->add_option("--cores", options->cores, "Cores that ranks will share; 0: all of this machine")
-      ->check(CLI::Range(0, 65536))
-      ->capture_default_str();
-  command
-      ->add_option("--nvme", options->nvme, "Folder on the drive that swap files will lie on; measured, else guessed")
-      ->type_name("FOLDER");
-  command->add_flag("--json", options->json, "One JSON object: machine, name, cores, peaks, seconds");
+  auto* from =
+      command->add_option("--from", options->from, "Fit to a measured run of this profile, and measure nothing")
+          ->type_name("RUN.db");
+  command->add_option("--run", options->run, "With --from: name or number of the run; else the last that was measured")
+      ->needs(from);
+  command->add_option("--base", options->base, "With --from: what the run does not show; else guesses")
+      ->type_name("machine.json")
+      ->needs(from);
+  auto* cores = command->add_option("--cores", options->cores, "Cores that ranks will share; 0: all of this machine")
+                    ->check(CLI::Range(0, 65536))
+                    ->capture_default_str();
+  auto* nvme = command
+                   ->add_option("--nvme", options->nvme,
+                                "Folder on the drive that swap files will lie on; measured, else guessed")
+                   ->type_name("FOLDER");
+  from->excludes(cores)->excludes(nvme);
+  command->add_flag("--json", options->json,
+                    "One JSON object: machine, name, cores, peaks, seconds; with --from fits (docs/simulator.md)");
   command->footer(
       "The machine should be idle meanwhile. The file says where every number comes from (docs/simulator.md).\n"
       "Examples:\n"
       "  shardscope calibrate -o machine.json\n"
       "  shardscope calibrate -o machine.json --nvme /mnt/nvme\n"
-      "  shardscope predict job.json --machine machine.json\n");
+      "  shardscope predict job.json --machine machine.json\n"
+      "  shardscope train job.json --profile run.db && shardscope calibrate --from run.db -o run.json\n"
+      "  shardscope calibrate --from run.db --run zero-2 --base machine.json -o better.json\n");
   command->callback([options, &exit_code] {
     run(*options);
     exit_code = kDone;

@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/job_options.h"
 #include "cli/memory_json.h"
+#include "cli/predict_like.h"
 #include "core/engine/arena.h"
 #include "core/engine/suggest_fit.h"
 #include "core/error.h"
@@ -24,7 +25,8 @@ namespace {
 
 struct Options {
   JobOptions job;
-  std::string name;
+  std::string name, like, run;
+  std::vector<std::string> settings;
   std::int64_t device_memory = 0;
   bool json = false;
 };
@@ -254,7 +256,15 @@ void add_predict(CLI::App& app, int& exit_code) {
       ->type_name("BYTES")
       ->transform(CLI::AsSizeValue(false))
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 60));
-  command->add_option("--name", options->name, "Name of the run in the profile; zero-STAGE without it");
+  auto* like =
+      command
+          ->add_option("--like", options->like, "The job of a measured run of this profile, in the seconds of that run")
+          ->type_name("RUN.db");
+  command->add_option("--run", options->run, "With --like: name or number of the run; else the last that was measured")
+      ->needs(like);
+  command->add_option("--set", options->settings, like_settings_help())->type_name("KEY=VALUE")->needs(like);
+  command->add_option("--name", options->name, "Name of the run in the profile; zero-STAGE without it")->excludes(like);
+  like->excludes(command->get_option("job"));
   command->add_flag(
       "--json", options->json,
       "One JSON object: step_time_s, breakdown_s, tokens_per_s, mfu, fits, ranks, ... (docs/simulator.md)");
@@ -265,10 +275,17 @@ void add_predict(CLI::App& app, int& exit_code) {
       "  shardscope predict --model data/models/gpt-10m.json --ranks 4 --stage 3 --seq 128 --machine machine.json\n"
       "  shardscope predict job.json --profile run.db --json\n"
       "  shardscope predict --model gpt2/config.json --ranks 32 --cluster dgx-h100:32\n"
+      "  shardscope predict --like run.db                        its own run: how near is it?\n"
+      "  shardscope predict --like run.db --set zero.stage=3 --set parallel.dp=4 --set micro_batch=2\n"
       "  shardscope predict --model gpt2/config.json --ranks 8 --cluster data/clusters/dgx.json --device-memory "
       "40GiB\n");
   command->callback([options, &exit_code] {
-    Predict(*options).run();
+    if (options->like.empty()) {
+      Predict(*options).run();
+    } else {
+      predict_like({options->like, options->run, options->settings, options->job.overrides, options->device_memory,
+                    options->json});
+    }
     exit_code = kDone;
   });
 }

@@ -10,9 +10,11 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <thread>
 
 #include "cli/command.h"
 #include "cli/job_options.h"
+#include "cli/measured_run.h"
 #include "cli/memory_json.h"
 #include "cli/ranks.h"
 #include "cli/train_checkpoints.h"
@@ -85,24 +87,6 @@ double tokens_per_second(const TrainResult& result) {
   return time > 0 ? static_cast<double>(result.tokens_per_step) / time : 0;
 }
 
-/// What the job was, for the profile's record.
-std::string job_record(const Job& job) {
-  const nlohmann::json record{{"model", job.model.name},
-                              {"ranks", job.parallel.ranks()},
-                              {"zero_stage", job.training.zero.stage},
-                              {"zero_mode", to_string(job.zero_mode)},
-                              {"micro_batch", job.training.micro_batch},
-                              {"accumulation", job.training.accumulation},
-                              {"train_batch_size", job.training.train_batch_size},
-                              {"seq_len", job.data.seq_len},
-                              {"data", job.data.path},
-                              {"tokenizer", job.data.tokenizer},
-                              {"steps", job.steps},
-                              {"seed", job.seed},
-                              {"learning_rate", job.training.optimizer.lr}};
-  return record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
 /// One run of the command: the job, its programs, its prediction, and what came out. If ranks are processes each runs
 /// one of these; all but the first keep quiet.
 class Train {
@@ -149,12 +133,21 @@ class Train {
             .model = job_.model.name,
             .world = job_.parallel.ranks(),
             .zero_stage = stage,
-            .job_json = job_record(job_),
+            .job_json = job_record(job_, machine_cores(), threads_per_rank()),
             .parameters = parameter_count(job_.model),
             .tokens_per_step = programs_.front().tokens_per_step,
             .flops_per_token = flops_per_token_,
             .peak_flops_per_rank = machine_.peak_per_rank(job_.parallel.ranks()).value,
             .device_memory_limit = job_.device_memory_bytes};
+  }
+
+  static int machine_cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+
+  /// As the trainer gives them out.
+  int threads_per_rank() const {
+    if (options_.threads > 0) return options_.threads;
+    if (ranks_.hub() != nullptr) return ranks_.hub()->threads_per_rank();
+    return std::max(1, machine_cores() / job_.parallel.ranks());
   }
 
   void measure() {

@@ -280,6 +280,46 @@ refuses 'nowhere' query run.db 'select nosuch from nowhere'
 refuses 'only SELECT' query run.db 'delete from run'
 refuses 'no-such-run' report run.db --run no-such-run
 
+# A machine fitted to a run, and "this run, but with ...".
+check 'calibrate --from runs' bash -c "'$shardscope' calibrate --from run.db -o fitted.json --json >from.json"
+check 'calibrate --from shows every fit' json_ok from.json \
+  'len(d["fits"]) > 8 and all(f["sizes"] > 0 and f["seconds"] > 0 and {"median", "p90"} <= set(f["after"]) for f in d["fits"])'
+check 'the fit is nearer to the run, or as near as a small run is to itself' json_ok from.json \
+  '(lambda e: abs(e(d["predicted_step_time_s"]["after"])) < max(0.7, abs(e(d["predicted_step_time_s"]["before"]))))(lambda t: __import__("math").log(t / d["measured_step_time_s"]))'
+check 'a fitted machine predicts' bash -c "'$shardscope' predict job.json --machine fitted.json --json >fitted.out"
+check 'and says what it is of' json_ok fitted.out 'd["calibrated"] and "run zero-2 of run.db" in d["source"]'
+check 'a fitted machine is a base' "$shardscope" calibrate --from run.db --base fitted.json -o again.json
+check 'predict --like runs' bash -c "'$shardscope' predict --like run.db --json >like.json"
+check 'its own run is not changed' json_ok like.json 'd["changed"] is None and d["not_seen"] == []'
+check 'memory of its own run is exact' json_ok like.json 'd["measured"]["peak_bytes"] == d["predicted"]["peak_bytes"] > 0'
+check 'predict --like --set runs' bash -c \
+  "'$shardscope' predict --like run.db --set zero.stage=3 --set parallel.dp=4 --set micro_batch=1 --json >like.json"
+check 'what changed is predicted' json_ok like.json \
+  'd["changed"]["peak_bytes"] != d["predicted"]["peak_bytes"] and any("all_gather" in m for m in d["not_seen"])'
+check 'predict --like in text' bash -c "'$shardscope' predict --like run.db --set seq=16 | grep -q 'compute.*%'"
+refuses 'no-such-run' calibrate --from run.db --run no-such-run -o none.json
+refuses 'run 2 .*predicted' calibrate --from run.db --run 2 -o none.json
+refuses 'binary' calibrate --from binary -o none.json
+refuses 'missing.db' calibrate --from missing.db -o none.json
+refuses 'empty' calibrate --from empty -o none.json
+refuses 'from|excludes' calibrate --from run.db --cores 2 -o none.json
+refuses 'from|requires' calibrate --base fitted.json -o none.json
+check 'a prediction alone' "$shardscope" predict job.json --profile only.db
+refuses 'only predicted runs' calibrate --from only.db -o none.json
+refuses 'only predicted runs' predict --like only.db
+refuses 'did you mean .zero.stage' predict --like run.db --set zero.stag=3
+refuses 'KEY=VALUE' predict --like run.db --set zero.stage
+refuses 'stage' predict --like run.db --set zero.stage=9
+refuses 'parallel.dq' predict --like run.db --set parallel.dq=2
+refuses 'do not divide' predict --like run.db --set tp=7
+refuses 'like' predict job.json --set zero.stage=3
+refuses 'like|job' predict job.json --like run.db
+refuses 'cluster' predict --like run.db --cluster dgx-a100:8
+refuses 'binary' predict --like binary
+check 'a run of seven threads a rank' "$shardscope" train job.json --threads 7 --profile threads.db --quiet
+refuses '7 threads' predict --like threads.db
+[[ -e none.json ]] && fail 'refused, and yet there is none.json'
+
 # What does not fit is an answer.
 variant job.json small.json 's/"steps": 3/"steps": 3, "device_memory_bytes": 1000/'
 check 'predict says that it does not fit' bash -c "'$shardscope' predict small.json --json >fits.json"

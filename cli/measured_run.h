@@ -1,0 +1,36 @@
+#pragma once
+// A measured run of a profile, as the simulator wants it: its job, its programs, and how long each op took. What
+// `calibrate --from` and `predict --like` begin with.
+//
+//   const MeasuredJob run = read_measured_run(Profile("run.db"), "");     // its last measured run
+//   const Refit fitted = refit(default_machine(run.cores), run.measured());
+
+#include <string>
+#include <vector>
+
+#include "core/spec/job.h"
+#include "profiler/query/list_runs.h"
+#include "simulator/calibrate/refit.h"
+
+namespace shardscope::cli {
+
+struct MeasuredJob {
+  RunRow row;
+  std::string source;  ///< "run zero-2 of run.db"
+  std::string text;    ///< Job::text
+  Job job;
+  int cores = 1;  ///< of the machine it ran on
+  std::vector<Program> programs;
+  std::vector<std::vector<double>> op_seconds;  ///< by rank and op
+  MeasuredRun measured() const { return {programs, op_seconds, source}; }
+};
+
+/// What `train` writes into the run's row beside Job::text.
+std::string job_record(const Job& job, int cores, int threads_per_rank);
+
+/// `name`: a name or number; empty: the last one that was measured. Throws Error{kConfig, kUnsupported}: there is none,
+/// it was predicted, not trained here, recorded without its job, on another number of threads than cores / ranks, or
+/// by a version that lowers the job to other programs.
+MeasuredJob read_measured_run(const Profile& profile, const std::string& name);
+
+}  // namespace shardscope::cli
