@@ -391,29 +391,36 @@ std::string find_plan_problem(const Workload& w, const Target&, const Plan& p) {
   for (const int n : {p.gpus, p.dp, p.tp, p.pp, p.vpp, p.cp, p.ulysses, p.ep}) {
     if (n < 1) return fmt::format("a size is {}; all must be at least 1", n);
   }
-  if (product != p.gpus)
+  if (product != p.gpus) {
     return fmt::format("dp {} x tp {} x pp {} x cp {} x ulysses {} is {}, not {} GPUs", p.dp, p.tp, p.pp, p.cp,
                        p.ulysses, product, p.gpus);
+  }
   if (m.heads % p.tp != 0) return fmt::format("tp {} does not divide {} heads", p.tp, m.heads);
-  if (m.heads / p.tp % p.ulysses != 0)
+  if (m.heads / p.tp % p.ulysses != 0) {
     return fmt::format("ulysses {} does not divide the {} heads of a rank", p.ulysses, m.heads / p.tp);
-  if (w.seq % (std::int64_t{p.cp} * p.ulysses) != 0)
+  }
+  if (w.seq % (std::int64_t{p.cp} * p.ulysses) != 0) {
     return fmt::format("cp {} x ulysses {} do not divide sequences of {}", p.cp, p.ulysses, w.seq);
+  }
   if (std::int64_t{p.pp} * p.vpp > m.layers + 2)  // embedding and head may have stages of their own
     return fmt::format("pp {} x vpp {} are more stages than {} layers", p.pp, p.vpp, m.layers);
   if (p.vpp > 1 && p.pp == 1) return "vpp needs a pipeline";
-  if (p.ep > 1 && (m.experts == 0 || m.experts % p.ep != 0))
+  if (p.ep > 1 && (m.experts == 0 || m.experts % p.ep != 0)) {
     return fmt::format("ep {} does not divide {} experts", p.ep, m.experts);
-  if (p.ep > 1 && std::int64_t{p.dp} * p.tp * p.cp % p.ep != 0)
+  }
+  if (p.ep > 1 && std::int64_t{p.dp} * p.tp * p.cp % p.ep != 0) {
     return fmt::format("ep {} does not divide dp {} x tp {} x cp {}", p.ep, p.dp, p.tp, p.cp);
-  if (p.micro_batch < 1 || p.global_batch % (std::int64_t{p.dp} * p.micro_batch) != 0 || p.global_batch < 1)
+  }
+  if (p.micro_batch < 1 || p.global_batch % (std::int64_t{p.dp} * p.micro_batch) != 0 || p.global_batch < 1) {
     return fmt::format("dp {} x micro-batch {} do not divide the global batch {}", p.dp, p.micro_batch, p.global_batch);
+  }
   if (p.sp && p.tp == 1) return "sp needs tp";
   if (p.zero < 0 || p.zero > 3) return fmt::format("zero {}: it must be 0 to 3", p.zero);
   if (p.zero >= 2 && p.pp > 1) return "ZeRO-2 and 3 with a pipeline: gradients would be reduced at every micro-batch";
   if (p.offload != Offload::kNone && p.zero == 0) return "offload needs ZeRO";
-  if ((p.offload == Offload::kParameters || p.offload == Offload::kParametersNvme) && p.zero != 3)
+  if ((p.offload == Offload::kParameters || p.offload == Offload::kParametersNvme) && p.zero != 3) {
     return "parameters are offloaded by ZeRO-3 only";
+  }
   if (p.shard > 0 && (p.dp % p.shard != 0)) return fmt::format("shard {} does not divide dp {}", p.shard, p.dp);
   return "";
 }

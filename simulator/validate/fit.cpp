@@ -80,7 +80,7 @@ class Fit {
     for (const auto& [name, source] : sources_) {
       std::vector<double> e;
       for (const std::size_t i : source.rows) e.push_back(std::min(1.0, std::abs(std::exp(errors[i]) - 1)));
-      const auto p90 = e.begin() + static_cast<std::ptrdiff_t>(0.9 * static_cast<double>(e.size() - 1) + 0.5);
+      const auto p90 = e.begin() + std::lround(0.9 * static_cast<double>(e.size() - 1));
       const double mean = std::accumulate(e.begin(), e.end(), 0.0) / static_cast<double>(e.size());
       std::nth_element(e.begin(), p90, e.end());
       sum += std::min(1.0, static_cast<double>(e.size()) / kFewRows) * (mean + 0.5 * *p90);
