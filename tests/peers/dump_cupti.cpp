@@ -1,5 +1,5 @@
-// Writes CUPTI's activity buffers as they come, and what NCCL hands to a profiler plugin, so that decoders can be tested
-// on records that a real GPU made.
+// Writes CUPTI's activity buffers as they come, and what NCCL hands to a profiler plugin, so that decoders can be
+// tested on records that a real GPU made.
 //
 //   g++ -std=c++20 -O2 -fPIC -shared tests/peers/dump_cupti.cpp -I$CUDA/include -L$CUDA/lib64 -lcupti -o libdump.so
 //   DUMP_DIR=out CUDA_INJECTION64_PATH=$PWD/libdump.so NCCL_PROFILER_PLUGIN=$PWD/libdump.so python3 dump_cupti_job.py
@@ -68,7 +68,8 @@ int start_v5(void*, void** handle, void* descriptor) {
 }
 int stop_v5(void* handle) { return nccl_line("stop", nullptr, 0, reinterpret_cast<long long>(handle)), 0; }
 int state_v5(void* handle, int state, void* args) {
-  nccl_line(("state" + std::to_string(state)).c_str(), args, args != nullptr ? 8 : 0, reinterpret_cast<long long>(handle));
+  nccl_line(("state" + std::to_string(state)).c_str(), args, args != nullptr ? 8 : 0,
+            reinterpret_cast<long long>(handle));
   return 0;
 }
 int finalize_v5(void*) { return nccl_line("finalize", nullptr, 0, 0), 0; }
@@ -94,12 +95,12 @@ int InitializeInjection() {
   if (file != nullptr) std::fprintf(file, "cupti %u\n", version);
   cuptiActivityRegisterCallbacks(request, complete);
   for (const CUpti_ActivityKind kind :
-       {CUPTI_ACTIVITY_KIND_DEVICE, CUPTI_ACTIVITY_KIND_CONTEXT, CUPTI_ACTIVITY_KIND_STREAM, CUPTI_ACTIVITY_KIND_RUNTIME,
-        CUPTI_ACTIVITY_KIND_DRIVER, CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, CUPTI_ACTIVITY_KIND_MEMCPY,
-        CUPTI_ACTIVITY_KIND_MEMSET, CUPTI_ACTIVITY_KIND_SYNCHRONIZATION, CUPTI_ACTIVITY_KIND_MEMORY2,
-        CUPTI_ACTIVITY_KIND_MEMORY_POOL, CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION, CUPTI_ACTIVITY_KIND_MARKER,
-        CUPTI_ACTIVITY_KIND_OVERHEAD, CUPTI_ACTIVITY_KIND_CUDA_EVENT, CUPTI_ACTIVITY_KIND_ENVIRONMENT,
-        CUPTI_ACTIVITY_KIND_GRAPH_TRACE}) {
+       {CUPTI_ACTIVITY_KIND_DEVICE, CUPTI_ACTIVITY_KIND_CONTEXT, CUPTI_ACTIVITY_KIND_STREAM,
+        CUPTI_ACTIVITY_KIND_RUNTIME, CUPTI_ACTIVITY_KIND_DRIVER, CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL,
+        CUPTI_ACTIVITY_KIND_MEMCPY, CUPTI_ACTIVITY_KIND_MEMSET, CUPTI_ACTIVITY_KIND_SYNCHRONIZATION,
+        CUPTI_ACTIVITY_KIND_MEMORY2, CUPTI_ACTIVITY_KIND_MEMORY_POOL, CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION,
+        CUPTI_ACTIVITY_KIND_MARKER, CUPTI_ACTIVITY_KIND_OVERHEAD, CUPTI_ACTIVITY_KIND_CUDA_EVENT,
+        CUPTI_ACTIVITY_KIND_ENVIRONMENT, CUPTI_ACTIVITY_KIND_GRAPH_TRACE}) {
     if (kind == CUPTI_ACTIVITY_KIND_GRAPH_TRACE && std::getenv("DUMP_GRAPHS") == nullptr) continue;
     const CUptiResult result = cuptiActivityEnable(kind);
     if (file != nullptr) std::fprintf(file, "kind %d: %d\n", static_cast<int>(kind), static_cast<int>(result));
