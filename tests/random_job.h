@@ -193,9 +193,9 @@ inline Job job_of(const JobChoice& c) {
   return job;
 }
 
-/// A pipeline of 2 or 3 ranks, deep and long enough for its schedule.
+/// A pipeline of 2 to 6 ranks, deep and long enough for its schedule.
 inline void choose_pipeline(JobChoice& c) {
-  c.pp = *rc::gen::inRange(2, 4);
+  c.pp = *rc::gen::element(2, 3, 4, 5, 6);
   c.dp = *rc::gen::inRange(1, 3);
   c.schedule = *rc::gen::inRange(0, 6);
   const auto schedule = static_cast<PipelineSchedule>(c.schedule);

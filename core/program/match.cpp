@@ -32,6 +32,10 @@ Collective describe_collective(const Program& p, std::size_t i) {
   for_each_access(p.instructions[i].op,
                   [&](const char*, const Region& r, Access) { c.dtype = to_string(p.buffer(r.buffer).dtype); });
   if (const auto* o = std::get_if<AllReduce>(&p.instructions[i].op)) c.detail = to_string(o->reduce);
+  if (std::holds_alternative<Send>(p.instructions[i].op) || std::holds_alternative<Recv>(p.instructions[i].op)) {
+    const Label& label = p.instructions[i].label;  // both ends name the message by what it belongs to
+    c.detail = fmt::format("{} mb {}", to_string(label.phase), label.micro_batch);
+  }
   if (const auto* o = std::get_if<Broadcast>(&p.instructions[i].op)) c.detail = fmt::format("root {}", o->root);
   return c;
 }
@@ -112,6 +116,10 @@ class Matcher {
     for (std::size_t i = 0; i < std::min(pair.sends.size(), pair.receives.size()); ++i) {
       if (pair.sends[i].bytes != pair.receives[i].bytes || pair.sends[i].dtype != pair.receives[i].dtype) {
         fault_("group {}: send {} has {} bytes, its receive {}", key, i, pair.sends[i].bytes, pair.receives[i].bytes);
+      }
+      if (pair.sends[i].detail != pair.receives[i].detail) {
+        fault_("group {}: send {} is of {}, its receive of {}", key, i, pair.sends[i].detail, pair.receives[i].detail);
+        break;
       }
     }
   }

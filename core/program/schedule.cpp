@@ -12,8 +12,6 @@
 namespace shardscope {
 namespace {
 
-bool is_v_shaped(PipelineSchedule s) { return s == PipelineSchedule::kZbv || s == PipelineSchedule::kDualPipeV; }
-
 /// Appends actions, each kind and chunk taking its micro-batches in order.
 class Writer {
  public:
@@ -137,6 +135,8 @@ void check_shape(const PipelineShape& s) {
 }
 
 }  // namespace
+
+bool is_v_shaped(PipelineSchedule s) { return s == PipelineSchedule::kZbv || s == PipelineSchedule::kDualPipeV; }
 
 int chunks_of(PipelineSchedule schedule, int virtual_stages) {
   if (is_v_shaped(schedule)) return 2;

@@ -40,6 +40,9 @@ PipelineShape pipeline_shape(const Job& job);
 /// Chunks per rank that a schedule runs: `virtual_stages` for interleaved, 2 for the V-shaped ones, else 1.
 int chunks_of(PipelineSchedule schedule, int virtual_stages);
 
+/// Whether stages go from the first rank to the last and back up to the first.
+bool is_v_shaped(PipelineSchedule schedule);
+
 /// The place of a rank's chunk among all stages, 0 first. Stage s of a V-shaped schedule lies on rank s, then back up.
 int stage_at(const PipelineShape& shape, int rank, int chunk);
 struct StageOwner {

@@ -195,6 +195,8 @@ TEST(Match, SendsNeedTheirReceives) {
   EXPECT_THAT(find_mismatches(two_ranks(send, "0 recv group=dp data=p[0:4] @recv_previous forward\n")),
               Contains(HasSubstr("has 32 bytes, its receive 16")));
   EXPECT_THAT(find_mismatches(two_ranks(send, "")), Contains(HasSubstr("1 sends meet 0 receives")));
+  EXPECT_THAT(find_mismatches(two_ranks(send, "0 recv group=dp data=p[0:8] @recv_previous backward\n")),
+              Contains(HasSubstr("send 0 is of forward mb -1, its receive of backward mb -1")));
 }
 
 TEST(Verify, ChecksTheOpsOfInference) {

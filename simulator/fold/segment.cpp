@@ -8,8 +8,13 @@ namespace shardscope {
 
 namespace {
 
-SegmentLabel label_of(const Instruction& instruction) {
+/// Of the action that the instruction belongs to: what comes in for a later one is received by the one it stands
+/// before.
+SegmentLabel label_of(const Program& program, std::size_t index) {
   using Kind = SegmentLabel::Kind;
+  const auto receives = [](Lane lane) { return lane == Lane::kRecvPrevious || lane == Lane::kRecvNext; };
+  while (receives(program.instructions[index].lane) && index + 1 < program.instructions.size()) ++index;
+  const Instruction& instruction = program.instructions[index];
   switch (instruction.label.phase) {
     case Phase::kLoad:
     case Phase::kForward:
@@ -47,7 +52,7 @@ SplitProgram SegmentStore::split(const Program& program) {
   cut.segment.resize(n);
   cut.index.resize(n);
   for (std::size_t i = 0; i < n; ++i) {
-    const SegmentLabel label = label_of(program.instructions[i]);
+    const SegmentLabel label = label_of(program, i);
     if (split.labels.empty() || !(label == split.labels.back())) {
       split.labels.push_back(label);
       cut.begin.push_back(i);

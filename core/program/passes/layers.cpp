@@ -1,10 +1,14 @@
 // layers: the rank's schedule, and each layer as ops with its hand-derived backward.
 // Before: groups and stages. After: a sequential program of this rank on whole, unsharded parameters, each with a
 // gradient buffer that starts at 0 every step and is added to by every micro-batch; loss = this rank's part of the mean
-// over the global batch. Activations go to the next stage and gradients to the previous one on lanes of their own.
+// over the global batch. Activations go to the next stage and gradients to the previous one; messages to the next rank
+// and to the previous one have lanes of their own.
 // Everything later only moves, shards and reorders what stands here; the mathematics of the model is all in this pass.
 
 #include <fmt/format.h>
+
+#include <array>
+#include <deque>
 
 #include "core/check.h"
 #include "core/program/passes/messages.h"
@@ -91,7 +95,12 @@ class ScheduleBuilder {
         b_(builder),
         plan_(draft.pipeline),
         rank_(draft.pipeline_group.valid() ? draft.program.group(draft.pipeline_group).self : 0),
-        held_(plan_.actions(rank_).size()) {}
+        held_(plan_.actions(rank_).size()) {
+    for (const bool from_previous : {false, true}) {
+      const std::vector<std::size_t> order = plan_.arrivals(rank_, from_previous);
+      due_[from_previous ? 1 : 0].assign(order.begin(), order.end());
+    }
+  }
 
   void run() {
     const std::vector<Action>& actions = plan_.actions(rank_);
@@ -127,19 +136,36 @@ class ScheduleBuilder {
     if (!out.empty()) hand_on(index, a, span, out);
   }
 
-  /// What the neighbouring stage made: from this rank itself, or received.
+  /// What the neighbouring stage made: from this rank itself, or received, and before it all that was sent before it.
   Region take_in(std::size_t index, const Action& a, const StageSpan& span) {
     const std::optional<int> source = plan_.source(a.kind, span.stage);
     if (!source) return {};
-    const bool forward = a.kind == ActionKind::kForward;
-    const int from = owner_of(plan_.shape(), *source).rank;
-    if (from == rank_) return here_.at({{forward, *source}, a.micro_batch});
-    b_.begin(forward ? Phase::kForward : Phase::kBackward, -1);
-    const Region in = b_.temporary(fmt::format("stage.{}.{}", span.stage, forward ? "x" : "d_x"),
-                                   b_.stream_rows() * d_.job->model.hidden);
-    b_.emit(Recv{d_.pipeline_group, in, from}, "stage", forward ? Lane::kRecvPrevious : Lane::kRecvNext);
+    if (owner_of(plan_.shape(), *source).rank == rank_) {
+      return here_.at({{a.kind == ActionKind::kForward, *source}, a.micro_batch});
+    }
+    std::deque<std::size_t>& due = due_[plan_.goes_to_next(a.kind, *source) ? 1 : 0];
+    for (; !arrived_.contains(index); due.pop_front()) arrived_[due.front()] = receive(due.front());
+    begin(a);
     for (Region sent : held_[index]) b_.emit(Hold{sent}, "sent");
+    return arrived_.extract(index).mapped();
+  }
+
+  /// The input of the action, on the lane of the rank that sends it.
+  Region receive(std::size_t index) {
+    const Action& a = plan_.actions(rank_)[index];
+    const int stage = d_.stages[static_cast<std::size_t>(a.chunk)].stage, source = *plan_.source(a.kind, stage);
+    begin(a);
+    const Region in = b_.temporary(fmt::format("stage.{}.{}", stage, a.kind == ActionKind::kForward ? "x" : "d_x"),
+                                   b_.stream_rows() * d_.job->model.hidden);
+    b_.emit(Recv{d_.pipeline_group, in, owner_of(plan_.shape(), source).rank}, "stage",
+            plan_.goes_to_next(a.kind, source) ? Lane::kRecvPrevious : Lane::kRecvNext);
     return in;
+  }
+
+  /// What is emitted next belongs to the action, outside blocks.
+  void begin(const Action& a) {
+    b_.begin_micro_batch(a.micro_batch);
+    b_.begin(a.kind == ActionKind::kForward ? Phase::kForward : Phase::kBackward, -1);
   }
 
   void hand_on(std::size_t index, const Action& a, const StageSpan& span, Region out) {
@@ -151,8 +177,9 @@ class ScheduleBuilder {
       here_[{{forward, span.stage}, a.micro_batch}] = out;
       return;
     }
-    b_.begin(forward ? Phase::kForward : Phase::kBackward, -1);
-    b_.emit(Send{d_.pipeline_group, out, to}, "stage", forward ? Lane::kSendNext : Lane::kSendPrevious);
+    begin(a);
+    b_.emit(Send{d_.pipeline_group, out, to}, "stage",
+            plan_.goes_to_next(a.kind, span.stage) ? Lane::kSendNext : Lane::kSendPrevious);
     const std::optional<std::size_t> delivered = plan_.delivered_at(rank_, index);
     (delivered ? held_[*delivered] : held_at_end_).push_back(out);
   }
@@ -163,7 +190,9 @@ class ScheduleBuilder {
   int rank_;
   std::map<std::pair<int, int>, std::unique_ptr<ModelChunk>> chunks_;  ///< by chunk and micro-batch
   std::map<std::pair<std::pair<bool, int>, int>, Region> here_;        ///< made by (forward?, stage), micro-batch
-  std::vector<std::vector<Region>> held_;  ///< by action: sent regions that are delivered when it has its input
+  std::array<std::deque<std::size_t>, 2> due_;  ///< from the next, the previous rank: actions whose inputs come
+  std::map<std::size_t, Region> arrived_;       ///< by action: inputs that no action has taken yet
+  std::vector<std::vector<Region>> held_;       ///< by action: sent regions that are delivered when it has its input
   std::vector<Region> held_at_end_;
 };
 

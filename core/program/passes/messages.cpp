@@ -40,6 +40,25 @@ std::optional<int> PipelinePlan::target(ActionKind kind, int stage) const {
   return kind != ActionKind::kWeight && stage > 0 ? std::optional(stage - 1) : std::nullopt;
 }
 
+bool PipelinePlan::goes_to_next(ActionKind kind, int stage) const {
+  const bool back_up = is_v_shaped(shape_.schedule) && stage >= shape_.ranks;
+  return (kind == ActionKind::kForward) != back_up;
+}
+
+std::vector<std::size_t> PipelinePlan::arrivals(int rank, bool from_previous) {
+  const int p = shape_.ranks, peer = (rank + (from_previous ? p - 1 : 1)) % p;
+  std::vector<std::size_t> indices;
+  if (peer == rank) return indices;
+  for (const Action& sent : actions(peer)) {
+    const int stage = stage_at(shape_, peer, sent.chunk);
+    const std::optional<int> to = target(sent.kind, stage);
+    if (!to || goes_to_next(sent.kind, stage) != from_previous) continue;
+    const Place taken = place(sent.kind == ActionKind::kForward, *to, sent.micro_batch);
+    if (taken.rank == rank) indices.push_back(taken.index);
+  }
+  return indices;
+}
+
 std::optional<std::size_t> PipelinePlan::delivered_at(int rank, std::size_t index) {
   const std::vector<Action>& ours = actions(rank);
   const Action& sent = ours[index];
