@@ -9,6 +9,7 @@
 #include "core/program/lower.h"
 #include "core/spec/json_reader.h"
 #include "profiler/query/op_seconds.h"
+#include "profiler/query/step_times.h"
 #include "profiler/store/program_rows.h"
 
 namespace shardscope::cli {
@@ -62,7 +63,9 @@ void read_ops(const Profile& profile, MeasuredJob& run) {
     throw Error(ErrorKind::kConfig,
                 fmt::format("{}: has rows of {} of its {} ranks", run.source, ranks.size(), run.job.parallel.ranks()));
   }
+  std::vector<double> gaps;
   for (RankSeconds& rank : ranks) {
+    gaps.push_back(rank.lane_gap_s);
     run.programs.push_back(lower(run.job, rank.rank));
     if (hash_of(op_records(run.programs.back())) != rank.program_hash) {
       throw Error(ErrorKind::kUnsupported,
@@ -72,6 +75,7 @@ void read_ops(const Profile& profile, MeasuredJob& run) {
     }
     run.op_seconds.push_back(std::move(rank.seconds));
   }
+  run.lane_gap_s = quantile(gaps, 0.5);
 }
 
 }  // namespace

@@ -22,7 +22,8 @@ struct MeasuredJob {
   int cores = 1;  ///< of the machine it ran on
   std::vector<Program> programs;
   std::vector<std::vector<double>> op_seconds;  ///< by rank and op
-  MeasuredRun measured() const { return {programs, op_seconds, source}; }
+  double lane_gap_s = 0;                        ///< median over the ranks
+  MeasuredRun measured() const { return {programs, op_seconds, source, lane_gap_s}; }
 };
 
 /// What `train` writes into the run's row beside Job::text.

@@ -20,22 +20,40 @@ bool warms_up(const Profile& profile, std::int64_t run) {
   return rows.next() && rows.integer(0) >= 3;
 }
 
+/// Slices of the compute lane by start.
+double median_gap(std::vector<SliceEvent> slices) {
+  std::sort(slices.begin(), slices.end(), [](const auto& a, const auto& b) { return a.start_ns < b.start_ns; });
+  std::vector<double> gaps;
+  for (std::size_t i = 1; i < slices.size(); ++i) {
+    const SliceEvent &before = slices[i - 1], &next = slices[i];
+    const double gap = static_cast<double>(next.start_ns) - static_cast<double>(before.start_ns) -
+                       static_cast<double>(before.duration_ns);
+    if (before.step == next.step) gaps.push_back(std::max(gap, 0.0) * 1e-9);
+  }
+  return quantile(std::move(gaps), 0.5);
+}
+
 void read_slices(const Profile& profile, std::int64_t run, std::int64_t first_step, RankSeconds& rank) {
   std::vector<std::vector<double>> all(rank.seconds.size());
+  std::vector<SliceEvent> computes;
   Rows rows = profile.rows(
-      "SELECT c.start_ns, c.data FROM slice_chunk c JOIN track t ON t.id = c.track WHERE t.run = ? AND t.rank = ?",
+      "SELECT c.start_ns, c.data, t.lane FROM slice_chunk c JOIN track t ON t.id = c.track WHERE t.run = ? AND t.rank "
+      "= ?",
       {Value(run), Value(std::int64_t{rank.rank})});
   while (rows.next()) {
+    const bool is_compute = rows.text(2) == to_string(Lane::kCompute);
     const bool whole = decode_slices(rows.text(1), rows.integer(0), [&](const SliceEvent& event) {
       if (event.op.index < 0 || static_cast<std::size_t>(event.op.index) >= all.size()) {
         fail_damaged(profile, "slice_chunk.data names an op that its program does not have");
       }
       if (event.step < first_step) return;
+      if (is_compute) computes.push_back(event);
       const double moving = static_cast<double>(event.duration_ns) - static_cast<double>(event.wait_ns);
       all[static_cast<std::size_t>(event.op.index)].push_back(std::max(moving, 0.0) * 1e-9);
     });
     if (!whole) fail_damaged(profile, "slice_chunk.data");
   }
+  rank.lane_gap_s = median_gap(std::move(computes));
   for (std::size_t op = 0; op < all.size(); ++op) rank.seconds[op] = quantile(std::move(all[op]), 0.5);
 }
 

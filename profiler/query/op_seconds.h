@@ -16,6 +16,9 @@ struct RankSeconds {
   /// By op: median over the steps of a slice without the part spent waiting for other ranks; 0: never ran. The first
   /// step, which warms up, is left out where there are three or more.
   std::vector<double> seconds;
+  /// Median from the end of a slice of the compute lane to the start of its next one of the step: what the lane itself
+  /// takes from op to op, where most ops wait for nothing. 0: there are no two.
+  double lane_gap_s = 0;
 };
 
 /// In rank order.

@@ -71,6 +71,24 @@ Shape shape_of(const CostPlace& place) {
   return {place.work, 0, 0};
 }
 
+/// What an op of the run took of its lane; 0: not seen.
+double seconds_of(const MeasuredRun& run, std::size_t rank, std::size_t op) {
+  const double slice = run.op_seconds[rank][op];
+  const bool is_compute = run.programs[rank].instructions[op].lane == Lane::kCompute;
+  return slice > 0 && is_compute ? slice + run.lane_gap_s : slice;
+}
+
+/// The base with an overhead that no op of the run is shorter than.
+Machine with_overhead(Machine base, const MeasuredRun& run) {
+  for (std::size_t rank = 0; rank < run.programs.size(); ++rank) {
+    for (std::size_t op = 0; op < run.op_seconds[rank].size(); ++op) {
+      const double seconds = seconds_of(run, rank, op);
+      if (seconds > 0) base.op_overhead = std::min(base.op_overhead, Seconds(seconds));
+    }
+  }
+  return base;
+}
+
 using Seen = std::map<CostKey, std::map<Shape, DistinctOp>>;
 
 /// The run beside what `machine` predicts of it.
@@ -83,7 +101,7 @@ Seen look(const Machine& machine, const MeasuredRun& run, std::set<std::string>*
     const Program& program = run.programs[rank];
     SS_CHECK(run.op_seconds[rank].size() == program.instructions.size(), rank);
     for (std::size_t op = 0; op < program.instructions.size(); ++op) {
-      const double seconds = run.op_seconds[rank][op], expected = predicted.seconds(rank, op);
+      const double seconds = seconds_of(run, rank, op), expected = predicted.seconds(rank, op);
       if (seconds <= 0 || expected <= 0) continue;
       const Instruction& instruction = program.instructions[op];
       const auto place = cost_place(program, instruction, costs);
@@ -153,10 +171,11 @@ Refit refit(const Machine& base, const MeasuredRun& run) {
   const Seen before = look(base, run, &unfitted);
   if (before.empty()) throw Error(ErrorKind::kConfig, run.source + ": holds no measured op that a machine file costs");
   Refit result{base, {}, {unfitted.begin(), unfitted.end()}};
-  Seen seen = before;
+  result.machine = with_overhead(base, run);
+  Seen seen = look(result.machine, run, nullptr);
   for (int round = 0; round < kRounds; ++round) {
     ModelChanges changes;
-    for (const auto& [key, ops] : seen) changes.emplace(key, change_of(ops, base.op_overhead.value));
+    for (const auto& [key, ops] : seen) changes.emplace(key, change_of(ops, result.machine.op_overhead.value));
     // What other numbers of threads and ranks were measured at stays; of guesses the first round moves all.
     result.machine =
         rebuild_models(result.machine, changes, static_cast<int>(run.programs.size()), round == 0 && !base.calibrated);

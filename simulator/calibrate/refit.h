@@ -9,7 +9,10 @@
 // sharing. Per distinct op (model and size) the median counts; a line of ln(measured / predicted) over ln(size), robust
 // (robust_line.h), carries it to other sizes of the model, held outside what was seen.
 //
-// Leaves out: overheads, waking, what crowded ranks wait, the drive's sharing: those are the base's.
+// An op counts with the gap that its lane makes before the next one; the machine's overhead of an op becomes no more
+// than the shortest op with it.
+//
+// Leaves out: waking, a step's overhead, what crowded ranks wait, the drive's sharing: those are the base's.
 
 #include <span>
 #include <string>
@@ -24,6 +27,7 @@ struct MeasuredRun {
   std::span<const Program> programs;                ///< by rank
   std::span<const std::vector<double>> op_seconds;  ///< by rank, by op: a slice without its waiting; 0: not seen
   std::string source;                               ///< what it is, for Machine::source
+  double lane_gap_s = 0;                            ///< between two slices of the compute lane, that wait for nothing
 };
 
 /// |predicted / measured - 1| of the slices of the distinct ops of one model, each once.
