@@ -10,7 +10,6 @@
 #include "cli/text_table.h"
 #include "core/spec/json_tree.h"
 #include "simulator/planner/plots.h"
-#include "simulator/planner/relief.h"
 #include "simulator/planner/whatif.h"
 
 namespace shardscope::cli {

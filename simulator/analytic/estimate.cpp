@@ -13,13 +13,6 @@
 namespace shardscope {
 namespace {
 
-constexpr std::array<std::string_view, kTimeTerms> kTimeNames{"matmul", "attention", "elements", "host", "recompute",
-                                                              "tensor", "context",   "experts",  "data", "pipeline",
-                                                              "bubble", "optimizer", "offload",  "fixed"};
-constexpr std::array<std::string_view, kMemoryTerms> kMemoryNames{
-    "parameters", "gradients", "optimizer", "activations", "recomputed",  "logits",
-    "gathered",   "buckets",   "workspace", "context",     "collectives", "fragmentation"};
-
 double fourth_power(double x) { return x * x * x * x; }
 
 /// Two things at once, nearly the longer of them.
@@ -49,9 +42,6 @@ struct StageTime {
 };
 
 }  // namespace
-
-std::string_view to_string(TimeTerm t) { return kTimeNames[static_cast<std::size_t>(t)]; }
-std::string_view to_string(MemoryTerm t) { return kMemoryNames[static_cast<std::size_t>(t)]; }
 
 struct Estimator::State {
   Workload workload;

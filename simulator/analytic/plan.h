@@ -49,6 +49,7 @@ enum class TimeTerm : std::uint8_t {
 };
 inline constexpr int kTimeTerms = 14;
 std::string_view to_string(TimeTerm);
+std::string_view title_of(TimeTerm);  ///< in words: "matrix products"
 
 /// What a device's memory is made of, at the peak of the fullest rank.
 enum class MemoryTerm : std::uint8_t {
@@ -67,6 +68,7 @@ enum class MemoryTerm : std::uint8_t {
 };
 inline constexpr int kMemoryTerms = 12;
 std::string_view to_string(MemoryTerm);
+std::string_view title_of(MemoryTerm);
 
 struct Estimate {
   std::array<double, kTimeTerms> seconds{};

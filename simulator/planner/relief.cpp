@@ -3,56 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
+
+#include "simulator/analytic/sensitivity.h"
 
 namespace shardscope {
-namespace {
-
-constexpr std::array<std::string_view, kTimeTerms> kTimeTitles{"matrix products",
-                                                               "attention",
-                                                               "element-wise kernels",
-                                                               "launching kernels",
-                                                               "computing again",
-                                                               "tensor parallelism",
-                                                               "context parallelism",
-                                                               "experts' exchange",
-                                                               "data parallelism",
-                                                               "messages between stages",
-                                                               "pipeline bubble",
-                                                               "optimizer",
-                                                               "offload",
-                                                               "fixed cost"};
-constexpr std::array<std::string_view, kMemoryTerms> kMemoryTitles{
-    "parameters",          "gradients", "optimizer state", "activations",  "computed again", "logits",
-    "gathered parameters", "buckets",   "workspace",       "CUDA context", "NCCL",           "fragmentation"};
-
-struct Upgrade {
-  std::string_view name;
-  void (*apply)(Target&);
-};
-
-constexpr std::array<Upgrade, 6> kUpgrades{{
-    {"twice the NIC",
-     [](Target& t) {
-       t.system.nic_bandwidth = t.system.nic_bandwidth * 2;
-       t.fabric.bandwidth = t.fabric.bandwidth * 2;
-     }},
-    {"twice the NVLink", [](Target& t) { t.gpu.scale_up.bandwidth = t.gpu.scale_up.bandwidth * 2; }},
-    {"twice the memory bandwidth", [](Target& t) { t.gpu.memory_bandwidth = t.gpu.memory_bandwidth * 2; }},
-    {"twice the peak FLOP/s",
-     [](Target& t) {
-       for (FlopPerSecond& peak : t.gpu.peak) peak = peak * 2;
-       t.gpu.vector_fp32 = t.gpu.vector_fp32 * 2;
-     }},
-    {"twice the PCIe", [](Target& t) { t.gpu.pcie.bandwidth = t.gpu.pcie.bandwidth * 2; }},
-    {"twice the host memory bandwidth",
-     [](Target& t) { t.system.host_memory_bandwidth = t.system.host_memory_bandwidth * 2; }},
-}};
-
-}  // namespace
-
-std::string_view title_of(TimeTerm term) { return kTimeTitles[static_cast<std::size_t>(term)]; }
-std::string_view title_of(MemoryTerm term) { return kMemoryTitles[static_cast<std::size_t>(term)]; }
 
 Relief find_relief(const Workload& workload, const Target& target, const FrameworkSpec& framework, const Plan& plan) {
   const Estimate base = Estimator(workload, target, framework).estimate(plan);
@@ -60,11 +14,11 @@ Relief find_relief(const Workload& workload, const Target& target, const Framewo
   const auto longest = std::max_element(base.seconds.begin(), base.seconds.end());
   relief.bottleneck = static_cast<TimeTerm>(longest - base.seconds.begin());
   relief.share = *longest / base.step_time_s;
-  for (const Upgrade& upgrade : kUpgrades) {
+  for (const HardwareKnob& knob : hardware_knobs()) {
     Target better = target;
-    upgrade.apply(better);
+    knob.scale(better, 2);
     const double seconds = Estimator(workload, better, framework).estimate(plan).step_time_s;
-    relief.changes.push_back({std::string(upgrade.name), seconds / base.step_time_s - 1});
+    relief.changes.push_back({fmt::format("twice the {}", knob.name), seconds / base.step_time_s - 1});
   }
   std::stable_sort(relief.changes.begin(), relief.changes.end(),
                    [](const auto& a, const auto& b) { return a.change < b.change; });

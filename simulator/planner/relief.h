@@ -26,8 +26,5 @@ Relief find_relief(const Workload&, const Target&, const FrameworkSpec&, const P
 
 /// "data parallelism 31 % of the step; twice the NIC: -11 %, twice the NVLink: -2 %".
 std::string describe(const Relief&);
-/// What a term of the step is, in words: "matrix products".
-std::string_view title_of(TimeTerm);
-std::string_view title_of(MemoryTerm);
 
 }  // namespace shardscope

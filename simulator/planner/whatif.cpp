@@ -10,7 +10,6 @@
 #include "core/error.h"
 #include "core/spec/json_reader.h"
 #include "core/spec/model_catalog.h"
-#include "simulator/planner/relief.h"
 #include "simulator/planner/space.h"
 
 namespace shardscope {
