@@ -9,6 +9,7 @@
 #include <span>
 
 #include "core/spec/model_catalog.h"
+#include "simulator/analytic/explain.h"
 #include "simulator/analytic/memory_model.h"
 
 namespace shardscope {
@@ -105,6 +106,49 @@ TEST(Estimate, TheModelsParametersAreAllThere) {
     const auto published = static_cast<double>(parameter_count(w.model));
     EXPECT_NEAR(parameters_of(costs, all, w.model).all() / published, 1, 2e-3) << name;  // biases are left out
   }
+}
+
+/// Formulas that are written out come to what was computed, whatever the plan and the framework.
+RC_GTEST_PROP(Estimate, ExplanationsComeToTheEstimate, ()) {
+  const char* model = *rc::gen::element("llama-2-7b", "gpt2-xl", "mixtral-8x7b-v0.1", "deepseek-v3");
+  Workload w = workload_of(model, 1024);
+  const Target t = target_named(*rc::gen::element("dgx-h100", "dgx-a100-80"));
+  const FrameworkSpec f = *rc::gen::elementOf(default_frameworks());
+  Plan p;
+  p.tp = *rc::gen::element(1, 2, 4), p.sp = p.tp > 1 && *rc::gen::arbitrary<bool>();
+  p.pp = *rc::gen::element(1, 2, 4), p.vpp = p.pp > 1 ? *rc::gen::element(1, 2) : 1;
+  p.schedule = p.vpp > 1
+                   ? PipelineSchedule::kInterleaved
+                   : *rc::gen::element(PipelineSchedule::k1F1B, PipelineSchedule::kGpipe, PipelineSchedule::kZbH1);
+  p.cp = *rc::gen::element(1, 2), p.ulysses = *rc::gen::element(1, 2);
+  p.dp = *rc::gen::element(1, 2, 8);
+  p.ep = w.model.experts > 0 && p.dp > 1 ? *rc::gen::element(1, 2) : 1;
+  p.gpus = p.dp * p.tp * p.pp * p.cp * p.ulysses;
+  p.zero = *rc::gen::inRange(0, p.pp > 1 ? 2 : 4);
+  p.shard = p.dp == 8 ? *rc::gen::element(0, 4) : 0;
+  if (p.zero > 0) p.offload = *rc::gen::element(Offload::kNone, Offload::kOptimizer, Offload::kOptimizerNvme);
+  if (p.zero == 3 && *rc::gen::arbitrary<bool>()) p.offload = Offload::kParametersNvme;
+  p.recompute = *rc::gen::element(Recompute::kNone, Recompute::kSelective, Recompute::kFull);
+  p.micro_batch = *rc::gen::element(1, 2);
+  p.global_batch = p.micro_batch * p.dp * *rc::gen::element(1, 8);
+  RC_PRE(find_plan_problem(w, t, p).empty());
+  const Explanation e = explain(w, t, f, p);
+  const Estimate plain = Estimator(w, t, f).estimate(p);
+  RC_ASSERT(e.estimate.seconds == plain.seconds && e.estimate.bytes == plain.bytes);  // noting changes nothing
+  double seconds = 0, bytes = 0;
+  for (const TimePart& part : e.time) {
+    RC_LOG() << to_string(part.term) << ": " << part.text << '\n';
+    RC_ASSERT(!part.text.empty());
+    seconds += part.seconds;
+  }
+  for (const MemoryPart& part : e.memory) {
+    RC_LOG() << to_string(part.term) << ": " << part.text << '\n';
+    RC_ASSERT(!part.text.empty());
+    RC_ASSERT(std::abs(part.bytes / plain[part.term] - 1) < 1e-9);
+    bytes += part.bytes;
+  }
+  RC_ASSERT(std::abs(seconds / plain.step_time_s - 1) < 1e-9);
+  RC_ASSERT(std::abs(bytes / plain.used - 1) < 1e-9);
 }
 
 TEST(FindPlanProblem, SaysWhatIsWrong) {

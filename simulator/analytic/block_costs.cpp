@@ -57,6 +57,7 @@ class BlockBuilder {
     const double weight = gpu_.matmul(k, n, rows, a, batch) + 0.5 * accumulated / bandwidth;
     part_.backward.matmul += input + weight;
     part_.weight_gradient += weight;
+    part_.product_flops += 3 * 2 * rows * k * n * batch;
     part_.parameters += batch * k * n;
     if (narrow()) cast(rows * k * batch, rows * n * batch);
   }
@@ -276,6 +277,7 @@ PartCosts BlockBuilder::head() {
   const double weight = gpu_.matmul(h(), vocab, tokens_, a);
   part_.backward.matmul = gpu_.matmul(tokens_, h(), vocab, a) + weight;
   part_.weight_gradient = weight;
+  part_.product_flops = 3 * 2 * logits * h();
   const double passes = f_.fused_loss ? 4 : 16;  // bytes per logit. Guess: cast to fp32, maximum, exponentials, sum
   elements(logits * passes + row * 2, logits * passes + row * 4);
   part_.forward.kernels = f_.graphs ? 0 : 12;

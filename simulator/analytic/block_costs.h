@@ -41,6 +41,7 @@ struct Kept {
 
 struct PartCosts {
   PassCosts forward, backward, again;  ///< again: recomputed before backward
+  double product_flops = 0;            ///< of matrix products, forward and backward
   double weight_gradient = 0;          ///< seconds of backward that zero-bubble schedules may move
   Traffic traffic;
   Kept kept;

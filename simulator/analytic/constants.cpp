@@ -131,6 +131,18 @@ Group collect(const Constants& table, std::string_view scope, std::span<const Fi
   return group;
 }
 
+void keep_special(Constants& used, const Constants& table, std::string_view scope,
+                  std::initializer_list<std::string_view> owners) {
+  for (const std::string_view owner : owners) {
+    for (const Constant& constant : table) {
+      if (constant.scope != scope || constant.owner != owner) continue;
+      const auto same = [&](const Constant& c) { return c.scope == scope && c.name == constant.name; };
+      const auto known = std::find_if(used.begin(), used.end(), same);
+      known == used.end() ? void(used.push_back(constant)) : void(*known = constant);
+    }
+  }
+}
+
 }  // namespace
 
 Constants parse_constants(std::string_view csv, const std::string& file_name) {
@@ -181,6 +193,15 @@ FabricConstants fabric_constants(const Constants& table, std::string_view fabric
 
 FrameworkConstants framework_constants(const Constants& table, std::string_view framework) {
   return collect<FrameworkConstants>(table, "framework", kFrameworkFields, {kAny, framework});
+}
+
+Constants constants_in_use(const Constants& table, const GpuSpec& gpu, std::string_view fabric,
+                           std::string_view framework) {
+  Constants used;
+  keep_special(used, table, "device", {kAny, gpu.architecture, gpu.name});
+  keep_special(used, table, "fabric", {kAny, fabric});
+  keep_special(used, table, "framework", {kAny, framework});
+  return used;
 }
 
 }  // namespace shardscope

@@ -73,4 +73,7 @@ DeviceConstants device_constants(const Constants&, const GpuSpec&);
 FabricConstants fabric_constants(const Constants&, std::string_view fabric);
 FrameworkConstants framework_constants(const Constants&, std::string_view framework);
 
+/// The table's rows behind those three: of each name the most special one.
+Constants constants_in_use(const Constants&, const GpuSpec&, std::string_view fabric, std::string_view framework);
+
 }  // namespace shardscope

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "core/check.h"
+#include "simulator/analytic/estimate_notes.h"
 #include "simulator/analytic/memory_model.h"
 #include "simulator/analytic/network_model.h"
 
@@ -52,6 +53,7 @@ struct Estimator::State {
   GpuModel gpu;
   NetworkModel network;
   std::unordered_map<std::uint64_t, ModelCosts> known;
+  EstimateNotes* notes = nullptr;  ///< where wanted
 
   State(const Workload& w, const Target& t, const FrameworkSpec& f, const Constants& table)
       : workload(w),
@@ -77,6 +79,13 @@ struct Estimator::State {
     const Placement all = data_group(p);
     return p.shard > 0 ? Placement{std::min<double>(p.shard, all.ranks), all.stride} : all;
   }
+
+  void note(TimeTerm term, std::string_view what, double bytes, double ranks, double seconds, double times) const {
+    if (notes != nullptr && seconds > 0 && times > 0)
+      notes->moves.push_back({term, what, bytes, ranks, seconds, times});
+  }
+  void note_part(const PartCosts& part, const Plan&, double count) const;
+  void note_stage(const Plan&, const ModelCosts&, const Stage& slowest);
 
   void add_part(StageTime& t, const PartCosts& part, const Plan& plan, double count) const;
   BothWays tensor_time(const PartCosts& part, const Plan& plan) const;
@@ -106,6 +115,11 @@ void Estimator::State::add_part(StageTime& t, const PartCosts& part, const Plan&
   const double calls = plan.tp == 1 ? 0
                                     : part.traffic.tensor_calls * plan.tp * 1e-6 *
                                           (plan.pp > 1 ? constants.pipeline_rank_us : constants.tensor_rank_us);
+  if (notes != nullptr) {
+    const double kernels = part.forward.kernels + part.backward.kernels + part.again.kernels;
+    notes->kernels += count * kernels, notes->launch_s += count * (kernels * launch + 2 * calls);
+    note_part(part, plan, count);
+  }
   const double host_forward = exposed(part.forward.kernels * launch + calls, forward),
                host_backward = exposed((part.backward.kernels + part.again.kernels) * launch + calls, backward);
   add(TimeTerm::kMatmul, part.forward.matmul + part.backward.matmul);
@@ -121,6 +135,42 @@ void Estimator::State::add_part(StageTime& t, const PartCosts& part, const Plan&
   t.backward += count * (backward + host_backward);
   t.weight_gradient += count * part.weight_gradient;
   if (plan.zero == 3) add_gathers(t, part, plan, count, {forward, backward});
+}
+
+/// Collectives of blocks, from the same formulas as their times.
+void Estimator::State::note_part(const PartCosts& part, const Plan& plan, double count) const {
+  const double full = plan.recompute == Recompute::kFull ? 1 : 0;
+  if (plan.tp > 1 && part.traffic.tensor_calls > 0) {
+    const double calls = part.traffic.tensor_calls, bytes = part.traffic.tensor, ranks = plan.tp;
+    const double times = count * (calls * 2 + full * (calls - (framework.stops_recompute_early ? 1 : 0)));
+    const Placement group{ranks, 1};
+    if (!plan.sp) note(TimeTerm::kTensor, "all-reduce", bytes, ranks, network.all_reduce(bytes, group), times);
+    if (plan.sp) note(TimeTerm::kTensor, "all-gather", bytes, ranks, network.all_gather(bytes, group), times);
+    if (plan.sp) note(TimeTerm::kTensor, "reduce-scatter", bytes, ranks, network.reduce_scatter(bytes, group), times);
+  }
+  if (plan.cp > 1) {
+    const double turn = network.send(part.traffic.ring, static_cast<double>(plan.tp) * plan.ulysses);
+    note(TimeTerm::kContext, "turn of keys and values", part.traffic.ring, plan.cp, turn, count * 3 * (plan.cp - 1));
+  }
+  if (plan.ulysses > 1) {
+    const Placement group{static_cast<double>(plan.ulysses), static_cast<double>(plan.tp)};
+    const double one = network.all_to_all(part.traffic.exchange, group);
+    note(TimeTerm::kContext, "all-to-all of heads", part.traffic.exchange, plan.ulysses, one, count * 2);
+  }
+  if (part.traffic.experts > 0) {
+    const double all = expert_time(part, plan).forward / 2;
+    note(TimeTerm::kExpert, "all-to-all of tokens", part.traffic.experts, plan.ep, all, count * (4 + 2 * full));
+  }
+}
+
+/// Once more over the stage that a step waits for; times are then those of a whole step.
+void Estimator::State::note_stage(const Plan& plan, const ModelCosts& costs, const Stage& slowest) {
+  notes->moves.clear(), notes->kernels = notes->launch_s = 0;
+  notes->costs = costs, notes->slowest = slowest;
+  notes->stage_s = stage_time(plan, costs, slowest).total();
+  const auto m = static_cast<double>(plan.micro_batches());
+  notes->kernels *= m, notes->launch_s *= m;
+  for (Move& move : notes->moves) move.times *= m;
 }
 
 /// Forward waits for every collective, and so does backward.
@@ -169,6 +219,10 @@ void Estimator::State::add_gathers(StageTime& t, const PartCosts& part, const Pl
   const double gather = network.all_gather(part.parameters * framework.gather_bytes, group);
   const double reduce =
       framework.reduces_by_micro_batch ? network.reduce_scatter(part.parameters * framework.reduce_bytes, group) : 0;
+  const double bytes = part.parameters * framework.gather_bytes;
+  note(TimeTerm::kData, "all-gather of parameters", bytes, group.ranks, gather, 2 * count);
+  note(TimeTerm::kData, "reduce-scatter of gradients", part.parameters * framework.reduce_bytes, group.ranks, reduce,
+       count);
   const double overlap = framework.overlaps_gathers ? constants.overlap : 0,
                slow = gpu.constants().interference * constants.interference;
   const double forward = device.forward, backward = device.backward;
@@ -201,6 +255,7 @@ StageTime Estimator::State::stage_time(const Plan& plan, const ModelCosts& costs
   if (plan.pp > 1) {
     const double send = network.send(costs.message, static_cast<double>(plan.gpus) / plan.pp);
     const double shown = send * shown_messages(plan);
+    note(TimeTerm::kPipeline, "message", costs.message, 1, send, 2);
     t.terms[static_cast<std::size_t>(TimeTerm::kPipeline)] += 2 * shown;
     t.forward += shown, t.backward += shown;
   }
@@ -237,12 +292,16 @@ void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts&
   const double overlap = constants.overlap, slow = gpu.constants().interference * constants.interference;
   double& data = e[TimeTerm::kData];
   if (plan.zero == 3) {
+    const Placement shards = shard_group(plan), copies{group.ranks / shards.ranks, group.stride * shards.ranks};
     const double block = std::max(costs.dense.parameters, costs.mixture.parameters);
-    data += network.all_gather(block * framework.gather_bytes, shard_group(plan)) +
-            network.reduce_scatter(block * framework.reduce_bytes, shard_group(plan));  // the first, the last
-    const Placement copies{group.ranks / shard_group(plan).ranks, group.stride * shard_group(plan).ranks};
-    data += exposed(network.all_reduce(p.all() * framework.reduce_bytes / shard_group(plan).ranks, copies),
-                    t.backward * overlap);
+    const double gather = network.all_gather(block * framework.gather_bytes, shards),
+                 reduce = network.reduce_scatter(block * framework.reduce_bytes, shards);
+    data += gather + reduce;  // the first, the last
+    note(TimeTerm::kData, "first all-gather", block * framework.gather_bytes, shards.ranks, gather, 1);
+    note(TimeTerm::kData, "last reduce-scatter", block * framework.reduce_bytes, shards.ranks, reduce, 1);
+    const double bytes = p.all() * framework.reduce_bytes / shards.ranks, all = network.all_reduce(bytes, copies);
+    data += exposed(all, t.backward * overlap);
+    note(TimeTerm::kData, "all-reduce between copies", bytes, copies.ranks, all, 1);
     return;
   }
   const double bytes = p.all() * framework.reduce_bytes;
@@ -256,9 +315,12 @@ void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts&
   const double times =
       plan.zero == 2 && framework.reduces_by_micro_batch ? static_cast<double>(plan.micro_batches()) : 1;
   const double cover = framework.overlaps_gradients ? t.backward * overlap : 0;
+  note(TimeTerm::kData, scatters ? "reduce-scatter of gradients" : "all-reduce of gradients", bytes, group.ranks, one,
+       times);
   data += times * (std::max(exposed(one, cover), one * bucket / p.all()) + slow * std::min(one, cover));
   if (plan.zero == 0) return;
   const double gather = network.all_gather(p.all() * framework.gather_bytes, group) + more;
+  note(TimeTerm::kData, "all-gather of parameters", p.all() * framework.gather_bytes, group.ranks, gather, 1);
   data += framework.overlaps_gathers && framework.overlaps_update ? exposed(gather, t.forward * overlap) : gather;
 }
 
@@ -269,7 +331,9 @@ void Estimator::State::add_update(Estimate& e, const Plan& plan, const StagePara
   if (plan.offload != Offload::kNone) return;
   const double bytes = own * (2 * (framework.master_bytes > 0 ? framework.master_bytes : framework.parameter_bytes) +
                               2 * framework.moment_bytes + 2 * framework.gradient_bytes + 2);
-  e[TimeTerm::kOptimizer] += gpu.traffic(bytes);
+  const double seconds = gpu.traffic(bytes);
+  e[TimeTerm::kOptimizer] += seconds;
+  note(TimeTerm::kOptimizer, "state, gradient and parameters", bytes, 1, seconds, 1);
 }
 
 /// Gradients down, parameters up, the update bound by the host's memory: 28 bytes per element (docs/offload.md).
@@ -282,14 +346,22 @@ void Estimator::State::add_offload(Estimate& e, const Plan& plan, const StagePar
   const double host = target.system.host_memory_bandwidth.value / gpus * 0.6;  // of the data sheet. Guess
   const auto m = static_cast<double>(plan.micro_batches());
   double& t = e[TimeTerm::kOffload];
-  t += own * (4 + (m > 1 && plan.zero < 3 ? 2 * m : 0)) / pcie + own * 2 / pcie + own * 28 / host;
+  const double moved = own * (4 + (m > 1 && plan.zero < 3 ? 2 * m : 0)) + own * 2;
+  t += moved / pcie + own * 28 / host;
+  note(TimeTerm::kOffload, "gradients and parameters over PCIe", moved, 1, moved / pcie, 1);
+  note(TimeTerm::kOffload, "update in the host's memory", own * 28, 1, own * 28 / host, 1);
   const bool drive = plan.offload == Offload::kOptimizerNvme || plan.offload == Offload::kParametersNvme;
   if (drive && target.system.nvme_read.value > 0) {
-    t += own * 16 * gpus / target.system.nvme_read.value + own * 12 * gpus / target.system.nvme_write.value;
+    const double read = own * 16 * gpus / target.system.nvme_read.value,
+                 written = own * 12 * gpus / target.system.nvme_write.value;
+    t += read + written;
+    note(TimeTerm::kOffload, "state read from the drive", own * 16, 1, read, 1);
+    note(TimeTerm::kOffload, "state written to it", own * 12, 1, written, 1);
   }
   if (plan.offload == Offload::kParameters || plan.offload == Offload::kParametersNvme) {
     const double passes = m * (plan.recompute == Recompute::kFull ? 3 : 2);
     t += exposed(passes * own * 2 / pcie, e.seconds[static_cast<std::size_t>(TimeTerm::kMatmul)]);
+    note(TimeTerm::kOffload, "parameters fetched over PCIe", own * 2, 1, own * 2 / pcie, passes);
   }
 }
 
@@ -320,8 +392,9 @@ Stage stage_of(const Workload& w, const Plan& plan, const ModelCosts& costs, boo
 
 }  // namespace
 
-Estimate Estimator::estimate(const Plan& plan) {
+Estimate Estimator::estimate(const Plan& plan, EstimateNotes* notes) {
   State& s = *state_;
+  s.notes = nullptr;
   const ModelCosts& costs = s.costs_of(plan);
   const bool one = plan.pp == 1;
   const bool balanced = s.framework.balanced_stages;
@@ -332,6 +405,12 @@ Estimate Estimator::estimate(const Plan& plan) {
                   mid = plan.pp > 2 ? s.stage_time(plan, costs, middle) : a;
   const StageTime& slowest = z.total() > a.total() && z.total() > mid.total() ? z : mid.total() > a.total() ? mid : a;
   const double all = one ? a.total() : a.total() + z.total() + (plan.pp - 2) * mid.total();
+
+  if (notes != nullptr) {
+    s.notes = notes;
+    s.note_stage(plan, costs, &slowest == &a ? first : &slowest == &z ? last : middle);
+    notes->others_s = all - slowest.total();
+  }
 
   Estimate e;
   const auto m = static_cast<double>(plan.micro_batches());
@@ -351,17 +430,21 @@ Estimate Estimator::estimate(const Plan& plan) {
   for (const double t : e.seconds) e.step_time_s += t;
   e.bubble_fraction = e[TimeTerm::kBubble] / e.step_time_s;
 
+  if (notes != nullptr) notes->fullest = first;
   fill_memory(e, plan, first, costs, s.workload, s.target, s.framework, s.constants);
   if (!one) {
     Estimate end;
     fill_memory(end, plan, last, costs, s.workload, s.target, s.framework, s.constants);
     if (end.allocated > e.allocated) {
+      if (notes != nullptr) notes->fullest = last;
       const auto seconds = e.seconds;
       const double step = e.step_time_s, fraction = e.bubble_fraction;
       e = end;
       e.seconds = seconds, e.step_time_s = step, e.bubble_fraction = fraction;
     }
   }
+  if (notes != nullptr) notes->parameters = parameters_of(costs, notes->fullest, s.workload.model);
+  s.notes = nullptr;
   return e;
 }
 

@@ -21,6 +21,8 @@
 
 namespace shardscope {
 
+struct EstimateNotes;
+
 struct Workload {
   ModelSpec model;
   std::int64_t seq = 0;
@@ -39,7 +41,7 @@ class Estimator {
 
   /// The plan must be legal (check_plan). No allocation once the sizes (micro-batch, tp, cp, ep, sp, recompute) were
   /// met.
-  Estimate estimate(const Plan&);
+  Estimate estimate(const Plan&, EstimateNotes* notes = nullptr);
 
   const Workload& workload() const;
   const Target& target() const;

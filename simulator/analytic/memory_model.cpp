@@ -7,38 +7,13 @@ namespace shardscope {
 namespace {
 
 constexpr double kMiB = 1024.0 * 1024;
-// CUDA context with the libraries' kernels, cuBLAS' workspace. Guess; 0.5 to 3.5 GB were seen (docs/validation.md).
-constexpr double kContext = 850 * kMiB, kBlasWorkspace = 33 * kMiB;
+// CUDA context with the libraries' kernels. Guess; 0.5 to 3.5 GB were seen (docs/validation.md).
+constexpr double kContext = 850 * kMiB;
 // NCCL's buffers of one process: measured 342 MiB on 2 and 392 MiB on 4 to 8 GPUs (AIConfigurator's data).
 constexpr double kCollectivesPair = 342 * kMiB, kCollectives = 392 * kMiB;
 
 bool offloads_optimizer(Offload o) { return o != Offload::kNone; }
 bool offloads_parameters(Offload o) { return o == Offload::kParameters || o == Offload::kParametersNvme; }
-
-/// Micro-batches whose activations the stage holds at once, in units of the whole stage.
-double in_flight(const Plan& plan, const Stage& stage) {
-  const auto m = static_cast<double>(plan.micro_batches());
-  if (plan.pp == 1) return 1;
-  const double p = plan.pp;
-  switch (plan.schedule) {
-    case PipelineSchedule::kGpipe:
-      return m;
-    case PipelineSchedule::kZbH1:
-    case PipelineSchedule::kZbv:
-    case PipelineSchedule::kDualPipeV:
-      return std::min(m, p + 1);
-    case PipelineSchedule::k1F1B:
-    case PipelineSchedule::kInterleaved:
-      break;
-  }
-  if (plan.vpp > 1) return std::min(m, stage.first ? p * (1 + (p - 1) / (p * plan.vpp)) : 1 + (p - 1) / plan.vpp);
-  return std::min(m, stage.first ? p : 1);
-}
-
-double shards_of(double copies, int zero, int at_stage, int shard) {
-  if (zero < at_stage) return 1;
-  return shard > 0 ? std::min<double>(shard, copies) : copies;
-}
 
 /// Sum over shared parameters and experts of bytes each / ranks that share them.
 double spread(const StageParameters& p, const Copies& c, const Plan& plan, int at_stage, double bytes) {
@@ -115,6 +90,30 @@ void fill_activations(Estimate& e, const Plan& plan, const Stage& stage, const M
 }
 
 }  // namespace
+
+double in_flight(const Plan& plan, const Stage& stage) {
+  const auto m = static_cast<double>(plan.micro_batches());
+  if (plan.pp == 1) return 1;
+  const double p = plan.pp;
+  switch (plan.schedule) {
+    case PipelineSchedule::kGpipe:
+      return m;
+    case PipelineSchedule::kZbH1:
+    case PipelineSchedule::kZbv:
+    case PipelineSchedule::kDualPipeV:
+      return std::min(m, p + 1);
+    case PipelineSchedule::k1F1B:
+    case PipelineSchedule::kInterleaved:
+      break;
+  }
+  if (plan.vpp > 1) return std::min(m, stage.first ? p * (1 + (p - 1) / (p * plan.vpp)) : 1 + (p - 1) / plan.vpp);
+  return std::min(m, stage.first ? p : 1);
+}
+
+double shards_of(double copies, int zero, int at_stage, int shard) {
+  if (zero < at_stage) return 1;
+  return shard > 0 ? std::min<double>(shard, copies) : copies;
+}
 
 StageParameters parameters_of(const ModelCosts& costs, const Stage& stage, const ModelSpec& model) {
   StageParameters p;

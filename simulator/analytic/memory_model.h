@@ -25,6 +25,14 @@ struct Copies {
 };
 Copies copies_of(const Plan&);
 
+/// Micro-batches whose activations the stage holds at once, in units of the whole stage.
+double in_flight(const Plan&, const Stage&);
+
+/// Ranks among `copies` that share state which ZeRO shards from `at_stage` on. `shard`: Plan::shard.
+double shards_of(double copies, int zero, int at_stage, int shard);
+
+inline constexpr double kBlasWorkspace = 33.0 * 1024 * 1024;  ///< bytes of cuBLAS. Guess
+
 /// Fills bytes, allocated, reserved, used, at_start and the host's bytes.
 void fill_memory(Estimate&, const Plan&, const Stage&, const ModelCosts&, const Workload&, const Target&,
                  const FrameworkSpec&, const FrameworkConstants&);
