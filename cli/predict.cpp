@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/job_options.h"
 #include "cli/memory_json.h"
+#include "cli/predict_explain.h"
 #include "cli/predict_like.h"
 #include "core/engine/arena.h"
 #include "core/engine/suggest_fit.h"
@@ -25,10 +26,10 @@ namespace {
 
 struct Options {
   JobOptions job;
-  std::string name, like, run;
+  std::string name, like, run, framework;
   std::vector<std::string> settings;
   std::int64_t device_memory = 0;
-  bool json = false;
+  bool json = false, explain = false;
 };
 
 std::int64_t device_peak(const MemoryPeak& peak) { return peak.peak_bytes[static_cast<std::size_t>(Space::kDevice)]; }
@@ -61,12 +62,17 @@ class Predict {
       cluster_ = load_cluster(default_catalog(), job_.cluster);
       check_ranks();
     } else {
+      refuse_without_cluster();
       machine_ = job_.machine.empty() ? default_machine() : load_machine(job_.machine);
     }
     flops_per_token_ = training_flops_per_token(job_.model, job_.data.seq_len);
   }
 
   void run() {
+    if (!options_.framework.empty()) {
+      return predict_framework(job_, {options_.framework, options_.json, options_.explain});
+    }
+    if (options_.explain) why_ = explain(plan_case_of(job_, default_catalog()));
     std::unique_ptr<ProfileWriter> writer;
     // Ranks of a cluster are folded, unless each is to have its rows.
     prediction_ = cluster_ && job_.profile.empty() ? predict(job_, *cluster_) : simulate_into(nullptr);
@@ -76,10 +82,23 @@ class Predict {
       writer->finish();
       if (!writer->problem().empty()) throw Error(ErrorKind::kIo, writer->problem());
     }
+    if (cluster_) {
+      const char* framework = job_.zero_mode == ZeroMode::kDeepSpeed ? "deepspeed" : "shardscope";
+      interval_ = interval_of(framework, job_.parallel.ranks(), prediction_.step_time_s);
+    }
     options_.json ? print_json() : print_text();
   }
 
  private:
+  void refuse_without_cluster() const {
+    const char* flag = !options_.framework.empty() ? "--framework" : options_.explain ? "--explain" : nullptr;
+    if (flag == nullptr) return;
+    throw Error(ErrorKind::kConfig,
+                fmt::format("{}: rests on the closed form, which knows GPUs and not this machine; add --cluster "
+                            "dgx-h100:8 (see 'shardscope hardware')",
+                            flag));
+  }
+
   void check_ranks() const {
     if (job_.parallel.ranks() <= cluster_->ranks()) return;
     throw Error(ErrorKind::kConfig, fmt::format("{}: has {} devices; the job's {} ranks need one each", job_.cluster,
@@ -147,6 +166,8 @@ class Predict {
     out["zero_stage"] = job_.training.zero.stage;
     out["tokens_per_step"] = tokens_per_step();
     out["step_time_s"] = prediction_.step_time_s;
+    out["interval"] = interval_ ? nlohmann::json{interval_->low_s, interval_->high_s} : nlohmann::json(nullptr);
+    out["interval_source"] = interval_ ? nlohmann::json(interval_->source) : nlohmann::json(nullptr);
     out["breakdown_s"] = {{"compute", b.compute_s},
                           {"exposed_communication", b.exposed_communication_s},
                           {"bubble", b.bubble_s},
@@ -174,6 +195,11 @@ class Predict {
     out["calibrated"] = prediction_.calibrated;
     out["source"] = source();
     out["profile"] = job_.profile.empty() ? nlohmann::json(nullptr) : nlohmann::json(job_.profile);
+    if (why_) {
+      out["explain"] = explanation_json(*why_);
+      out["explain"]["difference"] = difference();
+      out["explain"]["memory_difference"] = memory_difference();
+    }
     fmt::print("{}\n", out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   }
 
@@ -203,6 +229,16 @@ class Predict {
     print_memory();
     fmt::print("source      {}\n", source());
     if (!job_.profile.empty()) fmt::print("profile     {}\n", job_.profile);
+    if (!why_) return;
+    fmt::print(
+        "closed form step {:+.1f} %, tensors {:+.1f} % from the events'; what follows explains the closed form\n{}",
+        100 * difference(), 100 * memory_difference(), explanation_text(*why_));
+  }
+
+  /// Of the closed form from the events: the step, and the bytes of the fullest rank's tensors.
+  double difference() const { return why_->estimate.step_time_s / prediction_.step_time_s - 1; }
+  double memory_difference() const {
+    return why_->estimate.allocated / static_cast<double>(device_peak(fullest_rank().peak)) - 1;
   }
 
   void print_time() const {
@@ -213,6 +249,7 @@ class Predict {
     };
     fmt::print("step        {:.4f} s, {:.0f} tokens/s, MFU {:.1f} %\n", prediction_.step_time_s,
                prediction_.tokens_per_s, 100 * prediction_.mfu);
+    if (interval_) fmt::print("{}", interval_text(*interval_));
     part("compute", b.compute_s);
     part("exposed communication", b.exposed_communication_s);
     part("optimizer", b.optimizer_s);
@@ -244,6 +281,8 @@ class Predict {
   std::vector<Program> programs_;
   double flops_per_token_ = 0;
   Prediction prediction_;
+  std::optional<Explanation> why_;    ///< with --explain
+  std::optional<Interval> interval_;  ///< of a cluster
 };
 
 }  // namespace
@@ -265,6 +304,13 @@ void add_predict(CLI::App& app, int& exit_code) {
   command->add_option("--set", options->settings, like_settings_help())->type_name("KEY=VALUE")->needs(like);
   command->add_option("--name", options->name, "Name of the run in the profile; zero-STAGE without it")->excludes(like);
   like->excludes(command->get_option("job"));
+  command
+      ->add_option("--framework", options->framework,
+                   "As this framework would run it, by the closed form alone: megatron, fsdp2, deepspeed, ...")
+      ->type_name("NAME");
+  command->add_flag("--explain", options->explain,
+                    "Also each term of time and memory with the numbers that make it, constants, and what faster\n"
+                    "hardware would change (needs --cluster)");
   command->add_flag(
       "--json", options->json,
       "One JSON object: step_time_s, breakdown_s, tokens_per_s, mfu, fits, ranks, ... (docs/simulator.md)");
@@ -277,6 +323,8 @@ void add_predict(CLI::App& app, int& exit_code) {
       "  shardscope predict --model gpt2/config.json --ranks 32 --cluster dgx-h100:32\n"
       "  shardscope predict --like run.db                        its own run: how near is it?\n"
       "  shardscope predict --like run.db --set zero.stage=3 --set parallel.dp=4 --set micro_batch=2\n"
+      "  shardscope predict --model llama-2-7b --ranks 16 --stage 3 --cluster dgx-h100:16 --explain\n"
+      "  shardscope predict --model llama-2-7b --ranks 16 --stage 1 --cluster dgx-h100:16 --framework megatron\n"
       "  shardscope predict --model gpt2/config.json --ranks 8 --cluster data/clusters/dgx.json --device-memory "
       "40GiB\n");
   command->callback([options, &exit_code] {

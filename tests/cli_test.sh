@@ -186,6 +186,10 @@ refuses 'has 1 devices' predict job.json --cluster gh200:1
 check 'a cluster of the catalog' "$shardscope" predict job.json --cluster 'DGX H100:16'
 sed 's/^{/{"cluster": "dgx-h100:16", /' job.json >with-cluster.json
 check 'a cluster of the catalog in a job file' "$shardscope" predict with-cluster.json
+refuses 'framework "megatrn".*megatron' predict job.json --cluster dgx-h100:8 --framework megatrn
+refuses '--explain: .*add --cluster' predict job.json --explain
+refuses '--framework: .*add --cluster' predict job.json --framework megatron
+refuses 'no rows for --profile' predict job.json --cluster dgx-h100:8 --framework megatron --profile none.db
 variant ds.json keep.json 's/^{/{"activation_checkpointing": {"cpu_checkpointing": true}, /'
 refuses 'cpu_checkpointing.*recompute' lower --model model.json --deepspeed keep.json
 check 'kept inputs go to the host' "$shardscope" lower --model model.json --deepspeed keep.json --recompute full/2
@@ -272,6 +276,15 @@ check 'memory is predicted to the byte' json_ok train.json \
 check 'predict runs' bash -c "'$shardscope' predict job.json --json >predict.json"
 check 'predict --json has the documented keys' json_ok predict.json \
   '{"peak_bytes_per_rank", "memory_by_category", "step_time_s", "breakdown_s", "tokens_per_s", "mfu", "fits", "ranks", "model"} <= set(d)'
+check 'predict --explain' bash -c "'$shardscope' predict job.json --cluster dgx-h100:8 --explain --json >explain.json"
+check 'terms sum to the step, and all is said' json_ok explain.json \
+  '(abs(sum(t["seconds"] for t in d["explain"]["time"]) / d["explain"]["step_time_s"] - 1) < 1e-6 and
+   abs(sum(t["bytes"] for t in d["explain"]["memory"]) / d["explain"]["used_bytes"] - 1) < 1e-6 and
+   all(t["text"] for t in d["explain"]["time"] + d["explain"]["memory"]) and all(c["source"] for c in d["explain"]["constants"]) and
+   any((s["change"] or 0) < 0 for s in d["explain"]["sensitivities"]) and d["interval"][0] < d["interval"][1] and "difference" in d["explain"])'
+check 'predict --framework has the documented keys' bash -c "'$shardscope' predict job.json --cluster dgx-h100:8 --framework megatron --json >framework.json"
+check 'and the same ones' bash -c "python3 -c 'import json; a, b = (set(json.load(open(f))) for f in (\"predict.json\", \"framework.json\")); assert a <= b, a - b' || ! command -v python3"
+check 'predict --explain as text' bash -c "'$shardscope' predict job.json --cluster dgx-h100:8 --explain | grep -q 'matrix products .* of the fp32 peak'"
 check 'compare runs' bash -c "'$shardscope' compare run.db --json >compare.json"
 check 'the profile has the run and its prediction' json_ok compare.json 'len(d["runs"]) == 2'
 check 'report runs' "$shardscope" report run.db
