@@ -35,7 +35,9 @@ void print_fits(const Refit& fitted) {
 void print_report(const CalibrateFrom& options, const MeasuredJob& run, const Refit& fitted, const Steps& steps) {
   fmt::print("{}: {}, {} rank{}, {} steps\n", run.source, printable(run.row.model), run.row.world,
              run.row.world == 1 ? "" : "s", run.row.steps);
-  fmt::print("An op's slice and the lane's gap after it, predicted against measured (its median over the steps), each size of a model once:\n");
+  fmt::print(
+      "An op's slice and the lane's gap after it, predicted against measured (its median over the steps), each size of "
+      "a model once:\n");
   print_fits(fitted);
   if (!fitted.unfitted.empty()) fmt::print("not fitted   {}\n", fmt::join(fitted.unfitted, ", "));
   fmt::print("not seen     all other models, overheads, crowding, the drive's sharing: from {}\n",

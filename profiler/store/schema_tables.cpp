@@ -39,7 +39,9 @@ std::vector<SchemaTable> run_tables() {
         {"model", "TEXT", "", "Name of the model."},
         {"world", "INTEGER", "ranks", "Ranks of the job."},
         {"zero_stage", "INTEGER", "", "ZeRO stage, 0 to 3."},
-        {"job_json", "TEXT", "", "The job. Of train {\"job\": the whole job file, \"cores\", \"threads_per_rank\", ...}: predict --like reads it."},
+        {"job_json", "TEXT", "",
+         "The job. Of train {\"job\": the whole job file, \"cores\", \"threads_per_rank\", ...}: predict --like reads "
+         "it."},
         {"parameters", "INTEGER", "", "Parameters of the model."},
         {"tokens_per_step", "INTEGER", "tokens", "Of the global batch."},
         {"flops_per_token", "REAL", "FLOP", "Work of training on one token, forward and backward."},
