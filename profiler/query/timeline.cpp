@@ -113,12 +113,14 @@ std::vector<Span> Timeline::spans(const TimelineTrack& track, TimeWindow window)
   while (rows.next()) {
     const bool good = decode_slices(rows.text(1), rows.integer(0), [&](const SliceEvent& e) {
       const std::int64_t end = e.start_ns + e.duration_ns;
-      if (e.start_ns < window.end_ns && end > window.begin_ns)
+      if (e.start_ns < window.end_ns && end > window.begin_ns) {
         spans.push_back({e.start_ns, end, std::min(e.wait_ns, e.duration_ns), e.op.index, e.step});
+      }
     });
-    if (!good)
+    if (!good) {
       throw Error(ErrorKind::kParse,
                   profile_.path() + ": damaged (slices of track " + std::to_string(track.id) + " cannot be read)");
+    }
   }
   const auto before = [](const Span& a, const Span& b) { return a.begin_ns < b.begin_ns; };
   if (!std::is_sorted(spans.begin(), spans.end(), before)) std::stable_sort(spans.begin(), spans.end(), before);
@@ -157,9 +159,10 @@ std::vector<LevelEntry> Timeline::entries(const TimelineTrack& track, int level,
       "SELECT data FROM level_chunk WHERE track = ? AND level = ? AND start_ns < ? AND end_ns > ? ORDER BY start_ns",
       {Value(track.id), Value(std::int64_t{level}), Value(window.end_ns), Value(window.begin_ns)});
   while (rows.next()) {
-    if (!decode_levels(rows.text(0), found))
+    if (!decode_levels(rows.text(0), found)) {
       throw Error(ErrorKind::kParse, profile_.path() + ": damaged (level " + std::to_string(level) + " of track " +
                                          std::to_string(track.id) + " cannot be read)");
+    }
   }
   std::erase_if(found, [&](const LevelEntry& e) { return e.bucket < first || e.bucket > last; });
   return found;
