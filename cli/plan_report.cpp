@@ -134,6 +134,7 @@ Json point_json(const ReportedPoint& r, double tokens) {
   json["energy_kwh"] = run.energy_kwh, json["co2_t"] = run.co2_t, json["mean_kw"] = run.mean_kw;
   json["goodput"] = run.goodput, json["straggler"] = run.straggler;
   json["checkpoint_s"] = run.checkpoint_s, json["checkpoint_every_s"] = run.checkpoint_every_s;
+  json["start_gb"] = e.at_start / 1e9;
   json["host_gb"] = e.host_bytes / 1e9, json["nvme_gb"] = e.nvme_bytes / 1e9;
   json["bottleneck"] = {{"term", to_string(r.relief.bottleneck)}, {"share", r.relief.share}};
   json["relief"] = relief_json(r.relief);

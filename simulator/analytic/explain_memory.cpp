@@ -33,7 +33,17 @@ class MemoryText {
         costs_(x.notes.costs),
         copies_(copies_of(x.plan)) {}
 
+  /// What a framework holds beside the plain sum (DeepSpeed's buffers) is said as one part.
   Formula of(MemoryTerm term) const {
+    Formula f = plain(term);
+    const double rest = x_.estimate[term] - f.bytes;
+    if (rest > 1) f.add(rest, fmt::format("{} of buffers that {} holds beside", bytes_text(rest), f_.name));
+    if (rest < -1) f = one(x_.estimate[term], fmt::format("as {} holds it (data/frameworks)", f_.name));
+    return f;
+  }
+
+ private:
+  Formula plain(MemoryTerm term) const {
     switch (term) {
       case MemoryTerm::kParameters:
         return parameters();
@@ -66,7 +76,6 @@ class MemoryText {
     return {};
   }
 
- private:
   static Formula one(double bytes, std::string text) { return {bytes, std::move(text)}; }
 
   /// "6.74 G parameters x 12 bytes / 64 ranks"; experts have copies on fewer ranks.

@@ -34,13 +34,24 @@ constexpr Key<double> kReals[] = {{"parameter_bytes", &FrameworkSpec::parameter_
                                   {"backward_kernels", &FrameworkSpec::backward_kernels},
                                   {"logit_bytes", &FrameworkSpec::logit_bytes},
                                   {"block_collectives", &FrameworkSpec::block_collectives},
-                                  {"scratch_gradient_bytes", &FrameworkSpec::scratch_gradient_bytes}};
+                                  {"scratch_gradient_bytes", &FrameworkSpec::scratch_gradient_bytes},
+                                  {"fresh_gradient_bytes", &FrameworkSpec::fresh_gradient_bytes},
+                                  {"flush_copies", &FrameworkSpec::flush_copies},
+                                  {"host_gradient_bytes", &FrameworkSpec::host_gradient_bytes}};
 
 constexpr Key<std::int64_t> kCounts[] = {{"bucket_elements", &FrameworkSpec::bucket_elements},
+                                         {"reuse_elements", &FrameworkSpec::reuse_elements},
+                                         {"prefetch_elements", &FrameworkSpec::prefetch_elements},
+                                         {"live_elements", &FrameworkSpec::live_elements},
+                                         {"persistent_elements", &FrameworkSpec::persistent_elements},
+                                         {"sub_group_elements", &FrameworkSpec::sub_group_elements},
                                          {"gathered_blocks", &FrameworkSpec::gathered_blocks},
                                          {"default_zero", &FrameworkSpec::default_zero}};
 
-constexpr Key<bool> kSwitches[] = {{"shards_gradients_at_1", &FrameworkSpec::shards_gradients_at_1},
+constexpr Key<bool> kSwitches[] = {{"accumulates_in_place", &FrameworkSpec::accumulates_in_place},
+                                   {"keeps_bucket", &FrameworkSpec::keeps_bucket},
+                                   {"builds_sharded", &FrameworkSpec::builds_sharded},
+                                   {"shards_gradients_at_1", &FrameworkSpec::shards_gradients_at_1},
                                    {"all_reduces", &FrameworkSpec::all_reduces},
                                    {"balanced_stages", &FrameworkSpec::balanced_stages},
                                    {"keeps_gathered_inputs", &FrameworkSpec::keeps_gathered_inputs},

@@ -26,6 +26,19 @@ struct FrameworkSpec {
   double moment_bytes = 8;
   double step_bytes = 0;               ///< temporaries of the update, per element of the rank's part
   bool shards_gradients_at_1 = false;  ///< ZeRO-1 keeps only the rank's part of the accumulated gradient
+  bool accumulates_in_place = false;   ///< autograd's gradient is the accumulated one: backward_bytes takes time only
+  double fresh_gradient_bytes = 0;     ///< ZeRO-2: a micro-batch's own, beside the accumulated ones
+
+  // What an engine like DeepSpeed's holds beside its state. Elements, 0: does not do so.
+  std::int64_t reuse_elements = 0;       ///< ZeRO-3 keeps what is used again within so many elements of its trace
+  std::int64_t prefetch_elements = 0;    ///< and gathers so many ahead, through a flat buffer that they are copied from
+  std::int64_t live_elements = 0;        ///< but gathers none ahead beyond so many; 0: gathered_blocks says what lives
+  std::int64_t persistent_elements = 0;  ///< ZeRO-3 shards no tensor that is not larger
+  std::int64_t sub_group_elements = 0;   ///< the update takes so many of the rank's elements at a time; 0: all
+  double flush_copies = 0;               ///< whole copies of a bucket that its reduction makes
+  bool keeps_bucket = false;             ///< ZeRO-3's bucket is allocated once, of full size
+  bool builds_sharded = true;            ///< ZeRO-3 never has the whole model on a device (zero.Init)
+  double host_gradient_bytes = 0;  ///< offload: gradient that the host's update reads; each host buffer apart, then
 
   // Communication.
   double reduce_bytes = 4, gather_bytes = 2;  ///< per element on the wire

@@ -23,6 +23,33 @@ double spread(const StageParameters& p, const Copies& c, const Plan& plan, int a
 
 double block_parameters(const ModelCosts& costs) { return std::max(costs.dense.parameters, costs.mixture.parameters); }
 
+/// Elements of whole parameters alive under ZeRO-3 at the end of forward, with the flat copies of those gathered ahead:
+/// what is used again within `reuse_elements`, there and back, and what is prefetched. A model of half that many
+/// elements is never released. Source: DeepSpeed, partitioned_param_coordinator.py (__params_to_release, fetch).
+double live_elements(const FrameworkSpec& f, double all) {
+  const double kept = std::min(all, 0.5 * static_cast<double>(f.reuse_elements));
+  const double room = std::max(0.0, std::min(all, static_cast<double>(f.live_elements)) - kept);
+  return kept + 2 * std::min(static_cast<double>(f.prefetch_elements), room);
+}
+
+/// Elements that one piece of the update works on.
+double step_elements(const Plan& plan, const StageParameters& p, const Copies& c, const FrameworkSpec& f) {
+  const double own = spread(p, c, plan, 1, 1);
+  return plan.zero == 3 && f.sub_group_elements > 0 ? std::min(own, static_cast<double>(f.sub_group_elements)) : own;
+}
+
+void fill_sharded_state(Estimate& e, const StageParameters& p, const ModelCosts& costs, const FrameworkSpec& f) {
+  const double bucket = std::min(p.all(), static_cast<double>(f.bucket_elements));
+  const double ends = costs.embedding.parameters + costs.head.parameters;
+  e[MemoryTerm::kGathered] =
+      f.gather_bytes * (f.live_elements > 0
+                            ? live_elements(f, p.all())
+                            : std::max(static_cast<double>(f.gathered_blocks) * block_parameters(costs), ends));
+  e[MemoryTerm::kBuckets] =
+      f.keeps_bucket ? f.reduce_bytes * static_cast<double>(f.bucket_elements)
+                     : std::max(bucket * f.reduce_bytes, block_parameters(costs) * (f.reduce_bytes + f.gather_bytes));
+}
+
 void fill_state(Estimate& e, const Plan& plan, const StageParameters& p, const Copies& c, const ModelCosts& costs,
                 const FrameworkSpec& f) {
   const bool whole_gradients = plan.zero < 2 && !(plan.zero == 1 && f.shards_gradients_at_1);
@@ -31,59 +58,110 @@ void fill_state(Estimate& e, const Plan& plan, const StageParameters& p, const C
     e[MemoryTerm::kParameters] = spread(p, c, plan, 1, f.parameter_bytes) + p.all() * f.gather_bytes;
   }
   e[MemoryTerm::kGradients] = (whole_gradients ? p.all() * f.gradient_bytes : spread(p, c, plan, 1, f.gradient_bytes)) +
-                              (plan.zero < 2 ? p.all() * f.backward_bytes : 0);
+                              (plan.zero < 2 && !f.accumulates_in_place ? p.all() * f.backward_bytes : 0);
   e[MemoryTerm::kOptimizer] = spread(p, c, plan, 1, f.master_bytes + f.moment_bytes);
   const double bucket = std::min(p.all(), static_cast<double>(f.bucket_elements));
-  if (plan.zero >= 1 && whole_gradients == false)
+  if (plan.zero >= 1 && (!whole_gradients || f.flush_copies > 0))
     e[MemoryTerm::kBuckets] = bucket * f.reduce_bytes * (f.overlaps_gradients ? 2 : 1);
-  if (plan.zero == 3) {
-    const double ends = costs.embedding.parameters + costs.head.parameters;
-    e[MemoryTerm::kGathered] =
-        f.gather_bytes * std::max(static_cast<double>(f.gathered_blocks) * block_parameters(costs), ends);
-    e[MemoryTerm::kBuckets] =
-        std::max(bucket * f.reduce_bytes, block_parameters(costs) * (f.reduce_bytes + f.gather_bytes));
+  if (plan.zero == 3) fill_sharded_state(e, p, costs, f);
+}
+
+/// A pinned buffer as PyTorch's caching host allocator makes it: of a power of two.
+double pinned(double bytes) { return bytes <= 0 ? 0 : std::exp2(std::ceil(std::log2(std::max(1.0, bytes)))); }
+
+/// DeepSpeed's host buffers, each pinned apart. ZeRO-1 and 2: master, fp32 gradient, what goes back, and 16-bit
+/// gradients where there are several micro-batches; moments are not pinned. ZeRO-3: gradients by sub-group, their
+/// 16-bit partition and parameters; master and moments are not pinned.
+void offload_apart(Estimate& e, const Plan& plan, const StageParameters& p, const Copies& c, const FrameworkSpec& f,
+                   bool drive) {
+  const double own = spread(p, c, plan, 1, 1), moments = own * f.moment_bytes, master = own * f.master_bytes;
+  (drive ? e.nvme_bytes : e.host_bytes) += moments + (plan.zero == 3 ? master : 0);
+  if (plan.zero < 3) {
+    e.pinned_bytes = pinned(master) + pinned(own * f.host_gradient_bytes) + pinned(own * f.parameter_bytes) +
+                     (plan.micro_batches() > 1 ? pinned(own * f.gradient_bytes) : 0);
+  } else {
+    const double group = step_elements(plan, p, c, f);
+    e.pinned_bytes = std::ceil(own / group) * pinned(group * f.host_gradient_bytes) + pinned(own * f.gradient_bytes);
   }
+}
+
+/// All at once, for frameworks that say nothing of their buffers.
+void offload_together(Estimate& e, const Plan& plan, const StageParameters& p, const Copies& c, bool drive) {
+  (drive ? e.nvme_bytes : e.host_bytes) += spread(p, c, plan, 1, 12);
+  e.pinned_bytes += spread(p, c, plan, 1, 4) + spread(p, c, plan, 1, 2);
 }
 
 /// Moves what is offloaded to the host, with the buffers that DeepSpeed pins (docs/ds_config.md).
 void offload_state(Estimate& e, const Plan& plan, const StageParameters& p, const Copies& c, const FrameworkSpec& f) {
   if (!offloads_optimizer(plan.offload)) return;
-  const double state = spread(p, c, plan, 1, 12), gradient = spread(p, c, plan, 1, 4),
-               staging = spread(p, c, plan, 1, 2);
   e[MemoryTerm::kOptimizer] = 0;
   if (plan.zero >= 2) e[MemoryTerm::kGradients] = 0;
   const bool drive = plan.offload == Offload::kOptimizerNvme || plan.offload == Offload::kParametersNvme;
-  (drive ? e.nvme_bytes : e.host_bytes) += state;
-  e.pinned_bytes += gradient + staging;
+  const bool apart = f.host_gradient_bytes > 0;
+  apart ? offload_apart(e, plan, p, c, f, drive) : offload_together(e, plan, p, c, drive);
   if (offloads_parameters(plan.offload)) {
-    (plan.offload == Offload::kParametersNvme ? e.nvme_bytes : e.pinned_bytes) += e[MemoryTerm::kParameters];
+    const double bytes = e[MemoryTerm::kParameters];
+    (plan.offload == Offload::kParametersNvme ? e.nvme_bytes : e.pinned_bytes) += apart ? pinned(bytes) : bytes;
     e[MemoryTerm::kParameters] = 0;
   }
-  e.pinned_bytes = std::exp2(std::ceil(std::log2(std::max(1.0, e.pinned_bytes))));  // allocated in powers of two
+  if (!apart) e.pinned_bytes = pinned(e.pinned_bytes);
   e.host_bytes += e.pinned_bytes;
-  (void)f;
 }
 
+/// Tensors that ZeRO-3 does not shard: the norms, where they are small enough.
+double persistent_bytes(const Plan& plan, const Stage& stage, const ModelSpec& model, const FrameworkSpec& f) {
+  if (plan.zero != 3 || model.hidden > f.persistent_elements) return 0;
+  return f.gather_bytes * static_cast<double>(model.hidden) * (2 * stage.blocks() + 1);
+}
+
+/// Peak of initialisation: state with moments, and DeepSpeed's fp32 zeros that the first update runs on (ZeRO-3: of the
+/// largest sub-group). ZeRO-1 and 2 flatten beside the parameters; ZeRO-3 may begin with the whole model.
+double start_peak(const Estimate& e, const Plan& plan, const StageParameters& p, const Copies& c,
+                  const FrameworkSpec& f) {
+  if (f.host_gradient_bytes == 0) return p.all() * (f.parameter_bytes + (plan.zero == 0 ? f.master_bytes : 4.0));
+  const double zeros = plan.offload == Offload::kNone ? step_elements(plan, p, c, f) * f.host_gradient_bytes : 0;
+  const double state = e[MemoryTerm::kParameters] + e[MemoryTerm::kOptimizer] + zeros;
+  const double model = p.all() * f.parameter_bytes;
+  if (plan.zero < 3) return std::max(state, plan.zero == 0 ? model : 2 * model);
+  const double sharded = state + e[MemoryTerm::kGradients];
+  return f.builds_sharded ? sharded : std::max(sharded, model);
+}
+
+/// What backward of the blocks has beside it and the loss has not: copies of the bucket that is being reduced, and
+/// gradients that only this micro-batch has.
+struct Reducing {
+  double copies = 0, fresh = 0;
+};
+Reducing reducing(const Plan& plan, const StageParameters& p, const Copies& c, const FrameworkSpec& f) {
+  if (plan.zero == 0) return {};
+  const double bucket = std::min(p.all(), static_cast<double>(f.bucket_elements));
+  const bool fresh = plan.zero == 2 && plan.micro_batches() > 1 && plan.offload == Offload::kNone;
+  return {f.flush_copies * bucket * f.reduce_bytes, fresh ? spread(p, c, plan, 1, f.fresh_gradient_bytes) : 0};
+}
+
+/// The peak is at the loss, in backward of a block, or in the update: whichever is most beside what is always there.
 void fill_activations(Estimate& e, const Plan& plan, const Stage& stage, const ModelCosts& costs,
                       const FrameworkSpec& f, const StageParameters& p, const Copies& c) {
   const double kept = stage.dense * costs.dense.kept.block + stage.mixture * costs.mixture.kept.block;
-  e[MemoryTerm::kActivations] = in_flight(plan, stage) * kept;
-  if (stage.first) e[MemoryTerm::kActivations] += in_flight(plan, stage) * costs.embedding.kept.block;
+  double activations = in_flight(plan, stage) * kept;
+  if (stage.first) activations += in_flight(plan, stage) * costs.embedding.kept.block;
   const double recomputed = std::max(costs.dense.kept.recomputed, costs.mixture.kept.recomputed);
   const double backward = recomputed + 2 * std::max(costs.dense.largest_tensor, costs.mixture.largest_tensor);
   const double logits = stage.last ? costs.head.largest_tensor + costs.head.kept.block : 0;
-  if (logits > backward) {
-    e[MemoryTerm::kLogits] = logits;
-  } else {
-    e[MemoryTerm::kRecomputed] = recomputed;
-    e[MemoryTerm::kWorkspace] = backward - recomputed;
-  }
-  const double step = spread(p, c, plan, 1, f.step_bytes);
-  const double transient =
-      e[MemoryTerm::kActivations] + e[MemoryTerm::kLogits] + e[MemoryTerm::kRecomputed] + e[MemoryTerm::kWorkspace];
-  if (step > transient && plan.offload == Offload::kNone) {  // the peak is the update
-    e[MemoryTerm::kActivations] = e[MemoryTerm::kLogits] = e[MemoryTerm::kRecomputed] = 0;
+  const Reducing more = reducing(plan, p, c, f);
+  const double step = step_elements(plan, p, c, f) * f.step_bytes;
+  if (step > activations + std::max(logits, backward + more.copies + more.fresh) && plan.offload == Offload::kNone) {
     e[MemoryTerm::kWorkspace] = step;
+  } else {
+    e[MemoryTerm::kActivations] = activations;
+    if (logits > backward + more.copies + more.fresh) {
+      e[MemoryTerm::kLogits] = logits;
+    } else {
+      e[MemoryTerm::kRecomputed] = recomputed;
+      e[MemoryTerm::kWorkspace] = backward - recomputed;
+      e[MemoryTerm::kBuckets] += more.copies;
+      e[MemoryTerm::kGradients] += more.fresh;
+    }
   }
   const double block = std::max(costs.dense.parameters, costs.mixture.parameters - costs.mixture.expert_parameters);
   e[MemoryTerm::kWorkspace] += kBlasWorkspace + block * f.scratch_gradient_bytes;
@@ -137,6 +215,7 @@ void fill_memory(Estimate& e, const Plan& plan, const Stage& stage, const ModelC
   const Copies c = copies_of(plan);
   fill_state(e, plan, p, c, costs, f);
   offload_state(e, plan, p, c, f);
+  e[MemoryTerm::kParameters] += persistent_bytes(plan, stage, workload.model, f);
   fill_activations(e, plan, stage, costs, f, p, c);
   e.allocated = 0;
   for (const double bytes : e.bytes) e.allocated += bytes;
@@ -145,7 +224,7 @@ void fill_memory(Estimate& e, const Plan& plan, const Stage& stage, const ModelC
   e[MemoryTerm::kCollectives] = plan.gpus > 2 ? kCollectives : plan.gpus > 1 ? kCollectivesPair : 0;
   e.reserved = e.allocated + e[MemoryTerm::kFragmentation];
   e.used = e.reserved + e[MemoryTerm::kContext] + e[MemoryTerm::kCollectives];
-  e.at_start = p.all() * (f.parameter_bytes + (plan.zero == 0 ? f.master_bytes : 4.0));
+  e.at_start = start_peak(e, plan, p, c, f);
   e.fits = e.used <= target.gpu.memory.value;
 }
 
