@@ -153,7 +153,8 @@ class Predict {
   }
 
   std::string source() const {
-    if (cluster_) return cluster_->name + ": peaks and bandwidths as stated, efficiencies of data/calibration/constants.csv";
+    if (cluster_)
+      return cluster_->name + ": peaks and bandwidths as stated, efficiencies of data/calibration/constants.csv";
     return machine_.source;
   }
 
