@@ -308,10 +308,13 @@ void add_predict(CLI::App& app, int& exit_code) {
   command
       ->add_option("--framework", options->framework,
                    "As this framework would run it, by the closed form alone: megatron, fsdp2, deepspeed, ...")
-      ->type_name("NAME");
-  command->add_flag("--explain", options->explain,
-                    "Also each term of time and memory with the numbers that make it, constants, and what faster\n"
-                    "hardware would change (needs --cluster)");
+      ->type_name("NAME")
+      ->excludes(like);
+  command
+      ->add_flag("--explain", options->explain,
+                 "Also each term of time and memory with the numbers that make it, constants, and what faster\n"
+                 "hardware would change (needs --cluster)")
+      ->excludes(like);
   command->add_flag(
       "--json", options->json,
       "One JSON object: step_time_s, breakdown_s, tokens_per_s, mfu, fits, ranks, ... (docs/simulator.md)");

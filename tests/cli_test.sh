@@ -329,6 +329,8 @@ refuses 'do not divide' predict --like run.db --set tp=7
 refuses 'like' predict job.json --set zero.stage=3
 refuses 'like|job' predict job.json --like run.db
 refuses 'cluster' predict --like run.db --cluster dgx-a100:8
+refuses 'explain.*like|like.*explain' predict --like run.db --explain
+refuses 'framework.*like|like.*framework' predict --like run.db --framework megatron
 refuses 'binary' predict --like binary
 check 'a run of seven threads a rank' "$shardscope" train job.json --threads 7 --profile threads.db --quiet
 refuses '7 threads' predict --like threads.db
