@@ -12,7 +12,7 @@ namespace {
 
 using Model = CostKey::Model;
 
-std::string typed(std::string name, DType dtype) {
+std::string typed(const std::string& name, DType dtype) {
   return dtype == DType::kF32 ? name : name + ":" + std::string(to_string(dtype));
 }
 
