@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
+#include <utility>
 
 #include "core/spec/model_catalog.h"
 #include "simulator/analytic/estimate.h"
@@ -83,7 +83,7 @@ TEST(DeepSpeedMemory, InAStepActivationsAreMost) {
   EXPECT_NEAR(gb(e, MemoryTerm::kGathered), 1.2, 0.01);     // 5e8 elements used again within 1e9, 2 x 5e7 ahead
   EXPECT_NEAR(gb(e, MemoryTerm::kBuckets), 2.0, 0.01);      // the bucket, and its copy by shards
   EXPECT_NEAR(gb(e, MemoryTerm::kContext) + gb(e, MemoryTerm::kCollectives), 1.3, 0.05);
-  EXPECT_NEAR(e.used / (21272 * kMiB), 1, 0.15);
+  EXPECT_NEAR(e.used / (21272 * kMiB), 1, 0.12);
 }
 
 /// Per rank: moments and master 12 bytes, not pinned; pinned, each of a power of two: fp32 gradients by sub-group of
