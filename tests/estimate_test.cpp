@@ -101,7 +101,7 @@ TEST(Estimate, TheModelsParametersAreAllThere) {
     const Target t = target_named("dgx-h100");
     const GpuModel gpu(t.gpu, device_constants(default_constants(), t.gpu));
     const ModelCosts costs = compute_costs(w, find_framework(default_frameworks(), "megatron"), {}, gpu, {});
-    const auto mixture = static_cast<double>(mixture_blocks(w.model));
+    const auto mixture = static_cast<double>(expert_blocks(w.model));
     const Stage all{static_cast<double>(w.model.layers) - mixture, mixture, true, true};
     const auto published = static_cast<double>(parameter_count(w.model));
     EXPECT_NEAR(parameters_of(costs, all, w.model).all() / published, 1, 2e-3) << name;  // biases are left out

@@ -157,6 +157,11 @@ void set_field(HardwareCatalog& catalog, std::string_view system, std::string_vi
   overlay_text(catalog, "{" + json_key(section) + ": {" + json_key(entry) + ": " + text + "}}", "--set");
 }
 
+Arithmetic arithmetic_of(DType dtype) {
+  const auto* const entry = std::ranges::find(kTensorPeaks, dtype, &std::pair<DType, Arithmetic>::first);
+  return entry == std::end(kTensorPeaks) ? Arithmetic::kFp32 : entry->second;
+}
+
 GpuPrice price_of(const HardwareCatalog& catalog, const SystemSpec& system) {
   const GpuSpec& gpu = find_gpu(catalog, system.gpu);
   const bool own = system.price_per_hour > 0;
@@ -187,12 +192,7 @@ ClusterSpec make_cluster(const HardwareCatalog& catalog, const SystemSpec& syste
                     .architecture = gpu.architecture,
                     .multiprocessors = gpu.multiprocessors,
                     .switch_reduces = gpu.switch_reduces && system.scale_up_switched};
-  constexpr std::pair<DType, Arithmetic> kPeaks[] = {{DType::kF32, Arithmetic::kFp32},
-                                                     {DType::kBF16, Arithmetic::kBf16},
-                                                     {DType::kF16, Arithmetic::kFp16},
-                                                     {DType::kF64, Arithmetic::kFp64},
-                                                     {DType::kI8, Arithmetic::kInt8}};
-  for (const auto& [dtype, arithmetic] : kPeaks) {
+  for (const auto& [dtype, arithmetic] : kTensorPeaks) {
     cluster.device.peak_flops[static_cast<std::size_t>(dtype)] = gpu.peak[static_cast<std::size_t>(arithmetic)];
   }
   // A ring over GPUs of which only some are joined goes over PCIe.

@@ -11,6 +11,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/spec/cluster_spec.h"
@@ -22,6 +23,14 @@ namespace shardscope {
 enum class Arithmetic : std::uint8_t { kFp64, kFp32, kTf32, kFp16, kBf16, kFp8, kInt8, kFp4 };
 inline constexpr int kArithmetics = 8;
 std::string_view to_string(Arithmetic arithmetic);  ///< "bf16"
+
+/// The formats of a program's tensors that have a peak of their own, and which.
+inline constexpr std::pair<DType, Arithmetic> kTensorPeaks[] = {{DType::kF32, Arithmetic::kFp32},
+                                                                {DType::kBF16, Arithmetic::kBf16},
+                                                                {DType::kF16, Arithmetic::kFp16},
+                                                                {DType::kF64, Arithmetic::kFp64},
+                                                                {DType::kI8, Arithmetic::kInt8}};
+Arithmetic arithmetic_of(DType dtype);  ///< kFp32 for those that have none
 
 /// Key of the JSON entry -> where its number is from.
 using Sources = std::map<std::string, std::string>;

@@ -36,7 +36,7 @@ class BlockBuilder {
  private:
   double h() const { return static_cast<double>(m_.hidden); }
   double tp() const { return s_.tp; }
-  bool gated() const { return m_.mlp == MlpKind::kSwiGlu || m_.mlp == MlpKind::kGeGlu; }
+  bool gated() const { return is_gated(m_.mlp); }
   bool latent() const { return m_.kv_lora_rank > 0; }
   double qk_dim() const {
     return static_cast<double>(latent() ? m_.qk_nope_head_dim + m_.qk_rope_head_dim : m_.head_dim);
@@ -53,8 +53,7 @@ class BlockBuilder {
     const double input = gpu_.matmul(rows, k, n, a, batch);
     const double accumulated =
         batch * k * n * (2 * f_.gradient_bytes + (f_.backward_bytes > 0 ? 2 * f_.backward_bytes : 0));
-    const double bandwidth = gpu_.spec().memory_bandwidth.value * gpu_.constants().memory_efficiency;
-    const double weight = gpu_.matmul(k, n, rows, a, batch) + 0.5 * accumulated / bandwidth;
+    const double weight = gpu_.matmul(k, n, rows, a, batch) + 0.5 * accumulated / bandwidth();
     part_.backward.matmul += input + weight;
     part_.weight_gradient += weight;
     part_.product_flops += 3 * 2 * rows * k * n * batch;
@@ -291,18 +290,13 @@ PartCosts BlockBuilder::head() {
 
 }  // namespace
 
-std::int64_t mixture_blocks(const ModelSpec& m) {
-  if (m.experts <= 0) return 0;
-  return std::max<std::int64_t>(0, m.layers - m.dense_layers) / std::max<std::int64_t>(1, m.moe_every);
-}
-
 ModelCosts compute_costs(const Workload& workload, const FrameworkSpec& framework, const FrameworkConstants& constants,
                          const GpuModel& gpu, const BlockShape& shape) {
   BlockBuilder builder(workload, framework, constants, gpu, shape);
   ModelCosts costs;
-  const std::int64_t mixtures = mixture_blocks(workload.model);
-  if (mixtures < workload.model.layers) costs.dense = builder.block(false);
-  if (mixtures > 0) costs.mixture = builder.block(true);
+  costs.mixture_blocks = expert_blocks(workload.model);
+  if (costs.mixture_blocks < workload.model.layers) costs.dense = builder.block(false);
+  if (costs.mixture_blocks > 0) costs.mixture = builder.block(true);
   costs.embedding = builder.embedding();
   costs.head = builder.head();
   costs.message = builder.message();

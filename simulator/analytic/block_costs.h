@@ -53,13 +53,11 @@ struct PartCosts {
 struct ModelCosts {
   PartCosts dense, mixture;  ///< a block of each kind (mixture: of experts)
   PartCosts embedding, head;
-  double message = 0;  ///< bytes between stages
+  double message = 0;               ///< bytes between stages
+  std::int64_t mixture_blocks = 0;  ///< of the whole model
 };
 
 ModelCosts compute_costs(const Workload&, const FrameworkSpec&, const FrameworkConstants&, const GpuModel&,
                          const BlockShape&);
-
-/// Blocks of each kind.
-std::int64_t mixture_blocks(const ModelSpec&);
 
 }  // namespace shardscope

@@ -324,11 +324,16 @@ void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts&
   data += framework.overlaps_gathers && framework.overlaps_update ? exposed(gather, t.forward * overlap) : gather;
 }
 
+/// Parameters that one rank updates.
+double updated_parameters(const Plan& plan, const StageParameters& p) {
+  const Copies c = copies_of(plan);
+  return plan.zero > 0 ? p.shared / c.shared + p.experts / c.experts : p.all();
+}
+
 /// The norm of gradients reads them once, the update moves state, gradient and parameters.
 void Estimator::State::add_update(Estimate& e, const Plan& plan, const StageParameters& p) const {
-  const Copies c = copies_of(plan);
-  const double own = plan.zero > 0 ? p.shared / c.shared + p.experts / c.experts : p.all();
   if (plan.offload != Offload::kNone) return;
+  const double own = updated_parameters(plan, p);
   const double bytes = own * (2 * (framework.master_bytes > 0 ? framework.master_bytes : framework.parameter_bytes) +
                               2 * framework.moment_bytes + 2 * framework.gradient_bytes + 2);
   const double seconds = gpu.traffic(bytes);
@@ -339,8 +344,7 @@ void Estimator::State::add_update(Estimate& e, const Plan& plan, const StagePara
 /// Gradients down, parameters up, the update bound by the host's memory: 28 bytes per element (docs/offload.md).
 void Estimator::State::add_offload(Estimate& e, const Plan& plan, const StageParameters& p) const {
   if (plan.offload == Offload::kNone) return;
-  const Copies c = copies_of(plan);
-  const double own = plan.zero > 0 ? p.shared / c.shared + p.experts / c.experts : p.all();
+  const double own = updated_parameters(plan, p);
   const double pcie = target.gpu.pcie.bandwidth.value * 0.8;  // of the line rate. Guess
   const double gpus = target.system.gpus_per_node;
   const double host = target.system.host_memory_bandwidth.value / gpus * 0.6;  // of the data sheet. Guess
@@ -378,7 +382,7 @@ double blocks_of(const Workload& w, const Plan& plan, const ModelCosts& costs, b
 }
 
 Stage stage_of(const Workload& w, const Plan& plan, const ModelCosts& costs, bool balanced, bool first, bool last) {
-  const double layers = static_cast<double>(w.model.layers), mixture = static_cast<double>(mixture_blocks(w.model));
+  const double layers = static_cast<double>(w.model.layers), mixture = static_cast<double>(costs.mixture_blocks);
   const double blocks = blocks_of(w, plan, costs, balanced, last);
   Stage s{.dense = 0, .mixture = 0, .first = first, .last = last};
   s.mixture = mixture <= 0 ? 0 : blocks * mixture / layers;

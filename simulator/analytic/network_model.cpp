@@ -50,7 +50,7 @@ double NetworkModel::nic_rate(double bytes_per_rank) const {
 /// `passes` 1: every rank ends with, or gives away, the whole once; 2: an all-reduce.
 double NetworkModel::move(double bytes, Placement p, double passes) const {
   if (p.ranks <= 1 || bytes <= 0) return 0;
-  const double inside = members_in_domain(p), nodes = std::ceil(p.ranks / inside);
+  const double inside = members_in_domain(p), nodes = nodes_of(p);
   const double start = latency(p.ranks, nodes, passes > 1);
   const double links = inside > 1 ? passes * bytes * (p.ranks - 1) / p.ranks / link_ : 0;
   if (nodes <= 1) return start + links / (passes > 1 && reduces_ ? kSwitchGain : 1);
@@ -59,7 +59,7 @@ double NetworkModel::move(double bytes, Placement p, double passes) const {
 }
 
 double NetworkModel::start_of_gather(Placement p) const {
-  return p.ranks <= 1 ? 0 : latency(p.ranks, std::ceil(p.ranks / members_in_domain(p)), false);
+  return p.ranks <= 1 ? 0 : latency(p.ranks, nodes_of(p), false);
 }
 
 double NetworkModel::all_reduce(double bytes, Placement p) const { return move(bytes, p, 2); }
@@ -71,7 +71,7 @@ double NetworkModel::nodes_of(Placement p) const { return std::ceil(p.ranks / me
 /// `copies`: bytes that cross the network over bytes that arrive.
 double NetworkModel::all_to_all(double bytes, Placement p, double copies) const {
   if (p.ranks <= 1 || bytes <= 0) return 0;
-  const double inside = members_in_domain(p), nodes = std::ceil(p.ranks / inside);
+  const double inside = members_in_domain(p), nodes = nodes_of(p);
   const double start = latency(p.ranks, nodes, true);
   const double links = bytes * (inside - 1) / p.ranks / link_;
   if (nodes <= 1) return start + links;

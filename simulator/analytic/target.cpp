@@ -1,7 +1,5 @@
 #include "simulator/analytic/target.h"
 
-#include <utility>
-
 namespace shardscope {
 
 Target target_of(const HardwareCatalog& catalog, const SystemSpec& system) {
@@ -13,11 +11,6 @@ Target target_of(const HardwareCatalog& catalog, std::string_view system) {
 }
 
 Target target_of(const ClusterSpec& cluster) {
-  constexpr std::pair<DType, Arithmetic> kPeaks[] = {{DType::kF32, Arithmetic::kFp32},
-                                                     {DType::kBF16, Arithmetic::kBf16},
-                                                     {DType::kF16, Arithmetic::kFp16},
-                                                     {DType::kF64, Arithmetic::kFp64},
-                                                     {DType::kI8, Arithmetic::kInt8}};
   Target target;
   GpuSpec& gpu = target.gpu;
   gpu.name = gpu.title = cluster.device.name;
@@ -25,7 +18,7 @@ Target target_of(const ClusterSpec& cluster) {
   gpu.multiprocessors = cluster.device.multiprocessors > 0 ? cluster.device.multiprocessors : 108;  // guess: an A100's
   gpu.vector_fp32 = cluster.device.peak_flops[static_cast<std::size_t>(DType::kF32)];
   gpu.switch_reduces = cluster.device.switch_reduces;
-  for (const auto& [dtype, arithmetic] : kPeaks) {
+  for (const auto& [dtype, arithmetic] : kTensorPeaks) {
     gpu.peak[static_cast<std::size_t>(arithmetic)] = cluster.device.peak_flops[static_cast<std::size_t>(dtype)];
   }
   gpu.memory = cluster.device.memory;

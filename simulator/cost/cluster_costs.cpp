@@ -13,7 +13,8 @@ namespace {
 constexpr double kGuessBandwidthEfficiency = 0.8;          // of the host's memory bandwidth. Guess
 constexpr Seconds kGuessDriveLatency = microseconds(100);  // of a transfer to or from an NVMe drive. Guess
 
-const Target& checked(const Target& target, const ClusterSpec& cluster) {
+/// Throws where ranks that exchange something have no link to do it by.
+void check_links(const ClusterSpec& cluster) {
   if (cluster.ranks() > 1 && cluster.devices_per_node > 1 && cluster.intra_node.bandwidth.value <= 0) {
     throw Error(ErrorKind::kConfig,
                 cluster.name + ": intra_node has no bandwidth; its devices cannot exchange anything");
@@ -21,29 +22,11 @@ const Target& checked(const Target& target, const ClusterSpec& cluster) {
   if (cluster.nodes > 1 && cluster.nic.bandwidth.value <= 0) {
     throw Error(ErrorKind::kConfig, cluster.name + ": nic has no bandwidth; its nodes cannot exchange anything");
   }
-  return target;
 }
 
-NetworkModel network_of(const ClusterSpec& cluster) {
-  const Target target = target_of(cluster);
-  return {checked(target, cluster), device_constants(default_constants(), target.gpu),
-          fabric_constants(default_constants(), target.fabric.name),
-          framework_constants(default_constants(), "shardscope").collective_us * 1e-6};
-}
-
-Arithmetic arithmetic_of(DType dtype) {
-  switch (dtype) {
-    case DType::kBF16:
-      return Arithmetic::kBf16;
-    case DType::kF16:
-      return Arithmetic::kFp16;
-    case DType::kI8:
-      return Arithmetic::kInt8;
-    case DType::kF64:
-      return Arithmetic::kFp64;
-    default:
-      return Arithmetic::kFp32;
-  }
+NetworkModel network_of(const Target& target, const Constants& constants) {
+  return {target, device_constants(constants, target.gpu), fabric_constants(constants, target.fabric.name),
+          framework_constants(constants, "shardscope").collective_us * 1e-6};
 }
 
 /// The group's ranks, as evenly spaced as groups of a program are.
@@ -55,9 +38,14 @@ Placement placement_of(const std::vector<int>& ranks) {
 }  // namespace
 
 ClusterCosts::ClusterCosts(const ClusterSpec& cluster)
+    : ClusterCosts(cluster, target_of(cluster), default_constants()) {}
+
+ClusterCosts::ClusterCosts(const ClusterSpec& cluster, const Target& target, const Constants& constants)
     : cluster_(cluster),
-      gpu_(target_of(cluster).gpu, device_constants(default_constants(), target_of(cluster).gpu)),
-      network_(network_of(cluster)) {}
+      gpu_(target.gpu, device_constants(constants, target.gpu)),
+      network_(network_of(target, constants)) {
+  check_links(cluster);
+}
 
 OpCost ClusterCosts::cost(const Program& program, const Instruction& instruction) const {
   const Op& op = instruction.op;

@@ -28,6 +28,8 @@ class ClusterCosts : public CostModel {
   bool calibrated() const override { return false; }
 
  private:
+  ClusterCosts(const ClusterSpec& cluster, const Target& target, const Constants& constants);
+
   Cost compute_cost(const Program& program, const Op& op) const;
   Cost copy_cost(const Program& program, const Copy& copy) const;
   Cost nvme_cost(Bytes bytes, BytesPerSecond of_node) const;

@@ -71,15 +71,11 @@ class Fit {
  private:
   // ---- the second stage: one constant after the other, by what is reported: mean and p90 of absolute errors
 
-  struct Source {
-    std::vector<std::size_t> rows;
-  };
-
   double reported_cost(const std::vector<double>& errors) const {
     double sum = 0;
-    for (const auto& [name, source] : sources_) {
+    for (const auto& [name, rows] : rows_of_source_) {
       std::vector<double> e;
-      for (const std::size_t i : source.rows) e.push_back(std::min(1.0, std::abs(std::exp(errors[i]) - 1)));
+      for (const std::size_t i : rows) e.push_back(std::min(1.0, std::abs(std::exp(errors[i]) - 1)));
       const auto p90 = e.begin() + std::lround(0.9 * static_cast<double>(e.size() - 1));
       const double mean = std::accumulate(e.begin(), e.end(), 0.0) / static_cast<double>(e.size());
       std::nth_element(e.begin(), p90, e.end());
@@ -115,7 +111,7 @@ class Fit {
 
   void polish() {
     if (rows_.empty() || unknowns_.empty()) return;
-    for (std::size_t i = 0; i < rows_.size(); ++i) sources_[rows_[i].run.source].rows.push_back(i);
+    for (std::size_t i = 0; i < rows_.size(); ++i) rows_of_source_[rows_[i].run.source].push_back(i);
     std::vector<double> errors(rows_.size());
     for (std::size_t i = 0; i < rows_.size(); ++i) errors[i] = error_of(rows_[i]);
     std::vector<double> steps(unknowns_.size(), 0.2);
@@ -234,7 +230,7 @@ class Fit {
   std::vector<ValidatedRow> rows_;
   VectorXd weights_;
   std::vector<std::size_t> unknowns_;  ///< places in table_
-  std::map<std::string, Source> sources_;
+  std::map<std::string, std::vector<std::size_t>> rows_of_source_;
 };
 
 std::vector<ValidatedRow> predicted(std::vector<ValidatedRow> rows, const Constants& constants) {

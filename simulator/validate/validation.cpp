@@ -18,11 +18,11 @@ double log_error(double predicted, std::optional<double> published) {
 
 /// What a row leaves open is varied, and the nearest to what was measured counts: the run was one of them. It ran, so
 /// what does not fit is the last choice.
-bool is_nearer(const ValidatedRow& a, const ValidatedRow& b) {
-  if (a.estimate.fits != b.estimate.fits) return a.estimate.fits;
-  const auto distance = [](const ValidatedRow& row) {
-    return log_error(row.estimate.step_time_s, row.published_step_time_s) +
-           log_error(row.predicted_mem_gb(), row.published_mem_gb);
+bool is_nearer(const Estimate& a, const Estimate& b, const ValidatedRow& row) {
+  if (a.fits != b.fits) return a.fits;
+  const auto distance = [&](const Estimate& e) {
+    return log_error(e.step_time_s, row.published_step_time_s) +
+           log_error(predicted_gib(e, row.memory_kind), row.published_mem_gb);
   };
   return distance(a) < distance(b);
 }
@@ -67,9 +67,8 @@ void predict_row(ValidatedRow& row, const Constants& constants) {
   Estimator estimator(row.setup.workload, row.setup.target, row.setup.framework, constants);
   for (const Plan& plan : row.setup.plans) {
     const Estimate estimate = estimator.estimate(plan);
-    ValidatedRow other = row;
-    other.estimate = estimate, other.plan = plan;
-    if (&plan == &row.setup.plans.front() || is_nearer(other, row)) row.estimate = estimate, row.plan = plan;
+    if (&plan == &row.setup.plans.front() || is_nearer(estimate, row.estimate, row))
+      row.estimate = estimate, row.plan = plan;
   }
   if (!std::isfinite(row.estimate.step_time_s) || row.estimate.step_time_s <= 0) {
     row.setup.skipped = fmt::format("the prediction came out as {} s", row.estimate.step_time_s);

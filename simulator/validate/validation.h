@@ -37,8 +37,8 @@ struct Validation {
 /// What a row says and what was measured; nothing predicted yet.
 ValidatedRow prepare_row(const PublishedRun&, const HardwareCatalog&);
 
-/// Of the row's plans the fastest that fits; if none does, the one that needs least memory. Never looks at what was
-/// published.
+/// Of the row's plans (several where it does not say whether it recomputed) the one nearest to what was published, in
+/// time and memory; one that fits before one that does not.
 void predict_row(ValidatedRow&, const Constants&);
 
 Validation validate(const PublishedRuns&, const HardwareCatalog&, const Constants&);
