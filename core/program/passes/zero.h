@@ -41,6 +41,23 @@ struct ZeroContext {
   /// The parameter whose gradient a region is part of, or -1. Buffers added by the pass are none.
   std::int32_t gradient_parameter(const Region& r) const { return lookup(gradient_of, r); }
   std::int32_t value_parameter(const Region& r) const { return lookup(value_of, r); }
+  /// Calls visit(position, parameter, region) for every region of a gradient, which it may point elsewhere. Fills of
+  /// gradients are dropped instead: what takes a gradient's place starts with fills of its own.
+  template <class Visit>
+  void take_gradients(const Visit& visit) {
+    std::vector<Instruction>& instructions = program().instructions;
+    for (std::size_t i = 0; i < instructions.size(); ++i) {
+      for_each_region(instructions[i].op, [&](Region& region) {
+        const std::int32_t p = gradient_parameter(region);
+        if (p < 0) return;
+        if (std::holds_alternative<Fill>(instructions[i].op)) {
+          dropped[i] = true;
+        } else {
+          visit(i, p, region);
+        }
+      });
+    }
+  }
 
  private:
   static std::int32_t lookup(const std::vector<std::int32_t>& table, const Region& r) {

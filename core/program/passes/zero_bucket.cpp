@@ -40,21 +40,11 @@ class BucketReducer {
 
   /// Keeps one gradient tensor per parameter, or gives it a fresh one each micro-batch where gradients are sharded.
   void give_tensors() {
-    std::vector<Instruction>& instructions = c_.program().instructions;
-    for (std::size_t i = 0; i < instructions.size(); ++i) {
-      const bool is_fill = std::holds_alternative<Fill>(instructions[i].op);
-      for_each_region(instructions[i].op, [&](Region& region) {
-        const std::int32_t p = c_.gradient_parameter(region);
-        if (p < 0) return;
-        if (is_fill) {
-          c_.dropped[i] = true;
-          return;
-        }
-        const int mb = c_.plan.shards_gradients() ? instructions[i].label.micro_batch : 0;
-        region.buffer = tensor(p, mb, i);
-        last_touch_[{p, instructions[i].label.micro_batch}] = i;
-      });
-    }
+    c_.take_gradients([&](std::size_t i, std::int32_t p, Region& region) {
+      const int micro_batch = c_.program().instructions[i].label.micro_batch;
+      region.buffer = tensor(p, c_.plan.shards_gradients() ? micro_batch : 0, i);
+      last_touch_[{p, micro_batch}] = i;
+    });
   }
 
   BufferId tensor(std::int32_t p, int mb, std::size_t position) {

@@ -28,19 +28,11 @@ class FullReducer {
  private:
   /// Points each micro-batch's gradients at tensors of its own, which start at 0.
   void give_tensors() {
-    std::vector<Instruction>& instructions = c_.program().instructions;
-    for (std::size_t i = 0; i < instructions.size(); ++i) {
-      const bool is_fill = std::holds_alternative<Fill>(instructions[i].op);
-      for_each_region(instructions[i].op, [&](Region& region) {
-        const std::int32_t p = c_.gradient_parameter(region);
-        if (p < 0) return;
-        c_.dropped[i] = c_.dropped[i] || is_fill;
-        if (is_fill) return;
-        const int micro_batch = instructions[i].label.micro_batch;
-        region.buffer = tensor(p, micro_batch, i);
-        ends_[micro_batch] = i;
-      });
-    }
+    c_.take_gradients([&](std::size_t i, std::int32_t p, Region& region) {
+      const int micro_batch = c_.program().instructions[i].label.micro_batch;
+      region.buffer = tensor(p, micro_batch, i);
+      ends_[micro_batch] = i;
+    });
   }
 
   BufferId tensor(std::int32_t p, int micro_batch, std::size_t position) {

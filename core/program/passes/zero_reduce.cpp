@@ -44,21 +44,12 @@ class InPlaceReducer {
   }
 
   void find_lives() {
-    std::vector<Instruction>& instructions = c_.program().instructions;
-    for (std::size_t i = 0; i < instructions.size(); ++i) {
-      for_each_region(instructions[i].op, [&](Region& region) {
-        const std::int32_t p = c_.gradient_parameter(region);
-        if (p < 0) return;
-        if (std::holds_alternative<Fill>(instructions[i].op)) {  // each life starts with fills of its own
-          c_.dropped[i] = true;
-          return;
-        }
-        Life& life = lives_[life_of(p, instructions[i].label.micro_batch)];
-        life.first = std::min(life.first, i);
-        life.last = i;
-        life.first_touch.try_emplace(p, i);
-      });
-    }
+    c_.take_gradients([&](std::size_t i, std::int32_t p, const Region&) {
+      Life& life = lives_[life_of(p, c_.program().instructions[i].label.micro_batch)];
+      life.first = std::min(life.first, i);
+      life.last = i;
+      life.first_touch.try_emplace(p, i);
+    });
   }
 
   void start(Life& life) {
