@@ -23,9 +23,9 @@ bool same_collective(const TimelineOp& a, const TimelineOp& b) {
          std::tie(b.kind, b.phase, b.name, b.group, b.layer, b.micro_batch);
 }
 
-/// Neighbours of the same value become one band.
-template <class Value, class Name>
-std::vector<Band> bands_of(const std::vector<Span>& spans, Value&& value, Name&& name) {
+/// Neighbours of the same value become one band. `texts` gives its name and mark.
+template <class Value, class Texts>
+std::vector<Band> bands_of(const std::vector<Span>& spans, Value&& value, Texts&& texts) {
   std::vector<Band> bands;
   int step = -1;
   for (const Span& span : spans) {
@@ -33,7 +33,8 @@ std::vector<Band> bands_of(const std::vector<Span>& spans, Value&& value, Name&&
     if (!bands.empty() && bands.back().number == number && step == span.step) {
       bands.back().time.end_ns = std::max(bands.back().time.end_ns, span.end_ns);
     } else if (number >= 0) {
-      bands.push_back({{span.begin_ns, span.end_ns}, name(number), number});
+      auto [name, mark] = texts(number);
+      bands.push_back({{span.begin_ns, span.end_ns}, std::move(name), std::move(mark), number});
       step = span.step;
     }
   }
@@ -198,7 +199,7 @@ std::vector<Band> Timeline::steps(int rank) const {
     const int step = rows.small(0);
     const std::int64_t begin = rows.integer(1), length = rows.integer(2);
     if (begin < 0 || length < 0 || begin > bucket_ns(kMaxLevel) || length > bucket_ns(kMaxLevel)) continue;
-    bands.push_back({{begin, begin + length}, "step " + std::to_string(step), step});
+    bands.push_back({{begin, begin + length}, "step " + std::to_string(step), std::to_string(step), step});
   }
   return bands;
 }
@@ -208,13 +209,16 @@ std::vector<Band> Timeline::phases(const TimelineTrack& track, const std::vector
     const auto phase = from_name<Phase>(op(track, span.op).phase);
     return phase ? static_cast<int>(*phase) : -1;
   };
-  return bands_of(spans, value, [](int number) { return std::string(to_string(static_cast<Phase>(number))); });
+  return bands_of(spans, value, [](int number) {
+    const std::string name(to_string(static_cast<Phase>(number)));
+    return std::pair(name, name.substr(0, 3));
+  });
 }
 
 std::vector<Band> Timeline::micro_batches(const TimelineTrack& track, const std::vector<Span>& spans) const {
   return bands_of(
       spans, [&](const Span& span) { return op(track, span.op).micro_batch; },
-      [](int number) { return "micro-batch " + std::to_string(number); });
+      [](int number) { return std::pair("micro-batch " + std::to_string(number), std::to_string(number)); });
 }
 
 std::vector<TiedSpan> Timeline::tied(std::size_t track, const Span& span) const {

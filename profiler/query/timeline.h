@@ -61,8 +61,8 @@ struct TrackView {
 /// A stretch above the rows: a step, a phase, a micro-batch.
 struct Band {
   TimeWindow time;
-  std::string name;
-  int number = 0;  ///< of the step or micro-batch; for a phase, its Phase
+  std::string name, mark;  ///< "step 12", and "12" where that has no room
+  int number = 0;          ///< of the step or micro-batch; for a phase, its Phase
 };
 
 struct TiedSpan {

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 
 #include "core/error.h"
+#include "profiler/query/area_summary.h"
 #include "profiler/store/open_store.h"
 #include "profiler/store/test_profile.h"
 
@@ -112,6 +113,31 @@ TEST_F(TimelineQuery, ACollectiveIsTiedToTheSameOnOtherRanks) {
   ASSERT_EQ(tied.size(), 1U);
   EXPECT_EQ(timeline.tracks()[tied[0].track].rank, 1);
   EXPECT_TRUE(timeline.tied(0, timeline.spans(timeline.tracks()[0], {0, 1'000'000}).at(0)).empty()) << "no collective";
+}
+
+TEST_F(TimelineQuery, AnAreaIsAddedUpExactly) {
+  const Profile profile(path_);
+  const Timeline timeline(profile, 1);
+  for (const TimeWindow area : {TimeWindow{0, 300'000'000}, TimeWindow{1'234'567, 250'777'777},
+                                TimeWindow{150'000, 350'000}, TimeWindow{5, 6}, TimeWindow{590'000'000, 999'000'000}}) {
+    const std::vector<AreaRow> rows = area_summary(timeline, area, 0, 7);
+    ASSERT_EQ(rows.size(), 2U);
+    for (const AreaRow& row : rows) {
+      std::array<std::int64_t, kWorkClasses> expected{};
+      for (const TimelineTrack& track : timeline.tracks()) {
+        if (track.rank != row.rank) continue;
+        for (const Span& s : timeline.spans(track, area)) {
+          const auto inside = [&](std::int64_t begin, std::int64_t end) {
+            return std::max<std::int64_t>(0, std::min(end, area.end_ns) - std::max(begin, area.begin_ns));
+          };
+          expected[static_cast<std::size_t>(WorkClass::kWait)] += inside(s.begin_ns, s.begin_ns + s.wait_ns);
+          expected[static_cast<std::size_t>(timeline.op(track, s.op).work)] += inside(s.begin_ns + s.wait_ns, s.end_ns);
+        }
+      }
+      EXPECT_EQ(row.busy_ns, expected) << row.rank << " " << area.begin_ns;
+    }
+  }
+  EXPECT_EQ(area_summary(timeline, {0, 1000}, 1, 1).size(), 1U);
 }
 
 TEST_F(TimelineQuery, DamagedRowsAreOneError) {
