@@ -293,6 +293,32 @@ refuses 'nowhere' query run.db 'select nosuch from nowhere'
 refuses 'only SELECT' query run.db 'delete from run'
 refuses 'no-such-run' report run.db --run no-such-run
 
+# A view as a picture; needs Qt, as the window does.
+if [[ -n $window ]]; then
+  check 'render --help has examples' bash -c "'$shardscope' render --help | grep -q 'shardscope render'"
+  echo '{"window_ns": [0, 1000000], "expanded": [0], "pinned": [1], "dark": true}' >state.json
+  check 'render draws a PNG' "$shardscope" render run.db -o view.png
+  check 'which is one' bash -c "head -c 8 view.png | grep -q PNG"
+  check 'the same again' bash -c "'$shardscope' render run.db -o again.png && cmp view.png again.png"
+  check 'render draws an SVG' "$shardscope" render run.db --run 2 --state state.json --size 900x500 -o view.svg
+  check 'with the names of the rows' grep -q '>rank 1<' view.svg
+  check 'render draws a PDF' "$shardscope" render run.db --view timeline --dark -o view.pdf
+  check 'which is one too' bash -c "head -c 5 view.pdf | grep -q '%PDF-'"
+  refuses "no view 'plan'" render run.db --view plan -o x.png
+  for size in 0x0 900 900x 1600x900x3 -5x900 99999x900 widexhigh; do
+    refuses "'$size'.*WIDTHxHEIGHT" render run.db --size="$size" -o x.png
+  done
+  refuses 'x.gif.*png' render run.db -o x.gif
+  refuses 'out' render run.db
+  refuses 'no-such-run' render run.db --run no-such-run -o x.png
+  for bad in missing empty binary folder; do refuses "$bad" render "$bad" -o x.png; done
+  for bad in missing empty binary; do refuses "$bad" render run.db --state "$bad" -o x.png; done
+  echo '{"zoom": 2}' >bad_state.json
+  refuses 'bad_state.json: zoom' render run.db --state bad_state.json -o x.png
+  for format in png svg pdf; do refuses_with 1 "no/folder.$format" render run.db -o "no/folder.$format"; done
+  check 'a refusal draws nothing' test ! -e x.png
+fi
+
 # A machine fitted to a run, and "this run, but with ...".
 check 'calibrate --from runs' bash -c "'$shardscope' calibrate --from run.db -o fitted.json --json >from.json"
 check 'calibrate --from shows every fit' json_ok from.json \

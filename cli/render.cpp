@@ -1,0 +1,159 @@
+// shardscope render: a view of the window as a picture, without the window.
+
+#include "cli/command.h"
+
+#ifdef SHARDSCOPE_HAS_QT
+
+#include <QByteArray>
+#include <QGuiApplication>
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <memory>
+#include <sstream>
+
+#include "gui/models/timeline_picture.h"
+#include "gui/paint/paint_picture.h"
+#include "profiler/query/list_runs.h"
+
+namespace shardscope::cli {
+namespace {
+
+struct Options {
+  std::string path, view = "timeline", run, state, size = "1600x900", out;
+  double scale = 1;
+  bool dark = false;
+};
+
+struct Size {
+  int width, height;
+};
+
+constexpr int kSmallest = 200, kLargest = 16384;
+
+[[noreturn]] void refuse(const std::string& why) { throw Error(ErrorKind::kConfig, "render: " + why); }
+
+Size parse_size(const std::string& text) {
+  Size size{};
+  const char* end = text.data() + text.size();
+  const auto width = std::from_chars(text.data(), end, size.width);
+  const bool cross = width.ec == std::errc() && width.ptr != end && *width.ptr == 'x';
+  const auto height = cross ? std::from_chars(width.ptr + 1, end, size.height) : width;
+  const auto fits = [](int n) { return n >= kSmallest && n <= kLargest; };
+  if (!cross || height.ec != std::errc() || height.ptr != end || !fits(size.width) || !fits(size.height)) {
+    refuse("--size is '" + text + "'; it must be WIDTHxHEIGHT in pixels, each from " + std::to_string(kSmallest) +
+           " to " + std::to_string(kLargest) + ", as 1600x900");
+  }
+  return size;
+}
+
+bool ends_with(const std::string& path, const char* suffix) { return path.ends_with(suffix); }
+
+void check(const Options& o) {
+  if (o.view != "timeline") refuse("there is no view '" + o.view + "'; there is timeline");
+  if (!ends_with(o.out, ".png") && !ends_with(o.out, ".svg") && !ends_with(o.out, ".pdf"))
+    refuse("-o is '" + o.out + "'; its name must end with .png, .svg or .pdf");
+}
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream text;
+  if (!file || !(text << file.rdbuf())) throw Error(ErrorKind::kConfig, path + ": cannot be read");
+  return text.str();
+}
+
+/// The run asked for; else the first measured one, or the first.
+RunRow choose_run(const Profile& profile, const std::string& asked) {
+  if (!asked.empty()) return find_run(profile, asked);
+  const std::vector<RunRow> runs = list_runs(profile);
+  if (runs.empty()) throw Error(ErrorKind::kConfig, profile.path() + ": holds no runs");
+  const auto measured = std::find_if(runs.begin(), runs.end(), [](const RunRow& r) { return !r.predicted; });
+  return measured == runs.end() ? runs.front() : *measured;
+}
+
+gui::TimelineTitle title_of(const RunRow& run) {
+  return {run.name,
+          std::string(run.predicted ? "predicted" : "measured") + ", " + run.model + ", ZeRO-" +
+              std::to_string(run.zero_stage) + ", " + std::to_string(run.world) + (run.world == 1 ? " rank" : " ranks"),
+          run.predicted};
+}
+
+void write(const gui::Picture& picture, const Options& o) {
+  bool good = true;
+  if (ends_with(o.out, ".pdf")) {
+    gui::write_pdf(picture, o.out);
+  } else if (ends_with(o.out, ".svg")) {
+    std::ofstream file(o.out, std::ios::binary);
+    good = static_cast<bool>(file << gui::to_svg(picture) << std::flush);
+  } else {
+    good = gui::paint_image(picture, o.scale).save(QString::fromStdString(o.out));
+  }
+  if (!good) throw Error(ErrorKind::kIo, o.out + ": cannot be written");
+}
+
+void run(const Options& o) {
+  check(o);
+  const Size size = parse_size(o.size);
+  gui::TimelineState state;
+  if (!o.state.empty()) state = gui::parse_timeline_state(read_file(o.state), o.state);
+  if (o.dark) state.dark = true;
+  const Profile profile(o.path);
+  const RunRow run = choose_run(profile, o.run);
+  const Timeline timeline(profile, run.id);
+  // Fonts want an application object; no display is asked for.
+  qputenv("QT_QPA_PLATFORM", "offscreen");
+  qInstallMessageHandler([](QtMsgType, const QMessageLogContext&, const QString&) {});  // what matters, we say
+  char name[] = "shardscope";
+  char* arguments[] = {name, nullptr};
+  int count = 1;
+  const QGuiApplication application(count, arguments);
+  write(gui::draw_timeline(timeline, title_of(run), state, size.width, size.height, gui::text_width()), o);
+}
+
+}  // namespace
+
+void add_render(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("render", "Draw a view of a profile into a file: PNG, SVG or PDF.");
+  command->add_option("profile", options->path, "The profile")->required()->type_name("RUN.db");
+  command->add_option("--view", options->view, "What to draw: timeline")->capture_default_str();
+  command->add_option("--run", options->run, "Name or number of the run; the first measured one if not given");
+  command->add_option("--state", options->state, "What is shown: window, ranks, selection (JSON)")->type_name("FILE");
+  command->add_option("--size", options->size, "In pixels")->capture_default_str()->type_name("WxH");
+  command->add_option("--scale", options->scale, "Pixels of a PNG per pixel of --size")
+      ->check(CLI::Range(0.5, 4.0))
+      ->capture_default_str();
+  command->add_flag("--dark", options->dark, "Light on dark");
+  command->add_option("-o,--out", options->out, "Where to: its ending says the format")->required()->type_name("FILE");
+  command->footer(
+      "Examples:\n"
+      "  shardscope render run.db -o run.png\n"
+      "  shardscope render run.db --run 2 --size 2400x1200 --dark -o predicted.svg\n"
+      "  echo '{\"window_ns\": [0, 20000000], \"expanded\": [0, 3], \"pinned\": [3]}' >s.json\n"
+      "  shardscope render run.db --view timeline --state s.json -o start.pdf\n"
+      "The keys of a state are in docs/timeline.md.");
+  command->callback([options, &exit_code] {
+    run(*options);
+    exit_code = kDone;
+  });
+}
+
+}  // namespace shardscope::cli
+
+#else
+
+namespace shardscope::cli {
+
+void add_render(CLI::App& app, int& exit_code) {
+  CLI::App* command = app.add_subcommand("render", "Draw a view of a profile (left out: built without Qt 6).");
+  command->allow_extras();
+  command->callback([&exit_code] {
+    exit_code = kBadInput;
+    throw Error(ErrorKind::kConfig, "render: this shardscope was built without Qt 6 (package qt6-base-dev)");
+  });
+}
+
+}  // namespace shardscope::cli
+
+#endif

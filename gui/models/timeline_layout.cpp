@@ -1,0 +1,130 @@
+#include "gui/models/timeline_layout.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+namespace shardscope::gui {
+namespace {
+
+using Ranks = std::map<int, std::vector<std::size_t>>;
+
+Ranks by_rank(const std::vector<TimelineTrack>& tracks) {
+  Ranks ranks;
+  for (std::size_t i = 0; i < tracks.size(); ++i) ranks[tracks[i].rank].push_back(i);
+  return ranks;
+}
+
+/// Each rank once, those that exist: pinned, then those named in `order`, then the rest.
+std::vector<int> ordered(const Ranks& ranks, const TimelineState& state, std::set<int>& pinned) {
+  std::vector<int> order;
+  std::set<int> seen;
+  const auto add = [&](int rank) {
+    if (ranks.count(rank) != 0 && seen.insert(rank).second) order.push_back(rank);
+  };
+  for (int rank : state.pinned) add(rank);
+  pinned = seen;
+  for (int rank : state.order) add(rank);
+  for (const auto& [rank, tracks] : ranks) add(rank);
+  return order;
+}
+
+std::set<int> expanded(const Ranks& ranks, const TimelineState& state, double height) {
+  std::set<int> all;
+  double needed = 0;
+  for (const auto& [rank, tracks] : ranks) {
+    all.insert(rank);
+    needed += static_cast<double>(tracks.size()) * kLaneHeight + kRankGap;
+  }
+  if (state.expanded) return {state.expanded->begin(), state.expanded->end()};
+  return needed <= height ? all : std::set<int>{};
+}
+
+/// What ranks in one row have of the height that expanded ones leave.
+double rank_height(const Ranks& ranks, const std::set<int>& lanes_of, double height) {
+  double left = height, collapsed = 0;
+  for (const auto& [rank, tracks] : ranks) {
+    if (lanes_of.count(rank) != 0) {
+      left -= static_cast<double>(tracks.size()) * kLaneHeight + kRankGap;
+    } else {
+      ++collapsed;
+    }
+  }
+  return collapsed == 0 ? kLaneHeight : std::clamp(std::floor(left / collapsed), kThinnestRank, kLaneHeight);
+}
+
+/// Lanes are higher where all ranks are shown by lanes and leave room.
+double lane_height(const Ranks& ranks, const std::set<int>& lanes_of, double height) {
+  double lanes = 0, gaps = 0;
+  for (const auto& [rank, tracks] : ranks) {
+    if (lanes_of.count(rank) == 0) return kLaneHeight;
+    lanes += static_cast<double>(tracks.size());
+    gaps += kRankGap;
+  }
+  return lanes == 0 ? kLaneHeight : std::clamp(std::floor((height - gaps) / lanes), kLaneHeight, kHighestLane);
+}
+
+}  // namespace
+
+TimelineLayout lay_out(const std::vector<TimelineTrack>& tracks, const TimelineState& state, double height) {
+  const Ranks ranks = by_rank(tracks);
+  const std::set<int> lanes_of = expanded(ranks, state, height);
+  const double one_row = rank_height(ranks, lanes_of, height), one_lane = lane_height(ranks, lanes_of, height);
+  TimelineLayout layout;
+  std::set<int> pinned;
+  double y = 0;
+  const auto add = [&](int rank, bool whole, std::vector<std::size_t> own, double row_height, bool first) {
+    layout.rows.push_back({rank, whole, std::move(own), y, row_height, first, pinned.count(rank) != 0});
+    y += row_height;
+  };
+  for (int rank : ordered(ranks, state, pinned)) {
+    if (pinned.count(rank) == 0 && layout.pinned == 0 && !pinned.empty()) layout.pinned = y;
+    const std::vector<std::size_t>& own = ranks.at(rank);
+    if (lanes_of.count(rank) == 0) {
+      add(rank, true, own, one_row, true);
+      continue;
+    }
+    for (std::size_t track : own) add(rank, false, {track}, one_lane, track == own.front());
+    y += kRankGap;
+  }
+  if (!pinned.empty() && pinned.size() == ranks.size()) layout.pinned = y;
+  layout.content = y - layout.pinned;
+  const double scroll = std::min(state.scroll, layout.furthest_scroll(height));
+  for (TimelineRow& row : layout.rows) row.y -= row.pinned ? 0 : scroll;
+  std::erase_if(layout.rows, [&](const TimelineRow& row) {
+    return row.y >= height || (!row.pinned && row.y + row.height <= layout.pinned);
+  });
+  return layout;
+}
+
+const TimelineRow* TimelineLayout::row_at(double y) const {
+  for (const TimelineRow& row : rows) {
+    if (y >= row.y && y < row.y + row.height && (row.pinned || y >= pinned)) return &row;
+  }
+  return nullptr;
+}
+
+double x_of(std::int64_t ns, TimeWindow window, double width) {
+  return static_cast<double>(ns - window.begin_ns) / static_cast<double>(window.length()) * width;
+}
+
+std::int64_t time_at(double x, TimeWindow window, double width) {
+  return window.begin_ns + static_cast<std::int64_t>(std::floor(x / width * static_cast<double>(window.length())));
+}
+
+std::optional<TimelineHit> hit(const Timeline& timeline, const TimelineRow& row, std::int64_t at_ns,
+                               std::int64_t slack_ns) {
+  for (std::size_t track : row.tracks) {
+    std::optional<TimelineHit> nearest;
+    std::int64_t distance = slack_ns + 1;
+    for (const Span& span : timeline.spans(timeline.tracks()[track], {at_ns - slack_ns, at_ns + slack_ns + 1})) {
+      const std::int64_t away = std::max({std::int64_t{0}, span.begin_ns - at_ns, at_ns - span.end_ns + 1});
+      if (away < distance) nearest = {track, span};
+      distance = std::min(distance, away);
+    }
+    if (nearest) return nearest;
+  }
+  return std::nullopt;
+}
+
+}  // namespace shardscope::gui

@@ -1,0 +1,128 @@
+#include "gui/models/timeline_rows.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "gui/models/timeline_colours.h"
+
+namespace shardscope::gui {
+namespace {
+
+constexpr double kLabelledFrom = 18;  ///< pixels; a narrower span has no text
+
+/// Spreads `busy` ns of a class that lie somewhere in [begin, end) evenly over the columns there.
+void spread(Columns& columns, TimeWindow window, std::int64_t begin, std::int64_t end, double busy, WorkClass work) {
+  const auto width = static_cast<double>(columns.size());
+  const double from = std::max(0.0, x_of(begin, window, width)), to = std::min(width, x_of(end, window, width));
+  const double all = x_of(end, window, width) - x_of(begin, window, width);
+  if (!(to > from) || !(all > 0)) return;
+  const double share = busy / static_cast<double>(end - begin);
+  for (auto c = static_cast<std::size_t>(from); c < columns.size() && static_cast<double>(c) < to; ++c) {
+    const double part = std::min(to, static_cast<double>(c + 1)) - std::max(from, static_cast<double>(c));
+    columns[c][static_cast<std::size_t>(work)] += static_cast<float>(part * share);
+  }
+}
+
+void add_span(Columns& columns, TimeWindow window, const Span& span, WorkClass work) {
+  const std::int64_t waited = span.begin_ns + span.wait_ns;
+  spread(columns, window, span.begin_ns, waited, static_cast<double>(span.wait_ns), WorkClass::kWait);
+  spread(columns, window, waited, span.end_ns, static_cast<double>(span.end_ns - waited), work);
+}
+
+/// Heights of a column's parts in whole pixels. What is busy at all shows at least one.
+using Stack = std::array<std::uint8_t, kWorkClasses>;
+Stack stack_of(const std::array<float, kWorkClasses>& column, double height) {
+  Stack stack{};
+  double below = 0, drawn = 0;
+  for (std::size_t c = 0; c < stack.size(); ++c) {
+    below = std::min(1.0, below + static_cast<double>(column[c]));
+    const double edge = std::round(below * height);
+    stack[c] = static_cast<std::uint8_t>(std::min(255.0, edge - drawn));
+    drawn = edge;
+  }
+  if (drawn == 0 && below > 0.002) {
+    const auto most = std::max_element(column.begin(), column.end()) - column.begin();
+    stack[static_cast<std::size_t>(most)] = 1;
+  }
+  return stack;
+}
+
+std::string label_of(const TimelineOp& op) { return op.name.empty() ? op.kind : op.kind + " " + op.name; }
+
+}  // namespace
+
+std::vector<Span> add_columns(const Timeline& timeline, const TimelineTrack& track, const TrackView& view,
+                              TimeWindow window, double wide, Columns& columns) {
+  std::vector<Span> left;
+  const double pixels = static_cast<double>(columns.size()) / static_cast<double>(window.length());
+  for (const Span& span : view.spans) {
+    if (static_cast<double>(span.end_ns - span.begin_ns) * pixels >= wide) {
+      left.push_back(span);
+    } else {
+      add_span(columns, window, span, timeline.op(track, span.op).work);
+    }
+  }
+  for (const LevelEntry& e : view.buckets) {
+    spread(columns, window, e.bucket * view.bucket_ns, (e.bucket + 1) * view.bucket_ns, static_cast<double>(e.busy_ns),
+           e.work);
+  }
+  return left;
+}
+
+void draw_columns(Picture& picture, const Columns& columns, const RowPlace& place) {
+  for (std::size_t first = 0; first < columns.size();) {
+    const Stack stack = stack_of(columns[first], place.height);
+    std::size_t next = first + 1;
+    while (next < columns.size() && stack_of(columns[next], place.height) == stack) ++next;
+    double y = place.y + place.height;
+    for (std::size_t c = 0; c < stack.size(); ++c) {
+      if (stack[c] == 0) continue;
+      const WorkLook look = look_of(static_cast<WorkClass>(c));
+      y -= stack[c];
+      const bool roomy = next - first >= 4 && stack[c] >= 8;
+      picture.fill(place.x + static_cast<double>(first), y, static_cast<double>(next - first), stack[c], look.colour,
+                   roomy ? look.texture : Texture::kPlain);
+    }
+    first = next;
+  }
+}
+
+void draw_spans(Picture& picture, const Timeline& timeline, const TimelineTrack& track, const std::vector<Span>& spans,
+                TimeWindow window, const RowPlace& place, const TextWidth& measure) {
+  const auto x = [&](std::int64_t ns) {
+    return std::round(std::clamp(x_of(ns, window, place.width), 0.0, place.width));
+  };
+  for (const Span& span : spans) {
+    const TimelineOp& op = timeline.op(track, span.op);
+    const WorkLook look = look_of(op.work), wait = look_of(WorkClass::kWait);
+    const double left = x(span.begin_ns), waited = x(span.begin_ns + span.wait_ns),
+                 right = std::max(left + 1, x(span.end_ns) - 1);  // neighbours stay apart
+    picture.fill(place.x + left, place.y, waited - left, place.height, wait.colour, wait.texture);
+    picture.fill(place.x + waited, place.y, right - waited, place.height, look.colour, look.texture);
+    const double room = right - waited - 6;
+    if (room < kLabelledFrom || place.height < kTextSize) continue;
+    std::string text = elide(label_of(op), room, measure);
+    picture.text(place.x + waited + 3, place.y + place.height / 2 + kTextSize * 0.36, std::move(text),
+                 text_colour_on(look.colour));
+  }
+}
+
+Columns rank_columns(const Timeline& timeline, const TimelineRow& row, TimeWindow window, int width) {
+  const auto columns_count = static_cast<std::size_t>(width);
+  Columns columns(columns_count), others(columns_count);
+  for (std::size_t index : row.tracks) {
+    const TimelineTrack& track = timeline.tracks()[index];
+    const bool computes = track.lane == to_string(Lane::kCompute);
+    add_columns(timeline, track, timeline.look(track, window, width), window, 1e9, computes ? columns : others);
+  }
+  for (std::size_t c = 0; c < columns_count; ++c) {
+    float busy = 0, rest = 0;
+    for (float part : columns[c]) busy += part;
+    for (float part : others[c]) rest += part;
+    const float idle = std::max(0.0F, 1 - busy), scale = rest > idle ? idle / rest : 1;
+    for (std::size_t w = 0; w < kWorkClasses; ++w) columns[c][w] += others[c][w] * scale;
+  }
+  return columns;
+}
+
+}  // namespace shardscope::gui

@@ -1,0 +1,29 @@
+#pragma once
+// The bars of one row of a timeline: spans that are wide enough as rectangles with texts, all else as columns of a
+// pixel whose height is the part of the time that is busy, stacked by class of work.
+
+#include <array>
+
+#include "gui/models/timeline_picture.h"
+
+namespace shardscope::gui {
+
+/// Busy part of each class per column, 0 to 1.
+using Columns = std::vector<std::array<float, kWorkClasses>>;
+
+struct RowPlace {
+  double x = 0, y = 0, width = 0, height = 0;
+};
+
+/// Adds the track's time to the columns; spans of at least `wide` pixels are left out and returned.
+std::vector<Span> add_columns(const Timeline& timeline, const TimelineTrack& track, const TrackView& view,
+                              TimeWindow window, double wide, Columns& columns);
+
+void draw_columns(Picture& picture, const Columns& columns, const RowPlace& place);
+void draw_spans(Picture& picture, const Timeline& timeline, const TimelineTrack& track, const std::vector<Span>& spans,
+                TimeWindow window, const RowPlace& place, const TextWidth& measure);
+
+/// A rank in one row: its compute lane; where that is idle, what the other lanes do.
+Columns rank_columns(const Timeline& timeline, const TimelineRow& row, TimeWindow window, int width);
+
+}  // namespace shardscope::gui

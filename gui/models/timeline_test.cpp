@@ -1,0 +1,270 @@
+// The timeline's core: state, looking around, layout, what is under a point, and the picture, on test_profile.h's run.
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "core/error.h"
+#include "gui/models/timeline_colours.h"
+#include "gui/models/timeline_picture.h"
+#include "gui/models/timeline_rows.h"
+#include "profiler/store/test_profile.h"
+
+namespace shardscope::gui {
+namespace {
+
+using ::testing::HasSubstr;
+
+double measure(std::string_view text, bool) { return 7.0 * static_cast<double>(text.size()); }
+
+std::string problem_with(const std::string& text) {
+  try {
+    parse_timeline_state(text, "s.json");
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(TimelineState, GoesToJsonAndBack) {
+  TimelineState state;
+  EXPECT_EQ(parse_timeline_state(to_json(state), "s.json"), state);
+  state.window = {5, 5'000'000'000'000};
+  state.scroll = 12.5;
+  state.expanded = {3, 1};
+  state.pinned = {7};
+  state.order = {2, 0};
+  state.selection = TimelineSelection{3, "gather", 2, 17, 1234};
+  state.area = TimelineArea{{10, 20}, 1, 4};
+  state.dark = true;
+  EXPECT_EQ(parse_timeline_state(to_json(state), "s.json"), state);
+}
+
+TEST(TimelineState, WhatIsWrongIsNamed) {
+  EXPECT_THAT(problem_with("{"), HasSubstr("s.json: not JSON"));
+  EXPECT_THAT(problem_with("[]"), HasSubstr("must be an object"));
+  EXPECT_THAT(problem_with(R"({"zoom": 2})"), HasSubstr("zoom is not a key"));
+  EXPECT_THAT(problem_with(R"({"version": 2})"), HasSubstr("version is 2"));
+  EXPECT_THAT(problem_with(R"({"view": "memory"})"), HasSubstr("view is 'memory'"));
+  EXPECT_THAT(problem_with(R"({"window_ns": [9, 3]})"), HasSubstr("window_ns must end after it begins"));
+  EXPECT_THAT(problem_with(R"({"window_ns": [0, 1e300]})"), HasSubstr("window_ns must be a whole number"));
+  EXPECT_THAT(problem_with(R"({"pinned": [-1]})"), HasSubstr("pinned"));
+  EXPECT_THAT(problem_with(R"({"area": {"first_rank": 1}})"), HasSubstr("area: last_rank"));
+  EXPECT_THAT(problem_with(R"({"selection": {"bytes": 1}})"), HasSubstr("selection: bytes"));
+}
+
+TEST(TimelineState, ZoomKeepsTheInstantUnderThePointer) {
+  const TimeWindow extent{0, 1'000'000};
+  const TimeWindow near = zoom({0, 1'000'000}, extent, 0.25, 400'000);
+  EXPECT_EQ(near, (TimeWindow{300'000, 550'000}));
+  EXPECT_DOUBLE_EQ(x_of(400'000, near, 1000), x_of(400'000, extent, 1000));
+  EXPECT_EQ(zoom(near, extent, 4, 400'000), extent);
+  EXPECT_EQ(zoom(near, extent, 100, 400'000), extent) << "never more than there is";
+  EXPECT_EQ(zoom(near, extent, 1e-9, 400'000).length(), kShortestWindowNs);
+}
+
+TEST(TimelineState, PanStopsAtTheEnds) {
+  const TimeWindow extent{100, 1100};
+  EXPECT_EQ(pan({300, 500}, extent, 0.5), (TimeWindow{400, 600}));
+  EXPECT_EQ(pan({300, 500}, extent, -5), (TimeWindow{100, 300}));
+  EXPECT_EQ(pan({300, 500}, extent, 50), (TimeWindow{900, 1100}));
+}
+
+TEST(TimelineState, UndoGoesBackGestureByGesture) {
+  const auto at = [](std::int64_t end) {
+    TimelineState s;
+    s.window = {0, end};
+    return s;
+  };
+  ViewHistory history(at(1));
+  history.push(at(2), 7);
+  history.push(at(3), 7);  // the same gesture
+  history.push(at(4), 8);
+  EXPECT_EQ(history.undo(), at(3));
+  EXPECT_EQ(history.undo(), at(1));
+  EXPECT_EQ(history.undo(), at(1));
+  EXPECT_EQ(history.redo(), at(3));
+  history.push(at(9));
+  EXPECT_EQ(history.redo(), at(9)) << "what was undone is gone";
+}
+
+std::vector<TimelineTrack> some_tracks(int ranks, int lanes) {
+  std::vector<TimelineTrack> tracks;
+  for (int rank = 0; rank < ranks; ++rank) {
+    for (int lane = 0; lane < lanes; ++lane) tracks.push_back({0, 0, rank, lane == 0 ? "compute" : "gather", 0, {}});
+  }
+  return tracks;
+}
+
+TEST(TimelineLayout, LanesIfTheyHaveRoomElseRanks) {
+  EXPECT_EQ(lay_out(some_tracks(4, 3), {}, 400).rows.size(), 12U);
+  const TimelineLayout ranks = lay_out(some_tracks(64, 3), {}, 400);
+  EXPECT_EQ(ranks.rows.size(), 64U);
+  EXPECT_TRUE(ranks.rows[5].whole_rank);
+  EXPECT_EQ(ranks.rows[5].height, 6);
+  EXPECT_EQ(ranks.row_at(31)->rank, 5);
+  EXPECT_EQ(ranks.row_at(399), nullptr);
+  EXPECT_TRUE(lay_out({}, {}, 400).rows.empty());
+}
+
+TEST(TimelineLayout, TenThousandRanksScroll) {
+  TimelineState state;
+  state.scroll = 1000;
+  const TimelineLayout layout = lay_out(some_tracks(10'000, 1), state, 400);
+  EXPECT_EQ(layout.content, 10'000 * kThinnestRank);
+  EXPECT_EQ(layout.rows.size(), 200U) << "only what can be seen";
+  EXPECT_EQ(layout.rows.front().rank, 500);
+  state.scroll = 1e8;
+  EXPECT_EQ(lay_out(some_tracks(10'000, 1), state, 400).rows.back().rank, 9'999);
+}
+
+TEST(TimelineLayout, PinnedRanksStayAndOrderIsKept) {
+  TimelineState state;
+  state.expanded = std::vector<int>{8};
+  state.pinned = {8, 999};  // 999 is not there
+  state.order = {5};
+  state.scroll = 30;
+  const TimelineLayout layout = lay_out(some_tracks(100, 2), state, 200);
+  EXPECT_EQ(layout.pinned, 2 * kLaneHeight + kRankGap);
+  EXPECT_EQ(layout.row_at(0)->rank, 8);
+  EXPECT_EQ(layout.row_at(layout.pinned)->rank, 16) << "30 pixels of rows 5, 0, 1, ... are above";
+  state.scroll = 0;
+  EXPECT_EQ(lay_out(some_tracks(100, 2), state, 200).row_at(layout.pinned)->rank, 5);
+}
+
+class TimelineView : public ::testing::Test {
+ protected:
+  TimelineView() {
+    shardscope::testing::record_tiny_profile(folder_.file("run.db"), "run", 300);
+    profile_ = std::make_unique<Profile>(folder_.file("run.db"));
+    timeline_ = std::make_unique<Timeline>(*profile_, 1);
+  }
+  Picture draw(const TimelineState& state) const {
+    return draw_timeline(*timeline_, {"run", "measured", false}, state, 1000, 500, measure);
+  }
+  shardscope::testing::TempFolder folder_;
+  std::unique_ptr<Profile> profile_;
+  std::unique_ptr<Timeline> timeline_;
+};
+
+TEST_F(TimelineView, TheOpUnderAPointIsFound) {
+  const TimelineRow compute{0, false, {0}};
+  const auto found = hit(*timeline_, compute, 1'250'000, 0);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(timeline_->op(timeline_->tracks()[0], found->span.op).kind, "matmul");
+  EXPECT_EQ(found->span.step, 1);
+  EXPECT_FALSE(hit(*timeline_, compute, 1'500'000, 0)) << "idle";
+  EXPECT_TRUE(hit(*timeline_, compute, 1'405'000, 10'000)) << "near enough";
+  const TimelineRow rank{0, true, {0, 1, 2, 3}};
+  EXPECT_EQ(hit(*timeline_, rank, 450'000, 0)->track, 1U) << "where compute is idle, what else runs";
+}
+
+TEST_F(TimelineView, ColumnsHoldTheTimeExactly) {
+  for (const TimeWindow window : {timeline_->extent(), TimeWindow{0, 300'000'000}, TimeWindow{2'000'000, 3'000'000}}) {
+    const TimelineTrack& track = timeline_->tracks()[0];
+    Columns columns(400);
+    add_columns(*timeline_, track, timeline_->look(track, window, 400), window, 1e9, columns);
+    double forward = 0;
+    for (const auto& column : columns) {
+      float all = 0;
+      for (float part : column) all += part;
+      EXPECT_LE(all, 1.0001F);
+      forward += static_cast<double>(column[static_cast<std::size_t>(WorkClass::kForward)]);
+    }
+    const double busy = static_cast<double>(std::min<std::int64_t>(window.length(), 300'000'000)) * 0.3;
+    EXPECT_NEAR(forward * static_cast<double>(window.length()) / 400, busy, busy * 1e-3);
+  }
+}
+
+TEST_F(TimelineView, AWideSpanIsARectangleWithItsText) {
+  TimelineState state;
+  state.window = {0, 1'000'000};
+  const Picture picture = draw(state);
+  const TimelineFrame frame = frame_of(*timeline_, 1000, 500, measure);
+  const auto is_matmul = [&](const PictureShape& s) {
+    return s.kind == PictureShape::Kind::kFill && s.colour == kBlue && s.y == static_cast<float>(frame.top) &&
+           std::abs(static_cast<double>(s.x) - frame.left - 0.1 * frame.width) <= 1;
+  };
+  const auto found = std::find_if(picture.shapes.begin(), picture.shapes.end(), is_matmul);
+  ASSERT_NE(found, picture.shapes.end());
+  EXPECT_NEAR(static_cast<double>(found->width), 0.3 * frame.width, 2);
+  EXPECT_THAT(picture.texts, ::testing::Contains("matmul h.0.mlp"));
+  EXPECT_THAT(picture.texts, ::testing::Contains("step 0"));
+  EXPECT_THAT(picture.texts, ::testing::Contains("optimizer"));
+}
+
+TEST_F(TimelineView, NothingIsDrawnOutsideThePicture) {
+  TimelineState state;
+  state.selection = TimelineSelection{0, "gather", 0, shardscope::testing::kGatherOp.index, 300'000};
+  state.area = TimelineArea{{100'000, 900'000}, 0, 1};
+  for (const TimeWindow window : {TimeWindow{}, TimeWindow{350'000, 400'000}, TimeWindow{100'000'000, 110'000'000}}) {
+    state.window = window;
+    const Picture picture = draw(state);
+    for (const PictureShape& s : picture.shapes) {
+      const double width = s.kind == PictureShape::Kind::kText
+                               ? measure(picture.texts[static_cast<std::size_t>(s.text)], s.bold)
+                               : static_cast<double>(s.width);
+      EXPECT_GE(s.x, 0);
+      EXPECT_LE(static_cast<double>(s.x) + width, 1000);
+      EXPECT_LE(s.y + s.height, 500);
+    }
+  }
+}
+
+TEST_F(TimelineView, APictureOfManyStepsIsNoLargerThanItsPixels) {
+  EXPECT_LT(draw({}).shapes.size(), 8U * 900U * 2U);
+  EXPECT_GT(draw({}).shapes.size(), 20U);
+}
+
+TEST_F(TimelineView, ARunWithoutSlicesSaysSo) {
+  const Timeline none(*profile_, 99);
+  const Picture picture = draw_timeline(none, {"empty", "", false}, {}, 800, 300, measure);
+  EXPECT_THAT(picture.texts, ::testing::Contains(HasSubstr("no slices")));
+}
+
+TEST(TimeTicks, AreRoundAndTold) {
+  const TimeTicks whole = time_ticks({0, 1'000'000'000}, 5);
+  EXPECT_THAT(whole.texts, ::testing::ElementsAre("0", "200 ms", "400 ms", "600 ms", "800 ms"));
+  const TimeTicks deep = time_ticks({1'204'000'300, 1'204'004'000}, 4);
+  EXPECT_EQ(deep.base, "+ 1.204001 s");
+  EXPECT_THAT(deep.texts, ::testing::ElementsAre("+0", "+1 us", "+2 us"));
+  EXPECT_EQ(format_time(1'500'000, 500'000), "1.5 ms");
+  EXPECT_EQ(format_time(1'500'000'000, 10'000'000), "1.50 s");
+}
+
+TEST(Picture, ElidesBetweenCharacters) {
+  EXPECT_EQ(elide("matmul", 100, measure), "matmul");
+  EXPECT_EQ(elide("matmul h.0.mlp", 56, measure), "matmu…") << "the mark is three bytes";
+  EXPECT_EQ(elide("matmul", 20, measure), "");
+  const std::string cut = elide("ab\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4", 48, measure);
+  EXPECT_EQ(cut, "ab…");
+}
+
+TEST(Picture, SvgEscapesWhatAProfileSays) {
+  Picture picture(100, 50, {255, 255, 255});
+  picture.text(1, 2, "<script>&\x01\"", {0, 0, 0});
+  picture.fill(0, 0, 10, 10, kGrey, Texture::kDots);
+  picture.fill(0, 0, 0, 10, kGrey);  // empty
+  const std::string svg = to_svg(picture);
+  EXPECT_THAT(svg, HasSubstr("&lt;script&gt;&amp; &quot;"));
+  EXPECT_THAT(svg, HasSubstr("url(#dots)"));
+  EXPECT_EQ(picture.shapes.size(), 2U);
+}
+
+TEST(TimelineColours, ClassesOfOneLaneDifferInMoreThanHue) {
+  const WorkClass compute[] = {WorkClass::kForward, WorkClass::kRecompute, WorkClass::kBackward, WorkClass::kOptimizer};
+  for (WorkClass a : compute) {
+    for (WorkClass b : compute) {
+      EXPECT_TRUE(a == b || look_of(a).texture != look_of(b).texture);
+    }
+    EXPECT_GE(contrast_ratio(text_colour_on(look_of(a).colour), look_of(a).colour), 4.5);
+  }
+  for (bool dark : {false, true}) {
+    EXPECT_GE(contrast_ratio(shades_of(dark).text, shades_of(dark).ground), 4.5);
+    EXPECT_GE(contrast_ratio(shades_of(dark).faint, shades_of(dark).ground), 4.5);
+  }
+}
+
+}  // namespace
+}  // namespace shardscope::gui
