@@ -392,6 +392,25 @@ if [[ -n $window ]]; then
     check "the window refuses $bad with exit code 2" test "$code" -eq 2
     check "the window names $bad once" test "$(grep -c "shardscope-gui: .*$bad" bad.err)" -eq 1
   done
+
+  # Where there is no display: what needs none works, what needs one says so in one line.
+  blind=(env -u DISPLAY -u WAYLAND_DISPLAY -u QT_QPA_PLATFORM)
+  check 'a screenshot needs no display' "${blind[@]}" "$window" --screenshot blind.png run.db
+  check 'and says nothing' test ! -s check.out
+  check 'a screenshot does not ask a display that is gone' "${blind[@]}" DISPLAY=:97 "$window" --screenshot blind.png run.db
+  check '--help needs no display' bash -c "${blind[*]} DISPLAY=:97 '$window' --help | grep -q -- --screenshot"
+  # window_ends CODE PATTERN COMMAND...: one line on standard error, and that exit code.
+  window_ends() {
+    local code=0
+    checks=$((checks + 1))
+    timeout 60 "${@:3}" >bad.out 2>bad.err || code=$?
+    [[ $code -eq $1 && $(wc -l <bad.err) -eq 1 ]] && grep -q -- "$2" bad.err ||
+      fail "${*:3}" "exit code $code, not $1, or not one line with '$2': $(head -c 600 bad.err)"
+  }
+  window_ends 2 bogus "${blind[@]}" "$window" --bogus
+  window_ends 2 blue "${blind[@]}" "$window" --theme blue --screenshot blind.png run.db
+  window_ends 1 'no display' "${blind[@]}" "$window" run.db
+  window_ends 1 'no display' "${blind[@]}" DISPLAY=:97 "$window" run.db
 fi
 
 # Something that is no profile is left as it was.

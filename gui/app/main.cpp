@@ -4,7 +4,9 @@
 #include <QCommandLineParser>
 #include <QFont>
 #include <QTimer>
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -22,8 +24,9 @@ void add_options(QCommandLineParser& parser) {
                     QStringLiteral("FILE")});
   parser.addOption(
       {QStringLiteral("size"), QStringLiteral("Size of the window, WIDTHxHEIGHT."), QStringLiteral("WxH")});
-  parser.addOption(
-      {QStringLiteral("theme"), QStringLiteral("light or dark; the desktop's if not given."), QStringLiteral("NAME")});
+  parser.addOption({QStringLiteral("theme"),
+                    QStringLiteral("light or dark; if not given the desktop's, of --screenshot light."),
+                    QStringLiteral("NAME")});
   parser.addPositionalArgument(QStringLiteral("profile"), QStringLiteral("Profiles to open."),
                                QStringLiteral("[RUN.db...]"));
 }
@@ -54,21 +57,49 @@ void take_screenshot_when_ready(MainWindow& window, const QString& file) {
                    [](const QString& message) { QApplication::exit(complain(message)); });
 }
 
-int run(int argc, char** argv) {
-  // A file can be drawn where there is no display.
-  const std::vector<std::string> arguments(argv, argv + argc);
-  for (const std::string& argument : arguments) {
-    const bool screenshot = argument.rfind("--screenshot", 0) == 0;
-    if (screenshot && qEnvironmentVariableIsEmpty("DISPLAY") && qEnvironmentVariableIsEmpty("WAYLAND_DISPLAY") &&
-        qEnvironmentVariableIsEmpty("QT_QPA_PLATFORM")) {
-      qputenv("QT_QPA_PLATFORM", "offscreen");
-    }
+bool is_set(const char* variable) { return !qEnvironmentVariableIsEmpty(variable); }
+
+/// Whether some argument is, or begins, one that needs no display.
+bool needs_no_display(int argc, char** argv) {
+  return std::any_of(argv + 1, argv + argc, [](const char* text) {
+    return qstrcmp(text, "--help") == 0 || qstrcmp(text, "-h") == 0 || qstrncmp(text, "--screenshot", 12) == 0;
+  });
+}
+
+/// Qt ends the process where no display opens, after lines about its plugins; ours is one line.
+void say_no_display(QtMsgType type, const QMessageLogContext& /*context*/, const QString& /*message*/) {
+  if (type != QtFatalMsg) return;
+  std::fputs("shardscope-gui: no display can be opened; --screenshot FILE draws the window without one\n", stderr);
+  std::_Exit(kFailed);
+}
+
+/// Drawing without a display, Qt remarks on what only a display could do.
+void drop_remarks(QtMsgType /*type*/, const QMessageLogContext& /*context*/, const QString& message) {
+  if (!message.startsWith(QLatin1String("This plugin does not support"))) {
+    std::fprintf(stderr, "shardscope-gui: %s\n", qPrintable(message));
   }
+}
+
+int run(int argc, char** argv) {
+  const bool is_chosen = is_set("QT_QPA_PLATFORM");
+  const bool has_display = is_chosen || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY");
+  if (!has_display || (needs_no_display(argc, argv) && !is_chosen)) qputenv("QT_QPA_PLATFORM", "offscreen");
+  qInstallMessageHandler(say_no_display);
   QApplication app(argc, argv);
+  qInstallMessageHandler(QApplication::platformName() == QLatin1String("offscreen") ? drop_remarks : nullptr);
   QApplication::setApplicationName(QStringLiteral("shardscope-gui"));
   QCommandLineParser parser;
   add_options(parser);
-  parser.process(app);
+  if (!parser.parse(QApplication::arguments())) {
+    return complain(parser.errorText() + QStringLiteral(" See shardscope-gui --help"));
+  }
+  if (parser.isSet(QStringLiteral("help"))) parser.showHelp(kDone);
+  if (!has_display && !parser.isSet(QStringLiteral("screenshot"))) {
+    complain(
+        QStringLiteral("there is no display: neither DISPLAY nor WAYLAND_DISPLAY is set; "
+                       "--screenshot FILE draws the window without one"));
+    return kFailed;
+  }
 
   const QString theme = parser.value(QStringLiteral("theme"));
   if (!theme.isEmpty() && theme != QLatin1String("light") && theme != QLatin1String("dark")) {
