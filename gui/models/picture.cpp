@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
 namespace shardscope::gui {
 namespace {
 
@@ -50,6 +53,44 @@ std::string texture_svg(const PictureShape& s) {
   return out;
 }
 
+std::string text_svg(const Picture& picture, const PictureShape& s) {
+  constexpr const char* kAnchors[] = {"", " text-anchor=\"middle\"", " text-anchor=\"end\""};
+  const std::string turn = s.upward ? fmt::format(" transform=\"rotate(-90 {:g} {:g})\"", s.x, s.y) : "";
+  return fmt::format("<text x=\"{:g}\" y=\"{:g}\" fill=\"{}\"{}{}{}>{}</text>\n", s.x, s.y, hex(s.colour),
+                     s.bold ? " font-weight=\"bold\"" : "", kAnchors[static_cast<int>(s.anchor)], turn,
+                     escaped(picture.texts[static_cast<std::size_t>(s.text)]));
+}
+
+std::string points_svg(const Picture& picture, const PictureShape& s) {
+  std::string points;
+  for (const Point& p : picture.points_of(s)) points += fmt::format("{}{:g},{:g}", points.empty() ? "" : " ", p.x, p.y);
+  return points;
+}
+
+std::string line_svg(const Picture& picture, const PictureShape& s) {
+  return fmt::format("<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"{:g}\"{}/>\n",
+                     points_svg(picture, s), hex(s.colour), s.thickness,
+                     s.dashed ? fmt::format(" stroke-dasharray=\"{0:g} {0:g}\"", kDash) : "");
+}
+
+std::string polygon_svg(const Picture& picture, const PictureShape& s) {
+  const auto filled = [points = points_svg(picture, s)](const std::string& paint) {
+    return "<polygon points=\"" + points + "\" fill=\"" + paint + "\"/>\n";
+  };
+  std::string out = filled(hex(s.colour));
+  if (s.texture == Texture::kDots) out += filled("url(#dots)");
+  if (s.texture == Texture::kHatch) out += filled("url(#hatch)");
+  return out;
+}
+
+std::string disc_svg(const PictureShape& s) {
+  const float radius = s.hollow ? s.radius() - s.thickness / 2 : s.radius();
+  const std::string paint =
+      s.hollow ? fmt::format("fill=\"none\" stroke=\"{}\" stroke-width=\"{:g}\"", hex(s.colour), s.thickness)
+               : "fill=\"" + hex(s.colour) + "\"";
+  return fmt::format("<circle cx=\"{:g}\" cy=\"{:g}\" r=\"{:g}\" {}/>\n", s.x, s.y, radius, paint);
+}
+
 std::string shape_svg(const Picture& picture, const PictureShape& s) {
   switch (s.kind) {
     case PictureShape::Kind::kFill:
@@ -60,9 +101,13 @@ std::string shape_svg(const Picture& picture, const PictureShape& s) {
           "stroke-width=\"1\"/>\n",
           s.x + 0.5, s.y + 0.5, s.width - 1, s.height - 1, hex(s.colour));
     case PictureShape::Kind::kText:
-      return fmt::format("<text x=\"{:g}\" y=\"{:g}\" fill=\"{}\"{}>{}</text>\n", s.x, s.y, hex(s.colour),
-                         s.bold ? " font-weight=\"bold\"" : "",
-                         escaped(picture.texts[static_cast<std::size_t>(s.text)]));
+      return text_svg(picture, s);
+    case PictureShape::Kind::kLine:
+      return line_svg(picture, s);
+    case PictureShape::Kind::kPolygon:
+      return polygon_svg(picture, s);
+    case PictureShape::Kind::kDisc:
+      return disc_svg(s);
   }
   return {};
 }
@@ -77,23 +122,88 @@ bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xC0)
 
 }  // namespace
 
+PictureShape& Picture::add(PictureShape::Kind kind, Rgb colour, double x, double y, double w, double h) {
+  PictureShape& s = shapes.emplace_back();
+  s.kind = kind;
+  s.colour = colour;
+  s.x = static_cast<float>(x);
+  s.y = static_cast<float>(y);
+  s.width = static_cast<float>(w);
+  s.height = static_cast<float>(h);
+  return s;
+}
+
 void Picture::fill(double x, double y, double w, double h, Rgb colour, Texture texture) {
   if (!(w > 0 && h > 0)) return;
-  shapes.push_back({PictureShape::Kind::kFill, texture, colour, false, static_cast<float>(x), static_cast<float>(y),
-                    static_cast<float>(w), static_cast<float>(h), -1});
+  add(PictureShape::Kind::kFill, colour, x, y, w, h).texture = texture;
 }
 
 void Picture::frame(double x, double y, double w, double h, Rgb colour) {
   if (!(w >= 1 && h >= 1)) return;
-  shapes.push_back({PictureShape::Kind::kFrame, Texture::kPlain, colour, false, static_cast<float>(x),
-                    static_cast<float>(y), static_cast<float>(w), static_cast<float>(h), -1});
+  add(PictureShape::Kind::kFrame, colour, x, y, w, h);
 }
 
-void Picture::text(double x, double baseline, std::string text, Rgb colour, bool bold) {
+void Picture::text(double x, double baseline, std::string text, Rgb colour, bool bold, TextAnchor anchor) {
   if (text.empty()) return;
-  shapes.push_back({PictureShape::Kind::kText, Texture::kPlain, colour, bold, static_cast<float>(x),
-                    static_cast<float>(baseline), 0, 0, static_cast<std::int32_t>(texts.size())});
+  PictureShape& s = add(PictureShape::Kind::kText, colour, x, baseline, 0, 0);
+  s.bold = bold;
+  s.anchor = anchor;
+  s.text = static_cast<std::int32_t>(texts.size());
   texts.push_back(std::move(text));
+}
+
+void Picture::text_upward(double x, double y, std::string text, Rgb colour, TextAnchor anchor) {
+  if (text.empty()) return;
+  this->text(x, y, std::move(text), colour, false, anchor);
+  shapes.back().upward = true;
+}
+
+void Picture::add_points(PictureShape::Kind kind, std::span<const Point> through, PictureShape look,
+                         std::size_t fewest) {
+  const auto is_number = [](Point p) { return std::isfinite(p.x) && std::isfinite(p.y); };
+  if (through.size() < fewest || !std::all_of(through.begin(), through.end(), is_number)) return;
+  look.kind = kind;
+  look.first = static_cast<std::int32_t>(points.size());
+  look.points = static_cast<std::int32_t>(through.size());
+  points.insert(points.end(), through.begin(), through.end());
+  shapes.push_back(look);
+}
+
+void Picture::line(double x0, double y0, double x1, double y1, Rgb colour, LineLook look) {
+  const Point ends[] = {{static_cast<float>(x0), static_cast<float>(y0)},
+                        {static_cast<float>(x1), static_cast<float>(y1)}};
+  line(ends, colour, look);
+}
+
+void Picture::line(std::span<const Point> through, Rgb colour, LineLook look) {
+  PictureShape s;
+  s.colour = colour;
+  s.dashed = look.dashed;
+  s.thickness = static_cast<float>(look.width);
+  add_points(PictureShape::Kind::kLine, through, s, 2);
+}
+
+void Picture::polygon(std::span<const Point> corners, Rgb colour, Texture texture) {
+  PictureShape s;
+  s.colour = colour;
+  s.texture = texture;
+  add_points(PictureShape::Kind::kPolygon, corners, s, 3);
+}
+
+void Picture::disc(double x, double y, double radius, Rgb colour) {
+  if (!(std::isfinite(x) && std::isfinite(y) && radius > 0)) return;
+  add(PictureShape::Kind::kDisc, colour, x, y, 2 * radius, 2 * radius);
+}
+
+void Picture::ring(double x, double y, double radius, Rgb colour, double thickness) {
+  if (!(std::isfinite(x) && std::isfinite(y) && radius > 0 && thickness > 0)) return;
+  PictureShape& s = add(PictureShape::Kind::kDisc, colour, x, y, 2 * radius, 2 * radius);
+  s.hollow = true;
+  s.thickness = static_cast<float>(thickness);
+}
+
+std::span<const Point> Picture::points_of(const PictureShape& shape) const {
+  return std::span(points).subspan(static_cast<std::size_t>(shape.first), static_cast<std::size_t>(shape.points));
 }
 
 std::string elide(const std::string& text, double width, const TextWidth& measure, bool bold) {

@@ -7,6 +7,7 @@
 //   std::string svg = to_svg(picture);
 
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,17 +26,38 @@ enum class Texture : std::uint8_t {
   kBothLines
 };
 
+/// Which end of a text is at its x.
+enum class TextAnchor : std::uint8_t { kStart, kMiddle, kEnd };
+
+struct Point {
+  float x = 0, y = 0;
+  friend bool operator==(Point, Point) = default;
+};
+
+struct LineLook {
+  double width = 1;     ///< pixels
+  bool dashed = false;  ///< strokes and gaps of kDash: what is predicted, a limit
+};
+
 struct PictureShape {
-  enum class Kind : std::uint8_t { kFill, kFrame, kText };
+  enum class Kind : std::uint8_t { kFill, kFrame, kText, kLine, kPolygon, kDisc };
   Kind kind = Kind::kFill;
-  Texture texture = Texture::kPlain;
+  Texture texture = Texture::kPlain;       ///< of fills and polygons; a polygon has no kFootLine and the like
+  TextAnchor anchor = TextAnchor::kStart;  ///< of a text
   Rgb colour;
-  bool bold = false;
-  float x = 0, y = 0, width = 0, height = 0;  ///< of a text: x and y of its baseline, width and height unused
+  bool bold = false;                          ///< a text
+  bool upward = false;                        ///< a text, turned to be read from below
+  bool dashed = false;                        ///< a line
+  bool hollow = false;                        ///< a disc: only its rim
+  float x = 0, y = 0, width = 0, height = 0;  ///< of a text: x and y of its baseline; of a disc: its centre
+  float thickness = 1;                        ///< of a line, of the rim of a hollow disc
   std::int32_t text = -1;                     ///< index into Picture::texts
+  std::int32_t first = 0, points = 0;         ///< of a line, a polygon: stretch of Picture::points
+  float radius() const { return width / 2; }  ///< of a disc
 };
 
 inline constexpr double kTextSize = 12;  ///< pixels, of every text
+inline constexpr double kDash = 4;       ///< pixels, of a stroke and of a gap
 
 /// Width of a text in pixels: fonts are the painter's.
 using TextWidth = std::function<double(std::string_view text, bool bold)>;
@@ -44,12 +66,29 @@ struct Picture {
   Picture(double w, double h, Rgb ground) : width(w), height(h), background(ground) {}
   void fill(double x, double y, double w, double h, Rgb colour, Texture texture = Texture::kPlain);
   void frame(double x, double y, double w, double h, Rgb colour);  ///< one pixel wide, inside
-  void text(double x, double baseline, std::string text, Rgb colour, bool bold = false);
+  void text(double x, double baseline, std::string text, Rgb colour, bool bold = false,
+            TextAnchor anchor = TextAnchor::kStart);
+  /// Turned by a quarter, to be read from below: `x` is its baseline and `y` where it starts, its middle or its end.
+  void text_upward(double x, double y, std::string text, Rgb colour, TextAnchor anchor = TextAnchor::kMiddle);
+  void line(double x0, double y0, double x1, double y1, Rgb colour, LineLook look = {});
+  /// Through all points. A line or polygon with a coordinate that is no number is left out, as is one of too few
+  /// points.
+  void line(std::span<const Point> through, Rgb colour, LineLook look = {});
+  void polygon(std::span<const Point> corners, Rgb colour, Texture texture = Texture::kPlain);
+  void disc(double x, double y, double radius, Rgb colour);
+  void ring(double x, double y, double radius, Rgb colour, double thickness = 1.5);  ///< hollow disc, rim inside
+  /// The points of a line or polygon.
+  std::span<const Point> points_of(const PictureShape& shape) const;
 
   double width, height;
   Rgb background;
   std::vector<PictureShape> shapes;
   std::vector<std::string> texts;
+  std::vector<Point> points;
+
+ private:
+  PictureShape& add(PictureShape::Kind kind, Rgb colour, double x, double y, double w, double h);
+  void add_points(PictureShape::Kind kind, std::span<const Point> through, PictureShape look, std::size_t fewest);
 };
 
 /// The text, or as much of it as fits with "…" behind; empty if not even two letters do. Cuts between UTF-8 characters.

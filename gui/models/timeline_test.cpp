@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 
 #include "core/error.h"
@@ -250,6 +251,49 @@ TEST(Picture, SvgEscapesWhatAProfileSays) {
   EXPECT_THAT(svg, HasSubstr("&lt;script&gt;&amp; &quot;"));
   EXPECT_THAT(svg, HasSubstr("url(#dots)"));
   EXPECT_EQ(picture.shapes.size(), 2U);
+}
+
+TEST(Picture, LinesPolygonsAndDiscsHaveAnSvgForm) {
+  Picture picture(100, 50, {255, 255, 255});
+  picture.line(1, 2, 3, 4.5, kBlue, {2, true});
+  const Point corners[] = {{0, 0}, {10, 0}, {5, 8}};
+  picture.line(corners, kGrey);
+  picture.polygon(corners, kGreen, Texture::kHatch);
+  picture.disc(20, 20, 5, kOrange);
+  picture.ring(40, 20, 5, kVermilion, 2);
+  const std::string svg = to_svg(picture);
+  EXPECT_THAT(svg, HasSubstr("<polyline points=\"1,2 3,4.5\" fill=\"none\" stroke=\"#0072b2\" stroke-width=\"2\" "
+                             "stroke-dasharray=\"4 4\"/>"));
+  EXPECT_THAT(svg,
+              HasSubstr("<polyline points=\"0,0 10,0 5,8\" fill=\"none\" stroke=\"#999999\" stroke-width=\"1\"/>"));
+  EXPECT_THAT(svg, HasSubstr("<polygon points=\"0,0 10,0 5,8\" fill=\"#009e73\"/>"));
+  EXPECT_THAT(svg, HasSubstr("<polygon points=\"0,0 10,0 5,8\" fill=\"url(#hatch)\"/>"));
+  EXPECT_THAT(svg, HasSubstr("<circle cx=\"20\" cy=\"20\" r=\"5\" fill=\"#e69f00\"/>"));
+  EXPECT_THAT(svg, HasSubstr("r=\"4\" fill=\"none\" stroke=\"#d55e00\" stroke-width=\"2\"/>"));
+}
+
+TEST(Picture, TextsStandAtEitherEndAndUpright) {
+  Picture picture(100, 50, {255, 255, 255});
+  picture.text(90, 10, "right", kBlue, true, TextAnchor::kEnd);
+  picture.text_upward(12, 30, "up", kBlue);
+  const std::string svg = to_svg(picture);
+  EXPECT_THAT(svg, HasSubstr("font-weight=\"bold\" text-anchor=\"end\">right<"));
+  EXPECT_THAT(svg, HasSubstr("text-anchor=\"middle\" transform=\"rotate(-90 12 30)\">up<"));
+}
+
+TEST(Picture, WhatIsNoNumberOrNoShapeIsLeftOut) {
+  Picture picture(100, 50, {255, 255, 255});
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  picture.line(0, nan, 1, 1, kBlue);
+  picture.line(0, 0, 1e300, 1, kBlue);  // beyond a float
+  picture.line(std::span<const Point>(), kBlue);
+  const Point two[] = {{0, 0}, {1, 1}};
+  picture.polygon(two, kBlue);
+  picture.disc(1, 1, 0, kBlue);
+  picture.ring(1, nan, 3, kBlue);
+  picture.text_upward(1, 1, "", kBlue);
+  EXPECT_TRUE(picture.shapes.empty());
+  EXPECT_TRUE(picture.points.empty());
 }
 
 TEST(TimelineColours, ClassesOfOneLaneDifferInMoreThanHue) {

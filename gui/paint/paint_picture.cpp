@@ -37,6 +37,9 @@ void fill_pixels(const Pixels& pixels, const PictureShape& s, double scale) {
   }
 }
 
+QBrush dots_brush() { return {QColor(0, 0, 0, 130), Qt::Dense6Pattern}; }
+QBrush hatch_brush() { return {QColor(255, 255, 255, 150), Qt::BDiagPattern}; }
+
 void paint_texture(QPainter& painter, const PictureShape& s) {
   const QRectF rect = rect_of(s);
   const QColor dark(0, 0, 0, 115);
@@ -44,10 +47,10 @@ void paint_texture(QPainter& painter, const PictureShape& s) {
     case Texture::kPlain:
       return;
     case Texture::kDots:
-      painter.fillRect(rect, QBrush(QColor(0, 0, 0, 130), Qt::Dense6Pattern));
+      painter.fillRect(rect, dots_brush());
       return;
     case Texture::kHatch:
-      painter.fillRect(rect, QBrush(QColor(255, 255, 255, 150), Qt::BDiagPattern));
+      painter.fillRect(rect, hatch_brush());
       return;
     case Texture::kHeadLine:
     case Texture::kFootLine:
@@ -57,6 +60,70 @@ void paint_texture(QPainter& painter, const PictureShape& s) {
   }
 }
 
+QPolygonF polygon_of(const Picture& picture, const PictureShape& s) {
+  QPolygonF polygon;
+  for (const Point& p : picture.points_of(s)) polygon << QPointF(p.x, p.y);
+  return polygon;
+}
+
+QPen pen_of(const PictureShape& s) {
+  QPen pen(colour(s.colour), s.thickness, Qt::SolidLine, Qt::FlatCap, Qt::MiterJoin);
+  const double dash = kDash / s.thickness;  // a pen's pattern counts in its widths
+  if (s.dashed) pen.setDashPattern({dash, dash});
+  return pen;
+}
+
+/// A line along an axis is sharp; others are smooth.
+bool along_an_axis(std::span<const Point> points) {
+  return points.size() == 2 && (points[0].x == points[1].x || points[0].y == points[1].y);
+}
+
+void paint_line(QPainter& painter, const Picture& picture, const PictureShape& s) {
+  painter.setRenderHint(QPainter::Antialiasing, !along_an_axis(picture.points_of(s)));
+  painter.setPen(pen_of(s));
+  painter.drawPolyline(polygon_of(picture, s));
+  painter.setRenderHint(QPainter::Antialiasing, false);
+}
+
+void paint_polygon(QPainter& painter, const Picture& picture, const PictureShape& s) {
+  painter.setPen(Qt::NoPen);  // and not smooth, so that neighbours meet without a seam
+  const QPolygonF polygon = polygon_of(picture, s);
+  const auto fill = [&](const QBrush& brush) {
+    painter.setBrush(brush);
+    painter.drawPolygon(polygon);
+  };
+  fill(colour(s.colour));
+  if (s.texture == Texture::kDots) fill(dots_brush());
+  if (s.texture == Texture::kHatch) fill(hatch_brush());
+}
+
+void paint_disc(QPainter& painter, const PictureShape& s) {
+  painter.setRenderHint(QPainter::Antialiasing, true);
+  painter.setPen(s.hollow ? QPen(colour(s.colour), s.thickness) : QPen(Qt::NoPen));
+  painter.setBrush(s.hollow ? QBrush(Qt::NoBrush) : QBrush(colour(s.colour)));
+  const double radius = s.hollow ? s.radius() - s.thickness / 2 : s.radius();
+  painter.drawEllipse(QPointF(s.x, s.y), radius, radius);
+  painter.setRenderHint(QPainter::Antialiasing, false);
+}
+
+void paint_text(QPainter& painter, const Picture& picture, const PictureShape& s) {
+  const QString text = QString::fromStdString(picture.texts[static_cast<std::size_t>(s.text)]);
+  painter.setPen(colour(s.colour));
+  painter.setFont(picture_font(s.bold));
+  double before = 0;
+  if (s.anchor != TextAnchor::kStart) before = QFontMetricsF(painter.font()).horizontalAdvance(text);
+  if (s.anchor == TextAnchor::kMiddle) before /= 2;
+  if (!s.upward) {
+    painter.drawText(QPointF(s.x - before, s.y), text);
+    return;
+  }
+  const QTransform usual = painter.transform();
+  painter.translate(s.x, s.y);
+  painter.rotate(-90);
+  painter.drawText(QPointF(-before, 0), text);
+  painter.setTransform(usual);
+}
+
 void paint_shape(QPainter& painter, const Picture& picture, const PictureShape& s) {
   switch (s.kind) {
     case PictureShape::Kind::kFill:
@@ -64,13 +131,18 @@ void paint_shape(QPainter& painter, const Picture& picture, const PictureShape& 
       paint_texture(painter, s);
       return;
     case PictureShape::Kind::kFrame:
+      painter.setBrush(Qt::NoBrush);
       painter.setPen(colour(s.colour));
       painter.drawRect(rect_of(s).adjusted(0.5, 0.5, -0.5, -0.5));
       return;
     case PictureShape::Kind::kText:
-      painter.setPen(colour(s.colour));
-      painter.setFont(picture_font(s.bold));
-      painter.drawText(QPointF(s.x, s.y), QString::fromStdString(picture.texts[static_cast<std::size_t>(s.text)]));
+      return paint_text(painter, picture, s);
+    case PictureShape::Kind::kLine:
+      return paint_line(painter, picture, s);
+    case PictureShape::Kind::kPolygon:
+      return paint_polygon(painter, picture, s);
+    case PictureShape::Kind::kDisc:
+      return paint_disc(painter, s);
   }
 }
 

@@ -49,10 +49,72 @@ TEST(PaintPicture, APainterPaintsTheSameFills) {
   for (int x = 0; x < 58; ++x) EXPECT_EQ(image.pixel(x, 8), fast.pixel(x, 8)) << x;
 }
 
+Picture drawn() {
+  Picture picture(80, 60, {255, 255, 255});
+  picture.line(10, 5, 10, 55, kBlue, {2, false});
+  picture.line(20, 5, 20, 55, kBlue, {2, true});
+  const Point triangle[] = {{30, 10}, {50, 10}, {30, 50}};
+  picture.polygon(triangle, kGreen);
+  picture.disc(60, 20, 8, kVermilion);
+  picture.ring(60, 45, 8, kVermilion, 2);
+  return picture;
+}
+
+/// Which of the pixels along a line, a device pixel apart, are of the colour.
+int count(const QImage& image, QPoint from, QPoint step, int steps, Rgb colour) {
+  int found = 0;
+  for (int i = 0; i < steps; ++i) found += image.pixel(from + i * step) == qRgb(colour.r, colour.g, colour.b) ? 1 : 0;
+  return found;
+}
+
+TEST(PaintPicture, LinesPolygonsAndDiscsAreWhereTheyShouldBe) {
+  for (int scale : {1, 2}) {
+    const QImage image = paint_image(drawn(), scale);
+    const QPoint down(0, 1), right(1, 0);
+    EXPECT_EQ(count(image, QPoint(10, 5) * scale, down, 50 * scale, kBlue), 50 * scale);
+    EXPECT_EQ(count(image, QPoint(5, 30) * scale, right, 10 * scale, kBlue), 2 * scale) << "sharp: of one colour";
+    EXPECT_NEAR(count(image, QPoint(20, 5) * scale, down, 50 * scale, kBlue), 26 * scale, 2 * scale) << "dashed";
+    const auto at = [&](int x, int y) { return image.pixel(x * scale, y * scale); };
+    EXPECT_EQ(at(32, 12), qRgb(kGreen.r, kGreen.g, kGreen.b));
+    EXPECT_EQ(at(48, 40), qRgb(255, 255, 255)) << "beyond the long side";
+    EXPECT_EQ(at(60, 20), qRgb(kVermilion.r, kVermilion.g, kVermilion.b));
+    EXPECT_EQ(at(60, 45), qRgb(255, 255, 255)) << "hollow";
+    EXPECT_EQ(at(60, 38), qRgb(kVermilion.r, kVermilion.g, kVermilion.b)) << "its rim";
+    EXPECT_EQ(at(53, 13), qRgb(255, 255, 255)) << "round";
+  }
+}
+
+TEST(PaintPicture, TextsEndOrRunUpwardWhereTheyShould) {
+  Picture picture(100, 100, {255, 255, 255});
+  picture.text(95, 20, "right", {0, 0, 0}, false, TextAnchor::kEnd);
+  picture.text_upward(15, 95, "from below", {0, 0, 0}, TextAnchor::kStart);
+  const QImage image = paint_image(picture, 1);
+  const auto ink = [&](const QRect& in) {
+    int dark = 0;
+    for (int y = in.top(); y <= in.bottom(); ++y)
+      for (int x = in.left(); x <= in.right(); ++x) dark += qGray(image.pixel(x, y)) < 128 ? 1 : 0;
+    return dark;
+  };
+  EXPECT_GT(ink({60, 5, 36, 20}), 20);
+  EXPECT_EQ(ink({96, 0, 4, 100}), 0);
+  EXPECT_GT(ink({2, 35, 18, 60}), 30);
+  EXPECT_EQ(ink({20, 30, 40, 70}), 0) << "nothing beside the upright text";
+}
+
+TEST(PaintPicture, AFrameAfterADiscIsStillEmpty) {
+  Picture picture(40, 20, {255, 255, 255});
+  picture.disc(10, 10, 5, kBlue);
+  picture.frame(20, 2, 16, 16, kGreen);
+  EXPECT_EQ(paint_image(picture, 1).pixel(28, 10), qRgb(255, 255, 255));
+}
+
 TEST(PaintPicture, PdfIsWrittenOrRefused) {
   const QTemporaryDir dir;
   const QString path = dir.filePath("out.pdf");
-  write_pdf(sample(), path.toStdString());
+  Picture all = sample();
+  all.points = drawn().points;
+  for (const PictureShape& s : drawn().shapes) all.shapes.push_back(s);
+  write_pdf(all, path.toStdString());
   QFile file(path);
   ASSERT_TRUE(file.open(QIODevice::ReadOnly));
   EXPECT_TRUE(file.read(5) == "%PDF-");
