@@ -5,57 +5,26 @@
 #include <QDragEnterEvent>
 #include <QFileDialog>
 #include <QFileInfo>
-#include <QHeaderView>
 #include <QKeySequence>
 #include <QLabel>
 #include <QMenuBar>
 #include <QMimeData>
-#include <QScrollArea>
-#include <QSplitter>
 #include <QStatusBar>
-#include <QTableView>
+#include <QTabWidget>
 #include <QVBoxLayout>
 #include <algorithm>
 #include <utility>
 
-#include "gui/models/charts.h"
-#include "gui/views/stacked_bars.h"
+#include "gui/views/view.h"
 
 namespace shardscope::gui {
 
 namespace {
 
-/// A view that scrolls up and down when it is higher than its place, and fills the width.
-QScrollArea* in_scroll_area(StackedBars* bars) {
-  auto* area = new QScrollArea;
-  area->setWidget(bars);
-  area->setWidgetResizable(true);
-  area->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
-  area->setFocusPolicy(Qt::NoFocus);
-  return area;
-}
-
 QString file_names(const std::vector<std::string>& paths) {
   QStringList names;
   for (const std::string& path : paths) names << QFileInfo(QString::fromStdString(path)).fileName();
   return names.join(QStringLiteral(", "));
-}
-
-/// Every column as wide as its texts; what is left over goes to all alike.
-void fit_columns(QTableView* table) {
-  table->resizeColumnsToContents();
-  const int columns = table->model()->columnCount();
-  int used = 0;
-  for (int column = 0; column < columns; ++column) used += table->columnWidth(column);
-  const int spare = std::max(16, (table->viewport()->width() - used) / columns);
-  for (int column = 0; column < columns; ++column) table->setColumnWidth(column, table->columnWidth(column) + spare);
-}
-
-/// High enough for every row, up to a dozen; then it scrolls.
-void fit_height(QTableView* table) {
-  const int rows = std::clamp(table->model()->rowCount(), 2, 12);
-  const int header = table->horizontalHeader()->sizeHint().height();
-  table->setFixedHeight(header + rows * table->verticalHeader()->defaultSectionSize() + 2 * table->frameWidth());
 }
 
 }  // namespace
@@ -64,11 +33,19 @@ MainWindow::MainWindow(QWidget* parent) : QMainWindow(parent) {
   setWindowTitle(QStringLiteral("Shardscope"));
   setAcceptDrops(true);
   resize(1280, 860);
+  context_.open = [this](const std::string& path) {
+    std::vector<std::string> files = session_ ? session_->files : std::vector<std::string>{};
+    if (std::find(files.begin(), files.end(), path) == files.end()) files.push_back(path);
+    open(std::move(files));
+  };
+  context_.show = [this](const std::string& id) { show_view(id); };
+  context_.set_session = [this](const Session& session) { show_session(std::make_shared<Session>(session)); };
   build_central();
+  build_views();
   build_menus();
   connect(&loader_, &ProfileLoader::loaded, this, &MainWindow::show_runs);
   connect(&loader_, &ProfileLoader::failed, this, &MainWindow::show_problem);
-  show_runs({});
+  show_session(std::make_shared<Session>());
   statusBar()->showMessage(QStringLiteral("Open a profile with Ctrl+O, or drop one here."));
 }
 
@@ -86,34 +63,32 @@ void MainWindow::build_central() {
   message_->setPalette(warning);
   message_->hide();
 
-  table_ = new QTableView;
-  table_->setObjectName(QStringLiteral("runs"));
-  table_->setAccessibleName(QStringLiteral("Runs of the profile"));
-  table_->setModel(&runs_);
-  table_->setSelectionBehavior(QAbstractItemView::SelectRows);
-  table_->setAlternatingRowColors(true);
-  table_->setShowGrid(false);
-  table_->setTabKeyNavigation(false);
-  table_->verticalHeader()->hide();
-  table_->verticalHeader()->setDefaultSectionSize(table_->fontMetrics().height() + 8);
-  table_->horizontalHeader()->setHighlightSections(false);
-  table_->setHorizontalScrollMode(QAbstractItemView::ScrollPerPixel);
-
-  steps_ = new StackedBars;
-  steps_->setObjectName(QStringLiteral("steps"));
-  memory_ = new StackedBars;
-  memory_->setObjectName(QStringLiteral("memory"));
-  auto* charts = new QSplitter(Qt::Horizontal);
-  charts->addWidget(in_scroll_area(steps_));
-  charts->addWidget(in_scroll_area(memory_));
-  charts->setChildrenCollapsible(false);
+  tabs_ = new QTabWidget;
+  tabs_->setObjectName(QStringLiteral("views"));
+  tabs_->setDocumentMode(true);
+  tabs_->setAccessibleName(QStringLiteral("Views"));
 
   auto* central = new QWidget;
   auto* layout = new QVBoxLayout(central);
   layout->addWidget(message_);
-  layout->addWidget(table_);
-  layout->addWidget(charts, 1);
+  layout->addWidget(tabs_, 1);
+  layout->setContentsMargins({});
   setCentralWidget(central);
+}
+
+/// Keys 1 to 9 are the views', in the order of the tabs.
+void MainWindow::build_views() {
+  constexpr int kDigits = 9;
+  for (const ViewEntry& entry : view_list()) {
+    View* view = entry.make(context_, tabs_);
+    views_.push_back(view);
+    const int number = tabs_->addTab(view, QString::fromLatin1(entry.title));
+    auto* show = new QAction(QStringLiteral("Show %1").arg(QString::fromLatin1(entry.title)), this);
+    if (number < kDigits) show->setShortcut(QKeySequence(Qt::Key_1 + number));
+    connect(show, &QAction::triggered, this, [this, number] { tabs_->setCurrentIndex(number); });
+    addAction(show);
+    connect(view, &View::problem, this, &MainWindow::set_message);
+  }
 }
 
 void MainWindow::build_menus() {
@@ -125,13 +100,31 @@ void MainWindow::build_menus() {
   dark_ = menuBar()->addMenu(QStringLiteral("&View"))->addAction(QStringLiteral("&Dark"));
   dark_->setCheckable(true);
   dark_->setChecked(theme_of(palette()) == Theme::kDark);
-  connect(dark_, &QAction::toggled, this,
-          [](bool on) { QApplication::setPalette(make_palette(on ? Theme::kDark : Theme::kLight)); });
+  connect(dark_, &QAction::toggled, this, &MainWindow::set_dark);
+  set_dark(dark_->isChecked());
 }
 
 void MainWindow::set_theme(Theme theme) {
-  QApplication::setPalette(make_palette(theme));
   dark_->setChecked(theme == Theme::kDark);
+  set_dark(dark_->isChecked());  // the same theme again, if the desktop's palette was used so far
+}
+
+void MainWindow::set_dark(bool dark) {
+  QApplication::setPalette(make_palette(dark ? Theme::kDark : Theme::kLight));
+  for (View* view : views_) view->set_dark(dark);
+}
+
+View* MainWindow::view(const std::string& id) const {
+  for (std::size_t i = 0; i < views_.size(); ++i) {
+    if (view_list()[i].id == id) return views_[i];
+  }
+  return nullptr;
+}
+
+bool MainWindow::show_view(const std::string& id) {
+  View* wanted = view(id);
+  if (wanted != nullptr) tabs_->setCurrentWidget(wanted);
+  return wanted != nullptr;
 }
 
 void MainWindow::open(std::vector<std::string> paths) {
@@ -141,17 +134,19 @@ void MainWindow::open(std::vector<std::string> paths) {
 }
 
 void MainWindow::show_runs(const std::vector<RunSummary>& runs) {
-  runs_.set_runs(runs);
-  fit_columns(table_);
-  fit_height(table_);
-  steps_->set_chart(step_chart(runs));
-  memory_->set_chart(memory_chart(runs));
+  for (const std::string& file : asked_) pool_.forget(file);
+  selection_.clear();
+  show_session(std::make_shared<Session>(make_session(asked_, runs)));
   set_message({});
-  if (asked_.empty()) return;  // the empty window at the start
   setWindowTitle(QStringLiteral("%1 – Shardscope").arg(file_names(asked_)));
   statusBar()->showMessage(runs.empty() ? QStringLiteral("%1 holds no run.").arg(file_names(asked_))
                                         : QStringLiteral("%1: %2 runs").arg(file_names(asked_)).arg(runs.size()));
   Q_EMIT opened();
+}
+
+void MainWindow::show_session(std::shared_ptr<const Session> session) {
+  session_ = std::move(session);
+  for (View* view : views_) view->show_session(session_->files.empty() ? nullptr : session_);
 }
 
 void MainWindow::show_problem(const QString& message) {

@@ -1,25 +1,27 @@
 #pragma once
-// The window: a table of runs over two bar views, where a step's time goes and what memory holds at its peak. What
-// cannot be read becomes one message at the top; the window stays, with what it showed before.
+// The window: tabs of views (gui/views/view_list.cpp), all of the same session. What cannot be read becomes one message
+// at the top; the window stays, with what it showed before.
 //
 //   MainWindow window;
 //   window.open({"run.db"});   // answers later, with opened() or refused()
 
 #include <QMainWindow>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "gui/models/profile_loader.h"
-#include "gui/models/runs_model.h"
+#include "gui/models/session.h"
 #include "gui/views/theme.h"
+#include "gui/views/view_context.h"
 
 class QAction;
 class QLabel;
-class QTableView;
+class QTabWidget;
 
 namespace shardscope::gui {
 
-class StackedBars;
+class View;
 
 class MainWindow : public QMainWindow {
   Q_OBJECT
@@ -29,7 +31,10 @@ class MainWindow : public QMainWindow {
 
   void open(std::vector<std::string> paths);
   void set_theme(Theme theme);
-  QString message() const;  ///< shown at the top; empty: none
+  const Session& session() const { return *session_; }
+  QString message() const;                  ///< shown at the top; empty: none
+  View* view(const std::string& id) const;  ///< nothing if there is none of that id
+  bool show_view(const std::string& id);    ///< false if there is none of that id
 
  Q_SIGNALS:
   void opened();
@@ -37,21 +42,26 @@ class MainWindow : public QMainWindow {
 
  private:
   void build_central();
+  void build_views();
   void build_menus();
   void show_runs(const std::vector<RunSummary>& runs);
+  void show_session(std::shared_ptr<const Session> session);
   void show_problem(const QString& message);
   void set_message(const QString& text);
+  void set_dark(bool dark);
   void choose_files();
   void dragEnterEvent(QDragEnterEvent* event) override;
   void dropEvent(QDropEvent* event) override;
 
   ProfileLoader loader_;
-  RunsModel runs_;
-  std::vector<std::string> asked_;  ///< paths of the load under way
+  QueryPool pool_;
+  SharedSelection selection_;
+  ViewContext context_{pool_, selection_};
+  std::shared_ptr<const Session> session_;  ///< never null; shared with the views
+  std::vector<std::string> asked_;          ///< paths of the load under way
   QLabel* message_ = nullptr;
-  QTableView* table_ = nullptr;
-  StackedBars* steps_ = nullptr;
-  StackedBars* memory_ = nullptr;
+  QTabWidget* tabs_ = nullptr;
+  std::vector<View*> views_;  ///< as view_list()
   QAction* dark_ = nullptr;
 };
 

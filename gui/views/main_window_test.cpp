@@ -10,7 +10,9 @@
 #include <QTemporaryDir>
 #include <QtTest>
 
+#include "gui/models/runs_model.h"
 #include "gui/views/stacked_bars.h"
+#include "gui/views/view.h"
 #include "profiler/store/test_profile.h"
 
 namespace shardscope::gui {
@@ -94,6 +96,35 @@ TEST(MainWindow, StaysUpWithOneMessageWhenAFileCannotBeRead) {
     EXPECT_TRUE(window.isVisible());
     EXPECT_FALSE(QFile::exists(QString::fromStdString(missing))) << "looking must not create";
   }
+}
+
+TEST(MainWindow, EachViewHasItsDigit) {
+  MainWindow window;
+  window.show();
+  ASSERT_TRUE(QTest::qWaitForWindowExposed(&window));
+  for (std::size_t i = 0; i < view_list().size(); ++i) {
+    QTest::keyClick(&window, static_cast<Qt::Key>(Qt::Key_1 + static_cast<int>(i)));
+    EXPECT_TRUE(window.view(view_list()[i].id)->isVisible()) << view_list()[i].id;
+  }
+  EXPECT_EQ(window.view("no such view"), nullptr);
+  EXPECT_FALSE(window.show_view("no such view"));
+}
+
+TEST(MainWindow, SelectedRowsAreTheSessionsChosenRuns) {
+  const shardscope::testing::TempFolder folder;
+  for (const char* name : {"zero-2", "zero-3"}) shardscope::testing::record_tiny_profile(folder.file("run.db"), name);
+  MainWindow window;
+  QSignalSpy opened(&window, &MainWindow::opened);
+  window.open({folder.file("run.db")});
+  ASSERT_TRUE(opened.wait(kPatienceMs));
+  auto* table = window.findChild<QTableView*>("runs");
+  table->selectRow(1);
+  EXPECT_EQ(window.session().chosen, std::vector<std::size_t>{1});
+  EXPECT_EQ(window.session().a, 0U);
+  Q_EMIT table->doubleClicked(table->model()->index(1, 0));
+  EXPECT_EQ(window.session().a, 1U);
+  EXPECT_EQ(window.session().chosen, std::vector<std::size_t>{1}) << "the choice is kept";
+  EXPECT_EQ(table->selectionModel()->selectedRows().size(), 1);
 }
 
 TEST(MainWindow, TheNewestQuestionWins) {

@@ -1,0 +1,23 @@
+// The views, in the order of their tabs. A new one is one line here, and its own files.
+
+#include "gui/views/overview/overview.h"
+#include "gui/views/view.h"
+
+namespace shardscope::gui {
+namespace {
+
+template <class V>
+View* make(ViewContext& context, QWidget* parent) {
+  return new V(context, parent);
+}
+
+}  // namespace
+
+const std::vector<ViewEntry>& view_list() {
+  static const std::vector<ViewEntry> kViews{
+      {"overview", "Overview", make<Overview>},
+  };
+  return kViews;
+}
+
+}  // namespace shardscope::gui
