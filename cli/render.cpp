@@ -50,8 +50,45 @@ Size parse_size(const std::string& text) {
 
 bool ends_with(const std::string& path, const char* suffix) { return path.ends_with(suffix); }
 
+/// What a view is drawn from.
+struct Input {
+  const Profile& profile;
+  const RunRow& run;
+  std::string state, state_name;  ///< JSON, empty: as it opens; and the file's name, for messages
+  bool dark;
+  double width, height;
+  gui::TextWidth measure;
+};
+
+gui::Picture draw_timeline_view(const Input& in);
+
+struct DrawableView {
+  const char *id, *shows;
+  gui::Picture (*draw)(const Input&);
+};
+
+/// One row per view.
+constexpr DrawableView kViews[] = {
+    {"timeline", "lanes of every rank over time", draw_timeline_view},
+};
+
+/// "timeline (lanes of every rank over time), memory (...)".
+std::string views_text() {
+  std::string text;
+  for (const DrawableView& view : kViews)
+    text += (text.empty() ? "" : ", ") + std::string(view.id) + " (" + view.shows + ")";
+  return text;
+}
+
+const DrawableView& find_view(const std::string& id) {
+  for (const DrawableView& view : kViews) {
+    if (id == view.id) return view;
+  }
+  refuse("there is no view '" + id + "'; there is " + views_text());
+}
+
 void check(const Options& o) {
-  if (o.view != "timeline") refuse("there is no view '" + o.view + "'; there is timeline");
+  find_view(o.view);
   if (!ends_with(o.out, ".png") && !ends_with(o.out, ".svg") && !ends_with(o.out, ".pdf"))
     refuse("-o is '" + o.out + "'; its name must end with .png, .svg or .pdf");
 }
@@ -92,15 +129,19 @@ void write(const gui::Picture& picture, const Options& o) {
   if (!good) throw Error(ErrorKind::kIo, o.out + ": cannot be written");
 }
 
+gui::Picture draw_timeline_view(const Input& in) {
+  gui::TimelineState state;
+  if (!in.state.empty()) state = gui::parse_timeline_state(in.state, in.state_name);
+  if (in.dark) state.dark = true;
+  return gui::draw_timeline(Timeline(in.profile, in.run.id), title_of(in.run), state, in.width, in.height, in.measure);
+}
+
 void run(const Options& o) {
   check(o);
   const Size size = parse_size(o.size);
-  gui::TimelineState state;
-  if (!o.state.empty()) state = gui::parse_timeline_state(read_file(o.state), o.state);
-  if (o.dark) state.dark = true;
+  const std::string state = o.state.empty() ? "" : read_file(o.state);
   const Profile profile(o.path);
   const RunRow run = choose_run(profile, o.run);
-  const Timeline timeline(profile, run.id);
   // Fonts want an application object; no display is asked for.
   qputenv("QT_QPA_PLATFORM", "offscreen");
   qInstallMessageHandler([](QtMsgType, const QMessageLogContext&, const QString&) {});  // what matters, we say
@@ -108,7 +149,8 @@ void run(const Options& o) {
   char* arguments[] = {name, nullptr};
   int count = 1;
   const QGuiApplication application(count, arguments);
-  write(gui::draw_timeline(timeline, title_of(run), state, size.width, size.height, gui::text_width()), o);
+  const Input input{profile, run, state, o.state, o.dark, 1.0 * size.width, 1.0 * size.height, gui::text_width()};
+  write(find_view(o.view).draw(input), o);
 }
 
 }  // namespace
@@ -117,7 +159,7 @@ void add_render(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("render", "Draw a view of a profile into a file: PNG, SVG or PDF.");
   command->add_option("profile", options->path, "The profile")->required()->type_name("RUN.db");
-  command->add_option("--view", options->view, "What to draw: timeline")->capture_default_str();
+  command->add_option("--view", options->view, "What to draw: " + views_text())->capture_default_str();
   command->add_option("--run", options->run, "Name or number of the run; the first measured one if not given");
   command->add_option("--state", options->state, "What is shown: window, ranks, selection (JSON)")->type_name("FILE");
   command->add_option("--size", options->size, "In pixels")->capture_default_str()->type_name("WxH");
