@@ -2,46 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <limits>
+
+#include "profiler/store/int_rows.h"
 
 namespace shardscope {
 namespace {
 
 constexpr std::int64_t kLargestTime = std::numeric_limits<std::int64_t>::max() / 4;  ///< sums of two do not overflow
-
-template <std::size_t N>
-void append_row(std::string& text, const std::array<std::int64_t, N>& values) {
-  char row[N * 21 + 3];
-  char* at = row;
-  if (text.size() > 1) *at++ = ',';
-  for (std::size_t i = 0; i < N; ++i) {
-    *at++ = i == 0 ? '[' : ',';
-    at = std::to_chars(at, row + sizeof row, values[i]).ptr;
-  }
-  *at++ = ']';
-  text.append(row, static_cast<std::size_t>(at - row));
-}
-
-/// Reads "[[a,b,...],[...],...]" with exactly N integers in each row; no blanks, as encode() writes it.
-template <std::size_t N, class F>
-bool read_rows(std::string_view text, F&& row) {
-  const char *at = text.data(), *end = text.data() + text.size();
-  auto take = [&](char c) { return at != end && *at == c && (++at, true); };
-  if (!take('[')) return false;
-  if (take(']')) return at == end;
-  do {
-    std::array<std::int64_t, N> values{};
-    for (std::size_t i = 0; i < N; ++i) {
-      if (!take(i == 0 ? '[' : ',')) return false;
-      const auto [stop, error] = std::from_chars(at, end, values[i]);
-      if (error != std::errc()) return false;
-      at = stop;
-    }
-    if (!take(']') || !row(values)) return false;
-  } while (take(','));
-  return take(']') && at == end;
-}
 
 bool fits_int32(std::int64_t value) {
   return value >= std::numeric_limits<std::int32_t>::min() && value <= std::numeric_limits<std::int32_t>::max();

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <tuple>
 
 #include "core/error.h"
 #include "profiler/store/chunks.h"
+#include "profiler/store/int_rows.h"
 #include "profiler/store/profile.h"
 
 namespace shardscope {
@@ -144,40 +144,18 @@ std::vector<LevelEntry> coarsen(std::span<const LevelEntry> entries) {
 
 std::string encode(std::span<const LevelEntry> entries) {
   std::string text = "[";
-  char row[5 * 21 + 3];
-  for (const LevelEntry& e : entries) {
-    const std::int64_t values[] = {e.bucket, static_cast<std::int64_t>(e.work), e.busy_ns, e.op, e.op_ns};
-    char* at = row;
-    if (text.size() > 1) *at++ = ',';
-    for (std::size_t i = 0; i < 5; ++i) {
-      *at++ = i == 0 ? '[' : ',';
-      at = std::to_chars(at, row + sizeof row, values[i]).ptr;
-    }
-    *at++ = ']';
-    text.append(row, static_cast<std::size_t>(at - row));
-  }
+  for (const LevelEntry& e : entries)
+    append_row<5>(text, {e.bucket, static_cast<std::int64_t>(e.work), e.busy_ns, e.op, e.op_ns});
   return text + "]";
 }
 
 bool decode_levels(std::string_view data, std::vector<LevelEntry>& entries) {
-  const char *at = data.data(), *end = data.data() + data.size();
-  const auto take = [&](char c) { return at != end && *at == c && (++at, true); };
-  if (!take('[')) return false;
-  if (take(']')) return at == end;
-  do {
-    std::array<std::int64_t, 5> v{};
-    for (std::size_t i = 0; i < 5; ++i) {
-      if (!take(i == 0 ? '[' : ',')) return false;
-      const auto [stop, error] = std::from_chars(at, end, v[i]);
-      if (error != std::errc()) return false;
-      at = stop;
-    }
+  return read_rows<5>(data, [&](const std::array<std::int64_t, 5>& v) {
     const bool valid = v[0] >= 0 && v[0] < kLargestBucket && v[1] >= 0 && v[1] < kWorkClasses && v[2] > 0 &&
                        v[3] >= 0 && v[3] <= INT32_MAX && v[4] >= 0 && v[4] <= v[2];
-    if (!take(']') || !valid) return false;
-    entries.push_back({v[0], static_cast<WorkClass>(v[1]), v[2], static_cast<std::int32_t>(v[3]), v[4]});
-  } while (take(','));
-  return take(']') && at == end;
+    if (valid) entries.push_back({v[0], static_cast<WorkClass>(v[1]), v[2], static_cast<std::int32_t>(v[3]), v[4]});
+    return valid;
+  });
 }
 
 std::vector<WorkClass> load_work_classes(sqlite3* database, const std::string& file, std::int64_t program) {

@@ -107,7 +107,9 @@ TEST(Levels, AFileOfTheVersionBeforeIsReadAndMigratedWhenRecordedInto) {
   const std::string path = folder.file("run.db");
   testing::record_tiny_profile(path, "old");
   Connection(path, Connection::Mode::kReadWrite)
-      .execute("DROP TABLE level_chunk; DELETE FROM schema_doc WHERE name = 'level_chunk'; PRAGMA user_version = 1");
+      .execute(
+          "DROP TABLE level_chunk; DROP TABLE memory_level; DROP TABLE op_buffer; DELETE FROM schema_doc WHERE name IN "
+          "('level_chunk', 'memory_level', 'op_buffer'); PRAGMA user_version = 1");
   EXPECT_EQ(Profile(path).schema_version(), 1);
   testing::record_tiny_profile(path, "new");
   const Profile profile(path);

@@ -112,6 +112,10 @@ void copy_all(Connection& db) {
   if (db.integer("PRAGMA source.user_version") >= 2) {
     copy_table(db, "level_chunk", {{"id", "s.id + " + offset(db, "level_chunk")}, {"track", "s.track + " + track}});
   }
+  if (db.integer("PRAGMA source.user_version") >= 3) {
+    copy_table(db, "op_buffer", {{"program", "s.program + " + program}, text("name")});
+    copy_table(db, "memory_level", {{"id", "s.id + " + offset(db, "memory_level")}, run});
+  }
   copy_table(db, "memory_chunk", {{"id", "s.id + " + memory}, run});
   copy_table(db, "diagnostic", {{"id", "s.id + " + diagnostic}, run});
   for (const char* table : {"op_total", "step", "memory_peak"}) copy_table(db, table, {run});

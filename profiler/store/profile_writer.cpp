@@ -10,7 +10,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
-#include "profiler/store/levels.h"
+#include "profiler/store/memory_levels.h"
 #include "profiler/store/merge.h"
 #include "profiler/store/open_store.h"
 #include "profiler/store/program_rows.h"
@@ -57,12 +57,15 @@ class ProfileWriter::Impl {
   }
 
   RankTrace* open_rank(int rank, const Program& program) {
-    NewRank opened{rank, op_records(program), 0};
+    NewRank opened{rank, op_records(program), op_buffer_records(program), 0};
     opened.hash = hash_of(opened.records);
     const std::lock_guard lock(mutex_);
     for (const auto& recorder : ranks_) SS_CHECK(recorder->rank() != rank, rank);
     ranks_.push_back(std::make_unique<RankRecorder>(rank, program, control_));
-    if (!hashes_.insert({opened.hash, opened.records.size()}).second) opened.records.clear();  // known already
+    if (!hashes_.insert({opened.hash, opened.records.size()}).second) {  // known already
+      opened.records.clear();
+      opened.buffers.clear();
+    }
     new_ranks_.push_back(std::move(opened));
     return ranks_.back().get();
   }
@@ -80,6 +83,7 @@ class ProfileWriter::Impl {
   struct NewRank {
     int rank;
     std::vector<OpRecord> records;  ///< empty if a rank opened before has the same
+    std::vector<OpBufferRecord> buffers;
     std::int64_t hash;
   };
 
@@ -183,7 +187,7 @@ void ProfileWriter::Impl::write_rows() {
   for (const NewRank& opened : pending_ranks_) {
     auto known = programs_.find(opened.hash);
     if (known == programs_.end()) {
-      known = programs_.emplace(opened.hash, store_->add_program(opened.records, opened.hash)).first;
+      known = programs_.emplace(opened.hash, store_->add_program(opened.records, opened.buffers, opened.hash)).first;
     }
     store_->add_rank(opened.rank, known->second);
   }
@@ -224,6 +228,7 @@ void ProfileWriter::Impl::write_end(RunStatus status) {
 void ProfileWriter::Impl::add_levels() {
   try {
     write_levels(store_->connection(), run_);
+    write_memory_levels(store_->connection(), run_);
   } catch (const std::exception&) {
   }
 }

@@ -59,6 +59,19 @@ std::vector<OpRecord> op_records(const Program& program) {
   return records;
 }
 
+std::vector<OpBufferRecord> op_buffer_records(const Program& program) {
+  std::vector<OpBufferRecord> records;
+  for (std::size_t i = 0; i < program.instructions.size(); ++i) {
+    const Op& op = program.instructions[i].op;
+    const Alloc* alloc = std::get_if<Alloc>(&op);
+    const Free* free = std::get_if<Free>(&op);
+    if (alloc == nullptr && free == nullptr) continue;
+    const Buffer& buffer = program.buffer(alloc != nullptr ? alloc->buffer : free->buffer);
+    records.push_back({static_cast<std::int64_t>(i), buffer.name, buffer.space, buffer.category, buffer.bytes()});
+  }
+  return records;
+}
+
 std::int64_t hash_of(const std::vector<OpRecord>& records) {
   Fnv fnv;
   for (const OpRecord& r : records) {

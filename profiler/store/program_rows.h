@@ -22,6 +22,16 @@ struct OpRecord {
   friend bool operator==(const OpRecord&, const OpRecord&) = default;
 };
 
+/// One row of `op_buffer`: what an Alloc takes or a Free gives back.
+struct OpBufferRecord {
+  std::int64_t op = 0;  ///< index in the program
+  std::string name;
+  Space space = Space::kDevice;
+  Category category = Category::kWorkspace;
+  std::int64_t bytes = 0;
+};
+std::vector<OpBufferRecord> op_buffer_records(const Program& program);
+
 /// In program order, Alloc and Free included (memory samples refer to them).
 std::vector<OpRecord> op_records(const Program& program);
 

@@ -29,6 +29,22 @@ RankRecorder::RankRecorder(int rank, const Program& program, RecorderControl& co
     : rank_(rank), control_(control), totals_(program.instructions.size()) {
   ops_.reserve(program.instructions.size());
   for (const Instruction& instruction : program.instructions) ops_.push_back({activity_of(instruction)});
+  record_base(program);
+}
+
+/// What lives from before the first step on, as samples of op -1: later ones have it in their sums.
+void RankRecorder::record_base(const Program& program) {
+  MemoryTable base;
+  for (const Buffer& buffer : program.buffers) {
+    if (buffer.persistent)
+      base.bytes[static_cast<std::size_t>(buffer.space)][static_cast<std::size_t>(buffer.category)] += buffer.bytes();
+  }
+  for (std::size_t space = 0; space < kSpaces; ++space) {
+    for (std::size_t category = 0; category < kCategories; ++category) {
+      const std::int64_t bytes = base.bytes[space][category];
+      if (bytes > 0) memory({OpId{}, 0, 0, static_cast<Space>(space), static_cast<Category>(category), bytes});
+    }
+  }
 }
 
 template <class Event>

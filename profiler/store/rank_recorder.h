@@ -68,6 +68,7 @@ class RankRecorder : public RankTrace {
   struct OpFacts {
     Activity activity = Activity::kNone;
   };
+  void record_base(const Program& program);
   template <class Event>
   void push(EventQueue<Event>& queue, const Event& event);
   void take(SliceEvent event);

@@ -54,7 +54,8 @@ std::int64_t RunStore::intern(const std::string& text) {
   return known->second;
 }
 
-std::int64_t RunStore::add_program(const std::vector<OpRecord>& records, std::int64_t hash) {
+std::int64_t RunStore::add_program(const std::vector<OpRecord>& records, const std::vector<OpBufferRecord>& buffers,
+                                   std::int64_t hash) {
   Statement(connection_, "INSERT INTO program (run, hash, ops) VALUES (?, ?, ?)")
       .run(run_, hash, static_cast<std::int64_t>(records.size()));
   const std::int64_t program = connection_.last_id();
@@ -70,6 +71,9 @@ std::int64_t RunStore::add_program(const std::vector<OpRecord>& records, std::in
                  nullptr);
     }
   }
+  Statement insert_buffer(connection_, "INSERT INTO op_buffer VALUES (?, ?, ?, ?, ?, ?)");
+  for (const OpBufferRecord& b : buffers)
+    insert_buffer.run(program, b.op, intern(b.name), to_string(b.space), to_string(b.category), b.bytes);
   return program;
 }
 

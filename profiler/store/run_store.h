@@ -2,7 +2,7 @@
 // Writes the rows of one run into an open profile. Not thread-safe: the writer's background thread owns it.
 //
 //   RunStore store(open_for_writing(path), info, key);
-//   store.add_rank(0, store.add_program(records, hash));
+//   store.add_rank(0, store.add_program(op_records(program), op_buffer_records(program), hash));
 //   { Transaction t(store.connection()); store.write(0, batch); t.commit(); }
 
 #include <map>
@@ -26,7 +26,8 @@ class RunStore {
   std::int64_t run() const { return run_; }
 
   // The following need a transaction around them.
-  std::int64_t add_program(const std::vector<OpRecord>& records, std::int64_t hash);  ///< id of the program
+  std::int64_t add_program(const std::vector<OpRecord>& records, const std::vector<OpBufferRecord>& buffers,
+                           std::int64_t hash);  ///< id of the program
   void add_rank(int rank, std::int64_t program);
   void write(int rank, const RankBatch& batch);
   void write_peak(int rank, const MemoryPeak& peak);  ///< in place of an earlier one

@@ -71,9 +71,9 @@ Start with the views. This page is made from the declaration in `profiler/store/
   transaction, with a write-ahead log. Steps are divided into their parts then, so a run that was killed has its
   `step_breakdown` up to its last half second. What a run that ends writes in addition: `op_total`, final peaks, the
   status. For a run that did not end, the view `op_time` makes the same sums from the slices.
-- Levels of detail (`level_chunk`) are made when a run ends, for lanes with some hundred slices, so that a picture of a
-  whole run reads about as many rows as it has pixels. They can be made again from the slices; readers do so where they
-  are missing.
+- Levels of detail (`level_chunk`, `memory_level`) are made when a run ends, so that a picture of a whole run reads about
+  as many rows as it has pixels. They can be made again from the slices and the samples of memory; readers do so where
+  they are missing.
 - A full disk stops the recording, not the run. The row `stopped` in `diagnostic` says so if it could still be written.
 - Ranks in several processes write `RUN.db.rank0`, `RUN.db.rank1`, ...: complete profiles of their own, joined by the
   run's key at the end, or, if they were killed, by whoever opens RUN.db next.
@@ -83,7 +83,7 @@ Start with the views. This page is made from the declaration in `profiler/store/
 }  // namespace
 
 std::span<const Migration> schema_migrations() {
-  static const std::vector<Migration> migrations = {{2, added_in(2)}};
+  static const std::vector<Migration> migrations = {{2, added_in(2)}, {3, added_in(3)}};
   return migrations;
 }
 

@@ -116,6 +116,17 @@ std::vector<SchemaTable> op_tables() {
         {"exposed_ns", "INTEGER", "ns", "Communication: sum of the parts that nothing hides."}},
        {"run", "rank", "op"},
        ""},
+      {"op_buffer",
+       "The buffer that an alloc takes or a free gives back. Buffers that stay from before the first step have no row.",
+       {{"program", "INTEGER", "", "Program: program.id."},
+        {"op", "INTEGER", "", "Index in the program, of an alloc or free."},
+        {"name", "INTEGER", "", "Name of the buffer, unique in its program: string.id."},
+        {"space", "TEXT", "", "device, pinned, host or nvme."},
+        {"category", "TEXT", "", "What it is for: activation, bucket, ..."},
+        {"bytes", "INTEGER", "bytes", "What it takes, rounded up as the allocator does."}},
+       {"program", "op"},
+       "",
+       3},
   };
 }
 
@@ -200,6 +211,26 @@ std::vector<SchemaTable> time_tables() {
         {"own_peak_bytes", "INTEGER", "bytes", "Highest of this category by itself, at whatever time."}},
        {"run", "rank", "space", "category"},
        ""},
+      {"memory_level",
+       "Levels of detail: live memory of one space of a rank in buckets of time, up to some thousands a row. Level L "
+       "has "
+       "buckets of 4^L ns, bucket b from b * 4^L ns on. Made when a run ends. An entry holds up to the next one; where "
+       "that is more than one bucket, nothing changes.",
+       {{"id", "INTEGER", "", "Counts up."},
+        kRun,
+        kRank,
+        {"space", "TEXT", "", "device, pinned, host or nvme."},
+        {"level", "INTEGER", "", "Logarithm to base 4 of a bucket's length in ns."},
+        {"entries", "INTEGER", "", "Number of entries."},
+        {"start_ns", "INTEGER", "ns", "Start of the first bucket, since the start of the run."},
+        {"end_ns", "INTEGER", "ns", "End of the last."},
+        {"totals", "TEXT", "", "JSON: [[bucket, lowest live bytes, highest live bytes], ...], over all categories."},
+        {"parts", "TEXT", "",
+         "JSON: [[live bytes of each category when the bucket was at its highest], ...], row by row the same entries; "
+         "categories in the order in which the view memory names them."}},
+       {"id"},
+       "memory_level_time ON memory_level(run, space, level, rank, start_ns, end_ns)",
+       3},
   };
 }
 
