@@ -133,7 +133,8 @@ gui::Picture draw_timeline_view(const Input& in) {
   gui::TimelineState state;
   if (!in.state.empty()) state = gui::parse_timeline_state(in.state, in.state_name);
   if (in.dark) state.dark = true;
-  return gui::draw_timeline(Timeline(in.profile, in.run.id), title_of(in.run), state, in.width, in.height, in.measure);
+  return gui::draw_timeline(Timeline(in.profile, in.run.id), in.profile, in.run.id, title_of(in.run), state, in.width,
+                            in.height, in.measure);
 }
 
 void run(const Options& o) {

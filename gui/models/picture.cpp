@@ -91,6 +91,28 @@ std::string disc_svg(const PictureShape& s) {
   return fmt::format("<circle cx=\"{:g}\" cy=\"{:g}\" r=\"{:g}\" {}/>\n", s.x, s.y, radius, paint);
 }
 
+/// Neighbours that are equal become one rectangle for each part.
+std::string strip_svg(const Picture& picture, const PictureShape& s) {
+  const Strip& strip = picture.strips[static_cast<std::size_t>(s.text)];
+  std::string out;
+  for (std::size_t first = 0, next; first < strip.columns.size(); first = next) {
+    for (next = first + 1; next < strip.columns.size() && strip.columns[next] == strip.columns[first];) ++next;
+    float y = s.y + s.height;
+    const auto heights = heights_of(strip.columns[first], static_cast<int>(s.height));
+    for (std::size_t part = 0; part < heights.size(); ++part) {
+      if (heights[part] == 0) continue;
+      PictureShape rect;
+      rect.x = s.x + static_cast<float>(first);
+      rect.height = static_cast<float>(heights[part]);
+      rect.y = y -= rect.height;
+      rect.width = static_cast<float>(next - first);
+      if (static_cast<double>(rect.height) >= kTexturedFrom) rect.texture = strip.looks[part].texture;
+      out += rect_svg(rect, "fill=\"" + hex(strip.looks[part].colour) + "\"") + texture_svg(rect);
+    }
+  }
+  return out;
+}
+
 std::string shape_svg(const Picture& picture, const PictureShape& s) {
   switch (s.kind) {
     case PictureShape::Kind::kFill:
@@ -106,6 +128,8 @@ std::string shape_svg(const Picture& picture, const PictureShape& s) {
       return line_svg(picture, s);
     case PictureShape::Kind::kPolygon:
       return polygon_svg(picture, s);
+    case PictureShape::Kind::kStrip:
+      return strip_svg(picture, s);
     case PictureShape::Kind::kDisc:
       return disc_svg(s);
   }
@@ -204,6 +228,54 @@ void Picture::ring(double x, double y, double radius, Rgb colour, double thickne
 
 std::span<const Point> Picture::points_of(const PictureShape& shape) const {
   return std::span(points).subspan(static_cast<std::size_t>(shape.first), static_cast<std::size_t>(shape.points));
+}
+
+void Picture::strip(double x, double y, double h, std::vector<Stack> columns, const StripLooks& looks) {
+  const auto empty = [](Stack stack) { return stack == 0; };
+  if (!(h >= 1) || std::all_of(columns.begin(), columns.end(), empty)) return;
+  PictureShape& shape = add(PictureShape::Kind::kStrip, {}, x, y, static_cast<double>(columns.size()), h);
+  shape.text = static_cast<std::int32_t>(strips.size());
+  strips.push_back({std::move(columns), looks});
+}
+
+void Picture::append(const Picture& other) {
+  for (PictureShape shape : other.shapes) {
+    if (shape.kind == PictureShape::Kind::kStrip) shape.text += static_cast<std::int32_t>(strips.size());
+    if (shape.kind == PictureShape::Kind::kText) shape.text += static_cast<std::int32_t>(texts.size());
+    shape.first += static_cast<std::int32_t>(points.size());
+    shapes.push_back(shape);
+  }
+  texts.insert(texts.end(), other.texts.begin(), other.texts.end());
+  points.insert(points.end(), other.points.begin(), other.points.end());
+  strips.insert(strips.end(), other.strips.begin(), other.strips.end());
+}
+
+Stack make_stack(const std::array<float, kStackParts>& shares) {
+  constexpr float kNothing = 0.002F;
+  Stack stack = 0;
+  float below = 0;
+  int drawn = 0;
+  for (std::size_t part = 0; part < shares.size(); ++part) {
+    below = std::min(1.0F, below + shares[part]);
+    const int edge = static_cast<int>(below * kWholeStack + 0.5F);
+    stack |= static_cast<Stack>(edge - drawn) << (8 * part);
+    drawn = edge;
+  }
+  if (drawn > 0 || below < kNothing) return stack;
+  const auto most = std::max_element(shares.begin(), shares.end()) - shares.begin();
+  return Stack{1} << (8 * most);
+}
+
+std::array<int, kStackParts> heights_of(Stack stack, int height) {
+  std::array<int, kStackParts> heights{};
+  int below = 0, drawn = 0;
+  for (std::size_t part = 0; part < heights.size(); ++part) {
+    below += static_cast<int>(stack >> (8 * part) & 0xFF);
+    const int edge = std::max(below > 0 ? 1 : 0, (2 * below * height + kWholeStack) / (2 * kWholeStack));
+    heights[part] = std::min(edge, height) - drawn;
+    drawn += heights[part];
+  }
+  return heights;
 }
 
 std::string elide(const std::string& text, double width, const TextWidth& measure, bool bold) {

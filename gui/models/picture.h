@@ -6,6 +6,8 @@
 //   picture.fill(0, 0, 100, 20, kBlue);
 //   std::string svg = to_svg(picture);
 
+#include <array>
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
@@ -39,8 +41,31 @@ struct LineLook {
   bool dashed = false;  ///< strokes and gaps of kDash: what is predicted, a limit
 };
 
+/// A column of pixels, filled from below with up to eight parts one above the other: byte k is the height of part k, in
+/// 127ths of the column's. Together they are not above 127.
+using Stack = std::uint64_t;
+inline constexpr int kWholeStack = 127, kStackParts = 8;
+
+/// Shares of 1 as a stack; what is there at all is there.
+Stack make_stack(const std::array<float, kStackParts>& shares);
+/// Heights of the parts of a column that is `height` pixels high, whole pixels.
+std::array<int, kStackParts> heights_of(Stack stack, int height);
+
+struct StripLook {
+  Rgb colour;
+  Texture texture = Texture::kPlain;
+};
+using StripLooks = std::array<StripLook, kStackParts>;
+
+/// Columns side by side, a pixel wide each.
+struct Strip {
+  std::vector<Stack> columns;
+  StripLooks looks;
+};
+inline constexpr double kTexturedFrom = 8;  ///< pixels: parts of lower strips have no texture
+
 struct PictureShape {
-  enum class Kind : std::uint8_t { kFill, kFrame, kText, kLine, kPolygon, kDisc };
+  enum class Kind : std::uint8_t { kFill, kFrame, kText, kLine, kPolygon, kDisc, kStrip };
   Kind kind = Kind::kFill;
   Texture texture = Texture::kPlain;       ///< of fills and polygons; a polygon has no kFootLine and the like
   TextAnchor anchor = TextAnchor::kStart;  ///< of a text
@@ -51,7 +76,7 @@ struct PictureShape {
   bool hollow = false;                        ///< a disc: only its rim
   float x = 0, y = 0, width = 0, height = 0;  ///< of a text: x and y of its baseline; of a disc: its centre
   float thickness = 1;                        ///< of a line, of the rim of a hollow disc
-  std::int32_t text = -1;                     ///< index into Picture::texts
+  std::int32_t text = -1;                     ///< index into Picture::texts, of a strip into Picture::strips
   std::int32_t first = 0, points = 0;         ///< of a line, a polygon: stretch of Picture::points
   float radius() const { return width / 2; }  ///< of a disc
 };
@@ -77,6 +102,9 @@ struct Picture {
   void polygon(std::span<const Point> corners, Rgb colour, Texture texture = Texture::kPlain);
   void disc(double x, double y, double radius, Rgb colour);
   void ring(double x, double y, double radius, Rgb colour, double thickness = 1.5);  ///< hollow disc, rim inside
+  void strip(double x, double y, double h, std::vector<Stack> columns, const StripLooks& looks);
+  /// All of another picture, on top.
+  void append(const Picture& other);
   /// The points of a line or polygon.
   std::span<const Point> points_of(const PictureShape& shape) const;
 
@@ -85,6 +113,7 @@ struct Picture {
   std::vector<PictureShape> shapes;
   std::vector<std::string> texts;
   std::vector<Point> points;
+  std::vector<Strip> strips;
 
  private:
   PictureShape& add(PictureShape::Kind kind, Rgb colour, double x, double y, double w, double h);

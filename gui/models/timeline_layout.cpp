@@ -64,12 +64,28 @@ double lane_height(const Ranks& ranks, const std::set<int>& lanes_of, double hei
   return lanes == 0 ? kLaneHeight : std::clamp(std::floor((height - gaps) / lanes), kLaneHeight, kHighestLane);
 }
 
+/// What the rows below leave of the height, but not less than 40 % of it.
+double heat_height(const Ranks& ranks, const std::set<int>& lanes_of, const std::set<int>& pinned, double height) {
+  double needed = kRankGap;
+  for (int rank : lanes_of) {
+    if (const auto found = ranks.find(rank); found != ranks.end() && pinned.count(rank) == 0)
+      needed += static_cast<double>(found->second.size()) * kLaneHeight + kRankGap;
+  }
+  return std::floor(std::max({0.4 * height, height - needed, 1.0}));
+}
+
 }  // namespace
 
-TimelineLayout lay_out(const std::vector<TimelineTrack>& tracks, const TimelineState& state, double height) {
+TimelineLayout lay_out(const std::vector<TimelineTrack>& tracks, const TimelineState& state, double height,
+                       const std::vector<Representative>& representatives, double reach) {
   const Ranks ranks = by_rank(tracks);
-  const std::set<int> lanes_of = expanded(ranks, state, height);
-  const double one_row = rank_height(ranks, lanes_of, height), one_lane = lane_height(ranks, lanes_of, height);
+  const bool heat = static_cast<double>(ranks.size()) * kThinnestRank > height;
+  std::set<int> lanes_of = expanded(ranks, state, height);
+  if (heat && !state.expanded) {
+    for (const Representative& r : representatives) lanes_of.insert(r.rank);
+  }
+  const double one_row = heat ? kLaneHeight : rank_height(ranks, lanes_of, height);
+  const double one_lane = lane_height(ranks, lanes_of, height);
   TimelineLayout layout;
   std::set<int> pinned;
   double y = 0;
@@ -77,24 +93,40 @@ TimelineLayout lay_out(const std::vector<TimelineTrack>& tracks, const TimelineS
     layout.rows.push_back({rank, whole, std::move(own), y, row_height, first, pinned.count(rank) != 0});
     y += row_height;
   };
-  for (int rank : ordered(ranks, state, pinned)) {
-    if (pinned.count(rank) == 0 && layout.pinned == 0 && !pinned.empty()) layout.pinned = y;
+  const std::vector<int> order = ordered(ranks, state, pinned);
+  bool below_pinned = false;
+  const auto end_pinned = [&] {
+    if (below_pinned) return;
+    below_pinned = true;
+    if (heat) {
+      layout.heat = {y, heat_height(ranks, lanes_of, pinned, height - y), order};
+      y += layout.heat->height + kRankGap;
+    }
+    layout.pinned = y;
+  };
+  for (int rank : order) {
+    if (pinned.count(rank) == 0) end_pinned();
     const std::vector<std::size_t>& own = ranks.at(rank);
     if (lanes_of.count(rank) == 0) {
-      add(rank, true, own, one_row, true);
+      if (!heat || pinned.count(rank) != 0) add(rank, true, own, one_row, true);
       continue;
     }
     for (std::size_t track : own) add(rank, false, {track}, one_lane, track == own.front());
     y += kRankGap;
   }
-  if (!pinned.empty() && pinned.size() == ranks.size()) layout.pinned = y;
+  end_pinned();
   layout.content = y - layout.pinned;
   const double scroll = std::min(state.scroll, layout.furthest_scroll(height));
   for (TimelineRow& row : layout.rows) row.y -= row.pinned ? 0 : scroll;
   std::erase_if(layout.rows, [&](const TimelineRow& row) {
-    return row.y >= height || (!row.pinned && row.y + row.height <= layout.pinned);
+    return row.y >= height + reach || (!row.pinned && row.y + row.height <= layout.pinned - reach);
   });
   return layout;
+}
+
+int HeatPlace::rank_at(double at) const {
+  const auto count = static_cast<double>(ranks.size());
+  return ranks[static_cast<std::size_t>(std::clamp(std::floor((at - y) / height * count), 0.0, count - 1))];
 }
 
 const TimelineRow* TimelineLayout::row_at(double y) const {

@@ -20,8 +20,16 @@ struct TimelineRow {
   bool first_of_rank = true, pinned = false;
 };
 
+/// Where ranks are so many that they have not even kThinnestRank pixels each: all of them, as a map of rank and time.
+struct HeatPlace {
+  double y = 0, height = 0;
+  std::vector<int> ranks;  ///< from top to bottom
+  int rank_at(double at) const;
+};
+
 struct TimelineLayout {
   std::vector<TimelineRow> rows;  ///< those that can be seen, top to bottom; pinned ones first
+  std::optional<HeatPlace> heat;  ///< below the pinned rows; does not scroll, and counts as pinned
   double content = 0;             ///< height of all rows that scroll
   double pinned = 0;              ///< height of those that do not
   const TimelineRow* row_at(double y) const;
@@ -30,8 +38,17 @@ struct TimelineLayout {
 
 inline constexpr double kLaneHeight = 18, kHighestLane = 34, kRankGap = 5, kThinnestRank = 2;
 
-/// Ranks that the profile does not have are left out of what the state names.
-TimelineLayout lay_out(const std::vector<TimelineTrack>& tracks, const TimelineState& state, double height);
+/// A rank that stands for many, and why.
+struct Representative {
+  int rank = 0;
+  std::string why;  ///< "median", "slowest"
+};
+
+/// Ranks that the profile does not have are left out of what the state names. Rows are kept that are up to `reach`
+/// pixels above or below. Under a heat map, only expanded and pinned ranks have rows: of a state that names none, the
+/// representatives.
+TimelineLayout lay_out(const std::vector<TimelineTrack>& tracks, const TimelineState& state, double height,
+                       const std::vector<Representative>& representatives = {}, double reach = 0);
 
 /// Where an instant is, in columns of a view that is `width` wide.
 double x_of(std::int64_t ns, TimeWindow window, double width);

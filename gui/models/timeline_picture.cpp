@@ -4,16 +4,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "gui/models/timeline_colours.h"
-#include "gui/models/timeline_rows.h"
 
 namespace shardscope::gui {
 namespace {
 
 constexpr double kMargin = 10, kLine = 18, kGap = 6;
 constexpr int kBandRows = 3;  ///< steps, phases, micro-batches
-constexpr double kWideSpan = 3, kTickWidth = 110;
+constexpr double kTickWidth = 110;
 
 /// What a lane other than compute does.
 WorkClass work_of_lane(const std::string& name) {
@@ -21,73 +21,77 @@ WorkClass work_of_lane(const std::string& name) {
   return lane && *lane >= Lane::kH2D ? WorkClass::kOffload : WorkClass::kCommunication;
 }
 
-class Drawing {
+TimeTicks ticks_of(const TimelineScene& scene) {
+  return time_ticks(scene.window, std::max(2, static_cast<int>(scene.frame.width / kTickWidth)));
+}
+
+/// Where nothing is known yet: a faint line, which no bar looks like.
+void draw_unknown(Picture& picture, const RowPlace& place, double from, double to, Rgb colour) {
+  if (to > from) picture.fill(place.x + from, std::floor(place.y + place.height / 2), to - from, 1, colour);
+}
+
+void draw_row(Picture& picture, const TimelineScene& scene, const TimelineRow& row, const TextWidth& measure) {
+  const RowPlace place = scene.place_of(row);
+  const TileRow* known = scene.tile ? scene.tile->row(row) : nullptr;
+  const TimelineShades shades = shades_of(scene.state.dark);
+  const int width = static_cast<int>(scene.frame.width);
+  if (place.height <= 0) return;
+  if (known == nullptr) return draw_unknown(picture, place, 0, place.width, shades.line);
+  KnownColumns covered;
+  std::vector<Stack> columns = columns_for(*scene.tile, *known, scene.window, width, covered);
+  draw_unknown(picture, place, 0, covered.first, shades.line);
+  draw_unknown(picture, place, covered.end, width, shades.line);
+  picture.strip(place.x, place.y, place.height, std::move(columns), work_looks());
+  const std::vector<TimelineOp>& ops = scene.catalog->ops_of(scene.catalog->tracks[row.tracks.front()]);
+  draw_spans(picture, ops, known->spans, scene.window, place, measure);
+}
+
+/// Title, ruler, bands, names and legend around the rows.
+class Around {
  public:
-  Drawing(const Timeline& timeline, const TimelineState& state, double width, double height, const TextWidth& measure)
-      : timeline_(timeline),
-        state_(state),
+  Around(const TimelineScene& scene, const TextWidth& measure)
+      : scene_(scene),
+        catalog_(*scene.catalog),
+        frame_(scene.frame),
         measure_(measure),
-        shades_(shades_of(state.dark)),
-        frame_(frame_of(timeline, width, height, measure)),
-        window_(clamp(state.window, timeline.extent())),
-        layout_(lay_out(timeline.tracks(), state, frame_.height)),
-        picture_(width, height, shades_.ground) {}
+        shades_(shades_of(scene.state.dark)),
+        picture_(scene.width, scene.height, shades_.ground) {}
 
   Picture draw(const TimelineTitle& title) {
     draw_title(title);
-    if (timeline_.tracks().empty() || window_.length() <= 0) {
+    if (catalog_.tracks.empty() || scene_.window.length() <= 0) {
       picture_.text(kMargin, frame_.top + kLine, "This run has no slices: nothing ran, or nothing was recorded of it.",
                     shades_.text);
       return std::move(picture_);
     }
     draw_ruler();
     draw_bands();
-    for (const TimelineRow& row : layout_.rows) draw_row(row);
     draw_labels();
-    draw_selection();
-    draw_area();
+    if (scene_.layout.heat) draw_heat_label(*scene_.layout.heat);
     draw_legend();
     return std::move(picture_);
   }
 
  private:
-  double x(std::int64_t ns) const { return frame_.left + x_of(ns, window_, frame_.width); }
-  double clamped_x(std::int64_t ns) const { return std::clamp(x(ns), frame_.left, frame_.left + frame_.width); }
-  double row_top(const TimelineRow& row) const { return frame_.top + row.y; }
-  double rows_bottom() const {
-    const TimelineRow& last = layout_.rows.back();
-    return frame_.top + std::min(frame_.height, last.y + last.height);
-  }
-  RowPlace place_of(const TimelineRow& row) const;
   void draw_title(const TimelineTitle& title);
   void draw_ruler();
   void draw_bands();
   void draw_band_row(const std::vector<Band>& bands, const char* name, double y);
-  void draw_row(const TimelineRow& row);
   void draw_labels();
-  void draw_selection();
-  void frame_span(std::size_t track, const Span& span);
-  void draw_area();
+  void draw_label(const TimelineRow& row, double baseline);
+  void draw_heat_label(const HeatPlace& heat);
   void draw_legend();
+  double draw_heat_legend(double at, double baseline);
 
-  const Timeline& timeline_;
-  const TimelineState& state_;
+  const TimelineScene& scene_;
+  const TimelineCatalog& catalog_;
+  const TimelineFrame frame_;
   const TextWidth& measure_;
   const TimelineShades shades_;
-  const TimelineFrame frame_;
-  const TimeWindow window_;
-  const TimelineLayout layout_;
   Picture picture_;
 };
 
-/// Rows that the scroll cuts are cut here.
-RowPlace Drawing::place_of(const TimelineRow& row) const {
-  const double top = row.pinned ? row.y : std::max(row.y, layout_.pinned);
-  const double gap = row.height >= 6 ? 1 : 0, bottom = std::min(row.y + row.height - gap, frame_.height);
-  return {frame_.left, frame_.top + top, frame_.width, std::max(0.0, bottom - top)};
-}
-
-void Drawing::draw_title(const TimelineTitle& title) {
+void Around::draw_title(const TimelineTitle& title) {
   const double baseline = kMargin + kTextSize;
   double at = kMargin;
   if (title.predicted) {
@@ -100,133 +104,110 @@ void Drawing::draw_title(const TimelineTitle& title) {
   picture_.text(at, baseline, elide(title.remark, picture_.width - at - kMargin, measure_), shades_.faint);
 }
 
-void Drawing::draw_ruler() {
-  const TimeTicks ticks = time_ticks(window_, std::max(2, static_cast<int>(frame_.width / kTickWidth)));
+void Around::draw_ruler() {
+  const TimeTicks ticks = ticks_of(scene_);
   const double baseline = frame_.top - kBandRows * kLine - kGap - 4;
   picture_.text(kMargin, baseline,
                 elide(ticks.base.empty() ? "time" : ticks.base, frame_.left - kMargin - kGap, measure_), shades_.faint);
-  const double bottom = rows_bottom();
   for (std::size_t i = 0; i < ticks.at_ns.size(); ++i) {
-    const double at = std::floor(x(ticks.at_ns[i]));
-    picture_.fill(at, baseline + 4, 1, bottom - baseline - 4, shades_.line);
+    const double at = std::floor(scene_.x(ticks.at_ns[i]));
+    picture_.fill(at, baseline + 4, 1, frame_.top - baseline - 4, shades_.line);
     const double width = measure_(ticks.texts[i], false);
     if (at + 4 + width < picture_.width) picture_.text(at + 4, baseline, ticks.texts[i], shades_.faint);
   }
 }
 
-void Drawing::draw_bands() {
-  const TimelineTrack& first = timeline_.tracks()[layout_.rows.front().tracks.front()];
+void Around::draw_bands() {
   double y = frame_.top - kBandRows * kLine - kGap / 2;
-  draw_band_row(timeline_.steps(first.rank), "steps", y);
-  const TrackView view = timeline_.look(first, window_, static_cast<int>(frame_.width));
-  if (view.bucket_ns > 0) return;
-  draw_band_row(timeline_.phases(first, view.spans), "phases", y += kLine);
-  draw_band_row(timeline_.micro_batches(first, view.spans), "micro-batches", y + kLine);
+  draw_band_row(catalog_.steps, "steps", y);
+  if (!scene_.tile) return;
+  draw_band_row(scene_.tile->phases, "phases", y += kLine);
+  draw_band_row(scene_.tile->micro_batches, "micro-batches", y + kLine);
 }
 
-/// Bands that are too narrow to be told apart are left out: the name says how many there are.
-void Drawing::draw_band_row(const std::vector<Band>& bands, const char* name, double y) {
+/// Bands that are too narrow to be told apart are left out.
+void Around::draw_band_row(const std::vector<Band>& bands, const char* name, double y) {
   const double baseline = y + kLine / 2 + kTextSize * 0.36;
-  int seen = 0;
+  const auto ended = [](const Band& band, std::int64_t at) { return band.time.end_ns <= at; };
+  bool any = false;
   double drawn_to = frame_.left - 1;
-  for (const Band& band : bands) {
-    if (band.time.end_ns <= window_.begin_ns || band.time.begin_ns >= window_.end_ns) continue;
-    ++seen;
-    const double left = std::round(clamped_x(band.time.begin_ns)), right = std::round(clamped_x(band.time.end_ns));
+  for (auto band = std::lower_bound(bands.begin(), bands.end(), scene_.window.begin_ns, ended);
+       band != bands.end() && band->time.begin_ns < scene_.window.end_ns; ++band) {
+    any = true;
+    const double left = std::round(scene_.clamped_x(band->time.begin_ns)),
+                 right = std::round(scene_.clamped_x(band->time.end_ns));
     if (right - left < 2 && left < drawn_to + 1) continue;
     picture_.fill(left, y, std::max(1.0, right - left - 1), kLine - 3, shades_.band);
-    const bool whole = measure_(band.name, false) <= right - left - 8;
-    picture_.text(left + 4, baseline - 1, elide(whole ? band.name : band.mark, right - left - 6, measure_),
+    const bool whole = measure_(band->name, false) <= right - left - 8;
+    picture_.text(left + 4, baseline - 1, elide(whole ? band->name : band->mark, right - left - 6, measure_),
                   shades_.text);
     drawn_to = right;
   }
-  if (seen > 0)
-    picture_.text(kMargin, baseline - 1, elide(name, frame_.left - kMargin - kGap, measure_), shades_.faint);
-}
-
-void Drawing::draw_row(const TimelineRow& row) {
-  const RowPlace place = place_of(row);
-  const int width = static_cast<int>(frame_.width);
-  if (place.height <= 0) return;
-  if (row.whole_rank) {
-    draw_columns(picture_, rank_columns(timeline_, row, window_, width), place);
-    return;
-  }
-  const TimelineTrack& track = timeline_.tracks()[row.tracks.front()];
-  const TrackView view = timeline_.look(track, window_, width);
-  Columns columns(static_cast<std::size_t>(width));
-  const std::vector<Span> spans = add_columns(timeline_, track, view, window_, kWideSpan, columns);
-  draw_columns(picture_, columns, place);
-  draw_spans(picture_, timeline_, track, spans, window_, place, measure_);
+  if (any) picture_.text(kMargin, baseline - 1, elide(name, frame_.left - kMargin - kGap, measure_), shades_.faint);
 }
 
 /// The names at the left; where rows are low, of as many ranks as have room.
-void Drawing::draw_labels() {
+void Around::draw_labels() {
   double free_from = frame_.top - kLine;
-  for (const TimelineRow& row : layout_.rows) {
-    const RowPlace place = place_of(row);
+  for (const TimelineRow& row : scene_.layout.rows) {
+    const RowPlace place = scene_.place_of(row);
+    if (place.height <= 0) continue;
     const double baseline = std::min(place.y + place.height / 2, frame_.top + frame_.height) + kTextSize * 0.36;
     if (row.first_of_rank && !row.whole_rank)
       picture_.fill(kMargin, place.y - 3, picture_.width - 2 * kMargin, 1, shades_.line);
+    if (scene_.hits.count(row.rank) != 0) picture_.fill(2, place.y, 4, place.height, kOrange);
     if (baseline - kTextSize < free_from - 1) continue;
-    if (row.first_of_rank)
-      picture_.text(kMargin, baseline, "rank " + std::to_string(row.rank), shades_.text, row.pinned);
-    if (!row.whole_rank) {
-      const std::string& lane = timeline_.tracks()[row.tracks.front()].lane;
-      picture_.text(frame_.left - kGap - measure_(lane, false), baseline, lane, shades_.faint);
-    }
+    draw_label(row, baseline);
     free_from = baseline + 3;
   }
 }
 
-void Drawing::frame_span(std::size_t track, const Span& span) {
-  for (const TimelineRow& row : layout_.rows) {
-    if (std::find(row.tracks.begin(), row.tracks.end(), track) == row.tracks.end()) continue;
-    const RowPlace place = place_of(row);
-    const double left = std::floor(clamped_x(span.begin_ns)), right = std::ceil(clamped_x(span.end_ns));
-    const double width = std::max(3.0, right - left);
-    picture_.frame(left, place.y - 1, width, place.height + 2, shades_.text);
-    picture_.frame(left + 1, place.y, width - 2, place.height, shades_.ground);
+void Around::draw_label(const TimelineRow& row, double baseline) {
+  double lane = 0;
+  if (!row.whole_rank) {
+    const std::string& name = catalog_.tracks[row.tracks.front()].lane;
+    lane = measure_(name, false);
+    picture_.text(frame_.left - kGap - lane, baseline, name, shades_.faint);
+  }
+  if (!row.first_of_rank) return;
+  std::string name = (row.pinned ? "* rank " : "rank ") + std::to_string(row.rank);
+  const double room = frame_.left - 2 * kGap - lane - kMargin;
+  for (const Representative& r : catalog_.representatives) {
+    const std::string longer = name + " " + r.why;
+    if (scene_.layout.heat && r.rank == row.rank && measure_(longer, row.pinned) <= room) name = longer;
+  }
+  picture_.text(kMargin, baseline, name, shades_.text, row.pinned);
+}
+
+void Around::draw_heat_label(const HeatPlace& heat) {
+  const double room = frame_.left - kMargin - kGap;
+  double y = frame_.top + heat.y + kTextSize;
+  picture_.text(kMargin, y, elide(fmt::format("all {} ranks", heat.ranks.size()), room, measure_), shades_.text);
+  picture_.text(kMargin, y += kLine - 3, elide(name_of(scene_.state.metric), room, measure_), shades_.faint);
+  for (int part = 1; part <= 4; ++part) {
+    const double at = heat.y + heat.height * part / 4 - 1;
+    if (frame_.top + at - kTextSize < y + 4) continue;
+    const std::string name = std::to_string(heat.rank_at(at));
+    picture_.text(frame_.left - kGap - measure_(name, false), frame_.top + at, name, shades_.faint);
   }
 }
 
-/// The selected op, the same collective on the other ranks, and a line at its end through all of them.
-void Drawing::draw_selection() {
-  if (!state_.selection) return;
-  const TimelineSelection& wanted = *state_.selection;
-  for (std::size_t i = 0; i < timeline_.tracks().size(); ++i) {
-    const TimelineTrack& track = timeline_.tracks()[i];
-    if (track.rank != wanted.rank || track.lane != wanted.lane) continue;
-    for (const Span& span : timeline_.spans(track, {wanted.begin_ns, wanted.begin_ns + 1})) {
-      if (span.op != wanted.op || span.step != wanted.step) continue;
-      const std::vector<TiedSpan> tied = timeline_.tied(i, span);
-      if (!tied.empty() && span.end_ns > window_.begin_ns && span.end_ns < window_.end_ns)
-        picture_.fill(std::floor(x(span.end_ns)), frame_.top, 1, rows_bottom() - frame_.top, shades_.text);
-      frame_span(i, span);
-      for (const TiedSpan& other : tied) frame_span(other.track, other.span);
-    }
-  }
+double Around::draw_heat_legend(double at, double baseline) {
+  constexpr int kSteps = 60;
+  const std::string name = name_of(scene_.state.metric);
+  picture_.text(at, baseline, "0 %", shades_.faint);
+  at += measure_("0 %", false) + kGap;
+  for (int i = 0; i < kSteps; ++i)
+    picture_.fill(at + i, baseline - kTextSize + 1, 1, kTextSize + 1, heat_colour(static_cast<double>(i) / kSteps));
+  at += kSteps + kGap;
+  const std::string text = "100 % of the time: " + name;
+  picture_.text(at, baseline, text, shades_.faint);
+  return at + measure_(text, false) + 3 * kGap;
 }
 
-void Drawing::draw_area() {
-  if (!state_.area) return;
-  double top = frame_.height, bottom = 0;
-  for (const TimelineRow& row : layout_.rows) {
-    if (row.rank < state_.area->first_rank || row.rank > state_.area->last_rank) continue;
-    top = std::min(top, std::max(0.0, row.y));
-    bottom = std::max(bottom, std::min(row.y + row.height, frame_.height));
-  }
-  const double left = clamped_x(state_.area->time.begin_ns), right = clamped_x(state_.area->time.end_ns);
-  if (bottom <= top || right <= left) return;
-  for (double inset : {0.0, 1.0}) {
-    picture_.frame(left + inset, frame_.top + top + inset, right - left - 2 * inset, bottom - top - 2 * inset,
-                   shades_.text);
-  }
-}
-
-void Drawing::draw_legend() {
+void Around::draw_legend() {
   std::array<bool, kWorkClasses> used{};
-  for (const TimelineTrack& track : timeline_.tracks()) {
+  for (const TimelineTrack& track : catalog_.tracks) {
     if (track.lane == to_string(Lane::kCompute)) {
       for (std::size_t c = 0; c <= static_cast<std::size_t>(WorkClass::kOptimizer); ++c) used[c] = true;
       continue;
@@ -235,8 +216,8 @@ void Drawing::draw_legend() {
     used[static_cast<std::size_t>(work)] = true;
     if (work == WorkClass::kCommunication) used[static_cast<std::size_t>(WorkClass::kWait)] = true;
   }
-  double at = kMargin;
   const double baseline = picture_.height - kMargin;
+  double at = scene_.layout.heat ? draw_heat_legend(kMargin, baseline) : kMargin;
   for (std::size_t c = 0; c < kWorkClasses; ++c) {
     if (!used[c]) continue;
     const WorkLook look = look_of(static_cast<WorkClass>(c));
@@ -248,13 +229,116 @@ void Drawing::draw_legend() {
   }
 }
 
+/// What lies on top of the bars.
+class Marks {
+ public:
+  Marks(const TimelineScene& scene, const TextWidth& measure)
+      : scene_(scene),
+        frame_(scene.frame),
+        measure_(measure),
+        shades_(shades_of(scene.state.dark)),
+        picture_(scene.width, scene.height, shades_.ground) {}
+  Picture draw() {
+    if (scene_.catalog->tracks.empty() || scene_.window.length() <= 0) return std::move(picture_);
+    draw_selection();
+    draw_area();
+    for (const TimelineNote& note : scene_.state.notes) draw_note(note);
+    return std::move(picture_);
+  }
+
+ private:
+  bool in_window(std::int64_t ns) const { return ns >= scene_.window.begin_ns && ns < scene_.window.end_ns; }
+  void draw_selection();
+  void frame_span(std::size_t track, const Span& span);
+  void draw_area();
+  void draw_note(const TimelineNote& note);
+
+  const TimelineScene& scene_;
+  const TimelineFrame frame_;
+  const TextWidth& measure_;
+  const TimelineShades shades_;
+  Picture picture_;
+};
+
+void Marks::frame_span(std::size_t track, const Span& span) {
+  const double left = std::floor(scene_.clamped_x(span.begin_ns)), right = std::ceil(scene_.clamped_x(span.end_ns));
+  if (span.end_ns <= scene_.window.begin_ns || span.begin_ns >= scene_.window.end_ns) return;
+  for (const TimelineRow& row : scene_.layout.rows) {
+    if (std::find(row.tracks.begin(), row.tracks.end(), track) == row.tracks.end()) continue;
+    const RowPlace place = scene_.place_of(row);
+    if (place.height <= 0) continue;
+    const double width = std::max(3.0, right - left), at = std::min(left, frame_.left + frame_.width - width);
+    picture_.frame(at, place.y - 1, width, place.height + 2, shades_.text);
+    picture_.frame(at + 1, place.y, width - 2, place.height, shades_.ground);
+  }
+}
+
+/// The selected op, the same collective on the other ranks, and a line at its end through all of them.
+void Marks::draw_selection() {
+  if (!scene_.state.selection || !scene_.tile || scene_.tile->selected.empty()) return;
+  const std::vector<TiedSpan>& all = scene_.tile->selected;
+  const std::int64_t end = all.front().span.end_ns;
+  if (all.size() > 1 && in_window(end))
+    picture_.fill(std::floor(scene_.x(end)), frame_.top, 1, scene_.rows_bottom() - frame_.top, shades_.text);
+  for (const TiedSpan& tied : all) frame_span(tied.track, tied.span);
+}
+
+void Marks::draw_area() {
+  if (!scene_.state.area) return;
+  const TimelineArea& area = *scene_.state.area;
+  double top = frame_.height, bottom = 0;
+  const auto include = [&](double from, double to) {
+    top = std::min(top, std::max(0.0, from));
+    bottom = std::max(bottom, std::min(to, frame_.height));
+  };
+  for (const TimelineRow& row : scene_.layout.rows) {
+    if (row.rank >= area.first_rank && row.rank <= area.last_rank) include(row.y, row.y + row.height);
+  }
+  if (scene_.layout.heat) include(scene_.layout.heat->y, scene_.layout.heat->y + scene_.layout.heat->height);
+  const double left = scene_.clamped_x(area.time.begin_ns), right = scene_.clamped_x(area.time.end_ns);
+  if (bottom <= top || right <= left) return;
+  for (double inset : {0.0, 1.0}) {
+    picture_.frame(left + inset, frame_.top + top + inset, right - left - 2 * inset, bottom - top - 2 * inset,
+                   shades_.text);
+  }
+}
+
+void Marks::draw_note(const TimelineNote& note) {
+  if (!in_window(note.at_ns)) return;
+  const double at = std::floor(scene_.x(note.at_ns));
+  double top = frame_.top, bottom = scene_.rows_bottom();
+  for (const TimelineRow& row : scene_.layout.rows) {
+    if (row.rank == note.rank && row.first_of_rank) top = std::max(frame_.top, scene_.place_of(row).y);
+  }
+  for (double y = top; y < bottom; y += 8) picture_.fill(at, y, 2, std::min(4.0, bottom - y), kVermilion);
+  const std::string text = elide(note.text, std::min(220.0, picture_.width - at - 12), measure_);
+  if (text.empty()) return picture_.fill(at - 3, top, 8, 6, kVermilion);
+  const double width = measure_(text, false);
+  picture_.fill(at, top, width + 10, kLine - 2, kYellow);
+  picture_.text(at + 5, top + kTextSize, text, {0, 0, 0});
+}
+
 }  // namespace
 
-TimelineFrame frame_of(const Timeline& timeline, double width, double height, const TextWidth& measure) {
+RowPlace TimelineScene::place_of(const TimelineRow& row) const {
+  const double top = row.pinned ? row.y : std::max(row.y, layout.pinned);
+  const double gap = row.height >= 6 ? 1 : 0, bottom = std::min(row.y + row.height - gap, frame.height);
+  return {frame.left, frame.top + top, frame.width, std::max(0.0, bottom - top)};
+}
+
+double TimelineScene::rows_bottom() const {
+  double bottom = layout.heat ? layout.heat->y + layout.heat->height : 0;
+  if (!layout.rows.empty()) bottom = std::max(bottom, layout.rows.back().y + layout.rows.back().height);
+  return frame.top + std::min(frame.height, bottom);
+}
+
+TimelineFrame frame_of(const TimelineCatalog& catalog, double width, double height, const TextWidth& measure) {
   double rank = measure("micro-batches", false), lane = 0;
-  if (!timeline.tracks().empty()) {
-    const double number = measure("rank " + std::to_string(timeline.tracks().back().rank), true);
-    for (const TimelineTrack& track : timeline.tracks()) lane = std::max(lane, measure(track.lane, false));
+  if (!catalog.tracks.empty()) {
+    const double number = measure("* rank " + std::to_string(catalog.tracks.back().rank), true);
+    std::set<std::string> lanes;
+    for (const TimelineTrack& track : catalog.tracks) lanes.insert(track.lane);
+    for (const std::string& name : lanes) lane = std::max(lane, measure(name, false));
     rank = std::max(rank, number + 2 * kGap + lane);
   }
   TimelineFrame frame;
@@ -265,9 +349,63 @@ TimelineFrame frame_of(const Timeline& timeline, double width, double height, co
   return frame;
 }
 
-Picture draw_timeline(const Timeline& timeline, const TimelineTitle& title, const TimelineState& state, double width,
-                      double height, const TextWidth& measure) {
-  return Drawing(timeline, state, width, height, measure).draw(title);
+TimelineScene make_scene(std::shared_ptr<const TimelineCatalog> catalog, const TimelineState& state, double width,
+                         double height, const TextWidth& measure) {
+  TimelineScene scene;
+  scene.state = state;
+  scene.width = width;
+  scene.height = height;
+  scene.frame = frame_of(*catalog, width, height, measure);
+  scene.window = clamp(state.window, catalog->extent);
+  scene.layout = lay_out(catalog->tracks, state, scene.frame.height, catalog->representatives);
+  scene.catalog = std::move(catalog);
+  return scene;
+}
+
+Picture draw_bars(const TimelineScene& scene, const TextWidth& measure) {
+  const TimelineShades shades = shades_of(scene.state.dark);
+  const TimelineFrame& frame = scene.frame;
+  Picture picture(scene.width, scene.height, shades.ground);
+  if (scene.catalog->tracks.empty() || scene.window.length() <= 0) return picture;
+  for (std::int64_t at : ticks_of(scene).at_ns) {
+    picture.fill(std::floor(scene.x(at)), frame.top, 1, scene.rows_bottom() - frame.top, shades.line);
+  }
+  if (const auto& heat = scene.layout.heat; heat && scene.heat) {
+    const RowPlace place{frame.left, frame.top + heat->y, frame.width, std::min(heat->height, frame.height - heat->y)};
+    draw_heat(picture, *scene.heat, scene.state.metric, *heat, place, scene.window);
+  }
+  for (const TimelineRow& row : scene.layout.rows) draw_row(picture, scene, row, measure);
+  return picture;
+}
+
+Picture draw_around(const TimelineScene& scene, const TimelineTitle& title, const TextWidth& measure) {
+  return Around(scene, measure).draw(title);
+}
+
+Picture draw_marks(const TimelineScene& scene, const TextWidth& measure) { return Marks(scene, measure).draw(); }
+
+Picture draw_timeline(const TimelineScene& scene, const TimelineTitle& title, const TextWidth& measure) {
+  Picture picture = draw_bars(scene, measure);
+  picture.append(draw_around(scene, title, measure));
+  picture.append(draw_marks(scene, measure));
+  return picture;
+}
+
+Picture draw_timeline(const Timeline& timeline, const Profile& profile, std::int64_t run, const TimelineTitle& title,
+                      const TimelineState& state, double width, double height, const TextWidth& measure) {
+  constexpr int kMostHeatColumns = 512;
+  const auto never = [] { return false; };
+  auto catalog = std::make_shared<TimelineCatalog>(load_catalog(timeline, profile, run));  // shared by the scene
+  TimelineScene scene = make_scene(catalog, state, width, height, measure);
+  const int columns = static_cast<int>(scene.frame.width);
+  if (!catalog->tracks.empty() && scene.window.length() > 0) {
+    scene.tile = std::make_shared<TimelineTile>(
+        load_tile(timeline, *catalog, {state, scene.window, columns, scene.frame.height, 0, 0}, never));
+    if (scene.layout.heat)
+      scene.heat =
+          std::make_shared<HeatMap>(load_heat(timeline, scene.window, std::min(columns, kMostHeatColumns), never));
+  }
+  return draw_timeline(scene, title, measure);
 }
 
 namespace {

@@ -29,27 +29,9 @@ void add_span(Columns& columns, TimeWindow window, const Span& span, WorkClass w
   spread(columns, window, waited, span.end_ns, static_cast<double>(span.end_ns - waited), work);
 }
 
-/// Heights of a column's parts in whole pixels. What is busy at all shows at least one.
-using Stack = std::array<std::uint8_t, kWorkClasses>;
-Stack stack_of(const std::array<float, kWorkClasses>& column, double height) {
-  Stack stack{};
-  double below = 0, drawn = 0;
-  for (std::size_t c = 0; c < stack.size(); ++c) {
-    below = std::min(1.0, below + static_cast<double>(column[c]));
-    const double edge = std::round(below * height);
-    stack[c] = static_cast<std::uint8_t>(std::min(255.0, edge - drawn));
-    drawn = edge;
-  }
-  if (drawn == 0 && below > 0.002) {
-    const auto most = std::max_element(column.begin(), column.end()) - column.begin();
-    stack[static_cast<std::size_t>(most)] = 1;
-  }
-  return stack;
-}
+}  // namespace
 
 std::string label_of(const TimelineOp& op) { return op.name.empty() ? op.kind : op.kind + " " + op.name; }
-
-}  // namespace
 
 std::vector<Span> add_columns(const Timeline& timeline, const TimelineTrack& track, const TrackView& view,
                               TimeWindow window, double wide, Columns& columns) {
@@ -69,41 +51,47 @@ std::vector<Span> add_columns(const Timeline& timeline, const TimelineTrack& tra
   return left;
 }
 
-void draw_columns(Picture& picture, const Columns& columns, const RowPlace& place) {
-  for (std::size_t first = 0; first < columns.size();) {
-    const Stack stack = stack_of(columns[first], place.height);
-    std::size_t next = first + 1;
-    while (next < columns.size() && stack_of(columns[next], place.height) == stack) ++next;
-    double y = place.y + place.height;
-    for (std::size_t c = 0; c < stack.size(); ++c) {
-      if (stack[c] == 0) continue;
-      const WorkLook look = look_of(static_cast<WorkClass>(c));
-      y -= stack[c];
-      const bool roomy = next - first >= 4 && stack[c] >= 8;
-      picture.fill(place.x + static_cast<double>(first), y, static_cast<double>(next - first), stack[c], look.colour,
-                   roomy ? look.texture : Texture::kPlain);
-    }
-    first = next;
-  }
+std::vector<Stack> stacks_of(const Columns& columns) {
+  std::vector<Stack> stacks;
+  stacks.reserve(columns.size());
+  for (const auto& column : columns) stacks.push_back(make_stack(column));
+  return stacks;
 }
 
-void draw_spans(Picture& picture, const Timeline& timeline, const TimelineTrack& track, const std::vector<Span>& spans,
-                TimeWindow window, const RowPlace& place, const TextWidth& measure) {
+const StripLooks& work_looks() {
+  static const StripLooks kLooks = [] {
+    StripLooks looks{};
+    for (std::size_t c = 0; c < looks.size(); ++c) {
+      const WorkLook look = look_of(static_cast<WorkClass>(c));
+      looks[c] = {look.colour, look.texture};
+    }
+    return looks;
+  }();
+  return kLooks;
+}
+
+void draw_spans(Picture& picture, const std::vector<TimelineOp>& ops, std::span<const Span> spans, TimeWindow window,
+                const RowPlace& place, const TextWidth& measure) {
+  static const TimelineOp kUnknown{"unknown op", "", "", ""};
+  const double per_ns = place.width / static_cast<double>(window.length());
   const auto x = [&](std::int64_t ns) {
-    return std::round(std::clamp(x_of(ns, window, place.width), 0.0, place.width));
+    return std::round(std::clamp(static_cast<double>(ns - window.begin_ns) * per_ns, 0.0, place.width));
   };
-  for (const Span& span : spans) {
-    const TimelineOp& op = timeline.op(track, span.op);
-    const WorkLook look = look_of(op.work), wait = look_of(WorkClass::kWait);
-    const double left = x(span.begin_ns), waited = x(span.begin_ns + span.wait_ns),
-                 right = std::max(left + 1, x(span.end_ns) - 1);  // neighbours stay apart
+  const WorkLook wait = look_of(WorkClass::kWait);
+  const auto ended = [](const Span& span, std::int64_t at) { return span.end_ns <= at; };
+  for (auto span = std::lower_bound(spans.begin(), spans.end(), window.begin_ns, ended);
+       span != spans.end() && span->begin_ns < window.end_ns; ++span) {
+    const auto index = static_cast<std::size_t>(span->op);
+    const TimelineOp& op = span->op >= 0 && index < ops.size() ? ops[index] : kUnknown;
+    const WorkLook look = look_of(op.work);
+    const double left = x(span->begin_ns), waited = x(span->begin_ns + span->wait_ns),
+                 right = std::max(left + 1, x(span->end_ns) - 1);  // neighbours stay apart
     picture.fill(place.x + left, place.y, waited - left, place.height, wait.colour, wait.texture);
     picture.fill(place.x + waited, place.y, right - waited, place.height, look.colour, look.texture);
     const double room = right - waited - 6;
     if (room < kLabelledFrom || place.height < kTextSize) continue;
-    std::string text = elide(label_of(op), room, measure);
-    picture.text(place.x + waited + 3, place.y + place.height / 2 + kTextSize * 0.36, std::move(text),
-                 text_colour_on(look.colour));
+    picture.text(place.x + waited + 3, place.y + place.height / 2 + kTextSize * 0.36,
+                 elide(label_of(op), room, measure), text_colour_on(look.colour));
   }
 }
 

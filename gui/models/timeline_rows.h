@@ -3,13 +3,19 @@
 // pixel whose height is the part of the time that is busy, stacked by class of work.
 
 #include <array>
+#include <span>
 
-#include "gui/models/timeline_picture.h"
+#include "gui/models/picture.h"
+#include "gui/models/timeline_layout.h"
 
 namespace shardscope::gui {
 
 /// Busy part of each class per column, 0 to 1.
 using Columns = std::vector<std::array<float, kWorkClasses>>;
+static_assert(kWorkClasses == kStackParts);
+inline constexpr double kWideSpan = 3;  ///< pixels: wider spans are drawn as rectangles
+
+std::string label_of(const TimelineOp& op);  ///< "matmul h.0.mlp"
 
 struct RowPlace {
   double x = 0, y = 0, width = 0, height = 0;
@@ -19,9 +25,12 @@ struct RowPlace {
 std::vector<Span> add_columns(const Timeline& timeline, const TimelineTrack& track, const TrackView& view,
                               TimeWindow window, double wide, Columns& columns);
 
-void draw_columns(Picture& picture, const Columns& columns, const RowPlace& place);
-void draw_spans(Picture& picture, const Timeline& timeline, const TimelineTrack& track, const std::vector<Span>& spans,
-                TimeWindow window, const RowPlace& place, const TextWidth& measure);
+std::vector<Stack> stacks_of(const Columns& columns);
+/// How each class of work looks in a strip.
+const StripLooks& work_looks();
+/// Those of the spans, in order of time, that lie in the window.
+void draw_spans(Picture& picture, const std::vector<TimelineOp>& ops, std::span<const Span> spans, TimeWindow window,
+                const RowPlace& place, const TextWidth& measure);
 
 /// A rank in one row: its compute lane; where that is idle, what the other lanes do.
 Columns rank_columns(const Timeline& timeline, const TimelineRow& row, TimeWindow window, int width);

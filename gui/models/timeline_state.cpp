@@ -27,6 +27,13 @@ json to_object(const TimelineState& s) {
     out["area"] = {
         {"time_ns", window_json(s.area->time)}, {"first_rank", s.area->first_rank}, {"last_rank", s.area->last_rank}};
   }
+  for (const TimelineNote& note : s.notes) {
+    json one = {{"at_ns", note.at_ns}, {"text", note.text}};
+    if (note.rank >= 0) one["rank"] = note.rank;
+    out["notes"].push_back(std::move(one));
+  }
+  if (!s.search.empty()) out["search"] = s.search;
+  if (s.metric != HeatMetric::kExposed) out["metric"] = to_string(s.metric);
   if (s.dark) out["dark"] = true;
   return out;
 }
@@ -55,7 +62,47 @@ TimelineArea parse_area(const json& object, const std::string& where) {
   return a;
 }
 
+std::vector<TimelineNote> parse_notes(const json& list, const StateReader& state, const std::string& where) {
+  if (!list.is_array()) state.fail("notes", "must be a list");
+  std::vector<TimelineNote> notes;
+  for (const json& item : list) {
+    TimelineNote& note = notes.emplace_back();
+    StateReader reader(item, where + ": notes");
+    reader.read("at_ns", note.at_ns);
+    reader.read("rank", note.rank);
+    reader.read("text", note.text);
+    reader.no_other_keys();
+  }
+  return notes;
+}
+
+constexpr HeatMetric kMetrics[] = {HeatMetric::kExposed, HeatMetric::kWaiting, HeatMetric::kIdle, HeatMetric::kCompute};
+
+void parse_metric(StateReader& reader, HeatMetric& metric) {
+  std::string name;
+  reader.read("metric", name);
+  for (HeatMetric one : kMetrics) {
+    if (name == to_string(one)) metric = one;
+  }
+  if (!name.empty() && name != to_string(metric))
+    reader.fail("metric", "is '" + name + "'; it must be exposed, waiting, idle or compute");
+}
+
 }  // namespace
+
+std::string_view to_string(HeatMetric metric) {
+  switch (metric) {
+    case HeatMetric::kExposed:
+      return "exposed";
+    case HeatMetric::kWaiting:
+      return "waiting";
+    case HeatMetric::kIdle:
+      return "idle";
+    case HeatMetric::kCompute:
+      return "compute";
+  }
+  return "";
+}
 
 std::string to_json(const TimelineState& state) { return to_object(state).dump(); }
 
@@ -71,6 +118,9 @@ TimelineState parse_timeline_state(const std::string& text, const std::string& n
   reader.read("order", s.order);
   if (const json* selection = reader.find("selection")) s.selection = parse_selection(*selection, name);
   if (const json* area = reader.find("area")) s.area = parse_area(*area, name);
+  if (const json* notes = reader.find("notes")) s.notes = parse_notes(*notes, reader, name);
+  reader.read("search", s.search);
+  parse_metric(reader, s.metric);
   reader.read("dark", s.dark);
   reader.no_other_keys();
   return s;

@@ -7,6 +7,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "profiler/query/timeline.h"
@@ -29,6 +30,19 @@ struct TimelineSelection {
   friend bool operator==(const TimelineSelection&, const TimelineSelection&) = default;
 };
 
+/// What the map of all ranks shows.
+enum class HeatMetric : std::uint8_t { kExposed, kWaiting, kIdle, kCompute };
+inline constexpr int kHeatMetrics = 4;
+std::string_view to_string(HeatMetric metric);  ///< "exposed", "waiting", "idle", "compute"
+
+/// A remark at an instant; of a rank, or (-1) of all.
+struct TimelineNote {
+  std::int64_t at_ns = 0;
+  int rank = -1;
+  std::string text;  ///< empty: a mark without words
+  friend bool operator==(const TimelineNote&, const TimelineNote&) = default;
+};
+
 struct TimelineState {
   TimeWindow window;                         ///< empty: the whole run
   double scroll = 0;                         ///< height of the rows that are above the view, pixels
@@ -37,6 +51,9 @@ struct TimelineState {
   std::vector<int> order;                    ///< ranks that come first among the others
   std::optional<TimelineSelection> selection;
   std::optional<TimelineArea> area;
+  std::vector<TimelineNote> notes;
+  std::string search;  ///< what is looked for; empty: nothing
+  HeatMetric metric = HeatMetric::kExposed;
   bool dark = false;
   friend bool operator==(const TimelineState&, const TimelineState&) = default;
 };

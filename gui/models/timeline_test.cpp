@@ -38,6 +38,9 @@ TEST(TimelineState, GoesToJsonAndBack) {
   state.order = {2, 0};
   state.selection = TimelineSelection{3, "gather", 2, 17, 1234};
   state.area = TimelineArea{{10, 20}, 1, 4};
+  state.notes = {{70, -1, "here \"it\" stalls"}, {80, 2, ""}};
+  state.search = "matmul";
+  state.metric = HeatMetric::kIdle;
   state.dark = true;
   EXPECT_EQ(parse_timeline_state(to_json(state), "s.json"), state);
 }
@@ -53,6 +56,8 @@ TEST(TimelineState, WhatIsWrongIsNamed) {
   EXPECT_THAT(problem_with(R"({"pinned": [-1]})"), HasSubstr("pinned"));
   EXPECT_THAT(problem_with(R"({"area": {"first_rank": 1}})"), HasSubstr("area: last_rank"));
   EXPECT_THAT(problem_with(R"({"selection": {"bytes": 1}})"), HasSubstr("selection: bytes"));
+  EXPECT_THAT(problem_with(R"({"metric": "heat"})"), HasSubstr("metric is 'heat'"));
+  EXPECT_THAT(problem_with(R"({"notes": [{"when": 1}]})"), HasSubstr("notes: when"));
 }
 
 TEST(TimelineState, ZoomKeepsTheInstantUnderThePointer) {
@@ -109,15 +114,27 @@ TEST(TimelineLayout, LanesIfTheyHaveRoomElseRanks) {
   EXPECT_TRUE(lay_out({}, {}, 400).rows.empty());
 }
 
-TEST(TimelineLayout, TenThousandRanksScroll) {
+TEST(TimelineLayout, TenThousandRanksAreAMapAboveTheRanksThatStandForThem) {
+  const std::vector<TimelineTrack> tracks = some_tracks(10'000, 2);
   TimelineState state;
-  state.scroll = 1000;
-  const TimelineLayout layout = lay_out(some_tracks(10'000, 1), state, 400);
-  EXPECT_EQ(layout.content, 10'000 * kThinnestRank);
-  EXPECT_EQ(layout.rows.size(), 200U) << "only what can be seen";
-  EXPECT_EQ(layout.rows.front().rank, 500);
+  const TimelineLayout layout = lay_out(tracks, state, 400, {{4'000, "median"}, {17, "slowest"}});
+  ASSERT_TRUE(layout.heat);
+  EXPECT_EQ(layout.heat->ranks.size(), 10'000U);
+  EXPECT_EQ(layout.heat->rank_at(layout.heat->y), 0);
+  EXPECT_EQ(layout.heat->rank_at(layout.heat->y + layout.heat->height), 9'999);
+  ASSERT_EQ(layout.rows.size(), 4U) << "two lanes of each";
+  EXPECT_EQ(layout.rows.front().rank, 17);
+  EXPECT_FALSE(layout.rows.front().whole_rank);
+  EXPECT_LE(layout.rows.back().y + layout.rows.back().height, 400);
+  state.expanded = std::vector<int>{};
+  for (int rank = 0; rank < 100; ++rank) state.expanded->push_back(rank);
   state.scroll = 1e8;
-  EXPECT_EQ(lay_out(some_tracks(10'000, 1), state, 400).rows.back().rank, 9'999);
+  const TimelineLayout many = lay_out(tracks, state, 400);
+  EXPECT_EQ(many.heat->height, 160) << "not less than 40 %";
+  EXPECT_EQ(many.rows.back().rank, 99);
+  EXPECT_LT(many.rows.size(), 20U) << "only what can be seen";
+  state.pinned = {5'000};
+  EXPECT_TRUE(lay_out(tracks, state, 400).rows.front().pinned);
 }
 
 TEST(TimelineLayout, PinnedRanksStayAndOrderIsKept) {
@@ -142,7 +159,7 @@ class TimelineView : public ::testing::Test {
     timeline_ = std::make_unique<Timeline>(*profile_, 1);
   }
   Picture draw(const TimelineState& state) const {
-    return draw_timeline(*timeline_, {"run", "measured", false}, state, 1000, 500, measure);
+    return draw_timeline(*timeline_, *profile_, 1, {"run", "measured", false}, state, 1000, 500, measure);
   }
   shardscope::testing::TempFolder folder_;
   std::unique_ptr<Profile> profile_;
@@ -182,7 +199,7 @@ TEST_F(TimelineView, AWideSpanIsARectangleWithItsText) {
   TimelineState state;
   state.window = {0, 1'000'000};
   const Picture picture = draw(state);
-  const TimelineFrame frame = frame_of(*timeline_, 1000, 500, measure);
+  const TimelineFrame frame = frame_of(load_catalog(*timeline_, *profile_, 1), 1000, 500, measure);
   const auto is_matmul = [&](const PictureShape& s) {
     return s.kind == PictureShape::Kind::kFill && s.colour == kBlue && s.y == static_cast<float>(frame.top) &&
            std::abs(static_cast<double>(s.x) - frame.left - 0.1 * frame.width) <= 1;
@@ -218,9 +235,47 @@ TEST_F(TimelineView, APictureOfManyStepsIsNoLargerThanItsPixels) {
   EXPECT_GT(draw({}).shapes.size(), 20U);
 }
 
+/// A tile that is read once serves windows beside the one it was read for, column by column.
+TEST_F(TimelineView, ATileIsGoodForTheWindowsAroundIt) {
+  const TimelineCatalog catalog = load_catalog(*timeline_, *profile_, 1);
+  const TimeWindow window{100'000'000, 140'000'000};
+  const auto never = [] { return false; };
+  const TimelineTile wide = load_tile(*timeline_, catalog, {{}, window, 400, 300, 400, 0}, never);
+  EXPECT_EQ(wide.columns, 1200);
+  const TimeWindow moved{110'000'000, 150'000'000};
+  ASSERT_TRUE(covers(wide, moved, 400));
+  EXPECT_FALSE(covers(wide, {190'000'000, 230'000'000}, 400)) << "beyond its end";
+  EXPECT_FALSE(covers(wide, {100'000'000, 120'000'000}, 400)) << "another scale";
+  const TimelineTile exact = load_tile(*timeline_, catalog, {{}, moved, 400, 300, 0, 0}, never);
+  for (const auto& [key, row] : exact.rows) {
+    KnownColumns known;
+    EXPECT_EQ(columns_for(wide, wide.rows.at(key), moved, 400, known), row.columns);
+    EXPECT_EQ(known.first, 0);
+    EXPECT_EQ(known.end, 400);
+    columns_for(wide, wide.rows.at(key), {170'000'000, 210'000'000}, 400, known);
+    EXPECT_EQ(known.end, 100) << "what the tile has not is not idle";
+  }
+}
+
+TEST_F(TimelineView, AHeatMapHasTheWorstRankOfEachPixel) {
+  const HeatMap map = load_heat(*timeline_, {0, 300'000'000}, 30, [] { return false; });
+  ASSERT_EQ(map.ranks.size(), 2U);
+  // Of a step of 1000: compute 600, gather hidden by it for 100 of 200; 50 and nothing of the collectives wait.
+  const HeatCell cell = map.ranks.at(0)[5];
+  EXPECT_NEAR(cell[static_cast<std::size_t>(HeatMetric::kCompute)], 0.6 * 255, 6);
+  EXPECT_NEAR(cell[static_cast<std::size_t>(HeatMetric::kWaiting)], 0.05 * 255, 4);
+  EXPECT_NEAR(cell[static_cast<std::size_t>(HeatMetric::kExposed)], 0.3 * 255, 6) << "at most, as overlap is unknown";
+  Picture picture(100, 10, {0, 0, 0});
+  draw_heat(picture, map, HeatMetric::kCompute, {0, 2, {0, 1}}, {0, 0, 30, 2}, map.time);
+  EXPECT_FALSE(picture.shapes.empty());
+  double area = 0;
+  for (const PictureShape& s : picture.shapes) area += static_cast<double>(s.width * s.height);
+  EXPECT_EQ(area, 60);
+}
+
 TEST_F(TimelineView, ARunWithoutSlicesSaysSo) {
   const Timeline none(*profile_, 99);
-  const Picture picture = draw_timeline(none, {"empty", "", false}, {}, 800, 300, measure);
+  const Picture picture = draw_timeline(none, *profile_, 99, {"empty", "", false}, {}, 800, 300, measure);
   EXPECT_THAT(picture.texts, ::testing::Contains(HasSubstr("no slices")));
 }
 

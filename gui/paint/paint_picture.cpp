@@ -9,33 +9,13 @@
 #include <unordered_map>
 
 #include "core/error.h"
+#include "gui/paint/pixels.h"
 
 namespace shardscope::gui {
 namespace {
 
 QColor colour(Rgb c) { return {c.r, c.g, c.b}; }
 QRectF rect_of(const PictureShape& s) { return {s.x, s.y, s.width, s.height}; }
-
-/// Memory of an image, as 32 bits a pixel.
-struct Pixels {
-  uchar* bits;
-  qsizetype bytes_per_line;
-  int width, height;
-};
-
-/// Edges in whole device pixels, so that neighbours meet and the same picture gives the same bytes.
-void fill_pixels(const Pixels& pixels, const PictureShape& s, double scale) {
-  const auto edge = [scale](float at, int end) {
-    return std::clamp(static_cast<int>(std::lround(at * scale)), 0, end);
-  };
-  const int left = edge(s.x, pixels.width), right = edge(s.x + s.width, pixels.width), top = edge(s.y, pixels.height),
-            bottom = edge(s.y + s.height, pixels.height);
-  const QRgb pixel = qRgb(s.colour.r, s.colour.g, s.colour.b);
-  for (int y = top; y < bottom; ++y) {
-    auto* line = reinterpret_cast<QRgb*>(pixels.bits + y * pixels.bytes_per_line);
-    std::fill(line + left, line + right, pixel);
-  }
-}
 
 QBrush dots_brush() { return {QColor(0, 0, 0, 130), Qt::Dense6Pattern}; }
 QBrush hatch_brush() { return {QColor(255, 255, 255, 150), Qt::BDiagPattern}; }
@@ -124,6 +104,28 @@ void paint_text(QPainter& painter, const Picture& picture, const PictureShape& s
   painter.setTransform(usual);
 }
 
+/// As rectangles: for devices without pixels.
+void paint_strip(QPainter& painter, const Picture& picture, const PictureShape& s) {
+  const Strip& strip = picture.strips[static_cast<std::size_t>(s.text)];
+  for (std::size_t first = 0, next; first < strip.columns.size(); first = next) {
+    for (next = first + 1; next < strip.columns.size() && strip.columns[next] == strip.columns[first];) ++next;
+    float y = s.y + s.height;
+    const auto heights = heights_of(strip.columns[first], static_cast<int>(s.height));
+    for (std::size_t part = 0; part < heights.size(); ++part) {
+      if (heights[part] == 0) continue;
+      PictureShape rect;
+      rect.colour = strip.looks[part].colour;
+      rect.x = s.x + static_cast<float>(first);
+      rect.height = static_cast<float>(heights[part]);
+      rect.y = y -= rect.height;
+      rect.width = static_cast<float>(next - first);
+      if (static_cast<double>(rect.height) >= kTexturedFrom) rect.texture = strip.looks[part].texture;
+      painter.fillRect(rect_of(rect), colour(rect.colour));
+      paint_texture(painter, rect);
+    }
+  }
+}
+
 void paint_shape(QPainter& painter, const Picture& picture, const PictureShape& s) {
   switch (s.kind) {
     case PictureShape::Kind::kFill:
@@ -143,6 +145,8 @@ void paint_shape(QPainter& painter, const Picture& picture, const PictureShape& 
       return paint_polygon(painter, picture, s);
     case PictureShape::Kind::kDisc:
       return paint_disc(painter, s);
+    case PictureShape::Kind::kStrip:
+      return paint_strip(painter, picture, s);
   }
 }
 
@@ -172,26 +176,88 @@ TextWidth text_width() {
   };
 }
 
-QImage paint_image(const Picture& picture, double scale) {
+/// Images of texts, by text, look and scale.
+struct ImagePainter::Texts {
+  static constexpr std::size_t kMost = 4000;
+  struct Key {
+    std::string text;
+    QRgb colour;
+    bool bold;
+    double scale;
+    bool operator==(const Key&) const = default;
+  };
+  struct Hash {
+    std::size_t operator()(const Key& k) const {
+      return std::hash<std::string>()(k.text) ^ k.colour * 31U ^ (k.bold ? 1U : 0U);
+    }
+  };
+  std::unordered_map<Key, QImage, Hash> images;
+
+  /// Two pixels of room at the left; the baseline is kTextSize + 1 below the top.
+  const QImage& image_of(const std::string& text, Rgb look, bool bold, double scale) {
+    if (images.size() > kMost) images.clear();
+    QImage& image = images[{text, qRgb(look.r, look.g, look.b), bold, scale}];
+    if (!image.isNull()) return image;
+    const QString shown = QString::fromStdString(text);
+    const double width = QFontMetricsF(picture_font(bold)).horizontalAdvance(shown) + 4;
+    image = QImage(static_cast<int>(std::ceil(width * scale)), static_cast<int>(std::ceil((kTextSize + 6) * scale)),
+                   QImage::Format_ARGB32_Premultiplied);
+    image.fill(Qt::transparent);
+    QPainter painter(&image);
+    painter.scale(scale, scale);
+    painter.setFont(picture_font(bold));
+    painter.setPen(colour(look));
+    painter.drawText(QPointF(2, kTextSize + 1), shown);
+    return image;
+  }
+};
+
+ImagePainter::ImagePainter() : texts_(std::make_unique<Texts>()) {}
+ImagePainter::~ImagePainter() = default;
+
+QImage ImagePainter::paint(const Picture& picture, double scale) {
   QImage image(static_cast<int>(std::ceil(picture.width * scale)), static_cast<int>(std::ceil(picture.height * scale)),
                QImage::Format_RGB32);
   image.fill(colour(picture.background));
+  paint_onto(image, picture, scale);
+  return image;
+}
+
+void ImagePainter::paint_onto(QImage& image, const Picture& picture, double scale, double x, double y) {
   // A painter on an image paints at once, so that each shape has its turn.
-  const Pixels pixels{image.bits(), image.bytesPerLine(), image.width(), image.height()};
+  const Pixels pixels(image);
   std::unique_ptr<QPainter> painter;
-  for (const PictureShape& s : picture.shapes) {
-    if (s.kind == PictureShape::Kind::kFill) {
-      fill_pixels(pixels, s, scale);
-      if (s.texture == Texture::kPlain) continue;
-    }
+  const auto use_painter = [&]() -> QPainter& {
     if (!painter) {
       painter = std::make_unique<QPainter>(&image);
       painter->scale(scale, scale);
     }
-    s.kind == PictureShape::Kind::kFill ? paint_texture(*painter, s) : paint_shape(*painter, picture, s);
+    return *painter;
+  };
+  for (PictureShape s : picture.shapes) {
+    if (s.points == 0) s.x += static_cast<float>(x), s.y += static_cast<float>(y);
+    if (s.kind == PictureShape::Kind::kFill) {
+      if (!fill_pixels(pixels, s, scale)) paint_texture(use_painter(), s);
+    } else if (s.kind == PictureShape::Kind::kStrip) {
+      strip_pixels(pixels, s, picture.strips[static_cast<std::size_t>(s.text)], scale);
+    } else if (s.kind == PictureShape::Kind::kText && s.anchor == TextAnchor::kStart && !s.upward) {
+      const std::string& text = picture.texts[static_cast<std::size_t>(s.text)];
+      const QImage& label = texts_->image_of(text, s.colour, s.bold, scale);
+      const QPointF at(std::round(static_cast<double>(s.x - 2) * scale),
+                       std::round((static_cast<double>(s.y) - kTextSize - 1) * scale));
+      use_painter().save();
+      painter->resetTransform();
+      painter->drawImage(at, label);
+      painter->restore();
+    } else {
+      if (s.points > 0) use_painter().translate(x, y);
+      paint_shape(use_painter(), picture, s);
+      if (s.points > 0) painter->translate(-x, -y);
+    }
   }
-  return image;
 }
+
+QImage paint_image(const Picture& picture, double scale) { return ImagePainter().paint(picture, scale); }
 
 void paint(QPainter& painter, const Picture& picture) {
   painter.fillRect(QRectF(0, 0, picture.width, picture.height), colour(picture.background));

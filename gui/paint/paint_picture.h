@@ -7,6 +7,7 @@
 
 #include <QFont>
 #include <QImage>
+#include <memory>
 #include <string>
 
 #include "gui/models/picture.h"
@@ -19,6 +20,25 @@ QFont picture_font(bool bold);
 /// Of that font. Remembers what it measured, so that each label is measured once.
 TextWidth text_width();
 
+/// Paints pictures into images, and keeps the images of the texts that it painted: a text that comes again costs a
+/// tenth of the first.
+class ImagePainter {
+ public:
+  ImagePainter();
+  ~ImagePainter();
+  ImagePainter(const ImagePainter&) = delete;
+  ImagePainter& operator=(const ImagePainter&) = delete;
+  /// The whole picture, in an image of its own size.
+  QImage paint(const Picture& picture, double scale);
+  /// On top of what the image holds, moved by (x, y) pixels of the picture. It must be of Format_RGB32.
+  void paint_onto(QImage& image, const Picture& picture, double scale, double x = 0, double y = 0);
+
+ private:
+  struct Texts;
+  std::unique_ptr<Texts> texts_;
+};
+
+/// With a painter of its own.
 QImage paint_image(const Picture& picture, double scale);
 void paint(QPainter& painter, const Picture& picture);
 /// Throws Error{kIo} if the file cannot be written.

@@ -108,6 +108,38 @@ TEST(PaintPicture, AFrameAfterADiscIsStillEmpty) {
   EXPECT_EQ(paint_image(picture, 1).pixel(28, 10), qRgb(255, 255, 255));
 }
 
+/// A strip's columns on the fast way and through a painter: the same parts at the same heights.
+TEST(PaintPicture, AStripIsTheSamePixelsAsItsRectangles) {
+  StripLooks looks{};
+  const Rgb colours[] = {kBlue, kGreen, kOrange, kSky, kYellow, kVermilion, kPurple, kGrey};
+  for (std::size_t k = 0; k < looks.size(); ++k) looks[k].colour = colours[k];
+  std::vector<Stack> columns;
+  for (int i = 0; i < 60; ++i) {
+    std::array<float, kStackParts> shares{};
+    for (int k = 0; k < kStackParts; ++k) shares[std::size_t(k)] = float((i * 7 + k * 13) % 10) / 50.0F;
+    columns.push_back(make_stack(shares));
+  }
+  columns.push_back(make_stack({0, 0, 0.003F}));
+  for (int height : {1, 2, 4, 7, 18, 34}) {
+    Picture picture(80, 40, {255, 255, 255});
+    picture.strip(5, 3, height, columns, looks);
+    const QImage fast = paint_image(picture, 1);
+    QImage slow(80, 40, QImage::Format_RGB32);
+    QPainter painter(&slow);
+    paint(painter, picture);
+    painter.end();
+    EXPECT_EQ(fast, slow) << height;
+    EXPECT_EQ(fast.pixel(65, 3 + height - 1), qRgb(kOrange.r, kOrange.g, kOrange.b)) << "little is not nothing";
+  }
+}
+
+TEST(PaintPicture, ATextIsPaintedTheSameTheSecondTime) {
+  ImagePainter painter;
+  const QImage first = painter.paint(sample(), 2);
+  EXPECT_EQ(painter.paint(sample(), 2), first);
+  EXPECT_EQ(paint_image(sample(), 2), first);
+}
+
 TEST(PaintPicture, PdfIsWrittenOrRefused) {
   const QTemporaryDir dir;
   const QString path = dir.filePath("out.pdf");

@@ -77,6 +77,7 @@ class Timeline {
   const std::vector<TimelineTrack>& tracks() const { return tracks_; }  ///< by rank, lanes in the order of Lane
   TimeWindow extent() const { return extent_; }                         ///< of everything; empty without slices
   const TimelineOp& op(const TimelineTrack& track, std::int32_t op) const;
+  const std::map<std::int64_t, std::vector<TimelineOp>>& ops() const { return ops_; }  ///< by program, op
 
   /// What of a track lies in the window, for `pixels` columns. Spans if there are at most two per pixel.
   TrackView look(const TimelineTrack& track, TimeWindow window, int pixels) const;

@@ -69,7 +69,8 @@ std::int64_t record(const std::string& path) {
   return slices;
 }
 
-void look(const Timeline& timeline, const char* what, std::int64_t part, bool lanes, const gui::TextWidth& measure) {
+void look(const Timeline& timeline, const Profile& profile, const char* what, std::int64_t part, bool lanes,
+          const gui::TextWidth& measure) {
   constexpr int kFrames = 10;
   const TimeWindow extent = timeline.extent();
   gui::TimelineState state;
@@ -82,7 +83,8 @@ void look(const Timeline& timeline, const char* what, std::int64_t part, bool la
     const std::int64_t begin = extent.begin_ns + (extent.length() - length) * frame / kFrames;
     state.window = {begin, begin + length};
     const double start = cpu_seconds();
-    const gui::Picture picture = gui::draw_timeline(timeline, {"bench", "", true}, state, 1920, 1080, measure);
+    const gui::Picture picture =
+        gui::draw_timeline(timeline, profile, 1, {"bench", "", true}, state, 1920, 1080, measure);
     const double drawn = cpu_seconds();
     const QImage image = gui::paint_image(picture, 1);
     painting += cpu_seconds() - drawn;
@@ -110,10 +112,10 @@ void bench() {
                "query, draw", "paint", "shapes", "painted");
     for (const bool lanes : {false, true}) {
       const std::string rows = lanes ? "lanes, " : "64 ranks, ";
-      look(timeline, (rows + "whole").c_str(), 1, lanes, measure);
-      look(timeline, (rows + "1/16").c_str(), 16, lanes, measure);
-      look(timeline, (rows + "1/256").c_str(), 256, lanes, measure);
-      look(timeline, (rows + "1/4096").c_str(), 4096, lanes, measure);
+      look(timeline, profile, (rows + "whole").c_str(), 1, lanes, measure);
+      look(timeline, profile, (rows + "1/16").c_str(), 16, lanes, measure);
+      look(timeline, profile, (rows + "1/256").c_str(), 256, lanes, measure);
+      look(timeline, profile, (rows + "1/4096").c_str(), 4096, lanes, measure);
     }
   }
   std::filesystem::remove(path);
