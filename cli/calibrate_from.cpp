@@ -36,12 +36,13 @@ void print_report(const CalibrateFrom& options, const MeasuredJob& run, const Re
   fmt::print("{}: {}, {} rank{}, {} steps\n", run.source, printable(run.row.model), run.row.world,
              run.row.world == 1 ? "" : "s", run.row.steps);
   fmt::print(
-      "An op's slice and the lane's gap after it, predicted against measured (its median over the steps), each size of "
-      "a model once:\n");
+      "An op's slice and the lane's gap after it, predicted against measured (its mean over the steps of middling "
+      "length), each size of a model once:\n");
   print_fits(fitted);
   if (!fitted.unfitted.empty()) fmt::print("not fitted   {}\n", fmt::join(fitted.unfitted, ", "));
-  fmt::print("not seen     all other models, overheads, crowding, the drive's sharing: from {}\n",
+  fmt::print("not seen     all other models, overheads, the drive's sharing: from {}\n",
              options.base.empty() ? "guesses (--base FILE has better)" : options.base);
+  fmt::print("waiting      {}\n", describe_waits(run, fitted));
   fmt::print("step         {:.4f} s measured; predicted {:.4f} s ({}) before, {:.4f} s ({}) after\n", steps.measured,
              steps.before, signed_percent(steps.error(steps.before)), steps.after,
              signed_percent(steps.error(steps.after)));
@@ -66,6 +67,9 @@ void print_json(const CalibrateFrom& options, const MeasuredJob& run, const Refi
                             {"base", options.base.empty() ? nlohmann::json() : nlohmann::json(options.base)},
                             {"fits", fits},
                             {"not_fitted", fitted.unfitted},
+                            {"core_capacity", fitted.capacity},
+                            {"crowded_meeting_s", fitted.crowded_meeting_s},
+                            {"scale", fitted.scale},
                             {"measured_step_time_s", steps.measured},
                             {"predicted_step_time_s", {{"before", steps.before}, {"after", steps.after}}}}));
 }

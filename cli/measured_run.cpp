@@ -74,11 +74,23 @@ void read_ops(const Profile& profile, MeasuredJob& run) {
                               run.source, rank.rank));
     }
     run.op_seconds.push_back(std::move(rank.seconds));
+    run.quick_seconds.push_back(std::move(rank.quick_seconds));
   }
   run.lane_gap_s = quantile(gaps, 0.5);
+  run.step_s = step_times(profile, run.row.id).median_s;
 }
 
 }  // namespace
+
+std::string describe_waits(const MeasuredJob& run, const Refit& fitted) {
+  const int ranks = run.job.parallel.ranks();
+  std::string text;
+  if (ranks > run.cores)
+    text += fmt::format("{} ranks did the work of {:.2f} of {} cores; ", ranks, fitted.capacity, run.cores);
+  if (ranks > 1)
+    text += fmt::format("a collective among busy cores waited {:.2f} ms; ", 1e3 * fitted.crowded_meeting_s);
+  return text + fmt::format("all of it x {:.3f}, for what is left to the measured step", fitted.scale);
+}
 
 std::string job_record(const Job& job, int cores, int threads_per_rank) {
   const nlohmann::json record{{"job", nlohmann::json::parse(job.text)},

@@ -21,10 +21,14 @@ struct MeasuredJob {
   Job job;
   int cores = 1;  ///< of the machine it ran on
   std::vector<Program> programs;
-  std::vector<std::vector<double>> op_seconds;  ///< by rank and op
-  double lane_gap_s = 0;                        ///< median over the ranks
-  MeasuredRun measured() const { return {programs, op_seconds, source, lane_gap_s}; }
+  std::vector<std::vector<double>> op_seconds, quick_seconds;  ///< by rank and op: RankSeconds
+  double lane_gap_s = 0;                                       ///< median over the ranks
+  double step_s = 0;                                           ///< median over the steps
+  MeasuredRun measured() const { return {programs, op_seconds, source, lane_gap_s, quick_seconds, step_s}; }
 };
+
+/// What the fit says of the run's ranks beyond their ops: "4 ranks did the work of 1.88 of 2 cores; ...".
+std::string describe_waits(const MeasuredJob& run, const Refit& fitted);
 
 /// What `train` writes into the run's row beside Job::text.
 std::string job_record(const Job& job, int cores, int threads_per_rank);

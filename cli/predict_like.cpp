@@ -70,6 +70,8 @@ class Like {
     const Machine base = options_.flags.machine ? load_machine(*options_.flags.machine) : default_machine(run_.cores);
     const Refit fitted = refit(base, run_.measured());
     source_ = fitted.machine.source;
+    waits_ = describe_waits(run_, fitted);
+    scale_ = fitted.scale;
     measured_ = measured_column(profile_, run_.row);
     as_run_ = predicted_column(run_.programs, fitted.machine);
     const std::vector<Program> programs = lower_all(job_);
@@ -113,6 +115,7 @@ class Like {
     if (!unseen_.empty()) {
       fmt::print("not seen in the run, so less sure: {}\n", fmt::join(unseen_, "; "));
     }
+    fmt::print("fitted: {}\n", waits_);
     fmt::print("seconds from {}\n", source_);
   }
 
@@ -168,6 +171,7 @@ class Like {
                               {"changed", is_changed_ ? column_json(changed_) : nlohmann::json()},
                               {"fits", fits()},
                               {"not_seen", unseen_},
+                              {"scale", scale_},
                               {"source", source_}}));
   }
 
@@ -178,7 +182,8 @@ class Like {
   bool is_changed_ = false;
   Column measured_, as_run_, changed_;
   std::vector<std::string> unseen_;
-  std::string source_;
+  std::string source_, waits_;
+  double scale_ = 1;
 };
 
 }  // namespace

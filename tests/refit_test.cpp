@@ -10,9 +10,11 @@
 #include "core/spec/job.h"
 #include "profiler/query/list_runs.h"
 #include "profiler/query/op_seconds.h"
+#include "profiler/query/step_times.h"
 #include "profiler/store/profile_writer.h"
 #include "profiler/store/program_rows.h"
 #include "profiler/store/test_profile.h"
+#include "simulator/cost/host_costs.h"
 #include "simulator/simulate.h"
 
 namespace shardscope {
@@ -57,9 +59,15 @@ class Recorded {
     for (const RankSeconds& rank : op_seconds(profile, find_run(profile, "planted").id)) {
       EXPECT_EQ(rank.program_hash, hash_of(op_records(programs[static_cast<std::size_t>(rank.rank)])));
       seconds.push_back(rank.seconds);
+      quick.push_back(rank.quick_seconds);
     }
+    step_s = step_times(profile, find_run(profile, "planted").id).median_s;
   }
-  std::vector<std::vector<double>> seconds;
+  MeasuredRun run(const std::vector<Program>& programs) const {
+    return {programs, seconds, "run planted", 0, quick, step_s};
+  }
+  std::vector<std::vector<double>> seconds, quick;
+  double step_s = 0;
 
  private:
   testing::TempFolder folder_;
@@ -103,6 +111,64 @@ TEST(Refit, TakesSharedCoresOut) {
   const Machine machine = refit(guess, {programs, run.seconds, "run planted"}).machine;
   EXPECT_LT(error_of(machine, truth, programs), 0.1);
   EXPECT_LT(error_of(machine, truth, programs_of(2, 1)), 0.2);
+}
+
+/// Ranks that outnumber the cores worse than the base thinks, and collectives that wait for them.
+Machine crowded_machine(double capacity, double meeting_s) {
+  Machine machine = planted_machine(2);
+  machine.core_capacity = Curve({{2, 2}, {4, capacity}});
+  machine.crowded_meeting = Curve({{2, meeting_s}, {4, meeting_s}});
+  return machine;
+}
+
+TEST(Refit, AnUnchangedRunComesBack) {
+  const Machine guess = default_machine(2), truth = crowded_machine(1.7, 2e-3);
+  for (const int ranks : {1, 2, 4}) {
+    for (const int stage : {0, 1, 2, 3}) {
+      const std::vector<Program> programs = programs_of(ranks, stage);
+      const Recorded run(programs, truth);
+      const Refit fitted = refit(guess, run.run(programs));
+      EXPECT_LT(error_of(fitted.machine, truth, programs), 0.02) << ranks << " ranks, stage " << stage;
+      EXPECT_NEAR(fitted.scale, 1, 0.1) << ranks << " ranks, stage " << stage;
+    }
+  }
+}
+
+/// As ranks that take turns on the cores: a slice is mostly the op's own time, now and then that and others' turns.
+struct TurnTaking {
+  TurnTaking(const std::vector<Program>& programs, const Machine& truth) : recorded(programs, truth) {
+    const HostCosts costs(truth, static_cast<int>(programs.size()));
+    for (std::size_t rank = 0; rank < programs.size(); ++rank) {
+      for (std::size_t op = 0; op < programs[rank].instructions.size(); ++op) {
+        const Instruction& instruction = programs[rank].instructions[op];
+        double& quick = recorded.quick[rank][op];
+        if (quick > 0) quick = std::min(quick, costs.cost(programs[rank], instruction).seconds.total().value);
+      }
+    }
+  }
+  Recorded recorded;
+};
+
+TEST(Refit, FindsCostsAndCapacityWhereRanksTookTurns) {
+  const Machine guess = default_machine(2), truth = crowded_machine(1.7, 1e-9);
+  const std::vector<Program> programs = programs_of(4, 1), fewer = programs_of(2, 1);
+  const TurnTaking run(programs, truth);
+  const Refit fitted = refit(guess, run.recorded.run(programs));
+  EXPECT_NEAR(fitted.capacity, 1.7, 0.05);
+  EXPECT_LT(error_of(fitted.machine, truth, programs), 0.02);
+  EXPECT_LT(error_of(fitted.machine, truth, fewer), 0.05) << "so the costs are an op's own";
+}
+
+TEST(Refit, WhatNoModelShowsIsAReportedScale) {
+  const Machine guess = default_machine(2), truth = planted_machine(2);
+  const std::vector<Program> programs = programs_of(2, 0);
+  MeasuredRun run{};
+  const Recorded recorded(programs, truth);
+  run = recorded.run(programs);
+  run.step_s *= 1.2;
+  const Refit fitted = refit(guess, run);
+  EXPECT_NEAR(simulate(programs, fitted.machine).step_time_s / run.step_s, 1, 0.005);
+  EXPECT_NEAR(fitted.scale, 1.2, 0.05);
 }
 
 TEST(Refit, OutliersDoNotCount) {

@@ -13,9 +13,12 @@ namespace shardscope {
 struct RankSeconds {
   int rank = 0;
   std::int64_t program_hash = 0;  ///< hash_of(op_records()) of what the rank ran (profiler/store/program_rows.h)
-  /// By op: median over the steps of a slice without the part spent waiting for other ranks; 0: never ran. The first
-  /// step, which warms up, is left out where there are three or more.
+  /// By op: what a slice takes without waiting for other ranks, mean over the steps of middling length (the middle half
+  /// by duration; the first, which warms up, left out of three or more); 0: never ran. The time that the system's
+  /// scheduler gave to others is in it, so that with the gaps it sums to the step.
   std::vector<double> seconds;
+  /// The lower quartile over the same steps: where ranks take turns on a core, without what others took.
+  std::vector<double> quick_seconds;
   /// Median from the end of a slice of the compute lane to the start of its next one of the step: what the lane itself
   /// takes from op to op, where most ops wait for nothing. 0: there are no two.
   double lane_gap_s = 0;

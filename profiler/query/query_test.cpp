@@ -79,6 +79,7 @@ TEST_F(Queries, OpSecondsLeaveWaitingAndTheFirstStepOut) {
     EXPECT_NEAR(rank.seconds[static_cast<std::size_t>(testing::kMatMulOp.index)], 0.3 * ms, 1e-12);
     EXPECT_NEAR(rank.seconds[static_cast<std::size_t>(testing::kGatherOp.index)], 0.15 * ms, 1e-12)
         << "0.05 of 0.2 waiting";
+    EXPECT_EQ(rank.quick_seconds, rank.seconds) << "all steps are alike";
     EXPECT_NEAR(rank.lane_gap_s, 0.2 * ms, 1e-12) << "load, matmul: none; matmul, adam: 0.4";
     EXPECT_EQ(rank.program_hash, hash_of(op_records(testing::tiny_program(rank.rank, 2))));
   }

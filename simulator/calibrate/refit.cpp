@@ -1,24 +1,34 @@
 #include "simulator/calibrate/refit.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <map>
+#include <numeric>
 #include <set>
 
 #include "core/check.h"
 #include "core/error.h"
-#include "simulator/calibrate/cost_key.h"
 #include "simulator/calibrate/rebuild_models.h"
 #include "simulator/calibrate/robust_line.h"
+#include "simulator/calibrate/seen_ops.h"
+#include "simulator/cost/op_family.h"
 #include "simulator/simulate.h"
 
 namespace shardscope {
 
 namespace {
 
-constexpr int kRounds = 2;
+constexpr int kRounds = 4, kScaleRounds = 4;
 /// A cost is not taken for less than this share of what it was thought to be without its lane's overhead. Guess.
 constexpr double kLeastShare = 0.05;
+/// Ops that others stretch by less than this share are taken as they were measured. Guess.
+constexpr double kStretched = 0.02;
+/// Slices whose mean is above the quick ones by this share of what the clock stretches them say that ranks took turns;
+/// sharing evenly they would not vary. Guess.
+constexpr double kTurns = 0.5;
+/// Ranks that outnumber the cores do at least this share of their work. Guess: switching costs that much at most.
+constexpr double kLeastCapacity = 0.7;
+constexpr double kSettled = 1e-3;  // of a step, relative
 
 /// Of two in the middle the lower: what disturbs an op makes it slower.
 double quantile(std::vector<double> values, double q) {
@@ -27,108 +37,80 @@ double quantile(std::vector<double> values, double q) {
   return values[static_cast<std::size_t>(q * static_cast<double>(values.size() - 1))];
 }
 
-/// Durations, without waiting, of the slices that the clock writes.
-class PredictedSlices : public TraceSink {
- public:
-  explicit PredictedSlices(std::span<const Program> programs) : ranks_(programs.size()) {
-    for (std::size_t r = 0; r < programs.size(); ++r) ranks_[r].seconds.resize(programs[r].instructions.size());
-  }
-  RankTrace* open_rank(int rank, const Program& /*program*/) override {
-    return &ranks_[static_cast<std::size_t>(rank)];
-  }
-  double seconds(std::size_t rank, std::size_t op) const { return ranks_[rank].seconds[op]; }
+double median(const std::vector<double>& values) { return quantile(values, 0.5); }
 
- private:
-  struct Rank : RankTrace {
-    void slice(const SliceEvent& e) override {
-      seconds[static_cast<std::size_t>(e.op.index)] = static_cast<double>(e.duration_ns - e.wait_ns) * 1e-9;
-    }
-    void memory(const MemoryEvent& /*event*/) override {}
-    void step(const StepEvent& /*event*/) override {}
-    void finish(const MemoryPeak& /*peak*/, std::int64_t /*rss*/) override {}
-    std::vector<double> seconds;
-  };
-  std::vector<Rank> ranks_;
-};
+double sum(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
 
-/// All instructions that are one op to the models: same model, same size.
-struct DistinctOp {
-  CostPlace place;
-  double alone = 0;  ///< seconds by the machine so far, of one that shares nothing, without its lane's overhead
-  std::vector<double> measured, predicted;
-  double ratio() const { return quantile(measured, 0.5) / quantile(predicted, 0.5); }
-};
-
-struct Shape {
-  double work, m, n;
-  auto operator<=>(const Shape&) const = default;
-};
-
-Shape shape_of(const CostPlace& place) {
-  if (const auto* p = std::get_if<MatMulPoint>(&place.shape)) return {place.work, p->m, p->n};
-  if (const auto* p = std::get_if<AttentionPoint>(&place.shape))
-    return {place.work, p->head_dim, p->batch * p->kv_heads};
-  return {place.work, 0, 0};
+/// Bytes past the caches per second that quick slices of an op moved; 0: it has no such bytes.
+double memory_rate(const Machine& machine, const Program& program, const Instruction& instruction, double seconds) {
+  if (seconds <= 0 || is_communication(instruction.op) || !family_work(program, instruction.op)) return 0;
+  return (static_cast<double>(bytes_touched(program, instruction.op)) - machine.cache.value) / seconds;
 }
 
-/// What an op of the run took of its lane; 0: not seen.
-double seconds_of(const MeasuredRun& run, std::size_t rank, std::size_t op) {
-  const double slice = run.op_seconds[rank][op];
-  const bool is_compute = run.programs[rank].instructions[op].lane == Lane::kCompute;
-  return slice > 0 && is_compute ? slice + run.lane_gap_s : slice;
-}
-
-/// The base with an overhead that no op of the run is shorter than.
-Machine with_overhead(Machine base, const MeasuredRun& run) {
+/// The base with an overhead that no op of the run is shorter than and, where it is a guess, with the memory's rate at
+/// least what ops drew, were they on all cores that the ranks have.
+Machine with_bounds(Machine base, const MeasuredRun& run) {
+  double rate = 0;
   for (std::size_t rank = 0; rank < run.programs.size(); ++rank) {
     for (std::size_t op = 0; op < run.op_seconds[rank].size(); ++op) {
-      const double seconds = seconds_of(run, rank, op);
+      const double seconds = quick_seconds(run, rank, op);
+      rate = std::max(rate, memory_rate(base, run.programs[rank], run.programs[rank].instructions[op], seconds));
       if (seconds > 0) base.op_overhead = std::min(base.op_overhead, Seconds(seconds));
     }
   }
+  const int abreast = std::min(base.cores, static_cast<int>(run.programs.size()));
+  if (!base.calibrated) base.memory_bandwidth = std::max(base.memory_bandwidth, BytesPerSecond(rate * abreast));
   return base;
 }
 
-using Seen = std::map<CostKey, std::map<Shape, DistinctOp>>;
+bool is_collective_model(const CostKey& key) { return key.model == CostKey::Model::kCollective; }
 
-/// The run beside what `machine` predicts of it.
-Seen look(const Machine& machine, const MeasuredRun& run, std::set<std::string>* unfitted) {
-  const HostCosts costs(machine, static_cast<int>(run.programs.size()));
-  PredictedSlices predicted(run.programs);
-  simulate(run.programs, costs, {.sink = &predicted});
-  Seen seen;
-  for (std::size_t rank = 0; rank < run.programs.size(); ++rank) {
-    const Program& program = run.programs[rank];
-    SS_CHECK(run.op_seconds[rank].size() == program.instructions.size(), rank);
-    for (std::size_t op = 0; op < program.instructions.size(); ++op) {
-      const double seconds = seconds_of(run, rank, op), expected = predicted.seconds(rank, op);
-      if (seconds <= 0 || expected <= 0) continue;
-      const Instruction& instruction = program.instructions[op];
-      const auto place = cost_place(program, instruction, costs);
-      if (!place) {
-        const bool alone = is_communication(instruction.op);  // a group of one
-        if (unfitted != nullptr && !alone) unfitted->insert(std::string(op_name(instruction.op)));
-        continue;
+/// How much the ops of about one length took turns on cores: 0, they shared evenly; 1, each had its core for a while.
+/// Together, since single ops of a few microseconds seldom meet another's turn.
+class TurnsTaken {
+ public:
+  explicit TurnsTaken(const SeenOps& seen, double overhead) {
+    for (const auto& [key, ops] : seen) {
+      for (const auto& [shape, op] : ops) {
+        Sums& all = sums_[place_of(key, op)];
+        all.measured += sum(op.measured);
+        all.quick += sum(op.quick);
+        all.predicted += sum(op.predicted);
+        all.alone += (op.alone + overhead) * static_cast<double>(op.measured.size());
       }
-      DistinctOp& distinct = seen[place->key][shape_of(*place)];
-      if (distinct.measured.empty()) {
-        distinct.place = *place;
-        distinct.alone = (costs.cost(program, instruction).seconds.total() - machine.op_overhead).value;
-      }
-      distinct.measured.push_back(seconds);
-      distinct.predicted.push_back(expected);
     }
   }
-  return seen;
-}
+
+  double of(const CostKey& key, const DistinctOp& op) const {
+    const Sums& all = sums_[place_of(key, op)];
+    const double stretch = all.predicted / all.alone - 1, varied = all.measured / all.quick - 1;
+    return stretch < kStretched ? 0 : std::clamp(varied / (kTurns * stretch), 0.0, 1.0);
+  }
+
+ private:
+  struct Sums {
+    double measured = 0, quick = 0, predicted = 0, alone = 0;
+  };
+  /// Collectives, which wait for several ranks' cores; other ops below 1 ms, to 4, to 16, above: a turn is some
+  /// milliseconds.
+  static std::size_t place_of(const CostKey& key, const DistinctOp& op) {
+    if (is_collective_model(key)) return 4;
+    const double octaves = std::floor(std::log2(median(op.quick) / 0.25e-3) / 2);
+    return static_cast<std::size_t>(std::clamp(octaves, 0.0, 3.0));
+  }
+  std::array<Sums, 5> sums_;
+};
 
 /// What the model's seconds are to be changed by.
-ModelChange change_of(const std::map<Shape, DistinctOp>& ops, double overhead) {
+ModelChange change_of(const CostKey& key, const std::map<OpShape, DistinctOp>& ops, const TurnsTaken& turns,
+                      double overhead) {
   std::vector<LinePoint> points;
   for (const auto& [shape, op] : ops) {
-    const double alone = std::max(op.alone, 1e-9);
-    const double wanted = std::max((alone + overhead) * op.ratio() - overhead, kLeastShare * alone);
-    points.push_back({std::log(op.place.work), std::log(wanted / alone)});
+    const double alone = std::max(op.alone, 1e-9), took_turns = turns.of(key, op);
+    const double even = (alone + overhead) * median(op.measured) / median(op.predicted);
+    const double quick = quantile(op.quick, is_collective_model(key) ? 0.25 : 0.5);
+    const double wanted = took_turns * quick + (1 - took_turns) * even - overhead;
+    points.push_back({std::log(op.place.work), std::log(std::max(wanted, kLeastShare * alone) / alone)});
   }
   ModelChange change{fit_robust_line(points), {}};
   std::size_t i = 0;
@@ -136,13 +118,25 @@ ModelChange change_of(const std::map<Shape, DistinctOp>& ops, double overhead) {
   return change;
 }
 
-Residuals residuals(const std::map<Shape, DistinctOp>& ops) {
+/// The curve with one value changed; of a guess nothing else is kept.
+Curve with_value(const Curve& curve, double x, double y, bool keep) {
+  std::map<double, double> points;
+  if (keep) {
+    for (const CurvePoint& p : curve.points()) points[p.x] = p.y;
+  }
+  points[x] = y;
+  std::vector<CurvePoint> list;
+  for (const auto& [at, value] : points) list.push_back({at, value});
+  return Curve(list);
+}
+
+Residuals residuals(const std::map<OpShape, DistinctOp>& ops) {
   std::vector<double> errors;
   for (const auto& [shape, op] : ops) errors.push_back(std::abs(1 / op.ratio() - 1));
   return {quantile(errors, 0.5), quantile(errors, 0.9)};
 }
 
-ModelFit summary(const CostKey& key, const std::map<Shape, DistinctOp>& ops) {
+ModelFit summary(const CostKey& key, const std::map<OpShape, DistinctOp>& ops) {
   ModelFit fit;
   fit.model = key.text();
   fit.points = static_cast<int>(ops.size());
@@ -154,7 +148,7 @@ ModelFit summary(const CostKey& key, const std::map<Shape, DistinctOp>& ops) {
   return fit;
 }
 
-std::vector<ModelFit> list_fits(const Seen& before, const Seen& after) {
+std::vector<ModelFit> list_fits(const SeenOps& before, const SeenOps& after) {
   std::vector<ModelFit> fits;
   for (const auto& [key, ops] : before) {
     fits.push_back(summary(key, ops));
@@ -164,29 +158,116 @@ std::vector<ModelFit> list_fits(const Seen& before, const Seen& after) {
   return fits;
 }
 
+/// One fit: the machine so far, and the run beside it.
+class Fit {
+ public:
+  Fit(const Machine& base, const MeasuredRun& run)
+      : base_(base), run_(run), ranks_(static_cast<int>(run.programs.size())), machine_(with_bounds(base, run)) {}
+
+  Refit run() {
+    std::set<std::string> unfitted;
+    const SeenOps before = look(base_, run_, &unfitted);
+    if (before.empty()) {
+      throw Error(ErrorKind::kConfig, run_.source + ": holds no measured op that a machine file costs");
+    }
+    seen_ = look(machine_, run_, nullptr);
+    for (int round = 0; round < kRounds; ++round) {
+      fit_costs(round == 0);
+      if (round > 0) fit_waits();
+      if (round > 1 && run_.step_s > 0) fit_capacity();
+    }
+    if (run_.step_s > 0) fit_scale();
+    Refit result{machine_, list_fits(before, seen_), {unfitted.begin(), unfitted.end()}};
+    result.machine.calibrated = true;
+    result.machine.source = run_.source + "; what it did not show: " + base_.source;
+    result.capacity = machine_.capacity(ranks_);
+    result.crowded_meeting_s = crowded_meeting();
+    result.scale = scale_;
+    return result;
+  }
+
+ private:
+  /// What other numbers of threads and ranks were measured at stays; of guesses the first round moves all.
+  void change(const ModelChanges& changes, bool first) {
+    machine_ = rebuild_models(machine_, changes, ranks_, first && !base_.calibrated);
+    seen_ = look(machine_, run_, nullptr);
+  }
+
+  void fit_costs(bool first) {
+    const double overhead = machine_.op_overhead.value;
+    const TurnsTaken turns(seen_, overhead);
+    ModelChanges changes;
+    for (const auto& [key, ops] : seen_) changes.emplace(key, change_of(key, ops, turns, overhead));
+    change(changes, first);
+  }
+
+  double crowded_meeting() const {
+    const Curve& curve = machine_.crowded_meeting;
+    return curve.at(std::min<double>(ranks_, curve.points().back().x));
+  }
+
+  /// What collectives took longer than their work, as the clock shares it, and the waiting so far say.
+  void fit_waits() {
+    double excess = 0, count = 0;
+    for (const auto& [key, ops] : seen_) {
+      if (!is_collective_model(key)) continue;
+      for (const auto& [shape, op] : ops) {
+        excess += sum(op.measured) - sum(op.predicted);
+        count += static_cast<double>(op.measured.size());
+      }
+    }
+    if (count == 0) return;
+    set_crowded_meeting(crowded_meeting() + excess / count);
+    seen_ = look(machine_, run_, nullptr);
+  }
+
+  double step() const { return simulate(run_.programs, machine_).step_time_s; }
+
+  /// Where ranks outnumber the cores: as many cores' worth of work as give the measured step. More of them never make
+  /// it longer.
+  void fit_capacity() {
+    if (ranks_ <= machine_.cores) return;
+    double low = kLeastCapacity * machine_.cores, high = machine_.cores;
+    for (int i = 0; i < 12; ++i) {
+      const double middle = (low + high) / 2;
+      machine_.core_capacity = with_value(machine_.core_capacity, ranks_, middle, true);
+      (step() > run_.step_s ? low : high) = middle;
+    }
+    seen_ = look(machine_, run_, nullptr);
+  }
+
+  /// Late ranks, waking and whatever else no model shows.
+  void fit_scale() {
+    for (int round = 0; round < kScaleRounds; ++round) {
+      const double factor = run_.step_s / step();
+      if (std::abs(factor - 1) < kSettled) return;
+      scale_ *= factor;
+      ModelChanges changes;
+      for (const auto& [key, ops] : seen_) {
+        ModelChange& all = changes[key];
+        all.line.value = std::log(factor);
+        for (const auto& [shape, op] : ops) all.points.push_back({op.place, factor});
+      }
+      set_crowded_meeting(crowded_meeting() * factor);
+      change(changes, true);
+    }
+  }
+
+  void set_crowded_meeting(double seconds) {
+    machine_.crowded_meeting = with_value(machine_.crowded_meeting, ranks_, std::max(seconds, 1e-9), base_.calibrated);
+  }
+
+  const Machine& base_;
+  const MeasuredRun& run_;
+  int ranks_;
+  Machine machine_;
+  SeenOps seen_;
+  double scale_ = 1;
+};
+
 }  // namespace
 
-Refit refit(const Machine& base, const MeasuredRun& run) {
-  std::set<std::string> unfitted;
-  const Seen before = look(base, run, &unfitted);
-  if (before.empty()) throw Error(ErrorKind::kConfig, run.source + ": holds no measured op that a machine file costs");
-  Refit result{base, {}, {unfitted.begin(), unfitted.end()}};
-  result.machine = with_overhead(base, run);
-  Seen seen = look(result.machine, run, nullptr);
-  for (int round = 0; round < kRounds; ++round) {
-    ModelChanges changes;
-    for (const auto& [key, ops] : seen) changes.emplace(key, change_of(ops, result.machine.op_overhead.value));
-    // What other numbers of threads and ranks were measured at stays; of guesses the first round moves all.
-    result.machine =
-        rebuild_models(result.machine, changes, static_cast<int>(run.programs.size()), round == 0 && !base.calibrated);
-    seen = look(result.machine, run, nullptr);
-  }
-  result.fits = list_fits(before, seen);
-  result.machine.calibrated = true;
-  result.machine.name = base.name;
-  result.machine.source = run.source + "; what it did not show: " + base.source;
-  return result;
-}
+Refit refit(const Machine& base, const MeasuredRun& run) { return Fit(base, run).run(); }
 
 std::vector<std::string> models_asked(std::span<const Program> programs, const Machine& machine) {
   const HostCosts costs(machine, static_cast<int>(programs.size()));
