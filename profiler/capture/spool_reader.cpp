@@ -1,0 +1,145 @@
+#include "profiler/capture/spool_reader.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+
+#include "core/error.h"
+
+namespace shardscope::capture {
+
+namespace {
+
+std::int64_t clock_ns() {
+  timespec time{};
+  clock_gettime(CLOCK_REALTIME, &time);
+  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+[[noreturn]] void refuse(const std::string& path, const std::string& why) {
+  throw Error(ErrorKind::kParse, path + ": " + why);
+}
+
+/// Largest spool that is believed: a terabyte.
+constexpr std::uint32_t kMostChunks = 1 << 24;
+
+}  // namespace
+
+SpoolReader::SpoolReader(const std::string& path) : path_(path) {
+  const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (file < 0) throw Error(ErrorKind::kIo, path + ": " + std::strerror(errno));
+  struct stat status {};
+  void* base = MAP_FAILED;
+  if (fstat(file, &status) == 0 && static_cast<std::size_t>(status.st_size) >= spool_bytes(0)) {
+    bytes_ = static_cast<std::size_t>(status.st_size);
+    base = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  }
+  close(file);
+  if (base == MAP_FAILED) refuse(path, "not a spool of a capture: too short");
+  base_ = static_cast<char*>(base);
+  header_ = reinterpret_cast<SpoolHeader*>(base_);
+  const bool ours = header_->magic == kSpoolMagic;
+  if (!ours || header_->version != kSpoolVersion || header_->chunk_bytes != kChunkBytes ||
+      header_->string_bytes != kStringBytes || header_->chunks > kMostChunks || spool_bytes(header_->chunks) > bytes_) {
+    munmap(base, bytes_);
+    refuse(path, ours ? "a spool of another version or damaged" : "not a spool of a capture");
+  }
+  progress_.resize(header_->chunks);
+}
+
+SpoolReader::~SpoolReader() { munmap(base_, bytes_); }
+
+bool SpoolReader::process_alive() const { return kill(header_->pid, 0) == 0 || errno == EPERM; }
+
+ChunkHeader* SpoolReader::chunk(std::uint32_t index) const {
+  return reinterpret_cast<ChunkHeader*>(base_ + chunk_offset(index));
+}
+
+std::int64_t SpoolReader::poll(const Visit& visit) {
+  header_->reader_ns.store(static_cast<std::uint64_t>(clock_ns()), std::memory_order_relaxed);
+  // Chunks taken after this wait for the next call: an earlier one of the same thread may have been passed over.
+  const std::uint64_t newest = header_->next_order.load();
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> ready;
+  for (std::uint32_t i = 0; i < progress_.size(); ++i) {
+    const ChunkState state = chunk(i)->state.load(std::memory_order_acquire);
+    if ((state == ChunkState::kWriting || state == ChunkState::kFull) && chunk(i)->order <= newest)
+      ready.emplace_back(chunk(i)->order, i);
+  }
+  std::sort(ready.begin(), ready.end());
+  read_strings();
+  std::int64_t count = 0;
+  for (const auto& [order, index] : ready) count += read_chunk(index, visit);
+  return count;
+}
+
+std::int64_t SpoolReader::read_chunk(std::uint32_t index, const Visit& visit) {
+  ChunkHeader* c = chunk(index);
+  ChunkState full = ChunkState::kFull;
+  const bool whole = c->state.compare_exchange_strong(full, ChunkState::kReading, std::memory_order_acq_rel);
+  Progress& progress = progress_[index];
+  if (progress.order != c->order) progress = {c->order, 0};
+  const std::uint32_t used = std::min<std::uint32_t>(c->used.load(std::memory_order_acquire),
+                                                     kChunkBytes - static_cast<std::uint32_t>(sizeof(ChunkHeader)));
+  const char* body = reinterpret_cast<const char*>(c + 1);
+  std::int64_t count = 0;
+  while (progress.read + sizeof(RecordHead) <= used) {
+    const auto& head = *reinterpret_cast<const RecordHead*>(body + progress.read);
+    const std::uint32_t bytes = head.bytes;
+    if (bytes < sizeof(RecordHead) || bytes % 8 != 0 || progress.read + bytes > used) {
+      ++damaged_;
+      progress.read = used;  // what follows cannot be told apart
+      break;
+    }
+    visit(c->thread, head);
+    progress.read += bytes;
+    ++count;
+  }
+  if (whole) c->state.store(ChunkState::kFree, std::memory_order_release);
+  return count;
+}
+
+void SpoolReader::read_strings() {
+  const std::uint64_t end =
+      std::min<std::uint64_t>(header_->strings_used.load(std::memory_order_acquire), kStringBytes);
+  while (strings_read_ + sizeof(StringHeader) <= end) {
+    const auto* string = reinterpret_cast<const StringHeader*>(base_ + kHeaderBytes + strings_read_);
+    const std::uint32_t bytes = string->bytes_plus_one.load(std::memory_order_acquire);
+    if (bytes == 0) return;  // being written
+    const std::uint64_t size = sizeof(StringHeader) + ((bytes - 1 + 7) & ~std::uint64_t{7});
+    if (strings_read_ + size > end) return;
+    strings_.emplace(string->id, std::string(reinterpret_cast<const char*>(string + 1), bytes - 1));
+    strings_read_ += size;
+  }
+}
+
+std::string_view SpoolReader::text(std::uint64_t id) {
+  if (id == 0) return {};
+  auto found = strings_.find(id);
+  if (found == strings_.end()) {
+    read_strings();
+    found = strings_.find(id);
+  }
+  return found == strings_.end() ? std::string_view("?") : std::string_view(found->second);
+}
+
+std::vector<std::string> list_spools(const std::string& folder) {
+  std::vector<std::pair<std::filesystem::file_time_type, std::string>> found;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    if (entry.path().extension() == ".spool") found.emplace_back(entry.last_write_time(ignored), entry.path().string());
+  }
+  std::sort(found.begin(), found.end());
+  std::vector<std::string> paths;
+  for (auto& [time, path] : found) paths.push_back(std::move(path));
+  return paths;
+}
+
+}  // namespace shardscope::capture
