@@ -30,7 +30,8 @@ struct SliceEvent {
   std::int32_t step = 0;
   Lane lane = Lane::kCompute;
   std::int64_t start_ns = 0, duration_ns = 0;
-  std::int64_t wait_ns = 0;  ///< collectives: part of the duration spent waiting for the last rank to arrive
+  std::int64_t wait_ns = 0;      ///< collectives: part of the duration spent waiting for the last rank to arrive
+  std::int64_t correlation = 0;  ///< of a rank's slices: equal for a launch and what it launched; 0: none
 };
 
 /// Live bytes of one category in one space after an Alloc or Free.

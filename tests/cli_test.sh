@@ -76,7 +76,7 @@ refuses 'subcommand' # nothing at all
 refuses 'no-such-flag' lower job.json --no-such-flag
 refuses '--ranks' lower job.json --ranks many
 check '--help' "$shardscope" --help
-for command in calibrate check compare generate hardware lower models predict query report train weights; do
+for command in calibrate check compact compare generate hardware lower models predict query report train weights; do
   check "$command has --help with examples" bash -c "'$shardscope' $command --help | grep -q 'shardscope $command'"
 done
 
@@ -91,7 +91,7 @@ for bad in missing empty binary enormous deep two folder; do
   refuses "$bad" predict job.json --cluster "$bad"
   refuses "$bad" predict job.json --machine "$bad"
   refuses "$bad" train job.json --machine "$bad"
-  for command in report compare query; do
+  for command in report compare query compact; do
     [[ $command == query ]] && sql=(--limit 1 'SELECT 1') || sql=()
     refuses "$bad" "$command" "$bad" "${sql[@]}"
   done
@@ -288,6 +288,9 @@ check 'predict --explain as text' bash -c "'$shardscope' predict job.json --clus
 check 'compare runs' bash -c "'$shardscope' compare run.db --json >compare.json"
 check 'the profile has the run and its prediction' json_ok compare.json 'len(d["runs"]) == 2'
 check 'report runs' "$shardscope" report run.db
+check 'compact works on a copy' bash -c "cp run.db packed.db && '$shardscope' compact packed.db"
+check 'and a packed profile has the same slices' bash -c "sql='SELECT rank, lane, op, start_ns, dur_ns FROM slice ORDER BY 1, 2, 4, 3'
+  diff <('$shardscope' query run.db \"\$sql\" --csv --limit 0) <('$shardscope' query packed.db \"\$sql\" --csv --limit 0) >&2"
 check 'query runs' "$shardscope" query run.db 'select * from step_breakdown'
 refuses 'nowhere' query run.db 'select nosuch from nowhere'
 refuses 'only SELECT' query run.db 'delete from run'

@@ -31,6 +31,12 @@ constexpr WorkLook look_of(WorkClass work) {
       return {"waiting for ranks", "wait", kGrey, Texture::kDots};
     case WorkClass::kOffload:
       return {"copies, NVMe, host", "offl", kSky, Texture::kPlain};
+    case WorkClass::kCompute:
+      return {"compute", "comp", kBlue, Texture::kPlain};
+    case WorkClass::kHostApi:
+      return {"host calls", "host", kBrown, Texture::kHeadLine};
+    case WorkClass::kOther:
+      return {"other", "other", kYellow, Texture::kBothLines};
   }
   return {"", "", kGrey, Texture::kPlain};
 }

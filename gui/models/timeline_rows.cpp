@@ -54,7 +54,11 @@ std::vector<Span> add_columns(const Timeline& timeline, const TimelineTrack& tra
 std::vector<Stack> stacks_of(const Columns& columns) {
   std::vector<Stack> stacks;
   stacks.reserve(columns.size());
-  for (const auto& column : columns) stacks.push_back(make_stack(column));
+  for (const auto& column : columns) {
+    std::array<float, kStackParts> parts{};
+    for (std::size_t c = 0; c < column.size(); ++c) parts[strip_part(static_cast<WorkClass>(c))] += column[c];
+    stacks.push_back(make_stack(parts));
+  }
   return stacks;
 }
 

@@ -12,7 +12,6 @@ namespace shardscope::gui {
 
 /// Busy part of each class per column, 0 to 1.
 using Columns = std::vector<std::array<float, kWorkClasses>>;
-static_assert(kWorkClasses == kStackParts);
 inline constexpr double kWideSpan = 3;  ///< pixels: wider spans are drawn as rectangles
 
 std::string label_of(const TimelineOp& op);  ///< "matmul h.0.mlp"
@@ -25,8 +24,22 @@ struct RowPlace {
 std::vector<Span> add_columns(const Timeline& timeline, const TimelineTrack& track, const TrackView& view,
                               TimeWindow window, double wide, Columns& columns);
 
+/// A strip has room for kStackParts classes. Those of other programs' runs share the part of one that such runs lack,
+/// and look as that one does (look_of()).
+constexpr std::size_t strip_part(WorkClass work) {
+  switch (work) {
+    case WorkClass::kCompute:
+      return static_cast<std::size_t>(WorkClass::kForward);
+    case WorkClass::kHostApi:
+      return static_cast<std::size_t>(WorkClass::kRecompute);
+    case WorkClass::kOther:
+      return static_cast<std::size_t>(WorkClass::kLoad);
+    default:
+      return static_cast<std::size_t>(work);
+  }
+}
 std::vector<Stack> stacks_of(const Columns& columns);
-/// How each class of work looks in a strip.
+/// How each part of a strip looks.
 const StripLooks& work_looks();
 /// Those of the spans, in order of time, that lie in the window.
 void draw_spans(Picture& picture, const std::vector<TimelineOp>& ops, std::span<const Span> spans, TimeWindow window,

@@ -351,6 +351,16 @@ TEST(Picture, WhatIsNoNumberOrNoShapeIsLeftOut) {
   EXPECT_TRUE(picture.points.empty());
 }
 
+TEST(TimelineColours, ClassesThatShareAPartOfAStripLookTheSame) {
+  for (int c = 0; c < kWorkClasses; ++c) {
+    const auto work = static_cast<WorkClass>(c);
+    ASSERT_LT(strip_part(work), static_cast<std::size_t>(kStackParts));
+    const WorkLook look = look_of(work), part = look_of(static_cast<WorkClass>(strip_part(work)));
+    EXPECT_EQ(look.colour, part.colour) << c;
+    EXPECT_EQ(look.texture, part.texture) << c;
+  }
+}
+
 TEST(TimelineColours, ClassesOfOneLaneDifferInMoreThanHue) {
   const WorkClass compute[] = {WorkClass::kForward, WorkClass::kRecompute, WorkClass::kBackward, WorkClass::kOptimizer};
   for (WorkClass a : compute) {

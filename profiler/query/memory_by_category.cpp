@@ -41,7 +41,7 @@ std::vector<MemorySample> memory_over_time(const Profile& profile, std::int64_t 
   Rows rows = profile.rows("SELECT start_ns, data FROM memory_chunk WHERE run = ? AND rank = ? ORDER BY start_ns, id",
                            {Value(run), Value(std::int64_t{rank})});
   while (rows.next()) {
-    const bool whole = decode_memory(rows.text(1), rows.integer(0), [&](const MemoryEvent& event) {
+    const bool whole = decode_memory(rows.bytes(1), rows.integer(0), [&](const MemoryEvent& event) {
       if (event.space != space || (step >= 0 && event.step != step)) return;
       samples.push_back({event.time_ns, event.step, event.category, event.live_bytes});
     });

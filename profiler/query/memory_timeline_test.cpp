@@ -88,9 +88,10 @@ class MemoryTimelineOf : public ::testing::Test {
   }
   /// Tables that files of version 2 do not have.
   void as_version_2() {
-    change(
-        "DROP TABLE memory_level; DROP TABLE op_buffer; DELETE FROM schema_doc WHERE name IN ('memory_level', "
-        "'op_buffer'); PRAGMA user_version = 2");
+    memory_.reset();
+    profile_.reset();
+    testing::make_older(folder_.file("run.db"), 2);
+    open();
   }
   TempFolder folder_;
   std::unique_ptr<Profile> profile_;

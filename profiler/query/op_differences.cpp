@@ -135,7 +135,7 @@ std::vector<double> op_durations(const Profile& profile, std::int64_t run, const
   while (rows.next()) {
     if (lanes.count(rows.text(1)) == 0) continue;
     const std::int64_t program = rows.integer(0);
-    const bool whole = decode_slices(rows.text(3), rows.integer(2), [&](const SliceEvent& e) {
+    const bool whole = decode_slices(rows.bytes(3), rows.integer(2), [&](const SliceEvent& e) {
       if (ops.count({program, e.op.index}) != 0) seconds.push_back(static_cast<double>(e.duration_ns) * 1e-9);
     });
     if (!whole) throw Error(ErrorKind::kParse, profile.path() + ": damaged (slice_chunk.data)");

@@ -58,7 +58,7 @@ void read_slices(const Profile& profile, std::int64_t run, const std::set<std::i
       {Value(run), Value(std::int64_t{rank.rank})});
   while (rows.next()) {
     const bool is_compute = rows.text(2) == to_string(Lane::kCompute);
-    const bool whole = decode_slices(rows.text(1), rows.integer(0), [&](const SliceEvent& event) {
+    const bool whole = decode_slices(rows.bytes(1), rows.integer(0), [&](const SliceEvent& event) {
       if (event.op.index < 0 || static_cast<std::size_t>(event.op.index) >= all.size()) {
         fail_damaged(profile, "slice_chunk.data names an op that its program does not have");
       }

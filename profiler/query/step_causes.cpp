@@ -42,7 +42,7 @@ SlicesOfSteps load_slices(const Profile& profile, std::int64_t run, int rank) {
       "SELECT c.start_ns, c.data FROM slice_chunk c JOIN track t ON t.id = c.track WHERE t.run = ? AND t.rank = ?",
       {Value(run), Value(std::int64_t{rank})});
   while (rows.next()) {
-    const bool whole = decode_slices(rows.text(1), rows.integer(0), [&](const SliceEvent& e) {
+    const bool whole = decode_slices(rows.bytes(1), rows.integer(0), [&](const SliceEvent& e) {
       const auto op = static_cast<std::size_t>(e.op.index);
       if (e.op.index < 0 || op >= roles.size() || !(roles[op].communication || roles[op].computes)) return;
       const std::int64_t waits = roles[op].communication ? std::min(e.wait_ns, e.duration_ns) : 0;

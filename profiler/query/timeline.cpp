@@ -112,7 +112,7 @@ std::vector<Span> Timeline::spans(const TimelineTrack& track, TimeWindow window)
       "SELECT start_ns, data FROM slice_chunk WHERE track = ? AND start_ns < ? AND end_ns > ? ORDER BY start_ns, id",
       {Value(track.id), Value(window.end_ns), Value(window.begin_ns)});
   while (rows.next()) {
-    const bool good = decode_slices(rows.text(1), rows.integer(0), [&](const SliceEvent& e) {
+    const bool good = decode_slices(rows.bytes(1), rows.integer(0), [&](const SliceEvent& e) {
       const std::int64_t end = e.start_ns + e.duration_ns;
       if (e.start_ns < window.end_ns && end > window.begin_ns) {
         spans.push_back({e.start_ns, end, std::min(e.wait_ns, e.duration_ns), e.op.index, e.step});
@@ -160,7 +160,7 @@ std::vector<LevelEntry> Timeline::entries(const TimelineTrack& track, int level,
       "SELECT data FROM level_chunk WHERE track = ? AND level = ? AND start_ns < ? AND end_ns > ? ORDER BY start_ns",
       {Value(track.id), Value(std::int64_t{level}), Value(window.end_ns), Value(window.begin_ns)});
   while (rows.next()) {
-    if (!decode_levels(rows.text(0), found)) {
+    if (!decode_levels(rows.bytes(0), found)) {
       throw Error(ErrorKind::kParse, profile_.path() + ": damaged (level " + std::to_string(level) + " of track " +
                                          std::to_string(track.id) + " cannot be read)");
     }

@@ -73,7 +73,7 @@ TEST_F(TimelineQuery, WithoutLevelsTheyAreMadeInMemory) {
     const Timeline timeline(profile, 1);
     for (const TimelineTrack& t : timeline.tracks()) stored.push_back(timeline.look(t, window, 20));
   }
-  Connection(path_, Connection::Mode::kReadWrite).execute("DROP TABLE level_chunk; PRAGMA user_version = 1");
+  testing::make_older(path_, 1);
   const Profile profile(path_);
   const Timeline timeline(profile, 1);
   for (std::size_t i = 0; i < stored.size(); ++i) {

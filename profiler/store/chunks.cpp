@@ -4,6 +4,7 @@
 #include <array>
 #include <limits>
 
+#include "profiler/store/chunk_rows.h"
 #include "profiler/store/int_rows.h"
 
 namespace shardscope {
@@ -11,74 +12,134 @@ namespace {
 
 constexpr std::int64_t kLargestTime = std::numeric_limits<std::int64_t>::max() / 4;  ///< sums of two do not overflow
 
+template <std::size_t N, class Event, class Values>
+std::string json_rows(std::span<const Event> events, Values&& values) {
+  std::string text;
+  text.reserve(events.size() * 28 + 2);
+  text = "[";
+  for (const Event& event : events) append_row<N>(text, values(event));
+  return text + "]";
+}
+
 bool fits_int32(std::int64_t value) {
   return value >= std::numeric_limits<std::int32_t>::min() && value <= std::numeric_limits<std::int32_t>::max();
 }
 bool is_time(std::int64_t value) { return value >= 0 && value <= kLargestTime; }
 
-}  // namespace
+/// Columns of a packed slice, and from there the order of the others: times first, as packed.h wants it.
+enum SliceColumn : std::uint8_t { kStart, kDuration, kOp, kStep, kWait, kCorrelation };
+enum MemoryColumn : std::uint8_t { kTime, kLive, kMemoryOp, kMemoryStep, kSpace, kCategory };
 
-Chunk encode(std::span<const SliceEvent> events) {
+bool to_slice(const std::array<std::int64_t, 6>& v, std::int64_t start_ns, SliceEvent& event) {
+  if (!fits_int32(v[kOp]) || !fits_int32(v[kStep]) || !is_time(start_ns) || !is_time(v[kStart]) ||
+      !is_time(v[kDuration]) || !is_time(v[kWait])) {
+    return false;
+  }
+  event.op = OpId{static_cast<std::int32_t>(v[kOp])};
+  event.step = static_cast<std::int32_t>(v[kStep]);
+  event.start_ns = start_ns + v[kStart];
+  event.duration_ns = v[kDuration];
+  event.wait_ns = v[kWait];
+  event.correlation = v[kCorrelation];
+  return true;
+}
+
+bool to_memory(const std::array<std::int64_t, 6>& v, std::int64_t start_ns, MemoryEvent& event) {
+  if (!fits_int32(v[kMemoryOp]) || !fits_int32(v[kMemoryStep]) || !is_time(start_ns) || !is_time(v[kTime]))
+    return false;
+  if (v[kSpace] < 0 || v[kSpace] >= kSpaces || v[kCategory] < 0 || v[kCategory] >= kCategories) return false;
+  event.op = OpId{static_cast<std::int32_t>(v[kMemoryOp])};
+  event.step = static_cast<std::int32_t>(v[kMemoryStep]);
+  event.time_ns = start_ns + v[kTime];
+  event.space = static_cast<Space>(v[kSpace]);
+  event.category = static_cast<Category>(v[kCategory]);
+  event.live_bytes = v[kLive];
+  return true;
+}
+
+Chunk bounds_of(std::span<const SliceEvent> events) {
   Chunk chunk{static_cast<std::int64_t>(events.size()), kLargestTime, 0, {}};
   for (const SliceEvent& e : events) {
     chunk.start_ns = std::min(chunk.start_ns, e.start_ns);
     chunk.end_ns = std::max(chunk.end_ns, e.start_ns + e.duration_ns);
   }
-  chunk.data.reserve(events.size() * 28 + 2);
-  chunk.data = "[";
-  for (const SliceEvent& e : events) {
-    append_row<5>(chunk.data, {e.op.index, e.step, e.start_ns - chunk.start_ns, e.duration_ns, e.wait_ns});
-  }
-  chunk.data += ']';
   return chunk;
 }
 
-Chunk encode(std::span<const MemoryEvent> events) {
+Chunk bounds_of(std::span<const MemoryEvent> events) {
   Chunk chunk{static_cast<std::int64_t>(events.size()), kLargestTime, 0, {}};
   for (const MemoryEvent& e : events) {
     chunk.start_ns = std::min(chunk.start_ns, e.time_ns);
     chunk.end_ns = std::max(chunk.end_ns, e.time_ns);
   }
-  chunk.data.reserve(events.size() * 32 + 2);
-  chunk.data = "[";
-  for (const MemoryEvent& e : events) {
-    append_row<6>(chunk.data, {e.op.index, e.step, e.time_ns - chunk.start_ns, static_cast<std::int64_t>(e.space),
-                               static_cast<std::int64_t>(e.category), e.live_bytes});
-  }
-  chunk.data += ']';
+  return chunk;
+}
+
+std::int64_t number(Space space) { return static_cast<std::int64_t>(space); }
+std::int64_t number(Category category) { return static_cast<std::int64_t>(category); }
+
+}  // namespace
+
+Chunk encode(std::span<const SliceEvent> events) {
+  Chunk chunk = bounds_of(events);
+  chunk.data = json_rows<5>(events, [&](const SliceEvent& e) {
+    return std::array<std::int64_t, 5>{e.op.index, e.step, e.start_ns - chunk.start_ns, e.duration_ns, e.wait_ns};
+  });
+  return chunk;
+}
+
+Chunk encode(std::span<const MemoryEvent> events) {
+  Chunk chunk = bounds_of(events);
+  chunk.data = json_rows<6>(events, [&](const MemoryEvent& e) {
+    return std::array<std::int64_t, 6>{e.op.index,         e.step,      e.time_ns - chunk.start_ns, number(e.space),
+                                       number(e.category), e.live_bytes};
+  });
+  return chunk;
+}
+
+Chunk pack(std::span<const SliceEvent> events) {
+  Chunk chunk = bounds_of(events);
+  chunk.data = pack<6>(events.size(), [&](std::size_t i) {
+    const SliceEvent& e = events[i];
+    return std::array<std::int64_t, 6>{
+        e.start_ns - chunk.start_ns, e.duration_ns, e.op.index, e.step, e.wait_ns, e.correlation};
+  });
+  return chunk;
+}
+
+Chunk pack(std::span<const MemoryEvent> events) {
+  Chunk chunk = bounds_of(events);
+  chunk.data = pack<6>(events.size(), [&](std::size_t i) {
+    const MemoryEvent& e = events[i];
+    return std::array<std::int64_t, 6>{e.time_ns - chunk.start_ns, e.live_bytes, e.op.index, e.step, number(e.space),
+                                       number(e.category)};
+  });
   return chunk;
 }
 
 bool decode_slices(std::string_view data, std::int64_t start_ns, const std::function<void(const SliceEvent&)>& f) {
-  return read_rows<5>(data, [&](const std::array<std::int64_t, 5>& v) {
-    if (!fits_int32(v[0]) || !fits_int32(v[1]) || !is_time(start_ns) || !is_time(v[2]) || !is_time(v[3]) ||
-        !is_time(v[4])) {
-      return false;
-    }
-    SliceEvent event;
-    event.op = OpId{static_cast<std::int32_t>(v[0])};
-    event.step = static_cast<std::int32_t>(v[1]);
-    event.start_ns = start_ns + v[2];
-    event.duration_ns = v[3];
-    event.wait_ns = v[4];
+  SliceEvent event;
+  const auto row = [&](const std::array<std::int64_t, 6>& v) {
+    if (!to_slice(v, start_ns, event)) return false;
     f(event);
     return true;
+  };
+  if (is_packed(data)) return read_packed<6>(data, row);
+  return read_rows<5>(data, [&](const std::array<std::int64_t, 5>& v) {
+    return row({v[2], v[3], v[0], v[1], v[4], 0});
   });
 }
 
 bool decode_memory(std::string_view data, std::int64_t start_ns, const std::function<void(const MemoryEvent&)>& f) {
-  return read_rows<6>(data, [&](const std::array<std::int64_t, 6>& v) {
-    if (!fits_int32(v[0]) || !fits_int32(v[1]) || !is_time(start_ns) || !is_time(v[2])) return false;
-    if (v[3] < 0 || v[3] >= kSpaces || v[4] < 0 || v[4] >= kCategories) return false;
-    MemoryEvent event;
-    event.op = OpId{static_cast<std::int32_t>(v[0])};
-    event.step = static_cast<std::int32_t>(v[1]);
-    event.time_ns = start_ns + v[2];
-    event.space = static_cast<Space>(v[3]);
-    event.category = static_cast<Category>(v[4]);
-    event.live_bytes = v[5];
+  MemoryEvent event;
+  const auto row = [&](const std::array<std::int64_t, 6>& v) {
+    if (!to_memory(v, start_ns, event)) return false;
     f(event);
     return true;
+  };
+  if (is_packed(data)) return read_packed<6>(data, row);
+  return read_rows<6>(data, [&](const std::array<std::int64_t, 6>& v) {
+    return row({v[2], v[5], v[0], v[1], v[3], v[4]});
   });
 }
 

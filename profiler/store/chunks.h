@@ -1,9 +1,10 @@
 #pragma once
-// Slices and memory samples, some thousands a row, as JSON arrays: about 25 bytes and 40 ns each, a tenth of what a row
-// of their own costs, and still readable in plain SQL (views slice and memory).
+// Slices and memory samples, some thousands a row. While a run is recorded they are JSON arrays: about 25 bytes and
+// 40 ns each, and readable in plain SQL (views slice and memory). What is finished or imported is packed
+// (profiler/store/packed.h): about 8 bytes each with all columns.
 //
-//   SliceChunk chunk = encode(std::span<const SliceEvent>(events));
-//   decode_slices(chunk.data, chunk.start_ns, [](const SliceEvent& event) { ... });   // reads what encode() wrote
+//   Chunk chunk = encode(std::span<const SliceEvent>(events));     // JSON, without the correlation; or pack(...)
+//   decode_slices(chunk.data, chunk.start_ns, [](const SliceEvent& event) { ... });   // reads both
 
 #include <functional>
 #include <span>
@@ -23,9 +24,11 @@ struct Chunk {
 
 Chunk encode(std::span<const SliceEvent> events);
 Chunk encode(std::span<const MemoryEvent> events);
+Chunk pack(std::span<const SliceEvent> events);
+Chunk pack(std::span<const MemoryEvent> events);
 
-/// Calls f for each row; the lane is left at its default (it is a property of the track). False if the text is not what
-/// encode() writes: whatever it holds, nothing worse happens, and f may have been called for rows before.
+/// Calls f for each row; the lane is left at its default (it is a property of the track). False if the data is not what
+/// encode() or pack() writes: whatever it holds, nothing worse happens, and f may have been called for rows before.
 bool decode_slices(std::string_view data, std::int64_t start_ns, const std::function<void(const SliceEvent&)>& f);
 bool decode_memory(std::string_view data, std::int64_t start_ns, const std::function<void(const MemoryEvent&)>& f);
 

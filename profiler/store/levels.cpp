@@ -5,15 +5,16 @@
 #include <tuple>
 
 #include "core/error.h"
+#include "profiler/store/chunk_rows.h"
 #include "profiler/store/chunks.h"
-#include "profiler/store/int_rows.h"
 #include "profiler/store/profile.h"
 
 namespace shardscope {
 namespace {
 
 constexpr std::array<std::string_view, kWorkClasses> kNames = {"load",      "forward",       "recompute", "backward",
-                                                               "optimizer", "communication", "wait",      "offload"};
+                                                               "optimizer", "communication", "wait",      "offload",
+                                                               "compute",   "host_api",      "other"};
 constexpr int kBucketsAtTheTop = 16;
 constexpr std::int64_t kLargestBucket = std::int64_t{1} << 60;
 
@@ -56,16 +57,16 @@ std::vector<SliceEvent> load_slices(Connection& connection, std::int64_t track) 
   std::vector<SliceEvent> slices;
   Rows rows(connection.handle(), connection.path(),
             "SELECT start_ns, data FROM slice_chunk WHERE track = ? ORDER BY start_ns, id", {Value(track)});
-  while (rows.next()) decode_slices(rows.text(1), rows.integer(0), [&](const SliceEvent& e) { slices.push_back(e); });
+  while (rows.next()) decode_slices(rows.bytes(1), rows.integer(0), [&](const SliceEvent& e) { slices.push_back(e); });
   return slices;
 }
 
 void write_level(Statement& insert, std::int64_t track, int level, std::span<const LevelEntry> entries) {
   for (std::size_t first = 0; first < entries.size(); first += kChunkRows) {
     const auto chunk = entries.subspan(first, std::min(kChunkRows, entries.size() - first));
-    const std::string data = encode(chunk);
+    const std::string data = pack(chunk);
     insert.run(track, level, static_cast<std::int64_t>(chunk.size()), chunk.front().bucket << (2 * level),
-               (chunk.back().bucket + 1) << (2 * level), data);
+               (chunk.back().bucket + 1) << (2 * level), Blob{data});
   }
 }
 
@@ -91,7 +92,10 @@ std::string_view to_string(WorkClass work) { return kNames[static_cast<std::size
 
 WorkClass work_class(std::string_view lane, std::string_view phase, bool communication) {
   if (communication) return WorkClass::kCommunication;
+  if (lane == kHostApiLane) return WorkClass::kHostApi;
+  if (lane == kOtherLane) return WorkClass::kOther;
   if (lane != to_string(Lane::kCompute)) return WorkClass::kOffload;
+  if (phase.empty()) return WorkClass::kCompute;
   for (WorkClass work : {WorkClass::kLoad, WorkClass::kRecompute, WorkClass::kBackward, WorkClass::kOptimizer}) {
     if (phase == to_string(work)) return work;
   }
@@ -142,15 +146,15 @@ std::vector<LevelEntry> coarsen(std::span<const LevelEntry> entries) {
   return coarse;
 }
 
-std::string encode(std::span<const LevelEntry> entries) {
-  std::string text = "[";
-  for (const LevelEntry& e : entries)
-    append_row<5>(text, {e.bucket, static_cast<std::int64_t>(e.work), e.busy_ns, e.op, e.op_ns});
-  return text + "]";
+std::string pack(std::span<const LevelEntry> entries) {
+  return pack<5>(entries.size(), [&](std::size_t i) {
+    const LevelEntry& e = entries[i];
+    return std::array<std::int64_t, 5>{e.bucket, static_cast<std::int64_t>(e.work), e.busy_ns, e.op, e.op_ns};
+  });
 }
 
 bool decode_levels(std::string_view data, std::vector<LevelEntry>& entries) {
-  return read_rows<5>(data, [&](const std::array<std::int64_t, 5>& v) {
+  return read_any<5>(data, [&](const std::array<std::int64_t, 5>& v) {
     const bool valid = v[0] >= 0 && v[0] < kLargestBucket && v[1] >= 0 && v[1] < kWorkClasses && v[2] > 0 &&
                        v[3] >= 0 && v[3] <= INT32_MAX && v[4] >= 0 && v[4] <= v[2];
     if (valid) entries.push_back({v[0], static_cast<WorkClass>(v[1]), v[2], static_cast<std::int32_t>(v[3]), v[4]});

@@ -27,10 +27,16 @@ enum class WorkClass : std::uint8_t {
   kOptimizer,
   kCommunication,
   kWait,  ///< the part of a collective spent waiting for the last rank
-  kOffload
+  kOffload,
+  kCompute,  ///< of a phase that is not known, as in runs of other programs
+  kHostApi,  ///< the host: its calls, operators and annotations
+  kOther
 };
-inline constexpr int kWorkClasses = 8;
+inline constexpr int kWorkClasses = 11;
 std::string_view to_string(WorkClass work);
+
+// Lanes of ops of other programs that are not one of ours (op.lane; the track has the stream's or thread's own name).
+inline constexpr std::string_view kHostApiLane = "host_api", kOtherLane = "other";
 
 /// Of an op, by the texts the profile has of it.
 WorkClass work_class(std::string_view lane, std::string_view phase, bool communication);
@@ -61,8 +67,9 @@ std::vector<LevelEntry> add_up(std::span<const SliceEvent> slices, int level, st
 /// The same one level up. The op of a bucket is the longest of its parts' ops.
 std::vector<LevelEntry> coarsen(std::span<const LevelEntry> entries);
 
-std::string encode(std::span<const LevelEntry> entries);
-/// False if the text is not what encode() writes; entries before the bad one have been appended.
+std::string pack(std::span<const LevelEntry> entries);
+/// Reads what pack() writes, and JSON as version 2 did. False if it is neither; entries before the bad one have been
+/// appended.
 bool decode_levels(std::string_view data, std::vector<LevelEntry>& entries);
 
 /// Class of each op of a program, by index. Throws Error as Rows does.

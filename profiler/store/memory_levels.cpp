@@ -103,7 +103,7 @@ RankLive load_rank_live(sqlite3* database, const std::string& file, std::int64_t
             {Value(run), Value(std::int64_t{rank})});
   bool sound = true;
   while (rows.next()) {
-    const bool whole = decode_memory(rows.text(1), rows.integer(0), [&](const MemoryEvent& e) {
+    const bool whole = decode_memory(rows.bytes(1), rows.integer(0), [&](const MemoryEvent& e) {
       sound = sound && e.live_bytes >= 0 && e.live_bytes <= kMostBytes;
       if (!sound) return;
       SpaceLive& m = memory[static_cast<std::size_t>(e.space)];

@@ -87,6 +87,19 @@ std::string offset(Connection& db, const char* table) {
   return std::to_string(db.integer("SELECT coalesce(max(id), 0) FROM main." + std::string(table)));
 }
 
+/// What version 4 brought.
+void copy_imported(Connection& db, const std::pair<std::string, std::string>& run, const std::string& program,
+                   const std::string& track) {
+  const std::pair<std::string, std::string> new_program{"program", "s.program + " + program};
+  const std::string source = offset(db, "source");
+  copy_table(db, "source", {{"id", "s.id + " + source}, run});
+  copy_table(db, "source_count", {{"source", "s.source + " + source}});
+  copy_table(db, "loss", {{"id", "s.id + " + offset(db, "loss")}, run});
+  copy_table(db, "collective_call", {run, {"track", "s.track + " + track}});
+  for (const char* table : {"op_launch", "op_collective"}) copy_table(db, table, {new_program});
+  for (const char* table : {"device", "clock"}) copy_table(db, table, {run});
+}
+
 void copy_all(Connection& db) {
   copy_runs(db);
   const std::string program = offset(db, "program"), track = offset(db, "track"), chunk = offset(db, "slice_chunk"),
@@ -109,10 +122,12 @@ void copy_all(Connection& db) {
   copy_table(db, "rank", {run, {"program", "s.program + " + program}});
   copy_table(db, "track", {{"id", "s.id + " + track}, run});
   copy_table(db, "slice_chunk", {{"id", "s.id + " + chunk}, {"track", "s.track + " + track}});
-  if (db.integer("PRAGMA source.user_version") >= 2) {
+  const std::int64_t version = db.integer("PRAGMA source.user_version");
+  if (version >= 4) copy_imported(db, run, program, track);
+  if (version >= 2) {
     copy_table(db, "level_chunk", {{"id", "s.id + " + offset(db, "level_chunk")}, {"track", "s.track + " + track}});
   }
-  if (db.integer("PRAGMA source.user_version") >= 3) {
+  if (version >= 3) {
     copy_table(db, "op_buffer", {{"program", "s.program + " + program}, text("name")});
     copy_table(db, "memory_level", {{"id", "s.id + " + offset(db, "memory_level")}, run});
   }

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "core/error.h"
+#include "profiler/store/chunk_tables.h"
 
 namespace shardscope {
 namespace {
@@ -91,9 +92,11 @@ std::map<std::string, std::string> expected_schema(int version) {
   for (const SchemaTable& table : schema_tables()) {
     if (table.since > version) continue;
     objects[table.name] = create_sql(table);
-    if (!table.index.empty()) objects[index_name(table)] = index_sql(table);
+    if (!table.index.empty()) objects[index_name(table)] = index_sql(table, version);
   }
-  for (const SchemaView& view : schema_views()) objects[view.name] = create_sql(view);
+  for (const SchemaView& view : schema_views()) {
+    if (view.since <= version) objects[view.name] = create_sql(view);
+  }
   return objects;
 }
 
@@ -139,8 +142,6 @@ void check_schema(Connection& connection, int version) {
   if (wrong.empty() && code != SQLITE_DONE) throw_sqlite(connection.handle(), connection.path(), "reading the schema");
   if (wrong.empty() && !missing.empty()) wrong = missing.begin()->first + " is missing";
   if (!wrong.empty()) throw_foreign(connection.path(), wrong);
-  // The views are ours, word for word; SQLite 3.40 lets only a trusted schema use json_extract().
-  sqlite3_db_config(connection.handle(), SQLITE_DBCONFIG_TRUSTED_SCHEMA, 1, nullptr);
 }
 
 void migrate(Connection& connection, int from, std::span<const Migration> migrations) {
@@ -172,6 +173,7 @@ Connection open_for_writing(const std::string& path) {
   const int version = version_of(connection);
   if (version < kSchemaVersion) migrate(connection, version, schema_migrations());
   check_schema(connection, kSchemaVersion);
+  use_own_views(connection);
   use_write_ahead_log(connection);
   connection.execute("PRAGMA synchronous = NORMAL");
   return connection;
@@ -181,9 +183,10 @@ Connection open_for_reading(const std::string& path) {
   check_magic(path);
   Connection connection = open_read_only(path);
   defend(connection);
-  connection.execute("PRAGMA query_only = ON");
   const int version = version_of(connection);
   check_schema(connection, version);
+  use_own_views(connection);
+  connection.execute("PRAGMA query_only = ON");
   return connection;
 }
 

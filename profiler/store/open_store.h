@@ -23,7 +23,8 @@ Connection open_for_reading(const std::string& path);
 void migrate(Connection& connection, int from, std::span<const Migration> migrations);
 
 /// Throws Error{kParse} unless every table, view and index of that version is there word for word, and there is no
-/// trigger. Further tables and views, made by a person, are left alone: nothing here reads them.
+/// trigger. Further tables and views, made by a person, are left alone: nothing here reads them. (Views are not read
+/// either, see schema.h; a person does.)
 void check_schema(Connection& connection, int version);
 
 }  // namespace shardscope

@@ -74,6 +74,13 @@ std::string Rows::text(int column) const {
   return {text, static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
 }
 
+std::string_view Rows::bytes(int column) const {
+  const int type = sqlite3_column_type(statement_, column);
+  if (type != SQLITE_TEXT && type != SQLITE_BLOB) wrong_type(column, "a text or a blob");
+  const auto* data = static_cast<const char*>(sqlite3_column_blob(statement_, column));
+  return {data == nullptr ? "" : data, static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
+}
+
 bool Rows::is_null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
 int Rows::columns() const { return sqlite3_column_count(statement_); }
 

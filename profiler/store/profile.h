@@ -42,6 +42,7 @@ class Rows {
   double real(int column) const;         ///< finite; an integer is a real too
   double real_or_nan(int column) const;  ///< NaN for NULL
   std::string text(int column) const;
+  std::string_view bytes(int column) const;  ///< of a text or a blob; until the next next()
   bool is_null(int column) const;
   int columns() const;
 

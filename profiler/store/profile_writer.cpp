@@ -10,6 +10,8 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "profiler/store/compact.h"
+#include "profiler/store/levels.h"
 #include "profiler/store/memory_levels.h"
 #include "profiler/store/merge.h"
 #include "profiler/store/open_store.h"
@@ -98,7 +100,7 @@ class ProfileWriter::Impl {
   void write_rows();
   void write_end(RunStatus status);
   void write_problems(RankRecorder& recorder);
-  void add_levels();
+  void pack_and_add_levels();
   void stop_recording(const std::string& reason);
   void leave_one_file();
 
@@ -225,10 +227,14 @@ void ProfileWriter::Impl::write_end(RunStatus status) {
 }
 
 /// Views make what is missing, so a disk that just became full, or a lock, loses nothing.
-void ProfileWriter::Impl::add_levels() {
+void ProfileWriter::Impl::pack_and_add_levels() {
   try {
-    write_levels(store_->connection(), run_);
-    write_memory_levels(store_->connection(), run_);
+    Connection& connection = store_->connection();
+    const bool pack = count_slices(connection, run_) >= kSlicesWorthPacking;
+    if (pack) pack_run(connection, run_);
+    write_levels(connection, run_);
+    write_memory_levels(connection, run_);
+    if (pack) connection.execute("VACUUM");
   } catch (const std::exception&) {
   }
 }
@@ -277,7 +283,7 @@ void ProfileWriter::Impl::finish(RunStatus status) {
   try {
     if (!control_.stopped.load()) {
       write_end(status);
-      add_levels();
+      pack_and_add_levels();
     }
   } catch (const std::exception& error) {
     stop_recording(error.what());

@@ -2,6 +2,8 @@
 
 #include <ctime>
 
+#include "profiler/store/packed.h"
+
 namespace shardscope {
 namespace {
 
@@ -81,29 +83,45 @@ void RunStore::add_rank(int rank, std::int64_t program) {
   Statement(connection_, "INSERT INTO rank VALUES (?, ?, ?, 0, 0)").run(run_, rank, program);
 }
 
+std::int64_t RunStore::add_track(int rank, std::string_view lane) {
+  Statement(connection_, "INSERT INTO track (run, rank, lane) VALUES (?, ?, ?)").run(run_, rank, lane);
+  return connection_.last_id();
+}
+
 std::int64_t RunStore::track(int rank, Lane lane) {
   const auto [known, is_new] = tracks_.try_emplace({rank, lane}, 0);
-  if (is_new) {
-    Statement(connection_, "INSERT INTO track (run, rank, lane) VALUES (?, ?, ?)").run(run_, rank, to_string(lane));
-    known->second = connection_.last_id();
-  }
+  if (is_new) known->second = add_track(rank, to_string(lane));
   return known->second;
 }
 
-void RunStore::write(int rank, const RankBatch& batch) {
-  for (const auto& [lane, chunk] : batch.slices) {
-    insert_slices_.run(track(rank, lane), chunk.rows, chunk.start_ns, chunk.end_ns, chunk.data);
+void RunStore::add_slices(std::int64_t track, const Chunk& chunk) {
+  if (is_packed(chunk.data)) {
+    insert_slices_.run(track, chunk.rows, chunk.start_ns, chunk.end_ns, Blob{chunk.data});
+  } else {
+    insert_slices_.run(track, chunk.rows, chunk.start_ns, chunk.end_ns, chunk.data);
   }
-  for (const Chunk& chunk : batch.memory) {
+}
+
+void RunStore::add_memory(int rank, const Chunk& chunk) {
+  if (is_packed(chunk.data)) {
+    insert_memory_.run(run_, rank, chunk.rows, chunk.start_ns, chunk.end_ns, Blob{chunk.data});
+  } else {
     insert_memory_.run(run_, rank, chunk.rows, chunk.start_ns, chunk.end_ns, chunk.data);
   }
-  for (const StepRow& row : batch.steps) {
-    const StepEvent& e = row.event;
-    const DividedStep& p = row.parts;
-    insert_step_.run(run_, rank, e.step, e.start_ns, e.duration_ns, e.loss, e.grad_norm, e.learning_rate,
-                     part(p, Activity::kCompute), part(p, Activity::kOptimizer), part(p, Activity::kLoad),
-                     part(p, Activity::kCommunication), part(p, Activity::kOffload), p.idle_ns, p.communication_ns);
-  }
+}
+
+void RunStore::add_step(int rank, const StepRow& row) {
+  const StepEvent& e = row.event;
+  const DividedStep& p = row.parts;
+  insert_step_.run(run_, rank, e.step, e.start_ns, e.duration_ns, e.loss, e.grad_norm, e.learning_rate,
+                   part(p, Activity::kCompute), part(p, Activity::kOptimizer), part(p, Activity::kLoad),
+                   part(p, Activity::kCommunication), part(p, Activity::kOffload), p.idle_ns, p.communication_ns);
+}
+
+void RunStore::write(int rank, const RankBatch& batch) {
+  for (const auto& [lane, chunk] : batch.slices) add_slices(track(rank, lane), chunk);
+  for (const Chunk& chunk : batch.memory) add_memory(rank, chunk);
+  for (const StepRow& row : batch.steps) add_step(rank, row);
 }
 
 void RunStore::write_peak(int rank, const MemoryPeak& peak) {

@@ -29,15 +29,19 @@ class RunStore {
   std::int64_t add_program(const std::vector<OpRecord>& records, const std::vector<OpBufferRecord>& buffers,
                            std::int64_t hash);  ///< id of the program
   void add_rank(int rank, std::int64_t program);
+  std::int64_t add_track(int rank, std::string_view lane);  ///< id of the track
+  void add_slices(std::int64_t track, const Chunk& chunk);
+  void add_memory(int rank, const Chunk& chunk);
+  void add_step(int rank, const StepRow& row);
   void write(int rank, const RankBatch& batch);
   void write_peak(int rank, const MemoryPeak& peak);  ///< in place of an earlier one
   void write_totals(int rank, const std::vector<OpTotal>& totals);
   void finish_rank(int rank, std::int64_t rss_bytes);
   void add_diagnostic(int rank, const std::string& kind, std::int64_t count, const std::string& text);
   void set_status(RunStatus status);
+  std::int64_t intern(const std::string& text);  ///< string.id
 
  private:
-  std::int64_t intern(const std::string& text);
   std::int64_t track(int rank, Lane lane);
 
   Connection connection_;

@@ -45,12 +45,23 @@ std::string markdown_section(const TableOrView& table) {
   return text;
 }
 
-/// The tables that a version brought, with their documentation.
-std::string added_in(int version) {
+std::string forget_doc(const char* name) { return "DELETE FROM schema_doc WHERE name = " + quoted(name) + ";\n"; }
+
+/// The tables that a version brought, and the indices and views that it changed, with their documentation.
+std::string migration_sql(int version) {
   std::string sql;
   for (const SchemaTable& table : schema_tables()) {
-    if (table.since != version) continue;
-    sql += create_sql(table) + ";\n" + (table.index.empty() ? "" : index_sql(table) + ";\n") + doc_rows(table, "table");
+    if (table.since == version) {
+      sql += create_sql(table) + ";\n" + (table.index.empty() ? "" : index_sql(table, version) + ";\n");
+    } else if (table.index_since == version) {
+      sql += "DROP INDEX " + index_name(table) + ";\n" + index_sql(table, version) + ";\n";
+    }
+    if (table.since <= version) sql += forget_doc(table.name) + doc_rows(table, "table");
+  }
+  for (const SchemaView& view : schema_views()) {
+    if (view.since != version) continue;
+    sql += "DROP VIEW IF EXISTS main." + std::string(view.name) + ";\n" + create_sql(view) + ";\n";
+    sql += forget_doc(view.name) + doc_rows(view, "view");
   }
   return sql + "UPDATE meta SET value = '" + std::to_string(version) + "' WHERE key = 'schema_version';\n";
 }
@@ -71,6 +82,12 @@ Start with the views. This page is made from the declaration in `profiler/store/
   transaction, with a write-ahead log. Steps are divided into their parts then, so a run that was killed has its
   `step_breakdown` up to its last half second. What a run that ends writes in addition: `op_total`, final peaks, the
   status. For a run that did not end, the view `op_time` makes the same sums from the slices.
+- While a run is recorded its slices and memory samples are JSON, and the views `slice` and `memory` show them in any SQLite
+  tool. A long run is packed when it ends, and so is what was imported (`shardscope compact` packs the rest): a
+  third of the size, but in a form that plain SQLite does not read, so that there those two views, and `op_time` of a run that did
+  not end, show only what is JSON. In Shardscope, and in `shardscope query`, all views show everything.
+- Packed data is a blob: byte 1; the number of rows; then column after column its coding (0: one value for all rows,
+  1: values, 2: differences, 3: runs of a difference and a length), its size in bytes, and its varints (LEB128; differences zigzag).
 - Levels of detail (`level_chunk`, `memory_level`) are made when a run ends, so that a picture of a whole run reads about
   as many rows as it has pixels. They can be made again from the slices and the samples of memory; readers do so where
   they are missing.
@@ -83,7 +100,8 @@ Start with the views. This page is made from the declaration in `profiler/store/
 }  // namespace
 
 std::span<const Migration> schema_migrations() {
-  static const std::vector<Migration> migrations = {{2, added_in(2)}, {3, added_in(3)}};
+  static const std::vector<Migration> migrations = {
+      {2, migration_sql(2)}, {3, migration_sql(3)}, {4, migration_sql(4)}};
   return migrations;
 }
 
@@ -99,10 +117,11 @@ std::string create_sql(const SchemaTable& table) {
          (rowid ? "" : " WITHOUT ROWID");
 }
 
-std::string index_sql(const SchemaTable& table) {
+std::string index_sql(const SchemaTable& table, int version) {
   constexpr std::string_view kUnique = "UNIQUE ";
-  const bool unique = table.index.starts_with(kUnique);
-  return unique ? "CREATE UNIQUE INDEX " + table.index.substr(kUnique.size()) : "CREATE INDEX " + table.index;
+  const std::string& index = version < table.index_since ? table.index_before : table.index;
+  const bool unique = index.starts_with(kUnique);
+  return unique ? "CREATE UNIQUE INDEX " + index.substr(kUnique.size()) : "CREATE INDEX " + index;
 }
 
 std::string index_name(const SchemaTable& table) {
@@ -113,6 +132,14 @@ std::string index_name(const SchemaTable& table) {
 
 std::string create_sql(const SchemaView& view) {
   return "CREATE VIEW " + std::string(view.name) + " AS\n" + view.select;
+}
+
+std::string own_views_sql() {
+  std::string sql;
+  for (const SchemaView& view : schema_views()) {
+    sql += "CREATE TEMP VIEW " + std::string(view.name) + " AS\n" + (view.own.empty() ? view.select : view.own) + ";\n";
+  }
+  return sql;
 }
 
 std::string create_sql() {

@@ -75,7 +75,10 @@ std::vector<SchemaTable> run_tables() {
        {{"id", "INTEGER", "", "Counts up."},
         kRun,
         {"rank", "INTEGER", "", "Rank it is about; -1: the whole run."},
-        {"kind", "TEXT", "", "invalid_slice, late_slice, invalid_memory, invalid_step, dropped or stopped."},
+        {"kind", "TEXT", "",
+         "invalid_slice, late_slice, invalid_memory, invalid_step, dropped or stopped; of imported runs what was wrong "
+         "in "
+         "the file."},
         {"count", "INTEGER", "", "Rows concerned."},
         {"text", "TEXT", "", "One sentence for people."}},
        {"id"},
@@ -90,7 +93,8 @@ std::vector<SchemaTable> op_tables() {
        {{"program", "INTEGER", "", "Program: program.id."},
         {"op", "INTEGER", "", "Index in the program; the same op has the same index measured and predicted."},
         {"kind", "INTEGER", "", "Name of the op, e.g. matmul: string.id."},
-        {"lane", "INTEGER", "", "Lane it runs on: string.id."},
+        {"lane", "INTEGER", "",
+         "Lane it runs on: string.id. Of imported ops the kind of lane: compute, gather, h2d, ..., host_api or other."},
         {"phase", "INTEGER", "", "Part of the step it belongs to: string.id."},
         {"layer", "INTEGER", "", "Transformer block, -1 outside blocks."},
         {"micro_batch", "INTEGER", "", "Micro-batch within the step, -1 if it belongs to none."},
@@ -157,7 +161,9 @@ std::vector<SchemaTable> time_tables() {
        {{"id", "INTEGER", "", "What slice_chunk refers to."},
         kRun,
         kRank,
-        {"lane", "TEXT", "", "compute, gather, ..."}},
+        {"lane", "TEXT", "",
+         "compute, gather, ...; of imported runs a stream or thread, e.g. gpu 0 stream 7, whose slices may be "
+         "nested."}},
        {"id"},
        ""},
       {"slice_chunk",
@@ -168,8 +174,14 @@ std::vector<SchemaTable> time_tables() {
         {"slices", "INTEGER", "", "Number of slices."},
         {"start_ns", "INTEGER", "ns", "Start of the earliest, since the start of the run."},
         {"end_ns", "INTEGER", "ns", "End of the latest."},
-        {"data", "TEXT", "", "JSON: [[op, step, start - start_ns, dur, wait], ...], times in ns."}},
+        {"data", "TEXT", "",
+         "JSON: [[op, step, start - start_ns, dur, wait], ...], times in ns; or a packed blob of start - start_ns, "
+         "dur, "
+         "op, step, wait, correlation."}},
        {"id"},
+       "slice_chunk_time ON slice_chunk(track, start_ns, end_ns, slices)",
+       1,
+       4,
        "slice_chunk_time ON slice_chunk(track, start_ns)"},
       {"level_chunk",
        "Levels of detail: a lane's slices added up in buckets of time, up to some thousands a row. Level L has buckets "
@@ -182,11 +194,15 @@ std::vector<SchemaTable> time_tables() {
         {"start_ns", "INTEGER", "ns", "Start of the first bucket, since the start of the run."},
         {"end_ns", "INTEGER", "ns", "End of the last."},
         {"data", "TEXT", "",
-         "JSON: [[bucket, class, busy ns, op, busy ns of that op], ...]; the op is the one that took longest. Classes "
-         "count from 0: load, forward, recompute, backward, optimizer, communication, wait, offload."}},
+         "Packed blob of bucket, class, busy ns, op, busy ns of that op (JSON in files of version 2); the op is the "
+         "one "
+         "that took longest. Classes count from 0: load, forward, recompute, backward, optimizer, communication, wait, "
+         "offload, compute, host_api, other."}},
        {"id"},
-       "level_chunk_time ON level_chunk(track, level, start_ns)",
-       2},
+       "level_chunk_time ON level_chunk(track, level, start_ns, end_ns)",
+       2,
+       4,
+       "level_chunk_time ON level_chunk(track, level, start_ns)"},
       {"memory_chunk",
        "Changes of live memory, up to some thousands a row; the view memory unpacks them.",
        {{"id", "INTEGER", "", "Counts up."},
@@ -196,8 +212,9 @@ std::vector<SchemaTable> time_tables() {
         {"start_ns", "INTEGER", "ns", "Time of the earliest, since the start of the run."},
         {"end_ns", "INTEGER", "ns", "Time of the latest."},
         {"data", "TEXT", "",
-         "JSON: [[op, step, time - start_ns, space, category, live bytes], ...]; spaces and "
-         "categories count from 0 in the order in which the view memory names them."}},
+         "JSON: [[op, step, time - start_ns, space, category, live bytes], ...]; or a packed blob of time - start_ns, "
+         "live bytes, op, step, space, category. Spaces and categories count from 0 in the order in which the view "
+         "memory names them."}},
        {"id"},
        "memory_chunk_time ON memory_chunk(run, rank, start_ns)"},
       {"memory_peak",
@@ -234,12 +251,135 @@ std::vector<SchemaTable> time_tables() {
   };
 }
 
+/// What runs of other programs have more: where they come from, and facts of their ops and collectives.
+std::vector<SchemaTable> import_tables() {
+  const SchemaColumn kProgram{"program", "INTEGER", "", "Program: program.id."};
+  const SchemaColumn kOp{"op", "INTEGER", "", "Index in the program."};
+  return {
+      {"source",
+       "A file of another program that was imported: one rank's, or one of several that describe it.",
+       {{"id", "INTEGER", "", "Counts up."},
+        kRun,
+        {"rank", "INTEGER", "", "Rank it was stored as; -1: it is about several."},
+        {"file", "TEXT", "", "Name of the file, without folders."},
+        {"format", "TEXT", "", "kineto, nsys, ...; shardscope import --help lists them."},
+        {"tool", "TEXT", "", "What wrote it; NULL if it does not say."},
+        {"version", "TEXT", "", "Version of the tool or of the layout; NULL if it does not say."},
+        {"known_rank", "INTEGER", "", "The rank that the file names; NULL if it names none."},
+        {"world", "INTEGER", "ranks", "The ranks of the job that the file names; NULL if it does not."},
+        {"base_ns", "INTEGER", "ns", "Wall clock (since 1970) of the file's time 0; NULL if unknown."},
+        {"origin_ns", "INTEGER", "ns", "The file's own time at the start of the run (time 0 of all other tables)."},
+        {"first_ns", "INTEGER", "ns", "Start of the earliest event, in the file's own time; NULL without events."},
+        {"last_ns", "INTEGER", "ns", "End of the latest."}},
+       {"id"},
+       "",
+       4},
+      {"source_count",
+       "How many events of a kind, and what they add up to, an imported file holds. Counted while it was read, so also "
+       "of "
+       "what was not kept.",
+       {{"source", "INTEGER", "", "File: source.id."},
+        {"name", "TEXT", "", "events, kernels, kernel_dur_ns, ...: as report --json names them."},
+        {"value", "INTEGER", "", "The count or sum."}},
+       {"source", "name"},
+       "",
+       4},
+      {"device",
+       "A device that a rank's file describes.",
+       {kRun,
+        kRank,
+        {"device", "INTEGER", "", "Its number in the file."},
+        {"name", "TEXT", "", "E.g. NVIDIA A100-SXM4-40GB."},
+        {"memory_bytes", "INTEGER", "bytes", "Its memory; NULL if unknown."},
+        {"processors", "INTEGER", "", "Its multiprocessors (compute units); NULL if unknown."},
+        {"capability", "TEXT", "", "Compute capability or architecture, e.g. 8.0; NULL if unknown."}},
+       {"run", "rank", "device"},
+       "",
+       4},
+      {"op_launch",
+       "How an op of an imported program is launched on a device, where its file says so.",
+       {kProgram,
+        kOp,
+        {"grid_x", "INTEGER", "", "Blocks of threads."},
+        {"grid_y", "INTEGER", "", "The same."},
+        {"grid_z", "INTEGER", "", "The same."},
+        {"block_x", "INTEGER", "", "Threads of a block."},
+        {"block_y", "INTEGER", "", "The same."},
+        {"block_z", "INTEGER", "", "The same."},
+        {"registers", "INTEGER", "", "Of a thread; NULL if unknown."},
+        {"shared_bytes", "INTEGER", "bytes", "Shared memory of a block; NULL if unknown."}},
+       {"program", "op"},
+       "",
+       4},
+      {"op_collective",
+       "More about a communication op of an imported program.",
+       {kProgram,
+        kOp,
+        {"dtype", "TEXT", "", "Type of the elements as the file has it; NULL if unknown."},
+        {"elements_in", "INTEGER", "", "Elements that one rank puts in; NULL if unknown."},
+        {"elements_out", "INTEGER", "", "Elements that one rank gets; NULL if unknown."},
+        {"group_description", "TEXT", "", "What the group is for, e.g. default_pg; NULL if unknown."},
+        {"group_ranks", "TEXT", "", "JSON list of the group's ranks; NULL if unknown."},
+        {"peer", "INTEGER", "", "The other rank of a send or receive; NULL otherwise."},
+        {"split_in", "TEXT", "", "JSON list: elements to each rank of an uneven all-to-all; NULL otherwise."},
+        {"split_out", "TEXT", "", "JSON list: elements from each rank; NULL otherwise."},
+        {"algorithm", "TEXT", "", "RING, TREE, ...; NULL if unknown."},
+        {"protocol", "TEXT", "", "LL, LL128, SIMPLE; NULL if unknown."},
+        {"channels", "INTEGER", "", "Channels that it uses; NULL if unknown."}},
+       {"program", "op"},
+       "",
+       4},
+      {"collective_call",
+       "An execution of a collective, where the file says more about it than when it ran: what joins the ranks.",
+       {kRun,
+        kRank,
+        {"id", "INTEGER", "", "Counts up within the rank, in the order of the file."},
+        kOp,
+        {"track", "INTEGER", "", "Lane of its slice: track.id; NULL if it has none."},
+        {"sequence", "INTEGER", "", "Its number within the group; NULL if unknown."},
+        {"communicator", "INTEGER", "", "Identity of the communicator; NULL if unknown."},
+        {"created_ns", "INTEGER", "ns", "Called by the program; NULL if unknown."},
+        {"start_ns", "INTEGER", "ns", "Started on the device; equal to its slice's; NULL if it did not, or unknown."},
+        {"end_ns", "INTEGER", "ns", "Ended; NULL if it did not, or unknown."},
+        {"state", "TEXT", "", "completed, started or scheduled."}},
+       {"run", "rank", "id"},
+       "",
+       4},
+      {"clock",
+       "How a rank's clock differs from that of the run: time of the run = time of the rank + offset_ns + drift_ppm / "
+       "1e6 "
+       "* time of the rank. The other tables hold the rank's time as recorded.",
+       {kRun,
+        kRank,
+        {"offset_ns", "REAL", "ns", "What to add at time 0."},
+        {"drift_ppm", "REAL", "1e-6", "What to add as time goes by."},
+        {"error_ns", "REAL", "ns", "Bound of the error of the sum."},
+        {"method", "TEXT", "", "What it was made from."}},
+       {"run", "rank"},
+       "",
+       4},
+      {"loss",
+       "Stretches of time of which events are missing, or what of them was left out.",
+       {{"id", "INTEGER", "", "Counts up."},
+        kRun,
+        {"rank", "INTEGER", "", "Rank it is about; -1: all."},
+        {"start_ns", "INTEGER", "ns", "From; NULL: somewhere in the run."},
+        {"end_ns", "INTEGER", "ns", "To; NULL as well."},
+        {"what", "TEXT", "", "What is missing: kernels, nccl, ..."},
+        {"count", "INTEGER", "", "How many; NULL if unknown."},
+        {"why", "TEXT", "", "One sentence for people."}},
+       {"id"},
+       "",
+       4},
+  };
+}
+
 }  // namespace
 
 const std::vector<SchemaTable>& schema_tables() {
   static const std::vector<SchemaTable> tables = [] {
     std::vector<SchemaTable> all = run_tables();
-    for (auto part : {op_tables(), time_tables()}) all.insert(all.end(), part.begin(), part.end());
+    for (auto part : {op_tables(), time_tables(), import_tables()}) all.insert(all.end(), part.begin(), part.end());
     return all;
   }();
   return tables;

@@ -26,6 +26,9 @@ std::string names_of(int count, const std::string& value) {
   return sql + " END";
 }
 
+/// Plain SQLite cannot read what is packed.
+const std::string kJsonData = "CASE typeof(c.data) WHEN 'text' THEN c.data ELSE '[]' END";
+
 std::string field(const char* row, int index) {
   return "json_extract(" + std::string(row) + ".value, '$[" + std::to_string(index) + "]')";
 }
@@ -64,10 +67,16 @@ SchemaView slice_view() {
            kStep,
            {"start_ns", "INTEGER", "ns", "Since the start of the run."},
            {"dur_ns", "INTEGER", "ns", "Duration."},
-           {"wait_ns", "INTEGER", "ns", "Communication: part spent waiting for the last rank to arrive."}},
+           {"wait_ns", "INTEGER", "ns", "Communication: part spent waiting for the last rank to arrive."},
+           {"correlation", "INTEGER", "", "Of a rank: equal for a launch and what it launched; 0: none."}},
           "SELECT t.run, t.rank, t.lane, t.id AS track, " + field("j", 0) + " AS op, " + field("j", 1) +
               " AS step, c.start_ns + " + field("j", 2) + " AS start_ns, " + field("j", 3) + " AS dur_ns, " +
-              field("j", 4) + " AS wait_ns FROM slice_chunk c JOIN track t ON t.id = c.track JOIN json_each(c.data) j"};
+              field("j", 4) +
+              " AS wait_ns, 0 AS correlation FROM slice_chunk c JOIN track t ON t.id = c.track JOIN json_each(" +
+              kJsonData + ") j",
+          4,
+          "SELECT t.run, t.rank, t.lane, t.id AS track, j.op, j.step, j.start_ns, j.dur_ns, j.wait_ns, j.correlation "
+          "FROM slice_chunk c JOIN track t ON t.id = c.track JOIN slice_rows(c.data, c.start_ns) j"};
 }
 
 SchemaView memory_view() {
@@ -84,7 +93,11 @@ SchemaView memory_view() {
           "SELECT c.run, c.rank, " + field("j", 0) + " AS op, " + field("j", 1) + " AS step, c.start_ns + " +
               field("j", 2) + " AS time_ns, " + names_of<Space>(kSpaces, field("j", 3)) + " AS space, " +
               names_of<Category>(kCategories, field("j", 4)) + " AS category, " + field("j", 5) +
-              " AS live_bytes FROM memory_chunk c JOIN json_each(c.data) j"};
+              " AS live_bytes FROM memory_chunk c JOIN json_each(" + kJsonData + ") j",
+          4,
+          "SELECT c.run, c.rank, j.op, j.step, j.time_ns, " + names_of<Space>(kSpaces, "j.space") + " AS space, " +
+              names_of<Category>(kCategories, "j.category") +
+              " AS category, j.live_bytes FROM memory_chunk c JOIN memory_rows(c.data, c.start_ns) j"};
 }
 
 SchemaView op_time_view() {

@@ -160,6 +160,11 @@ void Statement::bind(int index, std::string_view value) {
                       SQLITE_UTF8);
 }
 
+void Statement::bind(int index, Blob value) {
+  sqlite3_bind_blob64(statement_, index, value.bytes.data() == nullptr ? "" : value.bytes.data(), value.bytes.size(),
+                      SQLITE_STATIC);
+}
+
 void Statement::bind(int index, std::nullptr_t) { sqlite3_bind_null(statement_, index); }
 
 void Statement::step_to_end() {

@@ -21,6 +21,11 @@ namespace shardscope {
 /// Whether the last error of this connection is "another connection holds a lock".
 bool is_busy(sqlite3* database);
 
+/// Bytes to bind as such, not as text. Not copied: must live until the statement has run.
+struct Blob {
+  std::string_view bytes;
+};
+
 class Connection {
  public:
   enum class Mode : std::uint8_t { kCreate, kReadWrite, kReadOnly, kImmutable };
@@ -73,6 +78,7 @@ class Statement {
   void bind(int index, int value) { bind(index, static_cast<std::int64_t>(value)); }
   void bind(int index, double value);
   void bind(int index, std::string_view value);  ///< not copied: must live until run() is over
+  void bind(int index, Blob value);
   void bind(int index, std::nullptr_t);
   void step_to_end();
   std::int64_t step_to_integer();

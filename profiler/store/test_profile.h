@@ -9,6 +9,8 @@
 #include <string>
 
 #include "profiler/store/profile_writer.h"
+#include "profiler/store/schema.h"
+#include "profiler/store/sqlite.h"
 
 namespace shardscope::testing {
 
@@ -119,6 +121,20 @@ inline void record_tiny_profile(const std::string& path, const std::string& name
   record_tiny_run(writer, steps);
   writer.finish();
   ASSERT_EQ(writer.problem(), "");
+}
+
+/// The file as an earlier version would have left it: without what came later.
+inline void make_older(const std::string& path, int version) {
+  Connection file(path, Connection::Mode::kReadWrite);
+  for (const SchemaTable& table : schema_tables()) {
+    const std::string name(table.name);
+    if (table.since > version) {
+      file.execute("DROP TABLE " + name + "; DELETE FROM schema_doc WHERE name = '" + name + "'");
+    } else if (table.index_since > version) {
+      file.execute("DROP INDEX " + index_name(table) + ";" + index_sql(table, version));
+    }
+  }
+  file.execute("PRAGMA user_version = " + std::to_string(version));
 }
 
 }  // namespace shardscope::testing
