@@ -80,6 +80,7 @@ Json entry_json(const SystemSpec& system) {
           {"scale_up_domain", system.scale_up_domain},
           {"scale_up_switched", system.scale_up_switched},
           {"nics", system.nics},
+          {"gpus_per_pcie_switch", system.gpus_per_pcie_switch},
           {"nic_gbit_per_s", system.nic_bandwidth.value / kGigabit},
           {"fabric", system.fabric},
           {"host",

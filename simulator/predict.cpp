@@ -5,7 +5,7 @@
 
 #include "core/program/lower.h"
 #include "simulator/cost/cluster_costs.h"
-#include "simulator/fold/longest_path.h"
+#include "simulator/fold/folded_clock.h"
 #include "simulator/fold/rank_classes.h"
 #include "simulator/fold/stretch.h"
 #include "simulator/make_prediction.h"
@@ -28,7 +28,7 @@ class JobFolder {
       : job_(job),
         options_(options),
         shape_(pipeline_shape(job)),
-        classes_(find_rank_classes(job, cluster)),
+        classes_(find_rank_classes(job, cluster, sharing_sizes(costs.resources(), job.parallel.ranks()))),
         store_(costs) {}
 
   Prediction run(const CostModel& costs, const SimulateOptions& options) {
@@ -43,7 +43,9 @@ class JobFolder {
       const MemoryPeak peak = fold_memory(store_, fine_[c].persistent, fine_[c].segments);
       ranks.push_back({fine.first[c], fine.members[c], peak, {}});
     }
-    const ClockResult clock = run_folded(store_, levels(), to_ns(costs.step_overhead()));
+    FoldedWork work;
+    const ClockResult clock = run_folded(store_, costs.resources(), levels(), to_ns(costs.step_overhead()), &work);
+    statistics_.slowed = work.slowed, statistics_.again = work.again;
     const std::int64_t tokens = job_.training.train_batch_size * job_.data.seq_len;
     Prediction prediction = make_prediction(std::move(ranks), clock, costs, tokens, options);
     prediction.speaker = std::move(classes_.fine.of);
@@ -106,21 +108,23 @@ class JobFolder {
 
   // Ranks that differ in the optimizer's step only have one run up to there for all of them, if that is so everywhere.
   std::vector<FoldedLevel> levels() {
+    // The last backward too: what it reduces may still be under way in the optimizer's step.
+    constexpr std::size_t kRunApart = 2;
     bool shares = fine_.size() > coarse_.size();
     for (std::size_t c = 0; c < fine_.size(); ++c) {
       const Folded& parent = coarse_[static_cast<std::size_t>(classes_.coarse_of[c])];
-      shares = shares && differ_at_end_only(fine_[c].segments, parent.segments);
+      shares = shares && differ_at_end_only(fine_[c].segments, parent.segments) && parent.segments.size() > kRunApart;
     }
     std::vector<FoldedLevel> levels(shares ? 2 : 1);
     levels.back().partition = &classes_.fine;
     for (std::size_t c = 0; c < fine_.size(); ++c) {
-      const std::size_t own = shares ? fine_[c].segments.size() - 1 : 0;
+      const std::size_t own = shares ? fine_[c].segments.size() - kRunApart : 0;
       levels.back().ranks.push_back({std::move(fine_[c].segments), shares ? classes_.coarse_of[c] : -1, own});
     }
     if (!shares) return levels;
     levels.front().partition = &classes_.coarse;
     for (Folded& parent : coarse_) {
-      parent.segments.pop_back();
+      parent.segments.resize(parent.segments.size() - kRunApart);
       levels.front().ranks.push_back({std::move(parent.segments), -1, 0});
     }
     return levels;
@@ -148,8 +152,8 @@ Prediction predict(const Job& job, const ClusterSpec& cluster, const PredictOpti
                    PredictStatistics* statistics) {
   const ClusterCosts costs(cluster);
   const SimulateOptions rates{.flops_per_token = training_flops_per_token(job.model, job.data.seq_len)};
-  // What ranks share, and lanes that take a moment to wake, need the clock.
-  const bool folds = options.fold_ranks && costs.resources().empty() && to_ns(costs.wake_latency()) == 0;
+  // Lanes that take a moment to wake need the other clock.
+  const bool folds = options.fold_ranks && to_ns(costs.wake_latency()) == 0;
   if (!folds) return predict_unfolded(job, costs, rates);
   JobFolder folder(job, cluster, costs, options);
   Prediction prediction = folder.run(costs, rates);

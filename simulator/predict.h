@@ -22,6 +22,8 @@ struct PredictOptions {
 struct PredictStatistics {
   int lowered = 0, whole = 0;             ///< programs, and those of them with all micro-batches ...
   std::int64_t lowered_instructions = 0;  ///< ... and what is in them
+  std::int64_t slowed = 0;                ///< times that something went on below full speed
+  bool again = false;                     ///< the optimizer's step could not be run apart
 };
 
 /// Throws Error as lower() and simulate() do.

@@ -162,6 +162,8 @@ variant model.json family.json 's/gpt2/gpt9/'
 refuses 'gpt2' lower --model family.json
 variant cluster.json slow.json 's/"gb_per_s": 25/"gb_per_s": 0/'
 refuses 'gb_per_s' predict job.json --cluster slow.json
+variant cluster.json nics.json 's/"devices_per_node": 2/"devices_per_node": 2, "devices_per_nic": 3/'
+refuses 'devices_per_nic is 3; it must divide the 2' predict job.json --cluster nics.json
 
 # The hardware catalog: names, files of one's own, clusters by name.
 refuses 'did you mean.*h100-sxm' hardware h100-sxn

@@ -17,6 +17,14 @@ ClusterSpec random_cluster(int ranks) {
   cluster.name = "random";
   cluster.devices_per_node = *rc::gen::element(1, 2, 3, 4, 8, 16);
   cluster.nodes = (ranks + cluster.devices_per_node - 1) / cluster.devices_per_node;
+  const auto sharers = [&] {
+    const int some = *rc::gen::element(1, 2, 3, 4, 8);
+    return cluster.devices_per_node % some == 0 ? some : 1;
+  };
+  cluster.devices_per_nic = sharers();
+  cluster.devices_per_pcie_switch = sharers();
+  cluster.peers_over_pcie = *rc::gen::inRange(0, 4) == 0;
+  cluster.device.architecture = *rc::gen::element<std::string>("", "ampere");  // kernels slow down by 0.12, by 0.5
   const auto rate = [](double slowest) { return slowest * *rc::gen::element(1.0, 3.7, 20.0, 1000.0); };
   cluster.device.name = "device";
   cluster.device.peak_flops.fill(FlopPerSecond(rate(1e8)));
@@ -63,7 +71,11 @@ RC_GTEST_PROP(Fold, RanksOfAClassAreAllLikeTheOneThatStandsForThem, ()) {
   RC_LOG() << choice << "\n";
   const Job job = job_of(choice);
   const ClusterSpec cluster = random_cluster(job.parallel.ranks());
-  expect_same(predict(job, cluster), predict(job, cluster, {.fold_ranks = false}));
+  PredictStatistics work;
+  const Prediction folded = predict(job, cluster, {}, &work);
+  RC_CLASSIFY(work.slowed > 0, "some slowed others");
+  RC_CLASSIFY(work.again, "the optimizer's step met what was before it");
+  expect_same(folded, predict(job, cluster, {.fold_ranks = false}));
 }
 
 RC_GTEST_PROP(Fold, ALongScheduleGoesOnAsAShortOneShows, ()) {
@@ -117,6 +129,26 @@ TEST(Fold, ADeepPipeline) {
     EXPECT_EQ(prediction_of(folded, rank.rank).peak.at_peak, rank.peak.at_peak) << rank.rank;
     EXPECT_TRUE(equal(prediction_of(folded, rank.rank).breakdown, rank.breakdown)) << rank.rank;
   }
+}
+
+// Replicas that cross nodes two by two through a NIC, gradients beside kernels.
+TEST(Fold, RanksThatShareANicSlowEachOther) {
+  JobChoice choice;
+  choice.layers = 4, choice.dp = 8, choice.stage = 2, choice.accumulation = 3, choice.precision = 1;
+  const auto job = job_of(choice);
+  const auto step = [&](int devices_per_nic, double nic, PredictStatistics& work) {
+    ClusterSpec cluster = small_cluster(4, 2);
+    cluster.nic.bandwidth = BytesPerSecond(nic);
+    cluster.devices_per_nic = devices_per_nic;
+    const Prediction folded = predict(job, cluster, {}, &work);
+    EXPECT_EQ(folded.step_time_s, predict(job, cluster, {.fold_ranks = false}).step_time_s);
+    return folded.step_time_s;
+  };
+  PredictStatistics own, shared;
+  const double apart = step(1, 1e7, own), together = step(4, 1e7, shared);
+  EXPECT_GT(shared.slowed, 0);
+  EXPECT_NEAR(together / apart, 1, 0.05);  // four NICs of a node, or one of four times the rate
+  EXPECT_GT(step(4, 0.25e7, shared), 2 * together);
 }
 
 TEST(Fold, RanksOfAStageAreOneClass) {

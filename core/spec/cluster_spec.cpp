@@ -13,8 +13,18 @@ constexpr double kGiB = 1024.0 * 1024 * 1024, kGB = 1e9, kTB = 1e12, kGigabit = 
 constexpr RealRange kPositive{0, 1e30, true};
 constexpr RealRange kLatency{0, 1e9};
 
-const std::vector<std::string_view> kClusterKeys = {
-    "name", "source", "nodes", "devices_per_node", "device", "intra_node", "pcie", "nic", "host", "nvme"};
+const std::vector<std::string_view> kClusterKeys = {"name",
+                                                    "source",
+                                                    "nodes",
+                                                    "devices_per_node",
+                                                    "devices_per_nic",
+                                                    "devices_per_pcie_switch",
+                                                    "device",
+                                                    "intra_node",
+                                                    "pcie",
+                                                    "nic",
+                                                    "host",
+                                                    "nvme"};
 const std::vector<std::string_view> kDeviceKeys = {"name", "memory_gib", "memory_gb_per_s", "peak_tflops"};
 const std::vector<std::string_view> kLinkKeys = {"name", "gb_per_s", "gbit_per_s", "latency_us"};
 const std::vector<std::string_view> kHostKeys = {"name", "memory_gib", "memory_gb_per_s", "cores"};
@@ -83,6 +93,19 @@ void read_nvme(const JsonReader& nvme, ClusterSpec& spec) {
 
 }  // namespace
 
+namespace {
+
+/// Devices in a row that share something: they must fill a node.
+int read_sharing(const JsonReader& cluster, std::string_view key, int devices_per_node) {
+  const auto devices = static_cast<int>(cluster.integer(key, {1, 1024}, 1));
+  if (devices_per_node % devices != 0) {
+    cluster.fail(key, fmt::format("is {}; it must divide the {} devices of a node", devices, devices_per_node));
+  }
+  return devices;
+}
+
+}  // namespace
+
 ClusterSpec parse_cluster(std::string_view json_text, const std::string& file_name) {
   const JsonNode root = parse_json(json_text, file_name);
   const JsonReader cluster(root, file_name, "");
@@ -94,6 +117,8 @@ ClusterSpec parse_cluster(std::string_view json_text, const std::string& file_na
   if (std::int64_t{spec.nodes} * spec.devices_per_node > (1 << 24)) {
     cluster.fail("nodes", "times devices_per_node is more than 16777216; it must be smaller");
   }
+  spec.devices_per_nic = read_sharing(cluster, "devices_per_nic", spec.devices_per_node);
+  spec.devices_per_pcie_switch = read_sharing(cluster, "devices_per_pcie_switch", spec.devices_per_node);
   spec.device =
       read_device(required(cluster, "device", "it must be an object with memory_gib, memory_gb_per_s, peak_tflops"));
   spec.pcie = read_link(required(cluster, "pcie", "it must be an object with gb_per_s and latency_us"));

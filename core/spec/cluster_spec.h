@@ -31,13 +31,16 @@ struct ClusterSpec {
   std::string name;
   int nodes = 1, devices_per_node = 1;
   DeviceSpec device;
-  LinkSpec intra_node;        ///< NVLink, xGMI or PCIe between devices of a node
-  int scale_up_domain = 0;    ///< devices in a row that intra_node joins: 72 in an NVL72 rack; 0: those of a node
-  LinkSpec pcie;              ///< device to host
-  LinkSpec nic;               ///< between nodes, per device
-  std::string fabric;         ///< its key in the hardware catalog; empty: not known
-  double nic_efficiency = 1;  ///< share of the line rate that large messages reach
-  Bytes host_memory;          ///< of a node
+  LinkSpec intra_node;              ///< NVLink, xGMI or PCIe between devices of a node
+  int scale_up_domain = 0;          ///< devices in a row that intra_node joins: 72 in an NVL72 rack; 0: those of a node
+  bool peers_over_pcie = false;     ///< intra_node is PCIe, through the host
+  LinkSpec pcie;                    ///< device to host
+  int devices_per_pcie_switch = 1;  ///< in a row, whose copies to and from the host share one link
+  LinkSpec nic;                     ///< between nodes, per device: a fair share where several have one
+  int devices_per_nic = 1;          ///< in a row, who share NICs with each other
+  std::string fabric;               ///< its key in the hardware catalog; empty: not known
+  double nic_efficiency = 1;        ///< share of the line rate that large messages reach
+  Bytes host_memory;                ///< of a node
   BytesPerSecond host_memory_bandwidth;
   int host_cores = 0;
   Bytes nvme;  ///< of a node; 0: none

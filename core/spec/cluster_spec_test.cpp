@@ -70,6 +70,18 @@ TEST(ClusterSpec, RefusesWithFileKeyAndRemedy) {
   EXPECT_THROW(load_cluster("/no/such/cluster.json"), Error);
 }
 
+TEST(ClusterSpec, DevicesThatShareFillANode) {
+  const std::string links = R"("intra_node": {"gb_per_s": 450, "latency_us": 2})";
+  const ClusterSpec spec = parse_cluster("{" + kDevice + ", " + kRest + ", " + links +
+                                             R"(, "devices_per_node": 8, "devices_per_nic": 4,
+                                                "devices_per_pcie_switch": 2})",
+                                         "cluster.json");
+  EXPECT_EQ(spec.devices_per_nic, 4);
+  EXPECT_EQ(spec.devices_per_pcie_switch, 2);
+  EXPECT_THAT(refusal("{" + kDevice + ", " + kRest + ", " + links + R"(, "devices_per_node": 8, "devices_per_nic": 3})"),
+              HasSubstr("devices_per_nic is 3; it must divide the 8 devices of a node"));
+}
+
 TEST(ClusterSpec, ExampleFilesAreRead) {
   int files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(SHARDSCOPE_SOURCE_DIR "/data/clusters")) {

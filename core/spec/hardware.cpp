@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <numeric>
 
 #include "core/check.h"
 #include "core/error.h"
@@ -199,7 +200,10 @@ ClusterSpec make_cluster(const HardwareCatalog& catalog, const SystemSpec& syste
   const bool joined = system.scale_up_domain >= cluster.devices_per_node && gpu.scale_up.bandwidth.value > 0;
   cluster.intra_node = joined ? gpu.scale_up : gpu.pcie;
   cluster.scale_up_domain = joined ? std::min(system.scale_up_domain, gpus) : cluster.devices_per_node;
+  cluster.peers_over_pcie = !joined;
   cluster.pcie = gpu.pcie;
+  cluster.devices_per_pcie_switch = std::gcd(system.gpus_per_pcie_switch, cluster.devices_per_node);
+  cluster.devices_per_nic = cluster.nodes > 1 ? per_node / std::gcd(per_node, system.nics) : 1;
   cluster.nic = {.bandwidth = system.nic_bandwidth * system.nics / per_node / fabric.oversubscription,
                  .latency = fabric.latency};
   cluster.fabric = fabric.name;

@@ -64,6 +64,7 @@ struct SystemSpec {
   int scale_up_domain = 8;        ///< GPUs joined by NVLink/xGMI; 72 in an NVL72; 1: PCIe only
   bool scale_up_switched = true;  ///< all-to-all at full speed (NVSwitch); false: a mesh or pairs
   int nics = 8;                   ///< of a node
+  int gpus_per_pcie_switch = 1;   ///< that share one link to the host
   BytesPerSecond nic_bandwidth;   ///< each, one way
   std::string fabric;             ///< key of fabrics.json
   Bytes host_memory;

@@ -160,6 +160,7 @@ void read_entry(const JsonReader& entry, SystemSpec& system) {
   reader.count("scale_up_domain", system.scale_up_domain, {1, 1 << 20});
   reader.yes("scale_up_switched", system.scale_up_switched);
   reader.count("nics", system.nics, {1, 1024});
+  reader.count("gpus_per_pcie_switch", system.gpus_per_pcie_switch, {1, 1024});
   reader.amount("nic_gbit_per_s", system.nic_bandwidth, kGigabit);
   reader.words("fabric", system.fabric);
   if (reader.use("host")) read_host(reader.block("host"), system);

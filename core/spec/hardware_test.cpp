@@ -36,6 +36,19 @@ std::string overlay_refusal(const std::string& text) {
   return refusal([&] { overlay_text(catalog, text, "mine.json"); });
 }
 
+TEST(Hardware, WhoSharesNicsAndSwitches) {
+  const HardwareCatalog catalog = default_catalog();
+  const ClusterSpec one_nic = load_cluster(catalog, "aws-p3dn:16"), four = load_cluster(catalog, "aws-p4d:16"),
+                    own = load_cluster(catalog, "dgx-h100:16"), bridged = load_cluster(catalog, "h100-pcie-server:8");
+  EXPECT_EQ(one_nic.devices_per_nic, 8);
+  EXPECT_EQ(four.devices_per_nic, 2);
+  EXPECT_EQ(own.devices_per_nic, 1);
+  EXPECT_EQ(four.devices_per_pcie_switch, 2);
+  EXPECT_EQ(load_cluster(catalog, "aws-p4d:3").devices_per_pcie_switch, 1);  // 3 are not filled by pairs
+  EXPECT_TRUE(bridged.peers_over_pcie);
+  EXPECT_FALSE(own.peers_over_pcie);
+}
+
 TEST(Hardware, H100IsThatOfItsDataSheet) {
   const HardwareCatalog catalog = default_catalog();
   const GpuSpec& gpu = find_gpu(catalog, "h100-sxm");

@@ -91,7 +91,8 @@ struct Estimator::State {
   BothWays tensor_time(const PartCosts& part, const Plan& plan) const;
   BothWays context_time(const PartCosts& part, const Plan& plan) const;
   BothWays expert_time(const PartCosts& part, const Plan& plan) const;
-  void add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count, BothWays device) const;
+  void add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count, BothWays device,
+                   BothWays own) const;
   double shown_messages(const Plan&) const;
   StageTime stage_time(const Plan&, const ModelCosts&, const Stage&) const;
   double bubble(const Plan&, const StageTime& slowest, double others) const;
@@ -109,6 +110,7 @@ void Estimator::State::add_part(StageTime& t, const PartCosts& part, const Plan&
                  experts = expert_time(part, plan);
   const double launch = constants.host_us * 1e-6, start = gpu.kernel_s() * kElementwiseStart;
   const auto device = [&](const PassCosts& p) { return p.kernel_seconds() + p.kernels * start; };
+  const BothWays own{device(part.forward), device(part.backward) + device(part.again)};
   const double forward = device(part.forward) + tensor.forward + context.forward + experts.forward;
   const double again = device(part.again);
   const double backward = device(part.backward) + tensor.backward + context.backward + experts.backward + again;
@@ -134,7 +136,7 @@ void Estimator::State::add_part(StageTime& t, const PartCosts& part, const Plan&
   t.forward += count * (forward + host_forward);
   t.backward += count * (backward + host_backward);
   t.weight_gradient += count * part.weight_gradient;
-  if (plan.zero == 3) add_gathers(t, part, plan, count, {forward, backward});
+  if (plan.zero == 3) add_gathers(t, part, plan, count, {forward, backward}, own);
 }
 
 /// Collectives of blocks, from the same formulas as their times.
@@ -212,9 +214,9 @@ BothWays Estimator::State::expert_time(const PartCosts& part, const Plan& plan) 
 }
 
 /// ZeRO-3: a block is gathered while the one before computes, in forward and again in backward, where its gradient is
-/// scattered too.
-void Estimator::State::add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count,
-                                   BothWays device) const {
+/// scattered too. Of what it hides behind, kernels are slowed and waiting for others is not.
+void Estimator::State::add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count, BothWays device,
+                                   BothWays own) const {
   const Placement group = shard_group(plan);
   const double gather = network.all_gather(part.parameters * framework.gather_bytes, group);
   const double reduce =
@@ -229,8 +231,11 @@ void Estimator::State::add_gathers(StageTime& t, const PartCosts& part, const Pl
   const auto shown = [&](double work, double cover) {
     return framework.prefetches_far ? std::max(0.0, work - cover) : exposed(work, cover);
   };
-  const double more_forward = shown(gather, forward * overlap) + slow * std::min(gather, forward);
-  const double more_backward = shown(gather + reduce, backward * overlap) + slow * std::min(gather + reduce, backward);
+  const double slow_forward = slow * own.forward / std::max(forward, 1e-12),
+               slow_backward = slow * own.backward / std::max(backward, 1e-12);
+  const double more_forward = shown(gather, forward * overlap) + slow_forward * std::min(gather, forward);
+  const double more_backward =
+      shown(gather + reduce, backward * overlap) + slow_backward * std::min(gather + reduce, backward);
   t.terms[static_cast<std::size_t>(TimeTerm::kData)] += count * (more_forward + more_backward);
   t.forward += count * more_forward;
   t.backward += count * more_backward;
@@ -345,7 +350,8 @@ void Estimator::State::add_update(Estimate& e, const Plan& plan, const StagePara
 void Estimator::State::add_offload(Estimate& e, const Plan& plan, const StageParameters& p) const {
   if (plan.offload == Offload::kNone) return;
   const double own = updated_parameters(plan, p);
-  const double pcie = target.gpu.pcie.bandwidth.value * 0.8;  // of the line rate. Guess
+  // All devices at once; of the line rate. Guess
+  const double pcie = target.gpu.pcie.bandwidth.value * 0.8 / std::max(1, target.system.gpus_per_pcie_switch);
   const double gpus = target.system.gpus_per_node;
   const double host = target.system.host_memory_bandwidth.value / gpus * 0.6;  // of the data sheet. Guess
   const auto m = static_cast<double>(plan.micro_batches());

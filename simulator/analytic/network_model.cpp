@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace shardscope {
 namespace {
@@ -27,6 +28,8 @@ NetworkModel::NetworkModel(const Target& target, const DeviceConstants& device, 
     domain_ = std::max(1, target.system.gpus_per_node);
   }
   const double gpus = std::max(1, target.system.gpus_per_node);
+  sharers_ = gpus / std::gcd(std::max(1, target.system.gpus_per_node), std::max(1, target.system.nics));
+  most_ = std::max(target.gpu.pcie.bandwidth.value, target.system.nic_bandwidth.value);
   nic_ = target.system.nic_bandwidth.value * target.system.nics / gpus * fabric.efficiency * target.fabric.efficiency /
          std::max(1.0, target.fabric.oversubscription);
 }
@@ -43,46 +46,84 @@ double NetworkModel::latency(double ranks, double nodes, bool tree) const {
   return collective_s_ + inside + fabric_.latency_us * 1e-6 + (base_latency_ + fabric_.hop_us * 1e-6) * hops;
 }
 
-double NetworkModel::nic_rate(double bytes_per_rank) const {
-  return nic_ * bytes_per_rank / (bytes_per_rank + fabric_.half_mib * kMiB);
+NetworkModel NetworkModel::alone() const {
+  NetworkModel model = *this;
+  model.alone_ = true;
+  return model;
+}
+
+double NetworkModel::nic_rate(double bytes_per_rank, Placement p) const {
+  double rate = nic_;
+  if (alone_ && sharers_ > 1) {
+    const double own = std::clamp(std::floor(sharers_ / p.stride), 1.0, p.ranks);
+    rate = std::max(nic_, std::min(nic_ * sharers_ / own, most_));
+  }
+  return rate * bytes_per_rank / (bytes_per_rank + fabric_.half_mib * kMiB);
+}
+
+/// Links and NICs at once, `links` seconds and `away` bytes of each rank.
+Transfer NetworkModel::over_nics(double start, double links, double away, double bytes_per_rank, Placement p) const {
+  Transfer t;
+  t.seconds = start + std::max(links, away > 0 ? away / nic_rate(bytes_per_rank, p) : 0);
+  if (t.seconds <= 0) return t;
+  t.links = links / t.seconds;
+  t.nics = away > 0 ? away / (nic_ * sharers_) / t.seconds : 0;
+  return t;
 }
 
 /// `passes` 1: every rank ends with, or gives away, the whole once; 2: an all-reduce.
-double NetworkModel::move(double bytes, Placement p, double passes) const {
-  if (p.ranks <= 1 || bytes <= 0) return 0;
+Transfer NetworkModel::move(double bytes, Placement p, double passes) const {
+  if (p.ranks <= 1 || bytes <= 0) return {};
   const double inside = members_in_domain(p), nodes = nodes_of(p);
   const double start = latency(p.ranks, nodes, passes > 1);
   const double links = inside > 1 ? passes * bytes * (p.ranks - 1) / p.ranks / link_ : 0;
-  if (nodes <= 1) return start + links / (passes > 1 && reduces_ ? kSwitchGain : 1);
-  const double part = passes * bytes * (nodes - 1) / nodes / inside;
-  return start + std::max(links, part / nic_rate(bytes / p.ranks));
+  if (nodes <= 1) return over_nics(start, links / (passes > 1 && reduces_ ? kSwitchGain : 1), 0, 0, p);
+  return over_nics(start, links, passes * bytes * (nodes - 1) / nodes / inside, bytes / p.ranks, p);
 }
 
 double NetworkModel::start_of_gather(Placement p) const {
   return p.ranks <= 1 ? 0 : latency(p.ranks, nodes_of(p), false);
 }
 
-double NetworkModel::all_reduce(double bytes, Placement p) const { return move(bytes, p, 2); }
-double NetworkModel::all_gather(double bytes, Placement p) const { return move(bytes, p, 1); }
-double NetworkModel::reduce_scatter(double bytes, Placement p) const { return move(bytes, p, 1); }
-
 double NetworkModel::nodes_of(Placement p) const { return std::ceil(p.ranks / members_in_domain(p)); }
 
 /// `copies`: bytes that cross the network over bytes that arrive.
-double NetworkModel::all_to_all(double bytes, Placement p, double copies) const {
-  if (p.ranks <= 1 || bytes <= 0) return 0;
+Transfer NetworkModel::exchange(double bytes, Placement p, double copies) const {
+  if (p.ranks <= 1 || bytes <= 0) return {};
   const double inside = members_in_domain(p), nodes = nodes_of(p);
   const double start = latency(p.ranks, nodes, true);
   const double links = bytes * (inside - 1) / p.ranks / link_;
-  if (nodes <= 1) return start + links;
-  const double away = copies * bytes * (p.ranks - inside) / p.ranks;
-  return start + std::max(links, away / nic_rate(bytes / p.ranks));
+  const double away = nodes > 1 ? copies * bytes * (p.ranks - inside) / p.ranks : 0;
+  return over_nics(start, links, away, bytes / p.ranks, p);
 }
 
-double NetworkModel::send(double bytes, double stride) const {
-  if (bytes <= 0) return 0;
-  const double latency_us = stride < domain_ ? device_.link_latency_us : fabric_.latency_us;
-  return collective_s_ + latency_us * 1e-6 + bytes / (stride < domain_ ? link_ : nic_rate(bytes));
+Transfer NetworkModel::message(double bytes, double stride) const {
+  if (bytes <= 0) return {};
+  const bool near = stride < domain_;
+  const double start = collective_s_ + (near ? device_.link_latency_us : fabric_.latency_us) * 1e-6;
+  return over_nics(start, near ? bytes / link_ : 0, near ? 0 : bytes, bytes, {1, stride});
 }
+
+Transfer NetworkModel::transfer(Exchange kind, double bytes, Placement p) const {
+  switch (kind) {
+    case Exchange::kAllReduce:
+      return move(bytes, p, 2);
+    case Exchange::kGather:
+      return move(bytes, p, 1);
+    case Exchange::kAllToAll:
+      return exchange(bytes, p, 1);
+    case Exchange::kSend:
+      break;
+  }
+  return message(bytes, p.stride);
+}
+
+double NetworkModel::all_reduce(double bytes, Placement p) const { return move(bytes, p, 2).seconds; }
+double NetworkModel::all_gather(double bytes, Placement p) const { return move(bytes, p, 1).seconds; }
+double NetworkModel::reduce_scatter(double bytes, Placement p) const { return move(bytes, p, 1).seconds; }
+double NetworkModel::all_to_all(double bytes, Placement p, double copies) const {
+  return exchange(bytes, p, copies).seconds;
+}
+double NetworkModel::send(double bytes, double stride) const { return message(bytes, stride).seconds; }
 
 }  // namespace shardscope

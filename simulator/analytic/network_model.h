@@ -11,6 +11,8 @@
 // counts. Units: bytes of the whole message (gathered, or to be reduced), seconds. Latencies and efficiencies:
 // constants.h.
 
+#include <cstdint>
+
 #include "simulator/analytic/constants.h"
 #include "simulator/analytic/target.h"
 
@@ -21,9 +23,24 @@ struct Placement {
   double ranks = 1, stride = 1;
 };
 
+enum class Exchange : std::uint8_t { kAllReduce, kGather, kAllToAll, kSend };
+
+/// What one of a group's ranks does in a collective.
+struct Transfer {
+  double seconds = 0;
+  double links = 0, nics = 0;  ///< mean part, while it lasts, of its links' rate and of that of its NICs
+};
+
 class NetworkModel {
  public:
   NetworkModel(const Target&, const DeviceConstants&, const FabricConstants&, double collective_s);
+
+  /// The same for a group that is alone: its ranks have the NICs that they otherwise share with the others of a node
+  /// to themselves. Who shares them when is for the caller to see (simulator/cost/cluster_costs.h).
+  NetworkModel alone() const;
+  int ranks_per_nic() const { return static_cast<int>(sharers_); }  ///< in a row, that share NICs
+
+  Transfer transfer(Exchange, double bytes, Placement) const;  ///< of a send: to the rank `stride` further
 
   double all_reduce(double bytes, Placement) const;
   double all_gather(double bytes, Placement) const;                     ///< bytes of the whole
@@ -34,12 +51,17 @@ class NetworkModel {
   double send(double bytes, double stride) const;                       ///< to the rank `stride` further
 
  private:
-  double move(double bytes, Placement, double passes) const;
+  Transfer move(double bytes, Placement, double passes) const;
+  Transfer exchange(double bytes, Placement, double copies) const;
+  Transfer message(double bytes, double stride) const;
+  Transfer over_nics(double start, double links, double away, double bytes_per_rank, Placement) const;
   double members_in_domain(Placement) const;
   double latency(double ranks, double nodes, bool tree) const;
-  double nic_rate(double bytes_per_rank) const;
+  double nic_rate(double bytes_per_rank, Placement) const;
 
   double domain_ = 8, link_ = 0, nic_ = 0;  ///< bytes/s of one rank, one way
+  double sharers_ = 1, most_ = 0;           ///< ranks that share NICs; bytes/s that one rank can use of them
+  bool alone_ = false;
   bool reduces_ = false;
   DeviceConstants device_;
   FabricConstants fabric_;

@@ -23,13 +23,15 @@ Target target_of(const ClusterSpec& cluster) {
   }
   gpu.memory = cluster.device.memory;
   gpu.memory_bandwidth = cluster.device.memory_bandwidth;
-  gpu.scale_up = cluster.intra_node;
+  if (!cluster.peers_over_pcie) gpu.scale_up = cluster.intra_node;
   gpu.pcie = cluster.pcie;
   SystemSpec& system = target.system;
   system.name = system.title = cluster.name;
-  system.gpus_per_node = system.nics = cluster.devices_per_node;
+  system.gpus_per_node = cluster.devices_per_node;
+  system.nics = cluster.devices_per_node / cluster.devices_per_nic;
+  system.gpus_per_pcie_switch = cluster.devices_per_pcie_switch;
   system.scale_up_domain = cluster.scale_up_domain > 0 ? cluster.scale_up_domain : cluster.devices_per_node;
-  system.nic_bandwidth = cluster.nic.bandwidth;
+  system.nic_bandwidth = cluster.nic.bandwidth * cluster.devices_per_nic;
   system.host_memory = cluster.host_memory;
   system.host_memory_bandwidth = cluster.host_memory_bandwidth;
   system.host_cores = cluster.host_cores;

@@ -69,16 +69,15 @@ OpTime CostTable::of(const Instruction& instruction) {
   const OpCost cost = costs_.cost(*program_, instruction);
   const Seconds time = std::clamp(cost.seconds.total(), Seconds(0), kLongestOp);
   const Seconds crowded = std::clamp(cost.crowded, Seconds(0), kLongestOp);
-  const OpTime entry{to_ns(time), to_ns(crowded), intern(cost.demands)};
+  const OpTime entry{to_ns(time), to_ns(crowded), draws_.intern({cost.demands, cost.goes_first})};
   cached_.emplace(key_, entry);
   return entry;
 }
 
-std::int32_t CostTable::intern(const std::vector<Demand>& demands) {
-  const auto found = std::find(demand_lists_.begin(), demand_lists_.end(), demands);
-  if (found != demand_lists_.end()) return static_cast<std::int32_t>(found - demand_lists_.begin());
-  demand_lists_.push_back(demands);
-  return static_cast<std::int32_t>(demand_lists_.size()) - 1;
+std::int32_t DrawsTable::intern(Draws draws) {
+  const auto [it, is_new] = known_.try_emplace(draws, static_cast<std::int32_t>(list_.size()));
+  if (is_new) list_.push_back(std::move(draws));
+  return it->second;
 }
 
 }  // namespace shardscope

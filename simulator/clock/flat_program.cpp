@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <tuple>
+#include <utility>
 
 #include "core/check.h"
 #include "core/error.h"
@@ -72,7 +73,7 @@ class Flattener {
       : ranks_(ranks), costs_(costs), with_memory_(with_memory), table_(costs) {}
 
   FlatProgram run() {
-    for (const Resource& resource : costs_.resources()) flat_.capacity.push_back(resource.capacity);
+    add_resources();
     flat_.wake_ns = to_ns(costs_.wake_latency());
     flat_.step_overhead_ns = to_ns(costs_.step_overhead());
     flat_.first_op.push_back(0);
@@ -80,17 +81,39 @@ class Flattener {
     for (const Program& program : ranks_) add_rank(program);
     link_successors();
     for (const auto& [name, line] : lines_) add_meetings(name, line);
-    flat_.demand_lists = table_.take_demand_lists();
+    flat_.draws = draws_.take();
     drop_ample_resources();
     return std::move(flat_);
   }
 
  private:
+  void add_resources() {
+    for (const Resource& resource : costs_.resources()) {
+      first_resource_.push_back(static_cast<int>(flat_.capacity.size()));
+      const std::size_t each = resource.ranks > 0 ? static_cast<std::size_t>(resource.ranks) : ranks_.size();
+      flat_.capacity.resize(flat_.capacity.size() + (ranks_.size() + each - 1) / each, resource.capacity);
+    }
+  }
+
+  // A rank's draws from the resources that it has with others.
+  std::int32_t draws_of(std::int32_t number, std::int32_t rank) {
+    const auto [it, is_new] = placed_.try_emplace(number, 0);
+    if (!is_new) return it->second;
+    Draws draws = table_.draws()[number];
+    for (Demand& d : draws.demands) {
+      const auto kind = static_cast<std::size_t>(d.resource);
+      const int each = costs_.resources()[kind].ranks;
+      d.resource = first_resource_[kind] + (each > 0 ? rank / each : 0);
+    }
+    return it->second = draws_.intern(std::move(draws));
+  }
+
   void add_rank(const Program& program) {
     const auto rank = static_cast<std::int32_t>(flat_.ranks());
     const std::int32_t first = flat_.first_op.back();
     table_.begin(program);
     known_lines_.clear();
+    placed_.clear();
     std::array<std::vector<std::int32_t>, kLanes> queues;
     for (std::size_t i = 0; i < program.instructions.size(); ++i) {
       const auto lane = static_cast<std::size_t>(program.instructions[i].lane);
@@ -116,7 +139,7 @@ class Flattener {
       const OpTime cost = table_.of(instruction);
       op.duration_ns = cost.duration_ns;
       op.crowded_ns = cost.crowded_ns;
-      op.demands = cost.demands;
+      op.draws = draws_of(cost.draws, rank);
     }
     if (op.kind == FlatKind::kMeeting) join_line(program, instruction, static_cast<std::int32_t>(flat_.ops.size()));
     flat_.ops.push_back(op);
@@ -221,36 +244,39 @@ class Flattener {
     meeting.first_member = static_cast<std::int32_t>(flat_.members.size());
     meeting.members = static_cast<std::int32_t>(line.ops_by_rank.size());
     std::map<int, double> drawn;
+    Draws draws;
     for (const auto& [rank, ops] : line.ops_by_rank) {
       FlatOp& op = flat_.ops[static_cast<std::size_t>(ops[i])];
       op.meeting = static_cast<std::int32_t>(flat_.meetings.size());
       meeting.duration_ns = std::max(meeting.duration_ns, op.duration_ns);
       meeting.crowded_ns = std::max(meeting.crowded_ns, op.crowded_ns);
-      for (const Demand& d : table_.demands(op.demands)) drawn[d.resource] += d.amount;
+      for (const Demand& d : draws_[op.draws].demands) drawn[d.resource] += d.amount;
+      draws.goes_first = draws.goes_first || draws_[op.draws].goes_first;
       flat_.members.push_back(ops[i]);
     }
-    std::vector<Demand> demands;
-    for (const auto& [resource, amount] : drawn) demands.push_back({resource, amount});
-    meeting.demands = table_.intern(demands);
+    for (const auto& [resource, amount] : drawn) draws.demands.push_back({resource, amount});
+    meeting.draws = draws_.intern(std::move(draws));
     flat_.meetings.push_back(meeting);
   }
 
   // The most that all lanes can draw at once from a resource: if that fits, nobody ever shares it.
   void drop_ample_resources() {
-    std::vector<double> most(flat_.capacity.size(), 0.0), queue_most(flat_.capacity.size());
+    std::vector<double> most(flat_.capacity.size(), 0.0), queue_most(flat_.capacity.size(), 0.0);
+    std::vector<std::size_t> drawn;
     for (const FlatQueue& queue : flat_.queues) {
-      std::fill(queue_most.begin(), queue_most.end(), 0.0);
+      drawn.clear();
       for (std::int32_t i = queue.first; i < queue.end; ++i) {
         const FlatOp& op = flat_.ops[static_cast<std::size_t>(flat_.order[static_cast<std::size_t>(i)])];
-        for (const Demand& d : flat_.demand_lists[static_cast<std::size_t>(op.demands)]) {
-          auto& q = queue_most[static_cast<std::size_t>(d.resource)];
-          q = std::max(q, d.amount);
+        for (const Demand& d : flat_.draws[static_cast<std::size_t>(op.draws)].demands) {
+          const auto r = static_cast<std::size_t>(d.resource);
+          if (queue_most[r] == 0) drawn.push_back(r);
+          queue_most[r] = std::max(queue_most[r], d.amount);
         }
       }
-      for (std::size_t r = 0; r < most.size(); ++r) most[r] += queue_most[r];
+      for (std::size_t r : drawn) most[r] += std::exchange(queue_most[r], 0.0);
     }
-    for (auto& list : flat_.demand_lists) {
-      std::erase_if(list, [&](const Demand& d) {
+    for (Draws& draws : flat_.draws) {
+      std::erase_if(draws.demands, [&](const Demand& d) {
         const auto r = static_cast<std::size_t>(d.resource);
         return most[r] <= flat_.capacity[r] * (1 + 1e-9);
       });
@@ -262,6 +288,9 @@ class Flattener {
   bool with_memory_;
   FlatProgram flat_;
   CostTable table_;
+  DrawsTable draws_;
+  std::vector<int> first_resource_;              ///< by resource of the cost model
+  std::map<std::int32_t, std::int32_t> placed_;  ///< draws of this rank
   std::map<std::string, Line> lines_;
   std::map<std::tuple<std::int32_t, Lane, std::int64_t, std::int64_t>, Line*> known_lines_;  ///< of this rank
 };

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/program/program.h"
-#include "simulator/cost/cost_model.h"
+#include "simulator/clock/cost_table.h"
 
 namespace shardscope {
 
@@ -28,7 +28,7 @@ struct FlatOp {
   std::int32_t queue = 0;
   std::int32_t instruction = 0;  ///< index in the rank's program
   std::int32_t meeting = -1;     ///< kMeeting only
-  std::int32_t demands = 0;      ///< index of a demand list; 0 is the empty one
+  std::int32_t draws = 0;        ///< into FlatProgram::draws; 0: none
   std::int32_t pending = 0;      ///< ops of other lanes it waits for
   std::uint32_t first_successor = 0, successor_count = 0;
   std::int32_t rank = 0;
@@ -45,7 +45,7 @@ struct FlatQueue {
 
 struct Meeting {
   std::int64_t duration_ns = 0, crowded_ns = 0;
-  std::int32_t demands = 0;
+  std::int32_t draws = 0;
   std::int32_t first_member = 0, members = 0;  ///< into FlatProgram::members
 };
 
@@ -65,8 +65,8 @@ struct FlatProgram {
   std::vector<std::int32_t> first_queue;  ///< by rank, and the end
   std::vector<Meeting> meetings;
   std::vector<std::int32_t> members;  ///< op indices
-  std::vector<double> capacity;       ///< by resource
-  std::vector<std::vector<Demand>> demand_lists;
+  std::vector<double> capacity;       ///< by resource: the cost model's, for each set of ranks that shares one
+  std::vector<Draws> draws;
   std::vector<MemoryChange> memory;  ///< by op, filled only if asked for
   std::int64_t wake_ns = 0, step_overhead_ns = 0;
 

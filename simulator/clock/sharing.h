@@ -3,7 +3,11 @@
 //
 // Every op wants speed 1, at which it draws its demands. All speeds rise together; when a resource is used up the ops
 // that draw on it stay where they are and the others rise on. (Bertsekas and Gallager, Data Networks, 1992, section
-// 6.5.2: progressive filling.)
+// 6.5.2: progressive filling.) Ops that go first do so among themselves before the others; those keep at least a tenth
+// of a resource (Guess: a collective's blocks never take all of a device).
+//
+// Speeds do not depend on the order of sharers where sums of demands are exact: resources used up at one level are so
+// in one round. So one sharer can stand for many alike (simulator/fold).
 
 #include <span>
 #include <vector>
@@ -15,13 +19,16 @@ namespace shardscope {
 struct Sharer {
   std::span<const Demand> demands;
   double speed = 1;  ///< out: in (0, 1]
+  bool goes_first = false;
 };
 
-/// Sets every sharer's speed. `capacity` by resource; `scratch` is kept between calls so that none allocates.
+/// Kept between calls so that none allocates.
 struct SharingScratch {
-  std::vector<double> left, wanted;
+  std::vector<double> left, wanted, drawn;
   std::vector<char> settled;
 };
+
+/// Sets every sharer's speed. `capacity` by resource.
 void share_fairly(std::span<Sharer> sharers, std::span<const double> capacity, SharingScratch& scratch);
 
 }  // namespace shardscope

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 namespace shardscope {
@@ -28,6 +29,52 @@ TEST(Sharing, WhoIsHeldBackElsewhereLeavesRoomForOthers) {
   const auto speeds = speeds_of({{{0, 4}, {1, 1}}, {{1, 1}}}, {1, 1});
   EXPECT_DOUBLE_EQ(speeds[0], 0.25);
   EXPECT_DOUBLE_EQ(speeds[1], 0.75);
+}
+
+TEST(Sharing, WhoGoesFirstLeavesTheRest) {
+  std::vector<Demand> collective{{0, 0.25}}, kernel{{0, 1}};
+  std::vector<Sharer> sharers{{kernel, 1, false}, {collective, 1, true}};
+  const std::vector<double> one{1};
+  SharingScratch scratch;
+  share_fairly(sharers, one, scratch);
+  EXPECT_EQ(sharers[0].speed, 0.75);
+  EXPECT_EQ(sharers[1].speed, 1);
+  std::vector<Sharer> many(5, Sharer{collective, 1, true});  // more than there is: they share, a tenth is kept
+  many.push_back({kernel, 1, false});
+  share_fairly(many, one, scratch);
+  EXPECT_EQ(many[0].speed, 0.8);
+  EXPECT_DOUBLE_EQ(many[5].speed, 0.1);
+}
+
+// What lets one sharer stand for many alike, to the last bit.
+TEST(Sharing, OneOfManyTimesTheDemandsIsAsFastAsMany) {
+  std::mt19937 random(11);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<std::vector<Demand>> kinds(4);
+    for (auto& kind : kinds) {
+      for (int r = 0; r < 3; ++r) {
+        if (random() % 2 == 0) kind.push_back({r, (1.0 + random() % 65536) / 65536});
+      }
+    }
+    const std::vector<double> capacity{1.0, 1.7, 0.3};
+    std::vector<std::vector<Demand>> scaled = kinds;
+    std::vector<Sharer> many, few;
+    for (std::size_t k = 0; k < kinds.size(); ++k) {
+      const int count = 1 + static_cast<int>(random() % 9);
+      for (int i = 0; i < count; ++i) many.push_back({kinds[k]});
+      for (Demand& d : scaled[k]) d.amount *= count;
+    }
+    for (const auto& kind : scaled) few.push_back({kind});
+    std::shuffle(many.begin(), many.end(), random);
+    SharingScratch scratch;
+    share_fairly(many, capacity, scratch);
+    share_fairly(few, capacity, scratch);
+    for (const Sharer& s : many) {
+      const auto kind =
+          std::find_if(kinds.begin(), kinds.end(), [&](const auto& k) { return k.data() == s.demands.data(); });
+      EXPECT_EQ(s.speed, few[static_cast<std::size_t>(kind - kinds.begin())].speed) << round;
+    }
+  }
 }
 
 TEST(Sharing, NobodyCanGainWithoutASlowerOneLosing) {

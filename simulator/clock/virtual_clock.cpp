@@ -6,7 +6,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
-#include "simulator/clock/sharing.h"
+#include "simulator/clock/shared_resources.h"
 
 namespace shardscope {
 
@@ -32,11 +32,9 @@ struct Later {
 struct Activity {
   std::int32_t op = -1;  // the op, or -1 for a meeting
   std::int32_t meeting = -1;
-  std::int32_t demands = 0;
+  std::int32_t draws = 0;
   std::uint32_t version = 0;
-  double left_ns = 0;  // work left at `since_ns`, in ns at full speed
-  double speed = 0;
-  std::int64_t since_ns = 0;
+  Progress progress;
 };
 
 enum class QueueState : std::uint8_t { kIdle, kWaking, kRunning };
@@ -58,18 +56,16 @@ struct RankRun {
 
 class Clock {
  public:
-  Clock(const FlatProgram& program, const ClockOptions& options) : p_(program), options_(options) {
+  Clock(const FlatProgram& program, const ClockOptions& options)
+      : p_(program), options_(options), shared_(program.capacity) {
     pending_.resize(p_.ops.size());
     queues_.resize(p_.queues.size());
     ranks_.resize(static_cast<std::size_t>(p_.ranks()));
     arrived_.resize(p_.meetings.size());
-    load_.resize(p_.capacity.size());
     memory_ns_.resize(p_.memory.size());
     events_.reserve(p_.queues.size() * 2 + 16);
     activities_.reserve(p_.queues.size() + 1);
-    contenders_.reserve(p_.queues.size());
     waiting_.reserve(p_.queues.size());
-    sharers_.reserve(p_.queues.size());
     ready_.reserve(p_.queues.size());
   }
 
@@ -89,7 +85,9 @@ class Clock {
   // ---- events
 
   bool next_event() {
-    if (needs_sharing_ && (events_.empty() || events_.front().time_ns > now_)) share();
+    if (shared_.changed() && (events_.empty() || events_.front().time_ns > now_)) {
+      shared_.share([this](std::int32_t a, double speed) { set_speed(a, speed); });
+    }
     if (events_.empty()) return false;
     std::pop_heap(events_.begin(), events_.end(), Later{});
     const Event event = events_.back();
@@ -184,7 +182,7 @@ class Clock {
       if (op.kind == FlatKind::kWork) {
         queue.state = QueueState::kRunning;
         count_running(op, 1);
-        start_activity(index, -1, op.demands, op.duration_ns, op.crowded_ns);
+        start_activity(index, -1, op.draws, op.duration_ns, op.crowded_ns);
       } else if (op.kind == FlatKind::kMeeting) {
         queue.state = QueueState::kRunning;
         arrive(op);
@@ -206,7 +204,7 @@ class Clock {
       const FlatOp& member = p_.ops[static_cast<std::size_t>(member_of(meeting, i))];
       if (member.waits_idle) count_running(member, 1);
     }
-    start_activity(-1, op.meeting, meeting.demands, meeting.duration_ns, meeting.crowded_ns);
+    start_activity(-1, op.meeting, meeting.draws, meeting.duration_ns, meeting.crowded_ns);
   }
 
   void end_op(std::int32_t index, std::int64_t work_ns) {
@@ -253,12 +251,12 @@ class Clock {
   // ---- activities and what they share
 
   // An op that finds what it draws on used up waits first, drawing nothing: its time, or until there is room.
-  void start_activity(std::int32_t op, std::int32_t meeting, std::int32_t demands, std::int64_t duration_ns,
+  void start_activity(std::int32_t op, std::int32_t meeting, std::int32_t draws, std::int64_t duration_ns,
                       std::int64_t crowded_ns) {
     const std::int32_t a = take_activity();
     Activity& activity = activities_[static_cast<std::size_t>(a)];
-    activity = {op, meeting, demands, activity.version + 1, static_cast<double>(duration_ns), 1.0, now_};
-    if (crowded_ns > 0 && is_crowded(demands)) {
+    activity = {op, meeting, draws, activity.version + 1, {static_cast<double>(duration_ns), 1.0, now_}};
+    if (crowded_ns > 0 && shared_.is_used_up(draws_of(draws))) {
       waiting_.push_back(a);
       schedule(now_ + crowded_ns, EventKind::kBegin, a, activity.version);
     } else {
@@ -276,7 +274,7 @@ class Clock {
   void admit_waiting() {
     for (std::size_t i = 0; i < waiting_.size();) {
       const std::int32_t a = waiting_[i];
-      if (is_crowded(activities_[static_cast<std::size_t>(a)].demands)) {
+      if (shared_.is_used_up(draws_of(activities_[static_cast<std::size_t>(a)].draws))) {
         ++i;
       } else {
         end_waiting(a);
@@ -286,45 +284,21 @@ class Clock {
 
   void begin_activity(std::int32_t a) {
     Activity& activity = activities_[static_cast<std::size_t>(a)];
-    activity.since_ns = now_;
-    bool tight = false;
-    const auto& drawn = p_.demand_lists[static_cast<std::size_t>(activity.demands)];
-    for (const Demand& d : drawn) {
-      const auto r = static_cast<std::size_t>(d.resource);
-      load_[r] += d.amount;
-      tight = tight || is_tight(r);
-    }
-    if (!drawn.empty()) contenders_.push_back(a);
-    if (tight) {
-      activity.speed = 0;  // until share()
-      needs_sharing_ = true;
+    activity.progress.since_ns = now_;
+    if (shared_.add(a, draws_of(activity.draws))) {
+      activity.progress.speed = 0;  // until they are shared out
     } else {
-      schedule(now_ + static_cast<std::int64_t>(activity.left_ns), EventKind::kEnd, a, activity.version);
+      schedule(now_ + static_cast<std::int64_t>(activity.progress.left_ns), EventKind::kEnd, a, activity.version);
     }
   }
 
-  bool is_crowded(std::int32_t demands) const {
-    const auto& drawn = p_.demand_lists[static_cast<std::size_t>(demands)];
-    return std::any_of(drawn.begin(), drawn.end(), [&](const Demand& d) {
-      const auto r = static_cast<std::size_t>(d.resource);
-      return load_[r] >= p_.capacity[r] * (1 - 1e-9);
-    });
-  }
+  const Draws& draws_of(std::int32_t number) const { return p_.draws[static_cast<std::size_t>(number)]; }
 
   void end_activity(std::int32_t a) {
     const Activity activity = activities_[static_cast<std::size_t>(a)];
     ++activities_[static_cast<std::size_t>(a)].version;
     free_activities_.push_back(a);
-    const auto& drawn = p_.demand_lists[static_cast<std::size_t>(activity.demands)];
-    for (const Demand& d : drawn) {
-      const auto r = static_cast<std::size_t>(d.resource);
-      needs_sharing_ = needs_sharing_ || is_tight(r);
-      load_[r] -= d.amount;
-    }
-    if (!drawn.empty()) {
-      contenders_.erase(std::find(contenders_.begin(), contenders_.end(), a));
-      if (contenders_.empty()) std::fill(load_.begin(), load_.end(), 0.0);  // sheds rounding
-    }
+    shared_.remove(a);
     if (activity.op >= 0) {
       end_op(activity.op, 0);
     } else {
@@ -340,30 +314,12 @@ class Clock {
     for (std::int32_t i = 0; i < meeting.members; ++i) end_op(member_of(meeting, i), now_ - last_arrival);
   }
 
-  // Gives every contender its fair speed from now on, and moves the ends of those whose speed changed.
-  void share() {
-    needs_sharing_ = false;
-    sharers_.clear();
-    for (std::int32_t a : contenders_) {
-      sharers_.push_back(
-          {p_.demand_lists[static_cast<std::size_t>(activities_[static_cast<std::size_t>(a)].demands)], 1});
-    }
-    share_fairly(sharers_, p_.capacity, scratch_);
-    for (std::size_t i = 0; i < contenders_.size(); ++i) set_speed(contenders_[i], sharers_[i].speed);
-  }
-
   void set_speed(std::int32_t a, double speed) {
     Activity& activity = activities_[static_cast<std::size_t>(a)];
-    if (speed == activity.speed) return;
-    const auto passed = static_cast<double>(now_ - activity.since_ns);
-    activity.left_ns = std::max(0.0, activity.left_ns - passed * activity.speed);
-    activity.since_ns = now_;
-    activity.speed = speed;
-    const auto rest = static_cast<std::int64_t>(std::ceil(activity.left_ns / speed - 1e-6));
-    schedule(now_ + std::max<std::int64_t>(rest, 0), EventKind::kEnd, a, ++activity.version);
+    if (speed == activity.progress.speed) return;
+    const std::int64_t end_ns = activity.progress.change_speed(now_, speed);
+    schedule(end_ns, EventKind::kEnd, a, ++activity.version);
   }
-
-  bool is_tight(std::size_t resource) const { return load_[resource] > p_.capacity[resource] * (1 + 1e-9); }
 
   std::int32_t take_activity() {
     if (free_activities_.empty()) {
@@ -447,15 +403,12 @@ class Clock {
   const ClockOptions& options_;
   std::int64_t now_ = 0, sequence_ = 0, done_ = 0;
   std::vector<Event> events_;
-  std::vector<std::int32_t> pending_, arrived_, ready_, contenders_, waiting_, free_activities_;
+  std::vector<std::int32_t> pending_, arrived_, ready_, waiting_, free_activities_;
   std::vector<QueueRun> queues_;
   std::vector<RankRun> ranks_;
   std::vector<Activity> activities_;
-  std::vector<double> load_;
   std::vector<std::int64_t> memory_ns_;  // traced runs only, by op: when its lane got there
-  std::vector<Sharer> sharers_;
-  SharingScratch scratch_;
-  bool needs_sharing_ = false;
+  SharedResources shared_;
   int ranks_in_step_ = 0;  // not yet at the end of theirs
 };
 

@@ -13,6 +13,15 @@ namespace {
 constexpr double kGuessBandwidthEfficiency = 0.8;          // of the host's memory bandwidth. Guess
 constexpr Seconds kGuessDriveLatency = microseconds(100);  // of a transfer to or from an NVMe drive. Guess
 
+// Indices of resources.
+constexpr int kDevice = 0, kLinksOut = 1, kLinksIn = 2, kNicsOut = 3, kNicsIn = 4, kToHost = 5, kFromHost = 6;
+
+/// In parts of 2^-16, so that sums do not depend on their order.
+void draw(OpCost& cost, int resource, double part) {
+  const double amount = std::round(part * 65536) / 65536;
+  if (amount > 0) cost.demands.push_back({resource, amount});
+}
+
 /// Throws where ranks that exchange something have no link to do it by.
 void check_links(const ClusterSpec& cluster) {
   if (cluster.ranks() > 1 && cluster.devices_per_node > 1 && cluster.intra_node.bandwidth.value <= 0) {
@@ -43,22 +52,33 @@ ClusterCosts::ClusterCosts(const ClusterSpec& cluster)
 ClusterCosts::ClusterCosts(const ClusterSpec& cluster, const Target& target, const Constants& constants)
     : cluster_(cluster),
       gpu_(target.gpu, device_constants(constants, target.gpu)),
-      network_(network_of(target, constants)) {
+      network_(network_of(target, constants).alone()),
+      resources_{{"device", 1, 1},
+                 {"links out", 1, 1},
+                 {"links in", 1, 1},
+                 {"NICs out", 1, cluster.devices_per_nic},
+                 {"NICs in", 1, cluster.devices_per_nic},
+                 {"link to the host", 1, cluster.devices_per_pcie_switch},
+                 {"link from the host", 1, cluster.devices_per_pcie_switch}} {
   check_links(cluster);
 }
 
 OpCost ClusterCosts::cost(const Program& program, const Instruction& instruction) const {
   const Op& op = instruction.op;
-  if (is_communication(op)) return {collective_cost(program, op), {}};
+  if (is_communication(op)) return collective_cost(program, op);
   if (const auto* copy = std::get_if<Copy>(&op);
       copy != nullptr && program.buffer(copy->src.buffer).space != program.buffer(copy->dst.buffer).space) {
-    return {copy_cost(program, *copy), {}};
+    return copy_cost(program, *copy);
   }
   const auto bytes = [&](const Region& region) { return Bytes(static_cast<double>(program.bytes(region))); };
   if (const auto* read = std::get_if<NvmeRead>(&op)) return {nvme_cost(bytes(read->src), cluster_.nvme_read), {}};
   if (const auto* write = std::get_if<NvmeWrite>(&op)) return {nvme_cost(bytes(write->dst), cluster_.nvme_write), {}};
   if (instruction.lane == Lane::kHost) return {host_cost(program, op), {}};
-  return {compute_cost(program, op), {}};
+  OpCost cost{compute_cost(program, op), {}};
+  // Copies into and out of buckets count as the collective that they serve.
+  cost.goes_first = instruction.lane != Lane::kCompute;
+  draw(cost, kDevice, cost.goes_first ? gpu_.constants().interference : 1);
+  return cost;
 }
 
 FlopPerSecond ClusterCosts::peak_per_rank() const {
@@ -91,11 +111,16 @@ Cost ClusterCosts::compute_cost(const Program& program, const Op& op) const {
   return cost;
 }
 
-Cost ClusterCosts::copy_cost(const Program& program, const Copy& copy) const {
-  Cost cost;
-  cost.latency = cluster_.pcie.latency;
-  cost.link =
+OpCost ClusterCosts::copy_cost(const Program& program, const Copy& copy) const {
+  OpCost cost;
+  cost.seconds.latency = cluster_.pcie.latency;
+  cost.seconds.link =
       Bytes(static_cast<double>(std::max(program.bytes(copy.src), program.bytes(copy.dst)))) / cluster_.pcie.bandwidth;
+  const bool to_host = program.buffer(copy.src.buffer).space == Space::kDevice;
+  const double all = cost.seconds.total().value;
+  if (all > 0) draw(cost, to_host ? kToHost : kFromHost, cost.seconds.link.value / all);
+  if (all > 0 && cluster_.peers_over_pcie) draw(cost, to_host ? kLinksOut : kLinksIn, cost.seconds.link.value / all);
+  cost.goes_first = true;
   return cost;
 }
 
@@ -117,30 +142,43 @@ Cost ClusterCosts::host_cost(const Program& program, const Op& op) const {
 }
 
 /// Bytes as collective_bytes() counts them: the whole message, of an all-to-all what one rank holds.
-Cost ClusterCosts::collective_cost(const Program& program, const Op& op) const {
-  const auto size = static_cast<double>(collective_bytes(program, op));
-  const auto seconds = [&](double bytes) {
-    return std::visit(
-        [&](const auto& o) {
-          using O = std::decay_t<decltype(o)>;
-          if constexpr (!is_collective<O>) {
-            return 0.0;
-          } else {
-            const std::vector<int>& ranks = program.group(o.group).ranks;
-            const Placement place = placement_of(ranks);
-            if constexpr (std::is_same_v<O, AllReduce>) return network_.all_reduce(bytes, place);
-            if constexpr (std::is_same_v<O, AllToAll>) return network_.all_to_all(bytes, place);
-            if constexpr (std::is_same_v<O, Send> || std::is_same_v<O, Recv> || std::is_same_v<O, RingShift>) {
-              return network_.send(bytes, place.stride);
-            }
-            return network_.all_gather(bytes, place);
+OpCost ClusterCosts::collective_cost(const Program& program, const Op& op) const {
+  const auto bytes = static_cast<double>(collective_bytes(program, op));
+  return std::visit(
+      [&](const auto& o) {
+        using O = std::decay_t<decltype(o)>;
+        if constexpr (!is_collective<O>) {
+          return OpCost{};
+        } else {
+          Exchange kind = Exchange::kGather;
+          if constexpr (std::is_same_v<O, AllReduce>) kind = Exchange::kAllReduce;
+          if constexpr (std::is_same_v<O, AllToAll>) kind = Exchange::kAllToAll;
+          if constexpr (std::is_same_v<O, Send> || std::is_same_v<O, Recv> || std::is_same_v<O, RingShift>) {
+            kind = Exchange::kSend;
           }
-        },
-        op);
-  };
-  Cost cost;
-  cost.latency = Seconds(seconds(1e-3));
-  cost.link = Seconds(std::max(0.0, seconds(size) - cost.latency.value));
+          return transfer_cost(op, kind, bytes, program.group(o.group).ranks);
+        }
+      },
+      op);
+}
+
+OpCost ClusterCosts::transfer_cost(const Op& op, Exchange kind, double bytes, const std::vector<int>& ranks) const {
+  const Placement place = placement_of(ranks);
+  const Transfer transfer = network_.transfer(kind, bytes, place);
+  OpCost cost;
+  cost.seconds.latency = Seconds(network_.transfer(kind, 1e-3, place).seconds);
+  cost.seconds.link = Seconds(std::max(0.0, transfer.seconds - cost.seconds.latency.value));
+  cost.goes_first = true;
+  if (kind != Exchange::kSend && transfer.seconds > 0) draw(cost, kDevice, gpu_.constants().interference);
+  const bool sends = !std::holds_alternative<Recv>(op), receives = !std::holds_alternative<Send>(op);
+  if (sends) {
+    draw(cost, kLinksOut, transfer.links);
+    draw(cost, kNicsOut, transfer.nics);
+  }
+  if (receives) {
+    draw(cost, kLinksIn, transfer.links);
+    draw(cost, kNicsIn, transfer.nics);
+  }
   return cost;
 }
 

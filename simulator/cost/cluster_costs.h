@@ -14,6 +14,14 @@ namespace shardscope {
 ///            between spaces: bytes over PCIe; to or from NVMe: bytes over the node's drives, an equal share for each
 ///            of its devices, reads and writes apart. Ops of the host lane: bytes over the host's memory bandwidth,
 ///            shared by the devices of the node.
+/// Shared:    what ops at one time share, each drawing the mean part of it that it moves while it lasts. Of a rank: its
+///            links and, of the devices below one PCIe switch, their link to the host, each way; of the devices with
+///            common NICs, those, each way; the device: a kernel wants all of it, a collective first takes
+///            `interference` of it (messages between two ranks nothing: guess). Drives and the host's memory are dealt
+///            out, not shared. Where peers are joined by PCIe, copies
+///            pass the rank's links too.
+/// Leaves out: memory bandwidth that NICs and copies take on a device, and NICs' bytes below a PCIe switch (they need
+///            not pass the link to the host).
 /// Units:     FLOP, bytes, seconds.
 /// Source:    the cluster file or the hardware catalog, and data/calibration/constants.csv.
 class ClusterCosts : public CostModel {
@@ -31,15 +39,16 @@ class ClusterCosts : public CostModel {
   ClusterCosts(const ClusterSpec& cluster, const Target& target, const Constants& constants);
 
   Cost compute_cost(const Program& program, const Op& op) const;
-  Cost copy_cost(const Program& program, const Copy& copy) const;
+  OpCost copy_cost(const Program& program, const Copy& copy) const;
   Cost nvme_cost(Bytes bytes, BytesPerSecond of_node) const;
   Cost host_cost(const Program& program, const Op& op) const;
-  Cost collective_cost(const Program& program, const Op& op) const;
+  OpCost collective_cost(const Program& program, const Op& op) const;
+  OpCost transfer_cost(const Op& op, Exchange kind, double bytes, const std::vector<int>& ranks) const;
 
   ClusterSpec cluster_;
   GpuModel gpu_;
   NetworkModel network_;
-  std::vector<Resource> resources_;  ///< none shared yet
+  std::vector<Resource> resources_;
 };
 
 }  // namespace shardscope

@@ -27,19 +27,21 @@ struct Cost {
 struct Resource {
   std::string name;
   double capacity = 0;
+  int ranks = 0;  ///< so many ranks in a row share one, and the next ones another; 0: all share one
 };
 
 /// What an op draws from a resource while it runs at full speed.
 struct Demand {
   int resource = 0;  ///< index into CostModel::resources()
   double amount = 0;
-  friend bool operator==(const Demand&, const Demand&) = default;
+  friend auto operator<=>(const Demand&, const Demand&) = default;
 };
 
 struct OpCost {
   Cost seconds;
   std::vector<Demand> demands;  ///< of one rank; a collective draws those of all its ranks
   Seconds crowded;              ///< longest wait before it begins, while others use up what it draws on
+  bool goes_first = false;      ///< the others share what it leaves
 };
 
 class CostModel {

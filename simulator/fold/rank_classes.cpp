@@ -37,30 +37,43 @@ struct AllGroups {
   std::vector<std::vector<int>> self;
 };
 
-// Which places share a node, and which have the same place in theirs.
-std::vector<std::int64_t> describe_links(const Group& group, int per_node) {
-  std::map<int, std::int64_t> nodes, places;
+// Which places share a node (or something else), and which have the same place in theirs.
+std::vector<std::int64_t> describe_links(const Group& group, int per_node, const std::vector<int>& sharing) {
   std::vector<std::int64_t> text;
-  for (int rank : group.ranks) {
-    text.push_back(nodes.try_emplace(rank / per_node, nodes.size()).first->second);
-    text.push_back(places.try_emplace(rank % per_node, places.size()).first->second);
-  }
+  const auto describe = [&](auto place_of) {
+    std::map<int, std::int64_t> known;
+    for (int rank : group.ranks) text.push_back(known.try_emplace(place_of(rank), known.size()).first->second);
+  };
+  describe([&](int rank) { return rank / per_node; });
+  describe([&](int rank) { return rank % per_node; });
+  for (int ranks : sharing) describe([&](int rank) { return rank / ranks; });
   return text;
 }
 
-AllGroups list_groups(const Job& job, int per_node) {
+std::vector<Group> groups_of(const Job& job, int rank, const std::vector<int>& sharing) {
+  std::vector<Group> groups = rank_groups(job, rank);
+  for (int ranks : sharing) {
+    const int first = rank / ranks * ranks;
+    Group group{sharing_group(ranks), {}, rank - first};
+    for (int r = first; r < std::min(first + ranks, job.parallel.ranks()); ++r) group.ranks.push_back(r);
+    groups.push_back(std::move(group));
+  }
+  return groups;
+}
+
+AllGroups list_groups(const Job& job, int per_node, const std::vector<int>& sharing) {
   AllGroups all;
   Numbers links;
   std::map<std::pair<std::string, int>, int> known;  // ranks of one name are dealt out: the first one tells the group
   for (int rank = 0; rank < job.parallel.ranks(); ++rank) {
     auto& mine = all.of_rank.emplace_back();
     auto& self = all.self.emplace_back();
-    for (Group& group : rank_groups(job, rank)) {
+    for (Group& group : groups_of(job, rank, sharing)) {
       self.push_back(group.self);
       const auto [it, is_new] =
           known.try_emplace({group.name, group.ranks.front()}, static_cast<int>(all.groups.size()));
       if (is_new) {
-        all.links.push_back(links.of(describe_links(group, per_node)));
+        all.links.push_back(links.of(describe_links(group, per_node, sharing)));
         all.groups.push_back(std::move(group));
       }
       mine.push_back(it->second);
@@ -126,8 +139,10 @@ RankPartition make_partition(const AllGroups& all, std::vector<int> color) {
 
 }  // namespace
 
-RankClasses find_rank_classes(const Job& job, const ClusterSpec& cluster) {
-  const AllGroups all = list_groups(job, cluster.devices_per_node);
+std::string sharing_group(int ranks) { return "sharing " + std::to_string(ranks); }
+
+RankClasses find_rank_classes(const Job& job, const ClusterSpec& cluster, const std::vector<int>& sharing) {
+  const AllGroups all = list_groups(job, cluster.devices_per_node, sharing);
   RankKinds kinds(job);
   Numbers early, late;
   std::vector<int> coarse, fine;

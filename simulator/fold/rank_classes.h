@@ -1,13 +1,13 @@
 #pragma once
 // Ranks of a job that a simulation cannot tell apart: same program, same links, and neighbours that are alike in turn.
 //
-//   RankClasses classes = find_rank_classes(job, cluster);
+//   RankClasses classes = find_rank_classes(job, cluster, {});
 //   classes.fine.members[c], classes.fine.first[c]
 //
 // Two ranks are of one class if their programs differ only in names, offsets and rank numbers (RankKind), each of
-// their groups crosses nodes in the same way, and each of their groups lists, place by place, ranks of the same
-// classes. Ops without shared resources then start and end at the same times on both, by induction over the ops in the
-// order in which they end: so one stands for all.
+// their groups crosses nodes (and sets of ranks that share something) in the same way, and each of their groups, and
+// of their sets that share, lists, place by place, ranks of the same classes. Ops then start, are slowed and end at the
+// same times on both, by induction over the instants at which something starts or ends: so one stands for all.
 
 #include <map>
 #include <string>
@@ -44,6 +44,10 @@ struct RankClasses {
   std::vector<std::vector<std::int64_t>> study;
 };
 
-RankClasses find_rank_classes(const Job& job, const ClusterSpec& cluster);
+/// Of those that share a resource with so many ranks in a row: a group of that name.
+std::string sharing_group(int ranks);
+
+/// `sharing`: sizes of sets of ranks in a row that share a resource; larger than 1.
+RankClasses find_rank_classes(const Job& job, const ClusterSpec& cluster, const std::vector<int>& sharing);
 
 }  // namespace shardscope

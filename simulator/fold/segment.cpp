@@ -31,7 +31,7 @@ SegmentLabel label_of(const Program& program, std::size_t index) {
 std::size_t hash_of(const Segment& segment) {
   std::size_t h = segment.ops.size();
   const auto add = [&](std::int64_t x) { h = (h ^ static_cast<std::size_t>(x)) * 0x9E3779B97F4A7C15ULL + (h >> 29); };
-  for (const FoldOp& op : segment.ops) add(op.duration_ns), add(op.slot), add(op.end_wait);
+  for (const FoldOp& op : segment.ops) add(op.duration_ns), add(op.slot), add(op.draws), add(op.end_wait);
   for (const FoldWait& wait : segment.waits) add(wait.back), add(wait.op);
   for (const FoldMemory& m : segment.memory) add(m.instruction), add(m.bytes);
   return h;
@@ -108,7 +108,11 @@ Segment SegmentStore::build(const Program& program, const Cut& cut, std::size_t 
     op.kind = kind_of(in.op);
     op.time_class = time_class_of(in);
     op.waits_idle = std::holds_alternative<Send>(in.op) || std::holds_alternative<Recv>(in.op);
-    if (op.kind != FlatKind::kInstant) op.duration_ns = table_.of(in).duration_ns;
+    if (op.kind != FlatKind::kInstant) {
+      const OpTime time = table_.of(in);
+      op.duration_ns = time.duration_ns;
+      op.draws = time.draws;
+    }
     if (op.kind == FlatKind::kMeeting) op.slot = slot_of(program, in);
     op.first_wait = static_cast<std::int32_t>(segment.waits.size());
     for (OpId before : in.after) {

@@ -29,6 +29,7 @@ struct FoldWait {
 struct FoldOp {
   std::int64_t duration_ns = 0;
   std::int32_t slot = -1;  ///< meetings only: where it meets whom
+  std::int32_t draws = 0;  ///< number in SegmentStore::draws()
   std::int32_t first_wait = 0, end_wait = 0;
   FlatKind kind = FlatKind::kWork;
   TimeClass time_class = TimeClass::kCompute;
@@ -84,7 +85,9 @@ class SegmentStore {
 
   SplitProgram split(const Program& program);
   const Segment& operator[](int index) const { return segments_[static_cast<std::size_t>(index)]; }
+  int size() const { return static_cast<int>(segments_.size()); }
   const std::vector<MeetingSlot>& slots() const { return slots_; }
+  const DrawsTable& draws() const { return table_.draws(); }
 
  private:
   struct Cut;

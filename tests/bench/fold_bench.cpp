@@ -56,9 +56,10 @@ double time_prediction(const Job& job, const ClusterSpec& cluster, const Predict
   result = predict(job, cluster, options, &work);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   fmt::print(
-      "{:8.3f} s  {} ranks in {} classes; {} programs lowered ({} whole), {} instructions for {}; step {:.9f} s\n",
+      "{:8.3f} s  {} ranks in {} classes; {} programs lowered ({} whole), {} instructions for {}; {} times slowed{}; "
+      "step {:.9f} s\n",
       elapsed.count(), job.parallel.ranks(), result.ranks.size(), work.lowered, work.whole, work.lowered_instructions,
-      result.ops, result.step_time_s);
+      result.ops, work.slowed, work.again ? ", run again" : "", result.step_time_s);
   return elapsed.count();
 }
 
