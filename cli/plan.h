@@ -11,6 +11,7 @@
 
 #include "core/spec/hardware.h"
 #include "simulator/planner/constraints.h"
+#include "simulator/planner/defaults.h"
 #include "simulator/planner/plan_case.h"
 #include "simulator/planner/relief.h"
 
@@ -44,9 +45,6 @@ std::vector<std::string> split_list(std::string_view text);
 /// "300B", "1.5T", "2M": a number with K, M, B (or G), T.
 double parse_amount(const std::string& option, const std::string& text);
 double parse_days(const std::string& option, const std::string& text);  ///< "30d", "12h", "6w"
-std::int64_t default_seq(const ModelSpec&);
-/// Sequences of GPT-3's batches (arXiv 2005.14165, table 2.1: 0.5 M to 3.2 M tokens by size), as 2^k or 3 * 2^k.
-std::int64_t default_global_batch(const ModelSpec&, std::int64_t seq);
 
 /// A point of the front and what is said about it.
 struct ReportedPoint {

@@ -8,6 +8,7 @@
 #include "cli/plan.h"
 #include "cli/text_table.h"
 #include "simulator/planner/files.h"
+#include "simulator/planner/plan_text.h"
 
 namespace shardscope::cli {
 namespace {
@@ -17,26 +18,6 @@ using Json = nlohmann::ordered_json;
 constexpr std::size_t kMostRows = 24;
 
 double headroom(const ReportedPoint& r) { return r.plan_case.target.gpu.memory.value - r.point.estimate.used; }
-
-/// "dp 8 tp 4 pp 2x3 ep 8": sizes of 1 are left out.
-std::string layout_text(const Plan& p) {
-  std::string text = fmt::format("dp {}", p.dp);
-  const auto add = [&](const char* name, int size) {
-    if (size > 1) text += fmt::format(" {} {}", name, size);
-  };
-  add("tp", p.tp);
-  if (p.sp) text += "+sp";
-  add("pp", p.pp);
-  if (p.vpp > 1) text += fmt::format("x{}", p.vpp);
-  add("cp", p.cp), add("ulysses", p.ulysses), add("ep", p.ep);
-  return text;
-}
-
-std::string zero_text(const Plan& p) {
-  std::string text = fmt::format("{}", p.zero);
-  if (p.shard > 0) text += fmt::format("/{}", p.shard);
-  return p.offload == Offload::kNone ? text : text + " " + std::string(to_string(p.offload));
-}
 
 std::vector<std::string> row_of(const ReportedPoint& r, bool chosen) {
   const Plan& p = r.point.plan;
