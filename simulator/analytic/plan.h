@@ -28,6 +28,7 @@ struct Plan {
   std::int64_t micro_batch = 1, global_batch = 1;       ///< sequences
 
   std::int64_t micro_batches() const { return global_batch / (dp * micro_batch); }
+  friend bool operator==(const Plan&, const Plan&) = default;
 };
 
 /// What a step's time is made of. Terms of one estimate sum to its step time.

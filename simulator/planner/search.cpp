@@ -135,8 +135,9 @@ void Task::search_layout(const Plan& layout, const std::vector<Variant>& variant
   std::array<std::array<double, kSizes>, kRecomputes> floors{};
   int size = 0;
   bool too_large = false;
+  const std::int64_t first = request_->candidates[candidate_].limits.first_micro_batch();
   for (const Variant& variant : variants) {
-    if (variant.micro_batch == 1) size = 0, too_large = false;
+    if (variant.micro_batch == first) size = 0, too_large = false;
     const Plan plan = with_variant(layout, variant);
     const int place = size++;
     if (too_large && request_->bounds) continue;
@@ -226,7 +227,9 @@ std::optional<PlanPoint> find_nearest(const SearchRequest& request) {
     for (const Plan& layout : list_layouts(c.workload, c.target, counts.back(), request.global_batch, c.limits)) {
       for (const Variant& variant : list_variants(layout, c.target, c.limits)) {
         const Plan plan = with_variant(layout, variant);
-        if (variant.micro_batch > 1 || !find_plan_problem(c.workload, c.target, plan).empty()) continue;
+        if (variant.micro_batch > c.limits.first_micro_batch() ||
+            !find_plan_problem(c.workload, c.target, plan).empty())
+          continue;
         const Estimate estimate = estimator.estimate(plan);
         const double over = estimate.used / c.target.gpu.memory.value;
         if (!fits_host(estimate, c.target, plan.gpus)) continue;

@@ -108,5 +108,22 @@ TEST(Search, SaysWhatWasNearestWhereNothingFits) {
   EXPECT_GT(r.nearest->estimate.used, request.candidates[0].target.gpu.memory.value);
 }
 
+TEST(Search, OneSizeOfMicroBatchIsSearchedWithAndWithoutBounds) {
+  SearchRequest request;
+  request.candidates = {candidate_for_test("llama-2-7b", 4096, "dgx-h100", "deepspeed")};
+  request.candidates[0].limits.only_micro_batch = 2;
+  request.max_gpus = 16;
+  request.global_batch = 64;
+  const SearchResult with = search(request);
+  request.bounds = false;
+  const SearchResult without = search(request);
+  ASSERT_FALSE(with.pareto.empty());
+  ASSERT_EQ(with.pareto.size(), without.pareto.size());
+  for (std::size_t i = 0; i < with.pareto.size(); ++i) {
+    EXPECT_EQ(with.pareto[i].plan.micro_batch, 2);
+    EXPECT_EQ(with.pareto[i].run.days, without.pareto[i].run.days);
+  }
+}
+
 }  // namespace
 }  // namespace shardscope

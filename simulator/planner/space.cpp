@@ -42,6 +42,14 @@ int dp_in_node(const Plan& layout, const Target& target) {
   return inner > 0 && domain % inner == 0 ? domain / inner : 0;
 }
 
+std::vector<std::int64_t> micro_batches(const Plan& layout, const SpaceLimits& limits) {
+  std::vector<std::int64_t> sizes;
+  const std::int64_t first = limits.first_micro_batch();
+  const std::int64_t last = limits.only_micro_batch > 0 ? first : limits.max_micro_batch;
+  for (std::int64_t b = first; b <= last && layout.global_batch % (b * layout.dp) == 0; b *= 2) sizes.push_back(b);
+  return sizes;
+}
+
 class Layouts {
  public:
   Layouts(const Workload& workload, const Target& target, int gpus, std::int64_t batch, const SpaceLimits& limits)
@@ -55,9 +63,11 @@ class Layouts {
     const bool joined = target_.gpu.scale_up.bandwidth.value > 0;
     const int domain = std::max(joined ? target_.system.scale_up_domain : target_.system.gpus_per_node, 1);
     for (int tp : divisors(plan_.gpus, std::min(limits_.max_tp, domain))) {
+      if (limits_.only_tp > 0 && tp != limits_.only_tp) continue;
       if (workload_.model.heads % tp != 0 || domain % tp != 0) continue;  // no group lies across two domains
       plan_.tp = tp;
       for (int pp : divisors(plan_.gpus / tp, std::min<std::int64_t>(limits_.max_pp, workload_.model.layers))) {
+        if (limits_.only_pp > 0 && pp != limits_.only_pp) continue;
         plan_.pp = pp;
         add_context();
       }
@@ -141,6 +151,7 @@ std::vector<Plan> list_layouts(const Workload& workload, const Target& target, i
 
 std::vector<Variant> list_variants(const Plan& layout, const Target& target, const SpaceLimits& limits) {
   std::vector<Variant> found;
+  const std::vector<std::int64_t> sizes = micro_batches(layout, limits);
   const int in_node = dp_in_node(layout, target);
   const bool can_shard_in_node = limits.shard_in_node && in_node > 1 && in_node < layout.dp && layout.dp % in_node == 0;
   for (int zero = 0; zero <= 3; ++zero) {
@@ -152,9 +163,7 @@ std::vector<Variant> list_variants(const Plan& layout, const Target& target, con
         const bool alone = layout.dp * layout.cp * layout.ulysses == 1;
         if (alone && zero > 0 && offload == Offload::kNone && limits.zero[0]) continue;  // the same as stage 0
         for (Recompute recompute : limits.recompute) {
-          for (std::int64_t b = 1; b <= limits.max_micro_batch && layout.global_batch % (b * layout.dp) == 0; b *= 2) {
-            found.push_back({zero, shard, offload, recompute, b});
-          }
+          for (const std::int64_t b : sizes) found.push_back({zero, shard, offload, recompute, b});
         }
       }
     }

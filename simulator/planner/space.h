@@ -23,6 +23,8 @@ namespace shardscope {
 struct SpaceLimits {
   int max_tp = 64, max_pp = 64, max_vpp = 8, max_cp = 16, max_ulysses = 1, max_ep = 64;
   std::int64_t max_micro_batch = 16;
+  int only_tp = 0, only_pp = 0;       ///< 0: any that the rest allows
+  std::int64_t only_micro_batch = 0;  ///< likewise; need not be a power of two
   std::int64_t min_tokens_per_cp = 2048;
   bool even_stages = false;  ///< pp * vpp divides the layers
   std::array<bool, 4> zero{true, true, true, true};
@@ -32,6 +34,7 @@ struct SpaceLimits {
   std::vector<Recompute> recompute{Recompute::kNone, Recompute::kSelective, Recompute::kFull};
   bool shard_in_node = true;  ///< stage 3 also inside a node, replicas between nodes (HSDP, MiCS)
   bool tensor_without_sp = true;
+  std::int64_t first_micro_batch() const { return only_micro_batch > 0 ? only_micro_batch : 1; }
 };
 
 /// What the framework can run (deepspeed: all but vpp; megatron: stages 0 and 1, even stages; ...), so that the files

@@ -85,6 +85,27 @@ TEST(Space, FrameworksKeepToWhatTheyCanRun) {
   }
 }
 
+TEST(Space, SizesCanBeFixed) {
+  const Workload workload = workload_for_test("llama-2-7b", 4096);
+  const Target target = target_for_test("dgx-h100");
+  SpaceLimits limits;
+  limits.only_tp = 4, limits.only_pp = 2, limits.only_micro_batch = 3;
+  const std::vector<Plan> layouts = list_layouts(workload, target, 32, 96, limits);
+  ASSERT_FALSE(layouts.empty());
+  int plans = 0;
+  for (const Plan& layout : layouts) {
+    EXPECT_EQ(layout.tp, 4);
+    EXPECT_EQ(layout.pp, 2);
+    for (const Variant& v : list_variants(layout, target, limits)) {
+      EXPECT_EQ(v.micro_batch, 3);
+      ++plans;
+    }
+  }
+  EXPECT_GT(plans, 0);
+  limits.only_tp = 3;
+  EXPECT_TRUE(list_layouts(workload, target, 32, 96, limits).empty());
+}
+
 TEST(Space, CountsAreNodesAndPartsOfThem) {
   const Target h100 = target_for_test("dgx-h100");
   EXPECT_THAT(gpu_counts(h100.system, 3), ElementsAre(1, 2));
