@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include "core/error.h"
 #include "core/program/lower.h"
+#include "simulator/clock/clock_fixture_for_test.h"
+#include "simulator/fold/trace_classes.h"
 #include "simulator/predict.h"
 #include "tests/random_job.h"
 
@@ -102,6 +105,45 @@ RC_GTEST_PROP(Fold, ALongScheduleGoesOnAsAShortOneShows, ()) {
   expect_same(folded, predict(job, cluster, {.fold_ranks = false}));
 }
 
+std::vector<Program> all_programs(const Job& job) {
+  std::vector<Program> programs;
+  for (int rank = 0; rank < job.parallel.ranks(); ++rank) programs.push_back(lower(job, rank));
+  return programs;
+}
+
+bool equal(const SliceEvent& a, const SliceEvent& b) {
+  return a.op == b.op && a.lane == b.lane && a.start_ns == b.start_ns && a.duration_ns == b.duration_ns &&
+         a.wait_ns == b.wait_ns;
+}
+
+std::vector<SliceEvent> by_op(std::vector<SliceEvent> slices) {
+  std::sort(slices.begin(), slices.end(), [](const auto& a, const auto& b) { return a.op.index < b.op.index; });
+  return slices;
+}
+
+RC_GTEST_PROP(Fold, TheRowsOfAClassAreThoseOfItsRank, ()) {
+  JobChoice choice = *gen_job();
+  RC_LOG() << choice << "\n";
+  const Job job = job_of(choice);
+  const ClusterSpec cluster = random_cluster(job.parallel.ranks());
+  KeptTrace some, all;
+  const TracedClasses traced = trace_classes(job, cluster, some, {.most_ranks = 1 << 20});
+  const Prediction whole = simulate(all_programs(job), cluster, {.sink = &all});
+  RC_ASSERT(traced.prediction.step_time_s == whole.step_time_s);
+  RC_ASSERT(traced.micro_batches == 0);
+  RC_ASSERT(some.ranks.size() == traced.ranks.size());
+  for (const auto& [rank, rows] : some.ranks) {
+    RC_LOG() << "rank " << rank << "\n";
+    const KeptTrace::Rank& own = all.ranks[rank];
+    const std::vector<SliceEvent> a = by_op(rows.slices), b = by_op(own.slices);
+    RC_ASSERT(a.size() == b.size());
+    for (std::size_t i = 0; i < a.size(); ++i) RC_ASSERT(equal(a[i], b[i]));
+    RC_ASSERT(rows.memories.size() == own.memories.size());
+    RC_ASSERT(rows.peak.peak_bytes == own.peak.peak_bytes);
+    RC_ASSERT(rows.finished);
+  }
+}
+
 ClusterSpec small_cluster(int devices_per_node, int nodes) {
   ClusterSpec cluster;
   cluster.name = "small";
@@ -164,6 +206,41 @@ TEST(Fold, RanksOfAStageAreOneClass) {
   EXPECT_EQ(prediction_of(p, 6).rank, 4);
   cluster.nodes = 2, cluster.devices_per_node = 5;  // ranks 0 and 4 share a node, the other pairs of stages do not
   EXPECT_EQ(predict(job_of(choice), cluster).ranks.size(), 4U);
+}
+
+TEST(Fold, ALongScheduleIsTracedInPart) {
+  JobChoice choice;
+  choice.layers = 4, choice.pp = 2, choice.dp = 4, choice.stage = 1, choice.accumulation = 64;
+  const Job job = job_of(choice);
+  const ClusterSpec cluster = small_cluster(8, 1);
+  KeptTrace whole, part;
+  const auto all = static_cast<std::int64_t>(2 * lower(job, 0).instructions.size());
+  EXPECT_EQ(trace_classes(job, cluster, whole, {.most_instructions = 2 * all}).micro_batches, 0);
+  const TracedClasses traced = trace_classes(job, cluster, part, {.most_instructions = all / 4});
+  EXPECT_GE(traced.micro_batches, 4);
+  EXPECT_LE(traced.micro_batches, 16);
+  EXPECT_EQ(traced.micro_batches % 2, 0);
+  EXPECT_EQ(traced.ranks, (std::vector<int>{0, 4}));
+  EXPECT_LT(part.ranks[0].slices.size(), whole.ranks[0].slices.size() / 3);
+}
+
+TEST(Fold, ATraceStopsWhenAsked) {
+  KeptTrace trace;
+  EXPECT_THROW(trace_classes(job_of({}), small_cluster(8, 1), trace, {.progress = [](double) { return false; }}),
+               Error);
+}
+
+// As many classes as ranks, by the optimizer's slices: one stands for all, and their memory is alike.
+TEST(Fold, ManyRanksAreTracedAsFew) {
+  JobChoice choice;
+  choice.layers = 3, choice.dp = 7, choice.stage = 1;
+  const Job job = job_of(choice);
+  const ClusterSpec cluster = small_cluster(8, 1);
+  KeptTrace trace, all;
+  const TracedClasses traced = trace_classes(job, cluster, trace, {.most_ranks = 1});
+  EXPECT_EQ(traced.ranks.size(), 1U);
+  const Prediction whole = simulate(all_programs(job), cluster, {.sink = &all});
+  EXPECT_NEAR(traced.prediction.step_time_s / whole.step_time_s, 1, 0.05);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "core/error.h"
 #include "simulator/clock/cost_table.h"
+#include "simulator/fold/rank_classes.h"
 
 namespace shardscope {
 
@@ -69,8 +70,8 @@ std::string line_name(const Program& program, const Instruction& instruction, Gr
 
 class Flattener {
  public:
-  Flattener(std::span<const Program> ranks, const CostModel& costs, bool with_memory)
-      : ranks_(ranks), costs_(costs), with_memory_(with_memory), table_(costs) {}
+  Flattener(std::span<const Program> ranks, const CostModel& costs, bool with_memory, const RankPartition* classes)
+      : ranks_(ranks), costs_(costs), with_memory_(with_memory), classes_(classes), table_(costs) {}
 
   FlatProgram run() {
     add_resources();
@@ -191,12 +192,37 @@ class Flattener {
             std::int32_t op) {
     Line*& line = known_lines_[{group.index, meeting_lane(instruction.lane), from, to}];
     if (line == nullptr) {
-      std::string pair;
-      if (from >= 0) pair = " from " + std::to_string(from) + " to " + std::to_string(to);
-      line = &lines_[line_name(program, instruction, group, pair)];
-      line->expected = from >= 0 ? 2 : program.group(group).size();
+      line = classes_ == nullptr ? &find_line(program, instruction, group, from, to)
+                                 : &find_class_line(program, instruction, group, from, to);
     }
     line->ops_by_rank[program.rank].push_back(op);
+  }
+
+  Line& find_line(const Program& program, const Instruction& instruction, GroupId group, std::int64_t from,
+                  std::int64_t to) {
+    std::string pair;
+    if (from >= 0) pair = " from " + std::to_string(from) + " to " + std::to_string(to);
+    Line& line = lines_[line_name(program, instruction, group, pair)];
+    line.expected = from >= 0 ? 2 : program.group(group).size();
+    return line;
+  }
+
+  // Of groups that list the same classes, one stands for all.
+  Line& find_class_line(const Program& program, const Instruction& instruction, GroupId id, std::int64_t from,
+                        std::int64_t to) {
+    const std::string& name = program.group(id).name;
+    const auto& groups = classes_->groups[static_cast<std::size_t>(flat_.ranks())];
+    const auto group = std::find_if(groups.begin(), groups.end(), [&](const ClassGroup& g) { return g.name == name; });
+    SS_CHECK(group != groups.end(), name);
+    std::string text = name + " lane " + std::string(to_string(meeting_lane(instruction.lane))) + " classes of list " +
+                       std::to_string(group->list);
+    if (from >= 0) {
+      for (const std::int64_t place : {from, to})
+        text += " " + std::to_string(group->classes[static_cast<std::size_t>(place)]);
+    }
+    Line& line = lines_[text];
+    line.expected = from >= 0 ? 2 : group->distinct;
+    return line;
   }
 
   void link_successors() {
@@ -286,6 +312,7 @@ class Flattener {
   std::span<const Program> ranks_;
   const CostModel& costs_;
   bool with_memory_;
+  const RankPartition* classes_;
   FlatProgram flat_;
   CostTable table_;
   DrawsTable draws_;
@@ -297,8 +324,9 @@ class Flattener {
 
 }  // namespace
 
-FlatProgram flatten(std::span<const Program> ranks, const CostModel& costs, bool with_memory) {
-  return Flattener(ranks, costs, with_memory).run();
+FlatProgram flatten(std::span<const Program> ranks, const CostModel& costs, bool with_memory,
+                    const RankPartition* classes) {
+  return Flattener(ranks, costs, with_memory, classes).run();
 }
 
 }  // namespace shardscope

@@ -73,8 +73,12 @@ struct FlatProgram {
   int ranks() const { return static_cast<int>(first_op.size()) - 1; }
 };
 
+struct RankPartition;
+
 /// Costs each distinct op once. Resources that all lanes together cannot use up are left out: nothing shares them.
-/// Throws Error{kConfig} if collectives of different ranks do not match.
-FlatProgram flatten(std::span<const Program> ranks, const CostModel& costs, bool with_memory);
+/// With `classes` (simulator/fold/rank_classes.h) there is one program per class, in their order, and a meeting is one
+/// of the classes that its ranks are of. Throws Error{kConfig} if collectives of different ranks do not match.
+FlatProgram flatten(std::span<const Program> ranks, const CostModel& costs, bool with_memory,
+                    const RankPartition* classes = nullptr);
 
 }  // namespace shardscope
