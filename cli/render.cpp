@@ -13,6 +13,7 @@
 #include <memory>
 #include <sstream>
 
+#include "gui/models/plan_picture.h"
 #include "gui/models/timeline_picture.h"
 #include "gui/paint/paint_picture.h"
 #include "profiler/query/list_runs.h"
@@ -50,26 +51,33 @@ Size parse_size(const std::string& text) {
 
 bool ends_with(const std::string& path, const char* suffix) { return path.ends_with(suffix); }
 
-/// What a view is drawn from.
-struct Input {
-  const Profile& profile;
-  const RunRow& run;
+/// What every view is drawn with.
+struct Canvas {
   std::string state, state_name;  ///< JSON, empty: as it opens; and the file's name, for messages
   bool dark;
   double width, height;
   gui::TextWidth measure;
 };
 
+/// What a view of a run is drawn from.
+struct Input : Canvas {
+  const Profile& profile;
+  const RunRow& run;
+};
+
 gui::Picture draw_timeline_view(const Input& in);
+gui::Picture draw_plan_view(const Canvas& in);
 
 struct DrawableView {
   const char *id, *shows;
   gui::Picture (*draw)(const Input&);
+  gui::Picture (*draw_alone)(const Canvas&) = nullptr;  ///< instead, of a view that needs no profile
 };
 
 /// One row per view.
 constexpr DrawableView kViews[] = {
     {"timeline", "lanes of every rank over time", draw_timeline_view},
+    {"plan", "cost against days of what could be trained on; needs no profile", nullptr, draw_plan_view},
 };
 
 /// "timeline (lanes of every rank over time), memory (...)".
@@ -88,7 +96,9 @@ const DrawableView& find_view(const std::string& id) {
 }
 
 void check(const Options& o) {
-  find_view(o.view);
+  const bool alone = find_view(o.view).draw_alone != nullptr;
+  if (!alone && o.path.empty()) refuse("--view " + o.view + " is drawn of a profile; which? render RUN.db");
+  if (alone && !o.path.empty()) refuse("--view " + o.view + " is drawn without a profile; leave out " + o.path);
   if (!ends_with(o.out, ".png") && !ends_with(o.out, ".svg") && !ends_with(o.out, ".pdf"))
     refuse("-o is '" + o.out + "'; its name must end with .png, .svg or .pdf");
 }
@@ -137,12 +147,25 @@ gui::Picture draw_timeline_view(const Input& in) {
                             in.height, in.measure);
 }
 
+gui::Picture draw_plan_view(const Canvas& in) {
+  gui::PlanState state;
+  if (!in.state.empty()) state = gui::parse_plan_state(in.state, in.state_name);
+  if (in.dark) state.dark = true;
+  return gui::draw_plan(state, in.width, in.height, in.measure);
+}
+
+gui::Picture draw(const Options& o, Canvas canvas) {
+  const DrawableView& view = find_view(o.view);
+  if (view.draw_alone != nullptr) return view.draw_alone(canvas);
+  const Profile profile(o.path);
+  const RunRow run = choose_run(profile, o.run);
+  return view.draw({std::move(canvas), profile, run});
+}
+
 void run(const Options& o) {
   check(o);
   const Size size = parse_size(o.size);
   const std::string state = o.state.empty() ? "" : read_file(o.state);
-  const Profile profile(o.path);
-  const RunRow run = choose_run(profile, o.run);
   // Fonts want an application object; no display is asked for.
   qputenv("QT_QPA_PLATFORM", "offscreen");
   qInstallMessageHandler([](QtMsgType, const QMessageLogContext&, const QString&) {});  // what matters, we say
@@ -150,8 +173,7 @@ void run(const Options& o) {
   char* arguments[] = {name, nullptr};
   int count = 1;
   const QGuiApplication application(count, arguments);
-  const Input input{profile, run, state, o.state, o.dark, 1.0 * size.width, 1.0 * size.height, gui::text_width()};
-  write(find_view(o.view).draw(input), o);
+  write(draw(o, {state, o.state, o.dark, 1.0 * size.width, 1.0 * size.height, gui::text_width()}), o);
 }
 
 }  // namespace
@@ -159,7 +181,7 @@ void run(const Options& o) {
 void add_render(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("render", "Draw a view of a profile into a file: PNG, SVG or PDF.");
-  command->add_option("profile", options->path, "The profile")->required()->type_name("RUN.db");
+  command->add_option("profile", options->path, "The profile; --view plan has none")->type_name("RUN.db");
   command->add_option("--view", options->view, "What to draw: " + views_text())->capture_default_str();
   command->add_option("--run", options->run, "Name or number of the run; the first measured one if not given");
   command->add_option("--state", options->state, "What is shown: window, ranks, selection (JSON)")->type_name("FILE");
@@ -175,7 +197,8 @@ void add_render(CLI::App& app, int& exit_code) {
       "  shardscope render run.db --run 2 --size 2400x1200 --dark -o predicted.svg\n"
       "  echo '{\"window_ns\": [0, 20000000], \"expanded\": [0, 3], \"pinned\": [3]}' >s.json\n"
       "  shardscope render run.db --view timeline --state s.json -o start.pdf\n"
-      "The keys of a state are in docs/timeline.md.");
+      "  shardscope render --view plan --state scenario.json -o plan.png\n"
+      "The keys of a state are in docs/timeline.md and docs/plan_view.md.");
   command->callback([options, &exit_code] {
     run(*options);
     exit_code = kDone;

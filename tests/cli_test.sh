@@ -309,7 +309,18 @@ if [[ -n $window ]]; then
   check 'with the names of the rows' grep -q '>rank 1<' view.svg
   check 'render draws a PDF' "$shardscope" render run.db --view timeline --dark -o view.pdf
   check 'which is one too' bash -c "head -c 5 view.pdf | grep -q '%PDF-'"
-  refuses "no view 'plan'" render run.db --view plan -o x.png
+  refuses "no view 'tables'" render run.db --view tables -o x.png
+  refuses 'without a profile' render run.db --view plan -o x.png
+  refuses 'of a profile' render --view timeline -o x.png
+  echo '{"model": "gpt2", "tokens": 1e9, "max_gpus": 16, "zero": 1}' >plan_state.json
+  check 'render draws a plan' "$shardscope" render --view plan --state plan_state.json --size 1200x600 -o plan.png
+  check 'and as SVG' bash -c "'$shardscope' render --view plan --state plan_state.json -o plan.svg && grep -q 'ZeRO 1' plan.svg"
+  echo '{"model": "gpt2", "zero": 4}' >bad_plan.json
+  refuses 'bad_plan.json.*zero' render --view plan --state bad_plan.json -o x.png
+  echo '{"model": "no-such-model"}' >bad_plan.json
+  refuses 'no-such-model' render --view plan --state bad_plan.json -o x.png
+  echo '{"hardware": "none.json"}' >bad_plan.json
+  refuses 'none.json' render --view plan --state bad_plan.json -o x.png
   for size in 0x0 900 900x 1600x900x3 -5x900 99999x900 widexhigh; do
     refuses "'$size'.*WIDTHxHEIGHT" render run.db --size="$size" -o x.png
   done
