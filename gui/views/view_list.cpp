@@ -1,6 +1,7 @@
 // The views, in the order of their tabs. A new one is one line here, and its own files.
 
 #include "gui/views/overview/overview.h"
+#include "gui/views/plan/plan_view.h"
 #include "gui/views/view.h"
 
 namespace shardscope::gui {
@@ -16,6 +17,7 @@ View* make(ViewContext& context, QWidget* parent) {
 const std::vector<ViewEntry>& view_list() {
   static const std::vector<ViewEntry> kViews{
       {"overview", "Overview", make<Overview>},
+      {"plan", "Plan", make<PlanView>},
   };
   return kViews;
 }
