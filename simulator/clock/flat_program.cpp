@@ -9,7 +9,7 @@
 #include "core/check.h"
 #include "core/error.h"
 #include "simulator/clock/cost_table.h"
-#include "simulator/fold/rank_classes.h"
+#include "simulator/fold/class_resources.h"
 
 namespace shardscope {
 
@@ -89,6 +89,11 @@ class Flattener {
 
  private:
   void add_resources() {
+    if (classes_ != nullptr) {
+      placed_classes_ = place_classes(costs_.resources(), *classes_);
+      flat_.capacity = placed_classes_.capacity;
+      return;
+    }
     for (const Resource& resource : costs_.resources()) {
       first_resource_.push_back(static_cast<int>(flat_.capacity.size()));
       const std::size_t each = resource.ranks > 0 ? static_cast<std::size_t>(resource.ranks) : ranks_.size();
@@ -96,15 +101,22 @@ class Flattener {
     }
   }
 
-  // A rank's draws from the resources that it has with others.
+  ClassPlace place_of(std::size_t kind, std::int32_t rank) const {
+    if (classes_ != nullptr)
+      return placed_classes_.places[static_cast<std::size_t>(rank) * costs_.resources().size() + kind];
+    const int each = costs_.resources()[kind].ranks;
+    return {first_resource_[kind] + (each > 0 ? rank / each : 0), 1};
+  }
+
+  // A rank's draws from the resources that it has with others; a class's from what all its ranks on one have.
   std::int32_t draws_of(std::int32_t number, std::int32_t rank) {
     const auto [it, is_new] = placed_.try_emplace(number, 0);
     if (!is_new) return it->second;
     Draws draws = table_.draws()[number];
     for (Demand& d : draws.demands) {
-      const auto kind = static_cast<std::size_t>(d.resource);
-      const int each = costs_.resources()[kind].ranks;
-      d.resource = first_resource_[kind] + (each > 0 ? rank / each : 0);
+      const ClassPlace place = place_of(static_cast<std::size_t>(d.resource), rank);
+      d.resource = place.resource;
+      d.amount *= place.ranks;
     }
     return it->second = draws_.intern(std::move(draws));
   }
@@ -316,7 +328,8 @@ class Flattener {
   FlatProgram flat_;
   CostTable table_;
   DrawsTable draws_;
-  std::vector<int> first_resource_;              ///< by resource of the cost model
+  std::vector<int> first_resource_;  ///< by resource of the cost model
+  ClassPlaces placed_classes_;
   std::map<std::int32_t, std::int32_t> placed_;  ///< draws of this rank
   std::map<std::string, Line> lines_;
   std::map<std::tuple<std::int32_t, Lane, std::int64_t, std::int64_t>, Line*> known_lines_;  ///< of this rank

@@ -82,26 +82,33 @@ std::vector<int> sharing_sizes(const std::vector<Resource>& resources, int ranks
   return sizes;
 }
 
-ClassResources::ClassResources(const ResourceKinds& kinds, const RankPartition& partition) : kinds_(kinds) {
-  std::map<std::pair<int, int>, int> known;  // by kind and list of classes
+ClassPlaces place_classes(const std::vector<Resource>& resources, const RankPartition& partition) {
+  ClassPlaces placed;
+  const int all = static_cast<int>(partition.of.size());
+  std::map<std::pair<std::size_t, int>, int> known;  // by kind and list of classes
   for (int c = 0; c < partition.size(); ++c) {
-    for (int kind = 0; kind < kinds.size(); ++kind) {
+    for (std::size_t kind = 0; kind < resources.size(); ++kind) {
       int list = c;
       double ranks = 1;
-      if (kinds.ranks(kind) > 1) {
+      const int sharing = resources[kind].ranks > 0 ? resources[kind].ranks : all;
+      if (sharing > 1) {
         const auto& groups = partition.groups[static_cast<std::size_t>(c)];
-        const std::string name = sharing_group(kinds.ranks(kind));
+        const std::string name = sharing_group(sharing);
         const auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return g.name == name; });
         SS_CHECK(group != groups.end(), name);
         list = group->list;
         ranks = static_cast<double>(std::count(group->classes.begin(), group->classes.end(), c));
       }
-      const auto [it, is_new] = known.try_emplace({kind, list}, static_cast<int>(capacity_.size()));
-      if (is_new) capacity_.push_back(kinds.capacity(kind));
-      places_.push_back({it->second, ranks});
+      const auto [it, is_new] = known.try_emplace({kind, list}, static_cast<int>(placed.capacity.size()));
+      if (is_new) placed.capacity.push_back(resources[kind].capacity);
+      placed.places.push_back({it->second, ranks});
     }
   }
+  return placed;
 }
+
+ClassResources::ClassResources(const ResourceKinds& kinds, const RankPartition& partition)
+    : kinds_(kinds), placed_(place_classes(kinds.resources(), partition)) {}
 
 const Draws& ClassResources::draws_of(int rank_class, std::int32_t number) {
   return draws_of(std::vector<std::pair<int, std::int32_t>>{{rank_class, number}});
@@ -115,7 +122,7 @@ const Draws& ClassResources::draws_of(const std::vector<std::pair<int, std::int3
     const ResourceKinds::Use& use = kinds_.use(number);
     it->second.goes_first = it->second.goes_first || use.goes_first;
     for (const Demand& d : use.demands) {
-      const Place& place = at(rank_class, d.resource);
+      const ClassPlace& place = at(rank_class, d.resource);
       drawn[place.resource] += d.amount * place.ranks;
     }
   }

@@ -32,8 +32,7 @@ class ResourceKinds {
 
   const Use& use(std::int32_t number) const { return uses_[static_cast<std::size_t>(number)]; }
   int size() const { return static_cast<int>(resources_.size()); }
-  double capacity(int kind) const { return resources_[static_cast<std::size_t>(kind)].capacity; }
-  int ranks(int kind) const { return resources_[static_cast<std::size_t>(kind)].ranks; }  ///< that share one
+  const std::vector<Resource>& resources() const { return resources_; }  ///< `ranks` above 0
 
  private:
   void add_use(const Draws& draws, const std::vector<std::uint32_t>& lanes, const std::vector<char>& is_shared);
@@ -45,11 +44,23 @@ class ResourceKinds {
 /// Sizes of sets of ranks that share something, each once, without 1: for find_rank_classes().
 std::vector<int> sharing_sizes(const std::vector<Resource>& resources, int ranks);
 
+/// Which resource a class draws on, and how many of its ranks draw on one of it.
+struct ClassPlace {
+  int resource = 0;
+  double ranks = 1;
+};
+struct ClassPlaces {
+  std::vector<ClassPlace> places;  ///< class by class, by kind
+  std::vector<double> capacity;    ///< by resource
+};
+/// `resources` of a cost model; ranks 0: all of the job's.
+ClassPlaces place_classes(const std::vector<Resource>& resources, const RankPartition& partition);
+
 class ClassResources {
  public:
   ClassResources(const ResourceKinds& kinds, const RankPartition& partition);
 
-  const std::vector<double>& capacity() const { return capacity_; }
+  const std::vector<double>& capacity() const { return placed_.capacity; }
   int resource(int rank_class, int kind) const { return at(rank_class, kind).resource; }
 
   /// Both stay where they are.
@@ -57,18 +68,13 @@ class ClassResources {
   const Draws& draws_of(const std::vector<std::pair<int, std::int32_t>>& members);  ///< of a meeting: class, number
 
  private:
-  struct Place {
-    int resource = 0;
-    double ranks = 1;  ///< of the class on one of it
-  };
-  const Place& at(int rank_class, int kind) const {
-    return places_[static_cast<std::size_t>(rank_class) * static_cast<std::size_t>(kinds_.size()) +
-                   static_cast<std::size_t>(kind)];
+  const ClassPlace& at(int rank_class, int kind) const {
+    return placed_.places[static_cast<std::size_t>(rank_class) * static_cast<std::size_t>(kinds_.size()) +
+                          static_cast<std::size_t>(kind)];
   }
 
   const ResourceKinds& kinds_;
-  std::vector<Place> places_;
-  std::vector<double> capacity_;
+  ClassPlaces placed_;
   std::map<std::vector<std::pair<int, std::int32_t>>, Draws> known_;
 };
 

@@ -8,6 +8,7 @@
 #include "core/program/lower.h"
 #include "simulator/clock/virtual_clock.h"
 #include "simulator/cost/cluster_costs.h"
+#include "simulator/fold/class_resources.h"
 #include "simulator/fold/rank_classes.h"
 #include "simulator/make_prediction.h"
 
@@ -19,7 +20,11 @@ constexpr double kLowered = 0.7;  ///< part of the work, roughly
 class Tracer {
  public:
   Tracer(const Job& job, const ClusterSpec& cluster, TraceSink& sink, const TraceClassesOptions& options)
-      : job_(job), sink_(sink), options_(options), costs_(cluster), classes_(find_rank_classes(job, cluster)) {}
+      : job_(job),
+        sink_(sink),
+        options_(options),
+        costs_(cluster),
+        classes_(find_rank_classes(job, cluster, sharing_sizes(costs_.resources(), job.parallel.ranks()))) {}
 
   TracedClasses run() {
     RankPartition& partition = classes_.fine.size() <= options_.most_ranks ? classes_.fine : classes_.coarse;

@@ -1,8 +1,7 @@
 #pragma once
 // The rows of a job's step for one rank of each class (rank_classes.h), which the others are like: what can be shown of
-// a thousand ranks without simulating a thousand. Times and bytes are those of simulating all of them, but for what the
-// clock shares between ranks (a cluster shares nothing), and, with so many ranks that those which differ in the
-// optimizer's slices only are taken as one, for the optimizer's few kernels.
+// a thousand ranks without simulating a thousand. Times and bytes are those of simulating all of them, but where so
+// many ranks differ in the optimizer's slices only that they are taken as one: then the optimizer's few kernels differ.
 //
 //   ProfileWriter writer(path, info);
 //   TracedClasses traced = trace_classes(job, cluster, writer, {});
