@@ -112,8 +112,7 @@ class Fit {
   void polish() {
     if (rows_.empty() || unknowns_.empty()) return;
     for (std::size_t i = 0; i < rows_.size(); ++i) rows_of_source_[rows_[i].run.source].push_back(i);
-    std::vector<double> errors(rows_.size());
-    for (std::size_t i = 0; i < rows_.size(); ++i) errors[i] = error_of(rows_[i]);
+    std::vector<double> errors = errors_now();
     std::vector<double> steps(unknowns_.size(), 0.2);
     double best = reported_cost(errors);
     for (int round = 0; round < options_.rounds; ++round) {
@@ -153,11 +152,16 @@ class Fit {
     return std::log(row.estimate.step_time_s / *row.published_step_time_s);
   }
 
+  std::vector<double> errors_now() {
+    std::vector<double> errors;
+    for (ValidatedRow& row : rows_) errors.push_back(error_of(row));
+    return errors;
+  }
+
   VectorXd errors_at(const VectorXd& u) {
     set(u);
-    VectorXd errors(at(rows_.size()));
-    for (std::size_t i = 0; i < rows_.size(); ++i) errors[at(i)] = error_of(rows_[i]);
-    return errors;
+    const std::vector<double> errors = errors_now();
+    return Eigen::Map<const VectorXd>(errors.data(), at(errors.size()));
   }
 
   double cost(const VectorXd& u, const VectorXd& errors) const {
