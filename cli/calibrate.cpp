@@ -46,7 +46,11 @@ void check_writable(const std::string& path) {
     throw Error(ErrorKind::kConfig, path + ": is a folder; give the machine file's own name");
   }
   const std::string probe = path + ".new";
-  save_machine(default_machine(1), probe);
+  try {
+    save_machine(default_machine(1), probe);
+  } catch (const Error& error) {
+    throw Error(error.kind(), path + ": the machine file cannot be written; is the folder there and writable?");
+  }
   std::remove(probe.c_str());
 }
 

@@ -134,6 +134,7 @@ class Generate {
 
   void fill_spec() {
     spec_.tp = options_.tp;
+    if (spec_.tp < 1) throw Error(ErrorKind::kConfig, fmt::format("--tp {}: it must be at least 1", spec_.tp));
     spec_.batch = static_cast<std::int64_t>(prompts_.size());
     for (const Tokens& prompt : prompts_)
       spec_.prompt = std::max(spec_.prompt, static_cast<std::int64_t>(prompt.size()));

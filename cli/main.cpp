@@ -2,9 +2,13 @@
 // code.
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <string>
+#include <string_view>
+#include <system_error>
 
 #include "cli/command.h"
 #include "core/error.h"
@@ -43,7 +47,11 @@ int exit_code_of(const Error& error) {
 std::string usage_problem(const CLI::App* app, const CLI::Error& error) {
   std::string text = error.what();
   std::replace(text.begin(), text.end(), '\n', ' ');
-  return "shardscope: " + text + "; see " + app->get_name() + " --help\n";
+  const std::size_t endless = text.find(" not in range 0.000000 to 1797");  // CLI::NonNegativeNumber
+  if (endless != std::string::npos) text = text.substr(0, endless) + ": it must not be negative";
+  std::string command = app->get_name();
+  for (const CLI::App* chosen : app->get_subcommands()) command += " " + chosen->get_name();
+  return "shardscope: " + text + "; see " + command + " --help\n";
 }
 
 /// CLI11 would only say that a command is missing.
@@ -73,11 +81,17 @@ int run(int argc, char** argv) {
   } catch (const Error& error) {
     std::fprintf(stderr, "shardscope: %s\n", error.what());
     return exit_code_of(error);
+  } catch (const std::system_error& error) {
+    const bool is_output = std::string_view(error.what()).starts_with("cannot write to file");  // {fmt}'s words
+    std::fprintf(stderr, "shardscope: %s: %s\n", is_output ? "standard output" : "unexpected failure", error.what());
+    return kRunFailed;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "shardscope: unexpected failure: %s\n", error.what());
     return kRunFailed;
   }
-  return exit_code;
+  if (std::fflush(stdout) == 0) return exit_code;
+  std::fprintf(stderr, "shardscope: standard output: cannot be written: %s\n", std::strerror(errno));
+  return kRunFailed;
 }
 
 }  // namespace shardscope::cli

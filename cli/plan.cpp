@@ -189,23 +189,23 @@ void add_run_options(CLI::App& c, PlanOptions& o) {
       ->type_name("FILE.json");
   c.add_option("--pue", o.run.pue, "Facility's power over the machines'")
       ->capture_default_str()
-      ->check(CLI::Range(1.0, 10.0));
+      ->check(in_range(1.0, 10.0));
   c.add_option("--co2", o.run.co2_g_per_kwh, "Grams of CO2 per kWh")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
   c.add_option("--mtbf-hours", o.run.gpu_mtbf_hours, "Mean time between failures of one GPU")
       ->capture_default_str()
-      ->check(CLI::Range(1.0, 1e12));
+      ->check(in_range(1.0, 1e12));
   c.add_option_function<double>(
        "--restart-minutes", [&o](double minutes) { o.run.restart_s = minutes * 60; },
        "From a failure to training again (default 10)")
-      ->check(CLI::Range(0.0, 1e5));
+      ->check(in_range(0.0, 1e5));
   c.add_option("--checkpoint-gb-per-s", o.run.checkpoint_gb_per_s_per_node, "Of each node to storage")
       ->capture_default_str()
-      ->check(CLI::Range(1e-6, 1e6));
+      ->check(in_range(1e-6, 1e6));
   c.add_option("--jitter", o.run.jitter, "Standard deviation of a rank's step time over its mean")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(in_range(0.0, 1.0));
   c.add_option("--warmup", o.warmup, "The batch grows over TOKENS from SEQUENCES: 4B:32")
       ->type_name("TOKENS:SEQUENCES");
 }
@@ -221,10 +221,10 @@ void add_output_options(CLI::App& c, PlanOptions& o) {
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 24));
   c.add_option("--output-tokens", o.output, "--serve: tokens of an answer")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 24));
-  c.add_option("--rps", o.rps, "--serve: requests a second")->check(CLI::Range(1e-6, 1e9));
+  c.add_option("--rps", o.rps, "--serve: requests a second")->check(in_range(1e-6, 1e9));
   c.add_option("--latency", o.latency_ms, "--serve: milliseconds of a whole answer, at most")
       ->type_name("MS")
-      ->check(CLI::Range(1e-3, 1e12));
+      ->check(in_range(1e-3, 1e12));
 }
 
 }  // namespace

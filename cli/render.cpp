@@ -187,7 +187,7 @@ void add_render(CLI::App& app, int& exit_code) {
   command->add_option("--state", options->state, "What is shown: window, ranks, selection (JSON)")->type_name("FILE");
   command->add_option("--size", options->size, "In pixels")->capture_default_str()->type_name("WxH");
   command->add_option("--scale", options->scale, "Pixels of a PNG per pixel of --size")
-      ->check(CLI::Range(0.5, 4.0))
+      ->check(in_range(0.5, 4.0))
       ->capture_default_str();
   command->add_flag("--dark", options->dark, "Light on dark");
   command->add_option("-o,--out", options->out, "Where to: its ending says the format")->required()->type_name("FILE");

@@ -48,7 +48,7 @@ void add_weights(CLI::App& app, int& exit_code) {
   command->add_option("--dtype", options->dtype, "fp32 (default), bf16 or fp16")
       ->check(CLI::IsMember({"fp32", "bf16", "fp16"}));
   command->add_option("--file-gb", options->file_gb, "Largest file, in 1e9 bytes (default 5)")
-      ->check(CLI::Range(1e-6, 1e6));
+      ->check(in_range(1e-6, 1e6));
   command->footer(
       "Examples:\n"
       "  shardscope weights ckpt -o out                    # the newest checkpoint in ckpt\n"

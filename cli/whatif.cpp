@@ -26,7 +26,10 @@ struct Options {
 
 PlanCase read_base(const Options& options, const HardwareCatalog& catalog) {
   const std::string text = read_text_file(options.base);
-  if (is_plan_case(text)) return parse_plan_case(text, options.base, options.point, catalog);
+  if (is_plan_case(text, options.base)) return parse_plan_case(text, options.base, options.point, catalog);
+  if (options.point >= 0) {
+    throw Error(ErrorKind::kConfig, options.base + ": is a job file; --point chooses among the points of a plan");
+  }
   JobOverrides overrides;
   if (!options.cluster.empty()) overrides.cluster = options.cluster;
   return plan_case_of(load_job(options.base, overrides), catalog);

@@ -64,6 +64,7 @@ head -c 4096 /dev/urandom >binary
 truncate -s 300M enormous
 printf '%0.s[' $(seq 100000) >deep
 printf '{"a": 1}{"b": 2}' >two
+echo '{"a": 1}' >object.json
 head -c 40 model.json >cut-model
 head -c 40 ds.json >cut-ds
 head -c 40 cluster.json >cut-cluster
@@ -97,6 +98,26 @@ for bad in missing empty binary enormous deep two folder; do
   done
 done
 refuses 'cut-job' lower cut-job
+# Every other reader of a file names it too; whatif's did not.
+for bad in missing empty binary two folder; do
+  refuses "$bad" whatif "$bad" --set zero.stage=1
+  refuses "$bad" whatif job.json --cluster "$bad" --set zero.stage=1
+  refuses "$bad" whatif job.json --cluster dgx-a100:8 --hardware "$bad" --set zero.stage=1
+  refuses "$bad" plan --model "$bad" --tokens 1B
+  refuses "$bad" plan --model llama-3-8b --tokens 1B --hardware "$bad"
+  refuses "$bad" models "$bad"
+  refuses "$bad" validate "$bad"
+  refuses "$bad" validate --constants "$bad"
+  refuses "$bad" check job.json --model "$bad"
+  refuses "$bad" generate --model "$bad" --prompt x
+  refuses "$bad" generate --model model.json --prompt x --predict --machine "$bad"
+  refuses "$bad" generate --model model.json --prompt x --predict --cluster "$bad"
+  refuses "$bad" generate --model model.json --prompt x --predict --tokenizer "$bad"
+  refuses "$bad" calibrate --from "$bad" -o x.json
+  refuses "$bad" predict --like "$bad"
+  refuses "$bad" train job.json --tokenizer "$bad"
+  [[ $bad == binary ]] || refuses "$bad" train job.json --data "$bad"
+done
 refuses 'cut-model' lower --model cut-model
 refuses 'cut-ds' lower --model model.json --deepspeed cut-ds
 refuses 'cut-cluster' predict job.json --cluster cut-cluster
@@ -141,6 +162,41 @@ refuses 'recompute.every' lower job.json --recompute full/x
 refuses 'only full' lower job.json --recompute selective/2
 refuses 'seq' lower job.json --seq 4096
 refuses 'micro' lower job.json --micro-batch 0
+# A flag is complained of by its name, not as line 0 of a file.
+refuses '^shardscope: --stage: .*stage is 7; it must be' train job.json --stage 7
+refuses '^shardscope: --stage' lower job.json --stage -1
+refuses '^shardscope: --micro-batch: ' lower job.json --micro-batch 0
+refuses '^shardscope: --accumulation: ' lower job.json --accumulation -2
+refuses '^shardscope: --seq' lower job.json --seq 0
+refuses '^shardscope: --seq' lower job.json --seq 9999
+refuses '^shardscope: --steps' lower job.json --steps 99999999999999
+refuses '^shardscope: --ranks' lower job.json --ranks 99999999
+refuses '^shardscope: --zero-mode: ' lower job.json --zero-mode other
+refuses '^shardscope: --recompute: ' lower job.json --recompute other
+refuses '^shardscope: --recompute: ' lower job.json --recompute full/0
+refuses '^shardscope: --launcher: ' train job.json --launcher other
+refuses '--hang-timeout: .*not be negative; see shardscope train --help' train job.json --hang-timeout -1
+refuses '^shardscope: --checkpoint-keep -1' train job.json --checkpoint ck --checkpoint-keep -1
+
+# check takes a job file too, and says what else is no ds_config.json.
+check 'check reads what a job file names' bash -c "'$shardscope' check job.json | grep -q 'ds.json: nothing to report\|: '"
+sed 's/"deepspeed": "ds.json"/"deepspeed": {"train_batch_size": 5}/' job.json >inline.json
+refuses 'inline.json:1: deepspeed.train_batch_size is 5.*size 2' check inline.json
+refuses 'model.json: is a model' check model.json
+refuses 'without "deepspeed"' check <(echo '{"model": "gpt2"}')
+refuses 'object.json: has no key that DeepSpeed knows' check object.json
+
+refuses '--tp 0' generate --model model.json --prompt x --tp 0
+refuses '--tp -1' generate --model model.json --prompt x --tp -1
+refuses '--pue: Value nan not in range 1 to 10' plan --model llama-3-8b --tokens 1B --pue nan
+refuses '--file-gb: Value nan' weights folder -o x --file-gb nan
+refuses 'job.json: is a job file; --point' whatif job.json --cluster dgx-a100:8 --set zero.stage=1 --point 0
+for closed in '>/dev/full' '>&-'; do
+  check "a standard output that takes nothing ($closed) is said" bash -c \
+    "'$shardscope' models $closed 2>full.err; [[ \$? -eq 1 && \$(wc -l <full.err) -eq 1 ]] && grep -q 'standard output' full.err"
+  check "and a short one ($closed)" bash -c \
+    "'$shardscope' models gpt2 --json $closed 2>full.err; [[ \$? -eq 1 && \$(wc -l <full.err) -eq 1 ]]"
+done
 
 # variant FILE NAME JQ-LIKE-SED: a copy of a file with one thing changed.
 variant() { sed "$3" "$1" >"$2"; cmp -s "$1" "$2" && fail "variant $2" "changes nothing"; }

@@ -51,6 +51,11 @@ std::string beside(const std::string& file, const std::string& path) {
   return (std::filesystem::path(file).parent_path() / given).string();
 }
 
+JsonNode from_flag(const char* flag, JsonNode value) {
+  value.flag = flag;
+  return value;
+}
+
 /// A member object, made if it is absent.
 JsonNode& block(JsonNode& root, const char* key) {
   JsonNode* node = root.find(key);
@@ -138,7 +143,8 @@ class JobReader {
   void set_ranks(std::int64_t ranks, std::int64_t others, ParallelSpec& spec) const {
     if (ranks < 1 || ranks > (1 << 24) || ranks % others != 0) {
       throw Error(ErrorKind::kConfig,
-                  fmt::format("--ranks {}: it must be a positive multiple of tp*pp*cp = {}", ranks, others));
+                  fmt::format("--ranks {}: it must be a positive multiple of tp*pp*cp = {}, at most {}", ranks, others,
+                              1 << 24));
     }
     spec.dp = static_cast<int>(ranks / others);
   }
@@ -154,11 +160,11 @@ class JobReader {
     }
     if (flags_.data) spec.path = *flags_.data;
     if (flags_.tokenizer) spec.tokenizer = *flags_.tokenizer;
-    if (flags_.seq_len) spec.seq_len = *flags_.seq_len;
+    if (flags_.seq_len) spec.seq_len = checked("--seq", *flags_.seq_len);
     if (spec.seq_len == 0) spec.seq_len = std::min<std::int64_t>(model.max_positions, 1024);
     if (spec.seq_len < 1 || (model.positions == PositionKind::kLearned && spec.seq_len > model.max_positions)) {
-      throw Error(ErrorKind::kConfig, fmt::format("{}: data.seq_len is {}; the model has positions 1 to {}", file_,
-                                                  spec.seq_len, model.max_positions));
+      throw Error(ErrorKind::kConfig, fmt::format("{}: data.seq_len is {}; the model has positions 1 to {}",
+                                                  flags_.seq_len ? "--seq" : file_, spec.seq_len, model.max_positions));
     }
     return spec;
   }
@@ -186,7 +192,11 @@ class JobReader {
 
   void complete_resume(const std::optional<std::string>& resume, CheckpointSpec& spec) const {
     const auto fail = [&](const std::string& what) { throw Error(ErrorKind::kConfig, file_ + ": " + what); };
-    if (spec.every < 0 || spec.keep < 0) fail("checkpoint.every and checkpoint.keep must not be negative");
+    if (spec.every < 0 || spec.keep < 0) {
+      throw Error(ErrorKind::kConfig,
+                  fmt::format("--checkpoint-{} {}: it must not be negative", spec.every < 0 ? "every" : "keep",
+                              spec.every < 0 ? spec.every : spec.keep));
+    }
     if (spec.path.empty() && (spec.every > 0 || flags_.checkpoint_keep)) {
       fail("checkpoint.every and checkpoint.keep need checkpoint.path (--checkpoint), a folder to write into");
     }
@@ -207,8 +217,13 @@ class JobReader {
     } else if (node != nullptr) {
       const std::string text = top.text("recompute");
       const std::size_t slash = text.find('/');
-      block.set("mode", json_string(text.substr(0, slash)));
-      if (slash != std::string::npos) block.set("every", json_integer(whole_number(text.substr(slash + 1))));
+      const auto set = [&](const char* key, JsonNode value) {
+        value.line = node->line;
+        value.flag = node->flag;
+        block.set(key, std::move(value));
+      };
+      set("mode", json_string(text.substr(0, slash)));
+      if (slash != std::string::npos) set("every", json_integer(whole_number(text.substr(slash + 1))));
     }
     const JsonReader reader(block, top.file(), "recompute");
     reader.refuse_unknown(kRecomputeKeys);
@@ -226,11 +241,15 @@ class JobReader {
     return error == std::errc() && end == text.data() + text.size() ? value : 0;
   }
 
+  static std::int64_t checked(const char* flag, std::int64_t value) {
+    if (value >= 1 && value <= INT32_MAX) return value;
+    throw Error(ErrorKind::kConfig, fmt::format("{} {}: it must be from 1 to {}", flag, value, INT32_MAX));
+  }
+
   void read_run(const JsonReader& top, Job& job) const {
     job.zero_mode = static_cast<ZeroMode>(choice(top, "zero_mode", kZeroModes, 0));
     read_recompute(top, job);
-    job.steps = flags_.steps ? *flags_.steps : top.integer("steps", {1, INT32_MAX}, job.steps);
-    if (job.steps < 1) throw Error(ErrorKind::kConfig, fmt::format("--steps {}: it must be at least 1", job.steps));
+    job.steps = flags_.steps ? checked("--steps", *flags_.steps) : top.integer("steps", {1, INT32_MAX}, job.steps);
     job.seed = flags_.seed ? *flags_.seed : static_cast<std::uint64_t>(top.integer("seed", {}, 42));
     job.backend = choice(top, "backend", std::array<std::string_view, 2>{"cpu", "cuda"}, 0) == 0 ? "cpu" : "cuda";
     job.launcher = kLaunchers.at(choice(top, "launcher", kLaunchers, 0));
@@ -264,15 +283,18 @@ class JobReader {
   }
 
   void apply_flags(JsonNode& config) const {
-    if (flags_.micro_batch) config.set("train_micro_batch_size_per_gpu", json_integer(*flags_.micro_batch));
-    if (flags_.accumulation) config.set("gradient_accumulation_steps", json_integer(*flags_.accumulation));
+    const auto set = [](JsonNode& node, const char* key, const char* flag, std::int64_t value) {
+      node.set(key, from_flag(flag, json_integer(value)));
+    };
+    if (flags_.micro_batch) set(config, "train_micro_batch_size_per_gpu", "--micro-batch", *flags_.micro_batch);
+    if (flags_.accumulation) set(config, "gradient_accumulation_steps", "--accumulation", *flags_.accumulation);
     if (flags_.micro_batch || flags_.accumulation) {
       std::erase_if(config.members, [](const auto& member) { return member.first == "train_batch_size"; });
     }
     if (flags_.stage) {
       JsonNode& zero = block(config, "zero_optimization");
       if (zero.type == JsonNode::Type::kBool) zero = json_object();
-      if (zero.is_object()) zero.set("stage", json_integer(*flags_.stage));
+      if (zero.is_object()) set(zero, "stage", "--stage", *flags_.stage);
     }
   }
 
@@ -300,9 +322,12 @@ class JobReader {
 
 void put_flag_words(JsonNode& root, const JobOverrides& flags) {
   if (!root.is_object()) return;
-  if (flags.zero_mode) root.set("zero_mode", json_string(*flags.zero_mode));
-  if (flags.recompute) root.set("recompute", json_string(*flags.recompute));
-  if (flags.launcher) root.set("launcher", json_string(*flags.launcher));
+  const auto set = [&](const char* key, const char* flag, const std::optional<std::string>& word) {
+    if (word) root.set(key, from_flag(flag, json_string(*word)));
+  };
+  set("zero_mode", "--zero-mode", flags.zero_mode);
+  set("recompute", "--recompute", flags.recompute);
+  set("launcher", "--launcher", flags.launcher);
 }
 
 }  // namespace

@@ -102,8 +102,10 @@ std::optional<JsonReader> JsonReader::object(std::string_view key) const {
 
 void JsonReader::fail(std::string_view key, const std::string& what, ErrorKind kind) const {
   const JsonNode* node = node_.find(key);
-  const int line = node != nullptr ? node->line : node_.line;
-  throw Error(kind, fmt::format("{}:{}: {} {}", file_, line, path_of(key), what));
+  if (node == nullptr) node = &node_;
+  if (node->flag != nullptr) throw Error(kind, fmt::format("{}: {} {}", node->flag, path_of(key), what));
+  const std::string line = node->line > 0 ? fmt::format(":{}", node->line) : std::string();
+  throw Error(kind, fmt::format("{}{}: {} {}", file_, line, path_of(key), what));
 }
 
 std::int64_t JsonReader::integer(std::string_view key, IntegerRange range) const {

@@ -61,7 +61,7 @@ class JsonReader {
   /// Error{kConfig} if a key of the object is not among `known`; names the nearest.
   void refuse_unknown(const std::vector<std::string_view>& known) const;
 
-  /// "file:line: path.key " + what.
+  /// "file:line: path.key " + what, or "--flag: path.key " + what.
   [[noreturn]] void fail(std::string_view key, const std::string& what, ErrorKind kind = ErrorKind::kConfig) const;
 
  private:

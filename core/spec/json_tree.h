@@ -24,7 +24,8 @@ struct JsonNode {
   std::string text;  ///< UTF-8
   std::vector<JsonNode> items;
   std::vector<JsonMember> members;  ///< in file order
-  int line = 0;                     ///< 1-based; of the key, for members
+  int line = 0;                     ///< 1-based; of the key, for members; 0: in no file
+  const char* flag = nullptr;       ///< of the command line that put it there ("--stage"); null: from a file
 
   bool is_object() const { return type == Type::kObject; }
   bool is_string() const { return type == Type::kString; }

@@ -1,6 +1,6 @@
 #pragma once
 // The readers' inner entry points: from a JSON tree that may lie inside another file (a job with an inline model),
-// so that errors name the outer file and the whole key path. Only core/spec/*.cpp include this.
+// so that errors name the outer file and the whole key path. Only core/spec/*.cpp and cli/check.cpp include this.
 
 #include <string>
 #include <vector>
@@ -44,5 +44,9 @@ struct RuleHit {
 /// What follows from the configuration alone, then with a model (may be null).
 std::vector<RuleHit> find_rule_hits(const JsonReader& config, const TrainingSpec& spec, const ModelSpec* model,
                                     int data_parallel);
+
+/// check_training() of a node, whose key path in the file is `prefix`.
+std::vector<Finding> check_training(JsonNode config, const std::string& file_name, const std::string& prefix,
+                                    const ModelSpec* model, int data_parallel);
 
 }  // namespace shardscope

@@ -359,9 +359,10 @@ class Cleaner {
       number = std::stoll(value.text);
     }
     if (!number) return false;
-    const int line = value.line;
+    const JsonNode old = std::move(value);
     value = json_integer(*number);
-    value.line = line;
+    value.line = old.line;
+    value.flag = old.flag;
     return true;
   }
 

@@ -267,11 +267,16 @@ TrainingSpec load_training(const std::string& path, int data_parallel, const Aut
 
 std::vector<Finding> check_training(std::string_view json_text, const std::string& file_name, const ModelSpec* model,
                                     int data_parallel) {
+  return check_training(parse_json(json_text, file_name), file_name, "", model, data_parallel);
+}
+
+std::vector<Finding> check_training(JsonNode root, const std::string& file_name, const std::string& prefix,
+                                    const ModelSpec* model, int data_parallel) {
   AutoValues autos;
   autos.hidden = model != nullptr ? model->hidden : 0;
   autos.total_steps = 1000;  // any number will do: Trainer knows its own
-  CleanConfig clean = clean_config(parse_json(json_text, file_name), file_name, "", autos, ConfigMode::kCheck);
-  const JsonReader config(clean.root, file_name, "");
+  CleanConfig clean = clean_config(std::move(root), file_name, prefix, autos, ConfigMode::kCheck);
+  const JsonReader config(clean.root, file_name, prefix);
   TrainingSpec spec = fill_training(config);
   apply_batch_rule(config, data_parallel, spec);
   std::vector<Finding> findings = std::move(clean.findings);

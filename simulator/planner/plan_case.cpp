@@ -114,8 +114,8 @@ nlohmann::ordered_json plan_case_json(const PlanCase& c) {
           {"model", c.model}};
 }
 
-bool is_plan_case(const std::string& json_text) {
-  const JsonNode root = parse_json(json_text, "");
+bool is_plan_case(const std::string& json_text, const std::string& file_name) {
+  const JsonNode root = parse_json(json_text, file_name);
   return root.find("pareto") != nullptr || root.find("gpu") != nullptr;
 }
 

@@ -30,7 +30,8 @@ nlohmann::ordered_json plan_case_json(const PlanCase&);
 /// One plan, or the output of `plan --json`: its point number `point`, -1 the recommended. Throws Error with file and
 /// key.
 PlanCase parse_plan_case(const std::string& json_text, const std::string& file_name, int point, const HardwareCatalog&);
-bool is_plan_case(const std::string& json_text);  ///< has "pareto" or "gpu"; a job file has not
+/// Has "pareto" or "gpu"; a job file has not. Throws Error{kParse} if it is no JSON.
+bool is_plan_case(const std::string& json_text, const std::string& file_name);
 
 /// `job_file`'s cluster is one of the catalog ("dgx-h100:32") or a cluster file; Error{kConfig} if it has none.
 PlanCase plan_case_of(const Job& job, const HardwareCatalog&);

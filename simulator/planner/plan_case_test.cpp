@@ -43,7 +43,7 @@ class PlanCaseTest : public testing::Test {
 TEST_F(PlanCaseTest, JsonGivesTheSamePlanBack) {
   c.plan.sp = true;
   const std::string text = plan_case_json(c).dump();
-  EXPECT_TRUE(is_plan_case(text));
+  EXPECT_TRUE(is_plan_case(text, "plan.json"));
   const PlanCase again = parse_plan_case(text, "plan.json", 0, catalog);
   EXPECT_EQ(plan_case_json(again), plan_case_json(c));
   EXPECT_EQ(estimate_case(again).step_time_s, estimate_case(c).step_time_s);

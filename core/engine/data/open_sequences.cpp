@@ -1,13 +1,13 @@
 #include "core/engine/data/open_sequences.h"
 
 #include <fmt/format.h>
-#include <sentencepiece_processor.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <vector>
 
 #include "core/check.h"
+#include "core/engine/data/load_pieces.h"
 #include "core/engine/data/text_files.h"
 #include "core/engine/random.h"
 #include "core/error.h"
@@ -43,17 +43,7 @@ class PieceStream : public TokenStream {
  public:
   PieceStream(const std::string& path, const std::string& model_path, std::int64_t vocab) {
     sentencepiece::SentencePieceProcessor model;
-    const auto status = model.Load(model_path);
-    if (!status.ok()) {
-      throw Error(ErrorKind::kConfig,
-                  fmt::format("{}: not a SentencePiece model that can be read: {}", model_path, status.ToString()));
-    }
-    if (model.GetPieceSize() > vocab) {
-      throw Error(ErrorKind::kConfig,
-                  fmt::format("{}: has {} pieces, the model's vocab_size is {}; it must be at least "
-                              "as large",
-                              model_path, model.GetPieceSize(), vocab));
-    }
+    load_pieces(model, model_path, vocab);
     const TextFiles files(path);
     for (std::size_t f = 0; f < files.size(); ++f) add_file(files.bytes(f), model);
     description_ = fmt::format("{}, {} tokens", files.describe(), tokens_.size());
@@ -111,13 +101,12 @@ std::unique_ptr<TokenStream> open_pieces(const std::string& path, const std::str
 }
 
 std::unique_ptr<SequenceSource> make_windows(std::unique_ptr<TokenStream> stream, std::int64_t seq_len,
-                                             std::uint64_t seed) {
+                                             std::uint64_t seed, const std::string& name) {
   if (seq_len < 1) throw Error(ErrorKind::kConfig, fmt::format("data.seq_len: {} must be at least 1", seq_len));
   if (stream->size() < seq_len + 1) {
-    throw Error(ErrorKind::kConfig,
-                fmt::format("data: {} tokens ({}) are too few for one sequence of {} + 1; give more "
-                            "text or a smaller seq_len",
-                            stream->size(), stream->describe(), seq_len));
+    throw Error(ErrorKind::kConfig, fmt::format("{}: {} tokens ({}) are too few for one sequence of {} + 1; give more "
+                                                "text or a smaller seq_len",
+                                                name, stream->size(), stream->describe(), seq_len));
   }
   return std::make_unique<Windows>(std::move(stream), seq_len, seed);
 }
@@ -126,7 +115,7 @@ std::unique_ptr<SequenceSource> open_sequences(const Job& job) {
   const std::string path = job.data.path.empty() ? default_text_path() : job.data.path;
   const std::int64_t vocab = job.model.vocab_size;
   auto stream = job.data.tokenizer.empty() ? open_bytes(path, vocab) : open_pieces(path, job.data.tokenizer, vocab);
-  auto sequences = make_windows(std::move(stream), job.data.seq_len, job.seed);
+  auto sequences = make_windows(std::move(stream), job.data.seq_len, job.seed, path);
   if (sequences->sequences_per_epoch() < job.training.train_batch_size) {
     throw Error(ErrorKind::kConfig,
                 fmt::format("{}: holds {} sequences of {} tokens ({}), one step takes {}; give more text, a smaller "

@@ -35,7 +35,7 @@ std::unique_ptr<TokenStream> open_pieces(const std::string& path, const std::str
 /// Windows of `stream` in an order that depends on (seed, epoch) alone. Throws Error{kConfig} if the stream is shorter
 /// than one window.
 std::unique_ptr<SequenceSource> make_windows(std::unique_ptr<TokenStream> stream, std::int64_t seq_len,
-                                             std::uint64_t seed);
+                                             std::uint64_t seed, const std::string& name = "data");
 
 /// What the job names, or default_text_path(). Throws Error{kConfig}: all of the above, and text of fewer sequences
 /// than one step takes.

@@ -1,10 +1,10 @@
 #include "core/engine/data/tokenizer.h"
 
 #include <fmt/format.h>
-#include <sentencepiece_processor.h>
 
 #include <algorithm>
 
+#include "core/engine/data/load_pieces.h"
 #include "core/error.h"
 
 namespace shardscope {
@@ -43,17 +43,7 @@ class ByteTokenizer : public Tokenizer {
 
 class PieceTokenizer : public Tokenizer {
  public:
-  PieceTokenizer(const std::string& path, std::int64_t vocab) {
-    const auto status = model_.Load(path);
-    if (!status.ok()) {
-      throw Error(ErrorKind::kConfig,
-                  fmt::format("{}: not a SentencePiece model that can be read: {}", path, status.ToString()));
-    }
-    if (model_.GetPieceSize() <= vocab) return;
-    throw Error(ErrorKind::kConfig, fmt::format("{}: has {} pieces, the model's vocab_size is {}; it must be at least "
-                                                "as large",
-                                                path, model_.GetPieceSize(), vocab));
-  }
+  PieceTokenizer(const std::string& path, std::int64_t vocab) { load_pieces(model_, path, vocab); }
   std::vector<std::int32_t> encode(const std::string& text) const override {
     const std::vector<int> ids = model_.EncodeAsIds(text);
     return {ids.begin(), ids.end()};
