@@ -154,19 +154,31 @@ TEST(DeepSpeedMemory, StageTwoIsExplainedButForTenGigabytes) {
   EXPECT_NEAR((kept.used - again.used) / kGB / (62.3 - 43.8), 1, 0.1);
 }
 
-/// NOT explained. Against stage 2, stage 3 shards 11.8 GB of parameters and has no gradients of a micro-batch apart; it
-/// adds 1.2 GB that are gathered and kept for reuse. So it should be 12 to 15 GB smaller, and was 9 and 13 larger. The
-/// missing 21 to 28 GB are 3 to 4 bytes per parameter, as if all gathered parameters stayed, and a copy of them. No
-/// term that DeepSpeed's source shows us (docs/zero_modes.md) is of that size on 8 ranks; what remains is memory that
-/// the allocator reserves for the streams of gathering and reducing, which the closed form does not have.
-TEST(DeepSpeedMemory, StageThreeMissesAWholeModelAndMore) {
+/// Only in part explained. Against stage 2, stage 3 shards 11.8 GB of parameters and has no gradients of a micro-batch
+/// apart; it adds 1.2 GB that are gathered and kept for reuse. So it should be 11 GB smaller, and was 9 and 13
+/// larger: 20.1 and 24.4 GB are missing. What DeepSpeed's source shows that the closed form has not, all of it memory
+/// that is reserved and not allocated (gist-a800, which counts what is allocated, has stage 3 below stage 2 as
+/// predicted):
+/// - Gathers ahead. A parameter is given back with record_stream() once the host has launched its layer, so its memory
+///   waits for the device while the stream of gathers, held back by two unfinished gathers and not by compute, goes on
+///   (partition_parameters.py, free_param; partitioned_param_coordinator.py). At most all parameters, less those kept
+///   for reuse; on an H100 0.41 of the weights (5.3 of 12.9 GB, tests/peers/probe_gathers.py, data/measured).
+/// - Gradients that wait for the stream of reductions: it may be two buckets behind (stage3.py,
+///   max_param_reduce_events).
+/// What is left, 6 and 10 GB at least and more likely 13 and 17, no term accounts for.
+TEST(DeepSpeedMemory, StageThreeIsExplainedByGathersAheadInPart) {
   for (const auto& [recompute, seen] : {std::pair{Recompute::kFull, 52.8 - 43.8}, {Recompute::kNone, 75.2 - 62.3}}) {
     const Estimate three = issue_5305(3, recompute), two = issue_5305(2, recompute);
     EXPECT_NEAR(gb(two, MemoryTerm::kParameters) - gb(three, MemoryTerm::kParameters), 11.75, 0.1);
     EXPECT_NEAR(gb(three, MemoryTerm::kGathered), 1.2, 0.01);
     const double missing = seen - (three.used - two.used) / kGB;
-    EXPECT_GT(missing, 20);
-    EXPECT_LT(missing, 29);
+    EXPECT_NEAR(missing, recompute == Recompute::kFull ? 20.1 : 24.4, 1);
+    const double weights = gb(two, MemoryTerm::kParameters), kept = 0.5e9 * 2 / kGB, buckets = 2 * 5e8 * 2 / kGB;
+    const double most = weights - kept + buckets, likely = 0.41 * weights + buckets;
+    EXPECT_NEAR(most, 14.4, 0.2);
+    EXPECT_NEAR(likely, 7.5, 0.2);
+    EXPECT_GT(missing - most, 5);
+    EXPECT_GT(missing - likely, 12);
   }
 }
 
