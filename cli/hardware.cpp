@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/text_table.h"
 #include "core/spec/hardware.h"
+#include "simulator/analytic/constants.h"
 
 namespace shardscope::cli {
 namespace {
@@ -96,16 +97,22 @@ Json entry_json(const SystemSpec& system) {
           {"sources", sources_json(system.sources)}};
 }
 
+double efficiency_of(const FabricSpec& fabric) {
+  return fabric.efficiency > 0 ? fabric.efficiency : fabric_constants(default_constants(), fabric.name).efficiency;
+}
+
 Json entry_json(const FabricSpec& fabric) {
+  Json sources = sources_json(fabric.sources);
+  if (fabric.efficiency <= 0) sources["efficiency"] = "data/calibration/constants.csv";
   return {{"title", fabric.title},
           {"aliases", fabric.aliases},
           {"gbit_per_s", fabric.bandwidth.value / kGigabit},
           {"latency_us", fabric.latency.value * 1e6},
-          {"efficiency", fabric.efficiency},
+          {"efficiency", efficiency_of(fabric)},
           {"oversubscription", fabric.oversubscription},
           {"rail_optimised", fabric.rail_optimised},
           {"reduces", fabric.reduces},
-          {"sources", sources_json(fabric.sources)}};
+          {"sources", sources}};
 }
 
 template <class Spec>
@@ -152,7 +159,7 @@ void print_fabrics(const HardwareCatalog& catalog) {
   TextTable table({"fabric", "Gbit/s", "latency us", "efficiency", "reduces"});
   for (const FabricSpec& fabric : catalog.fabrics) {
     table.add({fabric.name, number(fabric.bandwidth.value / kGigabit), number(fabric.latency.value * 1e6, 1),
-               number(fabric.efficiency, 2), fabric.reduces ? "yes" : "-"});
+               number(efficiency_of(fabric), 2), fabric.reduces ? "yes" : "-"});
   }
   fmt::print("Networks\n\n{}", table.text());
 }

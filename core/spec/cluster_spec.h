@@ -39,7 +39,7 @@ struct ClusterSpec {
   LinkSpec nic;                     ///< between nodes, per device: a fair share where several have one
   int devices_per_nic = 1;          ///< in a row, who share NICs with each other
   std::string fabric;               ///< its key in the hardware catalog; empty: not known
-  double nic_efficiency = 1;        ///< share of the line rate that large messages reach
+  double nic_efficiency = 0;        ///< share of the line rate that large messages reach; 0: that of its kind
   Bytes host_memory;                ///< of a node
   BytesPerSecond host_memory_bandwidth;
   int host_cores = 0;

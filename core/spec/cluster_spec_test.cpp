@@ -78,8 +78,9 @@ TEST(ClusterSpec, DevicesThatShareFillANode) {
                                          "cluster.json");
   EXPECT_EQ(spec.devices_per_nic, 4);
   EXPECT_EQ(spec.devices_per_pcie_switch, 2);
-  EXPECT_THAT(refusal("{" + kDevice + ", " + kRest + ", " + links + R"(, "devices_per_node": 8, "devices_per_nic": 3})"),
-              HasSubstr("devices_per_nic is 3; it must divide the 8 devices of a node"));
+  EXPECT_THAT(
+      refusal("{" + kDevice + ", " + kRest + ", " + links + R"(, "devices_per_node": 8, "devices_per_nic": 3})"),
+      HasSubstr("devices_per_nic is 3; it must divide the 8 devices of a node"));
 }
 
 TEST(ClusterSpec, ExampleFilesAreRead) {

@@ -84,7 +84,7 @@ struct FabricSpec {
   std::vector<std::string> aliases;
   BytesPerSecond bandwidth;     ///< of a port, one way
   Seconds latency;              ///< of a small message between two nodes, NIC to NIC
-  double efficiency = 1;        ///< share of the line rate that large messages reach
+  double efficiency = 0;        ///< share of the line rate that large messages reach; 0: constants.csv's
   double oversubscription = 1;  ///< line rate of the nodes over that of the core
   bool rail_optimised = true;   ///< GPU i of every node on the same leaf switch
   bool reduces = false;         ///< SHARP

@@ -41,6 +41,7 @@ constexpr Field<DeviceConstants> kDeviceFields[] = {
     {"kernel_us", &DeviceConstants::kernel_us},
     {"interference", &DeviceConstants::interference},
     {"link_efficiency", &DeviceConstants::link_efficiency},
+    {"pcie_efficiency", &DeviceConstants::pcie_efficiency},
     {"link_latency_us", &DeviceConstants::link_latency_us},
     {"link_hop_us", &DeviceConstants::link_hop_us}};
 

@@ -43,6 +43,7 @@ struct DeviceConstants {
   double kernel_us = 2.5;          ///< shortest kernel, with the gap after it
   double interference = 0.1;       ///< compute slows by this part while collectives run beside it
   double link_efficiency = 0.8;    ///< of the scale-up link's one-way rate, large messages
+  double pcie_efficiency = 0.86;   ///< of PCIe's one-way rate, large copies
   double link_latency_us = 8;      ///< of a collective inside a node
   double link_hop_us = 1;          ///< and for each further rank
 };

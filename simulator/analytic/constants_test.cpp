@@ -2,7 +2,10 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 #include "core/error.h"
+#include "core/spec/hardware.h"
 
 namespace shardscope {
 namespace {
@@ -44,6 +47,21 @@ TEST(Constants, TheTableComesBackAsItWasWritten) {
     EXPECT_EQ(again[i].value, table[i].value);
     EXPECT_EQ(again[i].start, table[i].start);
   }
+}
+
+/// Every network of the catalog has its share of the line rate in the one table, and says what it rests on.
+TEST(Constants, EveryFabricHasItsEfficiency) {
+  for (const FabricSpec& fabric : default_catalog().fabrics) {
+    const auto row = std::find_if(default_constants().begin(), default_constants().end(), [&](const Constant& c) {
+      return c.scope == "fabric" && c.owner == fabric.name && c.name == "efficiency";
+    });
+    ASSERT_NE(row, default_constants().end()) << fabric.name;
+    EXPECT_EQ(fabric.efficiency, 0) << fabric.name;  // a second table
+    EXPECT_EQ(fabric_constants(default_constants(), fabric.name).efficiency, row->value);
+  }
+  EXPECT_EQ(fabric_constants(default_constants(), "ib-ndr").efficiency, 0.97);
+  EXPECT_LT(fabric_constants(default_constants(), "efa-v2").efficiency,
+            fabric_constants(default_constants(), "roce-400").efficiency);
 }
 
 TEST(Constants, BrokenRowsNameFileAndLine) {

@@ -350,8 +350,9 @@ void Estimator::State::add_update(Estimate& e, const Plan& plan, const StagePara
 void Estimator::State::add_offload(Estimate& e, const Plan& plan, const StageParameters& p) const {
   if (plan.offload == Offload::kNone) return;
   const double own = updated_parameters(plan, p);
-  // All devices at once; of the line rate. Guess
-  const double pcie = target.gpu.pcie.bandwidth.value * 0.8 / std::max(1, target.system.gpus_per_pcie_switch);
+  // All devices at once.
+  const double pcie = target.gpu.pcie.bandwidth.value * gpu.constants().pcie_efficiency /
+                      std::max(1, target.system.gpus_per_pcie_switch);
   const double gpus = target.system.gpus_per_node;
   const double host = target.system.host_memory_bandwidth.value / gpus * 0.6;  // of the data sheet. Guess
   const auto m = static_cast<double>(plan.micro_batches());

@@ -24,13 +24,14 @@ NetworkModel::NetworkModel(const Target& target, const DeviceConstants& device, 
       base_latency_(target.fabric.latency.value),
       collective_s_(collective_s) {
   if (link_ <= 0) {  // by PCIe, through the host: half of it each way
-    link_ = target.gpu.pcie.bandwidth.value * device.link_efficiency / 2;
+    link_ = target.gpu.pcie.bandwidth.value * device.pcie_efficiency / 2;
     domain_ = std::max(1, target.system.gpus_per_node);
   }
   const double gpus = std::max(1, target.system.gpus_per_node);
   sharers_ = gpus / std::gcd(std::max(1, target.system.gpus_per_node), std::max(1, target.system.nics));
   most_ = std::max(target.gpu.pcie.bandwidth.value, target.system.nic_bandwidth.value);
-  nic_ = target.system.nic_bandwidth.value * target.system.nics / gpus * fabric.efficiency * target.fabric.efficiency /
+  const double efficiency = target.fabric.efficiency > 0 ? target.fabric.efficiency : fabric.efficiency;
+  nic_ = target.system.nic_bandwidth.value * target.system.nics / gpus * efficiency /
          std::max(1.0, target.fabric.oversubscription);
 }
 

@@ -114,8 +114,8 @@ Cost ClusterCosts::compute_cost(const Program& program, const Op& op) const {
 OpCost ClusterCosts::copy_cost(const Program& program, const Copy& copy) const {
   OpCost cost;
   cost.seconds.latency = cluster_.pcie.latency;
-  cost.seconds.link =
-      Bytes(static_cast<double>(std::max(program.bytes(copy.src), program.bytes(copy.dst)))) / cluster_.pcie.bandwidth;
+  cost.seconds.link = Bytes(static_cast<double>(std::max(program.bytes(copy.src), program.bytes(copy.dst)))) /
+                      (cluster_.pcie.bandwidth * gpu_.constants().pcie_efficiency);
   const bool to_host = program.buffer(copy.src.buffer).space == Space::kDevice;
   const double all = cost.seconds.total().value;
   if (all > 0) draw(cost, to_host ? kToHost : kFromHost, cost.seconds.link.value / all);

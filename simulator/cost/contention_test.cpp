@@ -80,6 +80,21 @@ TEST_F(Contention, GroupsThroughOneNicShareIt) {
   EXPECT_NEAR(alone_[0][0], own / 2, 0.03 * own);  // one NIC of twice the rate: with both at once as with one each
 }
 
+/// Network and PCIe reach what the table of constants says of them, here and in the closed form.
+TEST_F(Contention, RatesAreThoseOfTheTableOfConstants) {
+  ClusterSpec cluster = cluster_of(2, 1);
+  const auto seconds = [&](const char* fabric, double efficiency) {
+    cluster.fabric = fabric, cluster.nic_efficiency = efficiency;
+    auto all = makers({{0, 1}});
+    for (ProgramMaker& maker : all) maker.all_reduce(Lane::kReduce, 16 * kElements);
+    run(all, cluster);
+    return alone_[0][0];
+  };
+  const auto of = [](const char* fabric) { return fabric_constants(default_constants(), fabric).efficiency; };
+  EXPECT_NEAR(seconds("efa-v2", 0) / seconds("ib-ndr", 0), of("ib-ndr") / of("efa-v2"), 1e-3);
+  EXPECT_NEAR(seconds("ib-ndr", 0.5) / seconds("ib-ndr", 0), of("ib-ndr") / 0.5, 1e-3);  // one's own, where it is said
+}
+
 TEST_F(Contention, OneAfterTheOtherHasTheNicToItself) {
   ClusterSpec cluster = cluster_of(2, 2);
   cluster.devices_per_nic = 2;
