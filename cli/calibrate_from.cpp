@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "cli/measured_run.h"
+#include "simulator/like/measured_run.h"
 #include "cli/run_json.h"
 #include "cli/text_table.h"
 #include "profiler/query/step_times.h"

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "cli/measured_run.h"
+#include "simulator/like/measured_run.h"
 #include "cli/run_json.h"
 #include "cli/text_table.h"
 #include "core/engine/suggest_fit.h"

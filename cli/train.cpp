@@ -14,7 +14,7 @@
 
 #include "cli/command.h"
 #include "cli/job_options.h"
-#include "cli/measured_run.h"
+#include "simulator/like/measured_run.h"
 #include "cli/memory_json.h"
 #include "cli/ranks.h"
 #include "cli/train_checkpoints.h"

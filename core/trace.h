@@ -17,7 +17,7 @@ struct RunInfo {
   std::string framework;  ///< "shardscope"
   std::string model;      ///< name of the model
   int world = 1, zero_stage = 0;
-  std::string job_json;  ///< the whole job: cli/measured_run.h reads what `train` writes
+  std::string job_json;  ///< the whole job: simulator/like/measured_run.h reads what `train` writes
   std::int64_t parameters = 0, tokens_per_step = 0;
   double flops_per_token = 0;
   double peak_flops_per_rank = 0;        ///< FLOP/s that MFU is measured against; 0: unknown

@@ -1,4 +1,4 @@
-#include "cli/measured_run.h"
+#include "simulator/like/measured_run.h"
 
 #include <fmt/format.h>
 
@@ -12,7 +12,7 @@
 #include "profiler/query/step_times.h"
 #include "profiler/store/program_rows.h"
 
-namespace shardscope::cli {
+namespace shardscope {
 namespace {
 
 constexpr int kMostCores = 65536;
@@ -121,4 +121,4 @@ MeasuredJob read_measured_run(const Profile& profile, const std::string& name) {
   return run;
 }
 
-}  // namespace shardscope::cli
+}  // namespace shardscope

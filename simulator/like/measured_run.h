@@ -12,7 +12,7 @@
 #include "profiler/query/list_runs.h"
 #include "simulator/calibrate/refit.h"
 
-namespace shardscope::cli {
+namespace shardscope {
 
 struct MeasuredJob {
   RunRow row;
@@ -38,4 +38,4 @@ std::string job_record(const Job& job, int cores, int threads_per_rank);
 /// by a version that lowers the job to other programs.
 MeasuredJob read_measured_run(const Profile& profile, const std::string& name);
 
-}  // namespace shardscope::cli
+}  // namespace shardscope
