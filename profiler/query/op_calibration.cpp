@@ -5,7 +5,6 @@
 #include <tuple>
 
 #include "core/error.h"
-#include "profiler/query/op_seconds.h"
 #include "profiler/query/step_times.h"
 
 namespace shardscope {
@@ -23,17 +22,15 @@ struct Times {
 
 struct NamedOp {
   Key key;
-  WorkClass work;
+  WorkClass work = WorkClass::kForward;
 };
 
-std::vector<NamedOp> load_ops(const Profile& profile, std::int64_t run, int rank) {
+std::vector<NamedOp> load_ops(const Profile& profile, std::int64_t program) {
   std::vector<NamedOp> ops;
   std::map<Key, int> seen;
   Rows rows = profile.rows(
-      "SELECT o.kind, o.phase, o.name, o.layer, o.micro_batch, o.lane, o.communication, k.program FROM rank k JOIN op "
-      "o "
-      "ON o.program = k.program WHERE k.run = ? AND k.rank = ? ORDER BY o.op",
-      {Value(run), Value(std::int64_t{rank})});
+      "SELECT kind, phase, name, layer, micro_batch, lane, communication FROM op WHERE program = ? ORDER BY op",
+      {Value(program)});
   while (rows.next()) {
     Key key{{rows.text(0), rows.text(1), rows.text(2)}, rows.small(3), rows.small(4), 0};
     std::get<3>(key) = seen[key]++;
@@ -44,19 +41,22 @@ std::vector<NamedOp> load_ops(const Profile& profile, std::int64_t run, int rank
 
 std::map<Key, Times> times_of(const Profile& profile, std::int64_t run) {
   std::map<Key, Times> times;
-  std::map<std::int64_t, std::vector<NamedOp>> programs;  // by hash: ranks share them
+  std::map<std::int64_t, std::vector<NamedOp>> programs;
   std::size_t met = 0;
-  for (const RankSeconds& rank : op_seconds(profile, run)) {
-    const auto [ops, is_new] = programs.try_emplace(rank.program_hash);
-    if (is_new) ops->second = load_ops(profile, run, rank.rank);
-    for (std::size_t op = 0; op < std::min(ops->second.size(), rank.seconds.size()); ++op) {
-      if (!(rank.seconds[op] > 0)) continue;
-      const NamedOp& named = ops->second[op];
-      Times& sum = times.try_emplace(named.key, Times{met, named.work}).first->second;
-      ++met;
-      sum.sum_s += rank.seconds[op];
-      ++sum.ranks;
-    }
+  Rows rows = profile.rows(
+      "SELECT k.program, t.op, (t.total_ns - t.wait_ns) * 1e-9 / t.count FROM rank k JOIN op_time t ON t.run = k.run "
+      "AND "
+      "t.rank = k.rank WHERE k.run = ? AND t.count > 0 ORDER BY k.rank, t.op",
+      {Value(run)});
+  while (rows.next()) {
+    const auto [ops, is_new] = programs.try_emplace(rows.integer(0));
+    if (is_new) ops->second = load_ops(profile, rows.integer(0));
+    const std::int64_t op = rows.integer(1);
+    if (op < 0 || static_cast<std::size_t>(op) >= ops->second.size() || !(rows.real(2) > 0)) continue;
+    const NamedOp& named = ops->second[static_cast<std::size_t>(op)];
+    Times& sum = times.try_emplace(named.key, Times{met++, named.work}).first->second;
+    sum.sum_s += rows.real(2);
+    ++sum.ranks;
   }
   return times;
 }

@@ -10,8 +10,9 @@
 
 namespace shardscope {
 
-/// One op of the program: of a layer and micro-batch. Both times without the waiting for other ranks: the median over
-/// the steps, mean over the ranks that run it.
+/// One op of the program: of a layer and micro-batch. Both times are means over the steps and the ranks that run it,
+/// without the waiting for other ranks. Means, not medians: where ranks share cores, an op that is let run takes half
+/// of its mean, and the next one twice as long.
 struct CalibrationPoint {
   OpLabel label;
   int layer = -1, micro_batch = -1;
