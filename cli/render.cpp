@@ -13,7 +13,13 @@
 #include <memory>
 #include <sstream>
 
+#include "gui/models/compare_load.h"
+#include "gui/models/compare_picture.h"
+#include "gui/models/other_run.h"
+#include "gui/models/pair_load.h"
 #include "gui/models/plan_picture.h"
+#include "gui/models/scratch_folder.h"
+#include "gui/models/stages.h"
 #include "gui/models/timeline_picture.h"
 #include "gui/paint/paint_picture.h"
 #include "profiler/query/list_runs.h"
@@ -67,6 +73,9 @@ struct Input : Canvas {
 
 gui::Picture draw_timeline_view(const Input& in);
 gui::Picture draw_plan_view(const Canvas& in);
+gui::Picture draw_waterfall_view(const Input& in);
+gui::Picture draw_scatter_view(const Input& in);
+gui::Picture draw_compare_view(const Input& in);
 
 struct DrawableView {
   const char *id, *shows;
@@ -78,6 +87,9 @@ struct DrawableView {
 constexpr DrawableView kViews[] = {
     {"timeline", "lanes of every rank over time", draw_timeline_view},
     {"plan", "cost against days of what could be trained on; needs no profile", nullptr, draw_plan_view},
+    {"compare", "two runs step by step, or ZeRO stages side by side", draw_compare_view},
+    {"waterfall", "why its steps take longer than predicted, or than another run's", draw_waterfall_view},
+    {"scatter", "predicted against measured time of each op", draw_scatter_view},
 };
 
 /// "timeline (lanes of every rank over time), memory (...)".
@@ -143,8 +155,82 @@ gui::Picture draw_timeline_view(const Input& in) {
   gui::TimelineState state;
   if (!in.state.empty()) state = gui::parse_timeline_state(in.state, in.state_name);
   if (in.dark) state.dark = true;
-  return gui::draw_timeline(Timeline(in.profile, in.run.id), in.profile, in.run.id, title_of(in.run), state, in.width,
-                            in.height, in.measure);
+  const Timeline timeline(in.profile, in.run.id);
+  const auto draw = [&](const gui::PredictedRun* predicted) {
+    return gui::draw_timeline(timeline, in.profile, in.run.id, title_of(in.run), state, in.width, in.height, in.measure,
+                              predicted);
+  };
+  const auto prediction = state.prediction ? gui::find_prediction(list_runs(in.profile), in.run) : std::nullopt;
+  if (!prediction || in.run.steps == 0 || prediction->steps == 0) return draw(nullptr);
+  RunAlignment alignment;
+  try {
+    alignment = align_runs(in.profile, in.run.id, in.profile, prediction->id);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kConfig) throw;
+    return draw(nullptr);  // a prediction of other ranks
+  }
+  const Timeline predicted(in.profile, prediction->id);
+  const gui::PredictedRun beside{predicted, alignment};
+  return draw(&beside);
+}
+
+gui::Picture draw_waterfall_view(const Input& in) {
+  gui::WaterfallState state;
+  if (!in.state.empty()) state = gui::parse_waterfall_state(in.state, in.state_name);
+  const RunRow base = gui::other_run(in.profile, in.run, state.against);
+  const gui::Waterfall waterfall = gui::load_waterfall({in.profile, in.run}, {in.profile, base}, state);
+  return gui::draw_waterfall(waterfall, in.dark || state.dark, in.width, in.height, in.measure);
+}
+
+gui::Picture draw_scatter_view(const Input& in) {
+  gui::ScatterState state;
+  if (!in.state.empty()) state = gui::parse_scatter_state(in.state, in.state_name);
+  if (in.dark) state.dark = true;
+  const RunRow prediction = gui::prediction_of(in.profile, in.run);
+  return gui::draw_scatter(gui::load_scatter({in.profile, in.run}, {in.profile, prediction}), state, in.width,
+                           in.height, in.measure);
+}
+
+/// Unlike a waterfall, which asks why a run is not as predicted, beside the next measured run if there is one.
+RunRow run_beside(const Input& in, const std::string& asked) {
+  if (!asked.empty()) return gui::other_run(in.profile, in.run, asked);
+  const auto next = gui::next_measured(list_runs(in.profile), in.run);
+  return next ? *next : gui::other_run(in.profile, in.run, "");
+}
+
+gui::Picture draw_stages_view(const Input& in, const gui::CompareState& state) {
+  const int rank = std::max(0, state.rank), pixels = gui::stage_lane_pixels(in.width);
+  gui::StagesData data;
+  if (state.mode == gui::CompareMode::kPredicted) {
+    const gui::ScratchFolder folder;
+    data = gui::predict_and_load({in.profile, in.run}, folder.file("stages.db"), rank, pixels);
+  } else {
+    const std::vector<RunRow> rows = gui::runs_to_show(list_runs(in.profile));
+    std::vector<gui::RunIn> runs;
+    for (const RunRow& row : rows) runs.push_back({in.profile, row});
+    data = gui::load_stages(runs, rank, pixels);
+  }
+  return gui::draw_stages(data, state.dark, in.width, in.height, in.measure);
+}
+
+gui::Picture draw_compare_view(const Input& in) {
+  gui::CompareScene scene;
+  if (!in.state.empty()) scene.state = gui::parse_compare_state(in.state, in.state_name);
+  if (in.dark) scene.state.dark = true;
+  if (scene.state.mode != gui::CompareMode::kPair) return draw_stages_view(in, scene.state);
+  const RunRow other = run_beside(in, scene.state.against);
+  const gui::RunIn a{in.profile, in.run}, b{in.profile, other};
+  const Timeline in_a(in.profile, in.run.id), in_b(in.profile, other.id);
+  scene.facts = std::make_shared<gui::PairFacts>(gui::load_pair(a, b, in_a, in_b, scene.state));
+  // Once for the names of the lanes, which the frame leaves room for, and once for its width.
+  const auto read = [&](double pixels) {
+    scene.lanes = std::make_shared<gui::PairLanes>(
+        gui::load_lanes(in_a, in_b, *scene.facts, scene.state.window, static_cast<int>(pixels)));
+  };
+  read(1);
+  read(gui::frame_of(scene, in.width, in.height, in.measure, gui::CompareParts::kAll).width);
+  scene.histogram = std::make_shared<gui::DurationHistogram>(gui::load_histogram(a, b, *scene.facts, scene.state));
+  return gui::draw_compare(scene, in.width, in.height, in.measure, gui::CompareParts::kAll);
 }
 
 gui::Picture draw_plan_view(const Canvas& in) {
@@ -198,7 +284,10 @@ void add_render(CLI::App& app, int& exit_code) {
       "  echo '{\"window_ns\": [0, 20000000], \"expanded\": [0, 3], \"pinned\": [3]}' >s.json\n"
       "  shardscope render run.db --view timeline --state s.json -o start.pdf\n"
       "  shardscope render --view plan --state scenario.json -o plan.png\n"
-      "The keys of a state are in docs/timeline.md and docs/plan_view.md.");
+      "  shardscope render run.db --view waterfall --run zero-2 -o why.png      against its prediction\n"
+      "  echo '{\"mode\": \"predicted stages\"}' >s.json\n"
+      "  shardscope render run.db --view compare --run zero-2 --state s.json -o stages.png\n"
+      "The keys of a state are in docs/timeline.md, docs/compare.md and docs/plan_view.md.");
   command->callback([options, &exit_code] {
     run(*options);
     exit_code = kDone;

@@ -24,7 +24,13 @@ void add_memory(RunSummary& summary, const Profile& profile) {
   }
 }
 
-RunSummary summarise(const Profile& profile, const RunRow& run) {
+bool is_prediction_of(const RunSummary& prediction, const RunSummary& measured) {
+  return !measured.run.predicted && prediction.run.name == measured.run.name && prediction.file == measured.file;
+}
+
+}  // namespace
+
+RunSummary load_summary(const Profile& profile, const RunRow& run) {
   RunSummary summary;
   summary.file = profile.path();
   summary.run = run;
@@ -38,19 +44,13 @@ RunSummary summarise(const Profile& profile, const RunRow& run) {
   return summary;
 }
 
-bool is_prediction_of(const RunSummary& prediction, const RunSummary& measured) {
-  return !measured.run.predicted && prediction.run.name == measured.run.name && prediction.file == measured.file;
-}
-
-}  // namespace
-
 std::vector<RunSummary> load_summaries(const std::vector<std::string>& paths, const std::atomic<bool>* stop) {
   std::vector<RunSummary> runs;
   for (const std::string& path : paths) {
     const Profile profile(path);
     for (const RunRow& run : list_runs(profile)) {
       if (stop != nullptr && *stop) return runs;
-      runs.push_back(summarise(profile, run));
+      runs.push_back(load_summary(profile, run));
     }
   }
   return pair_predictions(std::move(runs));

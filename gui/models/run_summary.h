@@ -27,6 +27,8 @@ struct RunSummary {
   std::vector<std::string> diagnostics;  ///< what went wrong while it was recorded
 };
 
+/// Of one run. Throws Error as queries do.
+RunSummary load_summary(const Profile& profile, const RunRow& run);
 /// Runs of all files, in order of recording, each prediction moved behind the measured run of its name and file.
 /// Throws Error (core/error.h) for the first file that cannot be read. `stop`, if given, makes it return early with
 /// what it has.

@@ -30,12 +30,24 @@ void draw_unknown(Picture& picture, const RowPlace& place, double from, double t
   if (to > from) picture.fill(place.x + from, std::floor(place.y + place.height / 2), to - from, 1, colour);
 }
 
+/// Where the state wants it.
+const TimelinePair* pair_of(const TimelineScene& scene) {
+  return scene.tile && scene.state.prediction ? scene.tile->pair.get() : nullptr;
+}
+
 void draw_row(Picture& picture, const TimelineScene& scene, const TimelineRow& row, const TextWidth& measure) {
-  const RowPlace place = scene.place_of(row);
+  const RowPlace both = scene.place_of(row);
+  const TimelinePair* pair = pair_of(scene);
+  const bool twice = pair != nullptr && !row.whole_rank && both.height >= kLowestPairedRow;
+  const RowPlace place = twice ? measured_half(both) : both;
   const TileRow* known = scene.tile ? scene.tile->row(row) : nullptr;
   const TimelineShades shades = shades_of(scene.state.dark);
   const int width = static_cast<int>(scene.frame.width);
   if (place.height <= 0) return;
+  if (twice) {
+    const TimelineTrack& track = scene.catalog->tracks[row.tracks.front()];
+    draw_predicted(picture, *pair, track.rank, track.lane, scene.window, both, measure);
+  }
   if (known == nullptr) return draw_unknown(picture, place, 0, place.width, shades.line);
   KnownColumns covered;
   std::vector<Stack> columns = columns_for(*scene.tile, *known, scene.window, width, covered);
@@ -218,15 +230,18 @@ void Around::draw_legend() {
   }
   const double baseline = picture_.height - kMargin;
   double at = scene_.layout.heat ? draw_heat_legend(kMargin, baseline) : kMargin;
-  for (std::size_t c = 0; c < kWorkClasses; ++c) {
-    if (!used[c]) continue;
-    const WorkLook look = look_of(static_cast<WorkClass>(c));
-    const double needed = 22 + kGap + measure_(look.name, false);
+  const auto entry = [&](Rgb colour, Texture texture, const char* name) {
+    const double needed = 22 + kGap + measure_(name, false);
     if (at + needed > picture_.width - kMargin) return;
-    picture_.fill(at, baseline - kTextSize + 1, 22, kTextSize + 1, look.colour, look.texture);
-    picture_.text(at + 22 + kGap, baseline, look.name, shades_.faint);
+    picture_.fill(at, baseline - kTextSize + 1, 22, kTextSize + 1, colour, texture);
+    picture_.text(at + 22 + kGap, baseline, name, shades_.faint);
     at += needed + 3 * kGap;
+  };
+  for (std::size_t c = 0; c < kWorkClasses; ++c) {
+    const WorkLook look = look_of(static_cast<WorkClass>(c));
+    if (used[c]) entry(look.colour, look.texture, look.name);
   }
+  if (pair_of(scene_) != nullptr) entry(kGrey, Texture::kHatch, "below: predicted");
 }
 
 /// What lies on top of the bars.
@@ -375,6 +390,11 @@ Picture draw_bars(const TimelineScene& scene, const TextWidth& measure) {
     draw_heat(picture, *scene.heat, scene.state.metric, *heat, place, scene.window);
   }
   for (const TimelineRow& row : scene.layout.rows) draw_row(picture, scene, row, measure);
+  for (const TimelineRow& row : scene.layout.rows) {
+    const TimelinePair* pair = pair_of(scene);
+    if (pair != nullptr && !row.whole_rank && row.first_of_rank)
+      draw_slips(picture, *pair, scene.window, scene.place_of(row), scene.state.dark, measure);
+  }
   return picture;
 }
 
@@ -392,15 +412,17 @@ Picture draw_timeline(const TimelineScene& scene, const TimelineTitle& title, co
 }
 
 Picture draw_timeline(const Timeline& timeline, const Profile& profile, std::int64_t run, const TimelineTitle& title,
-                      const TimelineState& state, double width, double height, const TextWidth& measure) {
+                      const TimelineState& state, double width, double height, const TextWidth& measure,
+                      const PredictedRun* predicted) {
   constexpr int kMostHeatColumns = 512;
   const auto never = [] { return false; };
   auto catalog = std::make_shared<TimelineCatalog>(load_catalog(timeline, profile, run));  // shared by the scene
   TimelineScene scene = make_scene(catalog, state, width, height, measure);
   const int columns = static_cast<int>(scene.frame.width);
   if (!catalog->tracks.empty() && scene.window.length() > 0) {
-    scene.tile = std::make_shared<TimelineTile>(
-        load_tile(timeline, *catalog, {state, scene.window, columns, scene.frame.height, 0, 0}, never));
+    TimelineTile tile = load_tile(timeline, *catalog, {state, scene.window, columns, scene.frame.height, 0, 0}, never);
+    if (predicted != nullptr && state.prediction) add_prediction(tile, *predicted, *catalog, never);
+    scene.tile = std::make_shared<TimelineTile>(std::move(tile));
     if (scene.layout.heat)
       scene.heat =
           std::make_shared<HeatMap>(load_heat(timeline, scene.window, std::min(columns, kMostHeatColumns), never));

@@ -7,6 +7,7 @@
 //   Picture bars = draw_bars(scene, {0, width});
 
 #include "gui/models/timeline_heat.h"
+#include "gui/models/timeline_pair.h"
 #include "gui/models/timeline_tile.h"
 
 namespace shardscope::gui {
@@ -53,7 +54,8 @@ Picture draw_marks(const TimelineScene& scene, const TextWidth& measure);
 Picture draw_timeline(const TimelineScene& scene, const TimelineTitle& title, const TextWidth& measure);
 /// With everything read at once: for files and tests.
 Picture draw_timeline(const Timeline& timeline, const Profile& profile, std::int64_t run, const TimelineTitle& title,
-                      const TimelineState& state, double width, double height, const TextWidth& measure);
+                      const TimelineState& state, double width, double height, const TextWidth& measure,
+                      const PredictedRun* predicted = nullptr);
 
 /// Evenly spaced round times inside the window, at most `wanted`, and their texts: as times since the start of the run,
 /// or, where those would be long, as distances from the first, whose time `base` then says.

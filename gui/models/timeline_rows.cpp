@@ -10,7 +10,8 @@ namespace {
 
 constexpr double kLabelledFrom = 18;  ///< pixels; a narrower span has no text
 
-/// Spreads `busy` ns of a class that lie somewhere in [begin, end) evenly over the columns there.
+}  // namespace
+
 void spread(Columns& columns, TimeWindow window, std::int64_t begin, std::int64_t end, double busy, WorkClass work) {
   const auto width = static_cast<double>(columns.size());
   const double from = std::max(0.0, x_of(begin, window, width)), to = std::min(width, x_of(end, window, width));
@@ -28,8 +29,6 @@ void add_span(Columns& columns, TimeWindow window, const Span& span, WorkClass w
   spread(columns, window, span.begin_ns, waited, static_cast<double>(span.wait_ns), WorkClass::kWait);
   spread(columns, window, waited, span.end_ns, static_cast<double>(span.end_ns - waited), work);
 }
-
-}  // namespace
 
 std::string label_of(const TimelineOp& op) { return op.name.empty() ? op.kind : op.kind + " " + op.name; }
 

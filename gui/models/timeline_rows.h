@@ -20,6 +20,11 @@ struct RowPlace {
   double x = 0, y = 0, width = 0, height = 0;
 };
 
+/// Adds `busy` ns of a class, that lie somewhere in [begin, end), evenly to the columns there.
+void spread(Columns& columns, TimeWindow window, std::int64_t begin, std::int64_t end, double busy, WorkClass work);
+/// One execution: its waiting, then its work.
+void add_span(Columns& columns, TimeWindow window, const Span& span, WorkClass work);
+
 /// Adds the track's time to the columns; spans of at least `wide` pixels are left out and returned.
 std::vector<Span> add_columns(const Timeline& timeline, const TimelineTrack& track, const TrackView& view,
                               TimeWindow window, double wide, Columns& columns);

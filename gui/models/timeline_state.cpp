@@ -34,6 +34,7 @@ json to_object(const TimelineState& s) {
   }
   if (!s.search.empty()) out["search"] = s.search;
   if (s.metric != HeatMetric::kExposed) out["metric"] = to_string(s.metric);
+  if (!s.prediction) out["prediction"] = false;
   if (s.dark) out["dark"] = true;
   return out;
 }
@@ -121,6 +122,7 @@ TimelineState parse_timeline_state(const std::string& text, const std::string& n
   if (const json* notes = reader.find("notes")) s.notes = parse_notes(*notes, reader, name);
   reader.read("search", s.search);
   parse_metric(reader, s.metric);
+  reader.read("prediction", s.prediction);
   reader.read("dark", s.dark);
   reader.no_other_keys();
   return s;

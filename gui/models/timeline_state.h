@@ -54,6 +54,7 @@ struct TimelineState {
   std::vector<TimelineNote> notes;
   std::string search;  ///< what is looked for; empty: nothing
   HeatMetric metric = HeatMetric::kExposed;
+  bool prediction = true;  ///< drawn under each lane, where there is one
   bool dark = false;
   friend bool operator==(const TimelineState&, const TimelineState&) = default;
 };

@@ -42,6 +42,7 @@ TEST(TimelineState, GoesToJsonAndBack) {
   state.search = "matmul";
   state.metric = HeatMetric::kIdle;
   state.dark = true;
+  state.prediction = false;
   EXPECT_EQ(parse_timeline_state(to_json(state), "s.json"), state);
 }
 

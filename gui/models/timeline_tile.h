@@ -30,6 +30,8 @@ struct TimelineCatalog {
 };
 TimelineCatalog load_catalog(const Timeline& timeline, const Profile& profile, std::int64_t run);
 
+struct TimelinePair;
+
 /// One row for the columns of a tile.
 struct TileRow {
   std::vector<Stack> columns;
@@ -41,8 +43,9 @@ struct TimelineTile {
   int columns = 0;
   /// By rank, and track index; kWholeRank for a rank in one row.
   std::map<std::pair<int, std::size_t>, TileRow> rows;
-  std::vector<Band> phases, micro_batches;  ///< of the first row, where its spans are wide enough
-  std::vector<TiedSpan> selected;           ///< the selected op, and the same collective on the other ranks
+  std::vector<Band> phases, micro_batches;   ///< of the first row, where its spans are wide enough
+  std::vector<TiedSpan> selected;            ///< the selected op, and the same collective on the other ranks
+  std::shared_ptr<const TimelinePair> pair;  ///< the run's prediction, drawn under its lanes (timeline_pair.h); or none
 
   static constexpr std::size_t kWholeRank = static_cast<std::size_t>(-1);
   const TileRow* row(const TimelineRow& of) const;
