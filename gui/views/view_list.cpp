@@ -1,5 +1,8 @@
 // The views, in the order of their tabs. A new one is one line here, and its own files.
 
+#include "gui/views/compare/compare_view.h"
+#include "gui/views/compare/scatter_view.h"
+#include "gui/views/compare/waterfall_view.h"
 #include "gui/views/overview/overview.h"
 #include "gui/views/plan/plan_view.h"
 #include "gui/views/view.h"
@@ -17,6 +20,9 @@ View* make(ViewContext& context, QWidget* parent) {
 const std::vector<ViewEntry>& view_list() {
   static const std::vector<ViewEntry> kViews{
       {"overview", "Overview", make<Overview>},
+      {"compare", "Compare", make<CompareView>},
+      {"waterfall", "Why slower", make<WaterfallView>},
+      {"scatter", "Calibration", make<ScatterView>},
       {"plan", "Plan", make<PlanView>},
   };
   return kViews;

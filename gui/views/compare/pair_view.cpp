@@ -1,0 +1,101 @@
+#include "gui/views/compare/pair_view.h"
+
+#include <QDateTime>
+#include <QHeaderView>
+#include <QJsonDocument>
+#include <QSplitter>
+#include <QTableView>
+#include <QVBoxLayout>
+
+namespace shardscope::gui {
+
+PairView::PairView(ViewContext& context, QWidget* parent) : View(parent), context_(context) {
+  bar_ = new QToolBar;
+  bar_->setAccessibleName(QStringLiteral("What is compared"));
+  canvas_ = new PictureCanvas;
+  canvas_->setObjectName(QStringLiteral("canvas"));
+  splitter_ = new QSplitter(Qt::Vertical);
+  splitter_->addWidget(canvas_);
+  splitter_->setChildrenCollapsible(false);
+  auto* layout = new QVBoxLayout(this);
+  layout->setContentsMargins({});
+  layout->setSpacing(0);
+  layout->addWidget(bar_);
+  layout->addWidget(splitter_, 1);
+}
+
+void PairView::show_session(std::shared_ptr<const Session> session) {
+  session_ = std::move(session);
+  session_changed();
+  ask_if_seen();
+}
+
+void PairView::set_dark(bool dark) {
+  dark_ = dark;
+  canvas_->redraw();
+}
+
+void PairView::showEvent(QShowEvent* event) {
+  View::showEvent(event);
+  if (stale_) ask_if_seen();
+}
+
+void PairView::ask_if_seen() {
+  stale_ = !isVisible();
+  if (!stale_) ask();
+}
+
+QAction* PairView::add_command(const QString& text, const QList<QKeySequence>& keys, std::function<void()> run) {
+  auto* action = new QAction(text, this);
+  action->setShortcuts(keys);
+  action->setShortcutContext(Qt::WidgetWithChildrenShortcut);
+  connect(action, &QAction::triggered, this, std::move(run));
+  addAction(action);
+  commands_ << action;
+  return action;
+}
+
+QTableView* PairView::make_table(const QString& name) {
+  auto* view = new QTableView;
+  view->setObjectName(QStringLiteral("table"));
+  view->setAccessibleName(name);
+  view->setModel(&table_);
+  view->setSelectionBehavior(QAbstractItemView::SelectRows);
+  view->setSelectionMode(QAbstractItemView::SingleSelection);
+  view->setAlternatingRowColors(true);
+  view->setShowGrid(false);
+  view->setWordWrap(false);
+  view->setTabKeyNavigation(false);
+  view->setSortingEnabled(true);
+  view->horizontalHeader()->setSortIndicator(-1, Qt::AscendingOrder);
+  view->horizontalHeader()->setHighlightSections(false);
+  view->verticalHeader()->hide();
+  view->verticalHeader()->setDefaultSectionSize(view->fontMetrics().height() + 6);
+  connect(&table_, &QAbstractItemModel::modelReset, view, [view] {
+    // By the rows that come first; the first column has what is left.
+    view->horizontalHeader()->setResizeContentsPrecision(30);
+    view->resizeColumnsToContents();
+    if (view->model()->columnCount() > 0) view->horizontalHeader()->setSectionResizeMode(0, QHeaderView::Stretch);
+  });
+  splitter_->addWidget(view);
+  return view;
+}
+
+void PairView::say_changed(const char* kind) {
+  constexpr qint64 kOneGesture = 500;
+  const qint64 now = QDateTime::currentMSecsSinceEpoch();
+  if (kind != last_kind_ || now - last_ms_ > kOneGesture) ++gesture_;
+  last_kind_ = kind;
+  last_ms_ = now;
+  Q_EMIT state_changed(gesture_);
+}
+
+QJsonObject to_object(const std::string& json) {
+  return QJsonDocument::fromJson(QByteArray::fromStdString(json)).object();
+}
+
+std::string to_text(const QJsonObject& object) {
+  return QJsonDocument(object).toJson(QJsonDocument::Compact).toStdString();
+}
+
+}  // namespace shardscope::gui
