@@ -365,6 +365,21 @@ if [[ -n $window ]]; then
   check 'with the names of the rows' grep -q '>rank 1<' view.svg
   check 'render draws a PDF' "$shardscope" render run.db --view timeline --dark -o view.pdf
   check 'which is one too' bash -c "head -c 5 view.pdf | grep -q '%PDF-'"
+  for view in compare waterfall scatter; do
+    check "render draws the view $view" "$shardscope" render run.db --view $view --run 1 -o $view.svg
+    echo '{"zoom": 2}' >pair_state.json
+    refuses "pair_state.json: zoom.*$view" render run.db --view $view --run 1 --state pair_state.json -o x.png
+  done
+  check 'a waterfall says what takes longer' grep -q 'exposed communication' waterfall.svg
+  echo '{"mode": "stages"}' >stages.json
+  check 'render draws runs side by side' "$shardscope" render run.db --view compare --state stages.json -o stages.svg
+  echo '{"mode": "predicted stages"}' >stages.json
+  check 'and the stages that a run could have had' "$shardscope" render run.db --view compare --run 1 --state stages.json -o stages.svg
+  check 'with offload' grep -q 'ZeRO-3 + offload' stages.svg
+  echo '{"against": "no-such-run"}' >against.json
+  refuses 'no-such-run' render run.db --view waterfall --state against.json -o x.png
+  echo '{"mode": "three"}' >mode.json
+  refuses "mode is 'three'.*pair" render run.db --view compare --state mode.json -o x.png
   refuses "no view 'tables'" render run.db --view tables -o x.png
   refuses 'without a profile' render run.db --view plan -o x.png
   refuses 'of a profile' render --view timeline -o x.png
