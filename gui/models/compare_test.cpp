@@ -2,9 +2,12 @@
 
 #include <gmock/gmock.h>
 
+#include <set>
+
 #include "core/error.h"
 #include "gui/models/compare_load.h"
 #include "gui/models/compare_picture.h"
+#include "gui/models/stages.h"
 #include "gui/models/timeline_pair.h"
 #include "profiler/store/test_profile.h"
 
@@ -174,6 +177,36 @@ TEST_F(Compare, AStepThatIsPredictedLongerIsCut) {
   ASSERT_EQ(places.size(), 4U);
   EXPECT_EQ(places[0].run, (TimeWindow{0, 500'000})) << "where the next one begins";
   EXPECT_EQ(places[3].run.length(), 1'000'000) << "nothing comes after the last";
+}
+
+TEST_F(Compare, StagesStandOnOneAxis) {
+  StagesData data = load_stages({run(0), run(1), run(2)}, 0, stage_lane_pixels(1100));
+  ASSERT_EQ(data.panels.size(), 3U);
+  EXPECT_EQ(data.window, (TimeWindow{0, 1'000'000})) << "the longest step";
+  EXPECT_EQ(data.panels[2].lanes[0].bars[1].time, (TimeWindow{50'000, 200'000}));
+  EXPECT_EQ(data.panels[1].name, "a (predicted)");
+  StagePanel refused;
+  refused.name = "ZeRO-3";
+  refused.problem = "cannot run so";
+  data.panels.push_back(refused);
+  for (const auto& [width, height] : {std::pair(1100.0, 600.0), std::pair(500.0, 200.0)}) {
+    const Picture picture = draw_stages(data, true, width, height, measure);
+    EXPECT_THAT(picture.texts, Contains("ZeRO-3"));
+    for (const PictureShape& s : picture.shapes) {
+      const bool fill = s.kind == PictureShape::Kind::kFill;
+      EXPECT_LE(fill ? s.x + s.width : 0, width + 0.5);
+    }
+  }
+  EXPECT_EQ(stages_table(data).rows.size(), 4U);
+  std::set<std::string> said;
+  for (double x = 0; x < 1100; x += 3) {
+    for (double y = 0; y < 600; y += 7) said.insert(describe_stage_at(data, 1100, 600, measure, x, y));
+  }
+  EXPECT_THAT(said, Contains("a, step 2: matmul h.0.mlp 300 us"));
+  EXPECT_THAT(said, Contains("ZeRO-3: cannot run so"));
+  EXPECT_THAT(said, Contains(HasSubstr("tokens/s, 500 us a step")));
+  EXPECT_THAT(said, Contains(HasSubstr("12 KiB at the peak\nparameter 4 KiB")));
+  EXPECT_THAT(runs_to_show(runs_), ::testing::SizeIs(2)) << "the measured ones";
 }
 
 TEST_F(Compare, AHistogramCountsEveryExecution) {

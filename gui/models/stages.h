@@ -43,6 +43,9 @@ StagesData predict_and_load(
     const std::function<bool()>& stopped = [] { return false; });
 
 Picture draw_stages(const StagesData& data, bool dark, double width, double height, const TextWidth& measure);
+/// What is under a point of that picture: "ZeRO-2, step 3: matmul h.0.mlp 1.2 ms"; empty if nothing.
+std::string describe_stage_at(const StagesData& data, double width, double height, const TextWidth& measure, double x,
+                              double y);
 /// Width of the time lanes of that picture, pixels.
 int stage_lane_pixels(double width);
 TableData stages_table(const StagesData& data);

@@ -47,7 +47,44 @@ class Drawing {
     return std::move(picture_);
   }
 
+  std::string describe_at(double x, double y) {
+    if (!data_.problem.empty() || data_.panels.empty()) return {};
+    lay_out();
+    for (std::size_t i = 0; i < data_.panels.size(); ++i) {
+      if (y >= panel_top(i) && y < panel_top(i + 1)) return describe_panel(data_.panels[i], x, y - panel_top(i) - 4);
+    }
+    return {};
+  }
+
  private:
+  std::string describe_panel(const StagePanel& panel, double x, double y) const {
+    const RunSummary& s = panel.summary;
+    if (!panel.problem.empty()) return panel.name + ": " + panel.problem;
+    if (x >= tokens_.x)
+      return fmt::format("{}: {:.0f} tokens/s, {} a step", panel.name, s.tokens_per_s, format_seconds(s.step_time_s));
+    if (x >= communication_.x)
+      return fmt::format("{}: {} of communication that nothing hides, of {} in all", panel.name,
+                         format_seconds(s.parts.exposed_communication_s), format_seconds(s.parts.communication_s));
+    if (x >= memory_.x) {
+      std::string text = panel.name + ": " + format_bytes(static_cast<double>(s.peak_bytes)) + " at the peak";
+      for (const MemoryRow& row : s.memory)
+        text += fmt::format("\n{} {}", to_string(row.category), format_bytes(static_cast<double>(row.at_peak_bytes)));
+      return text;
+    }
+    const auto lane = static_cast<std::size_t>(std::max(0.0, y) / lane_height(panel, panel_ - 6));
+    if (x < lanes_.x || x >= lanes_.x + lanes_.width || lane >= panel.lanes.size()) return {};
+    const std::int64_t slack = static_cast<std::int64_t>(2 * static_cast<double>(data_.window.length()) / lanes_.width);
+    const LaneBar* bar = bar_at(panel.lanes[lane], time_at(x - lanes_.x, data_.window, lanes_.width), slack);
+    if (bar == nullptr) return {};
+    return fmt::format("{}, step {}: {} {}", panel.name, panel.step, bar->text,
+                       format_seconds(1e-9 * static_cast<double>(bar->time.length())));
+  }
+
+  static double lane_height(const StagePanel& panel, double height) {
+    const auto lanes = static_cast<double>(std::max<std::size_t>(1, panel.lanes.size()));
+    return std::clamp(std::floor(height / lanes), 3.0, kHighestLane);
+  }
+
   void lay_out() {
     const double rest = picture_.width - 2 * kMargin - kNames - 3 * kGap;
     double x = kMargin + kNames;
@@ -126,8 +163,7 @@ class Drawing {
   }
 
   void draw_lanes(const StagePanel& panel, double top, double height) {
-    const double lane = std::clamp(
-        std::floor(height / static_cast<double>(std::max<std::size_t>(1, panel.lanes.size()))), 3.0, kHighestLane);
+    const double lane = lane_height(panel, height);
     double y = top;
     for (const LaneBars& bars : panel.lanes) {
       if (y + lane > top + height + 1) return;
@@ -215,6 +251,11 @@ class Drawing {
 };
 
 }  // namespace
+
+std::string describe_stage_at(const StagesData& data, double width, double height, const TextWidth& measure, double x,
+                              double y) {
+  return Drawing(data, false, width, height, measure).describe_at(x, y);
+}
 
 int stage_lane_pixels(double width) {
   return std::max(1, static_cast<int>((width - 2 * kMargin - kNames - 3 * kGap) * kLanePart));

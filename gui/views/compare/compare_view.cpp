@@ -72,7 +72,9 @@ void CompareView::build_canvas() {
                      : draw_stages(*stages_, dark_, width, height, text_width());
   });
   canvas_->set_describe([this](QPointF at) {
-    return is_pair() ? QString::fromStdString(describe_at(scene(), frame(), at.x(), at.y())) : QString();
+    return QString::fromStdString(
+        is_pair() ? describe_at(scene(), frame(), at.x(), at.y())
+                  : describe_stage_at(*stages_, canvas_->width(), canvas_->height(), text_width(), at.x(), at.y()));
   });
   stages_ = std::make_shared<StagesData>();
   connect(canvas_, &PictureCanvas::resized, this, [this] {
