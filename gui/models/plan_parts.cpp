@@ -40,7 +40,7 @@ constexpr std::array<Part<T>, 9> kTimeParts{{
     {"compute", "compute", kBlue, {T::kMatmul, T::kAttention, T::kElements}, 3},
     {"recompute", "re", kBrown, {T::kRecompute}, 1},
     {"launch gaps", "gap", kYellow, {T::kHost}, 1},
-    {"comm inside layers", "tp", kPurple, {T::kTensor, T::kContext, T::kExpert}, 3},
+    {"comm in layers", "tp", kPurple, {T::kTensor, T::kContext, T::kExpert}, 3},
     {"comm of gradients", "dp", kVermilion, {T::kData}, 1},
     {"pipeline waits", "pp", kGrey, {T::kBubble, T::kPipeline}, 2},
     {"optimizer", "opt", kGreen, {T::kOptimizer}, 1},
@@ -70,7 +70,8 @@ std::vector<std::string> wrap(const std::string& text, double width, const TextW
   std::string line, word;
   while (words >> word) {
     const std::string longer = line.empty() ? word : line + " " + word;
-    if (!line.empty() && measure(longer, false) > width) {
+    const bool belongs = word.size() == 1;  // "$137.3 k": a unit stays with its number
+    if (!line.empty() && !belongs && measure(longer, false) > width) {
       lines.push_back(std::move(line));
       line = word;
     } else {

@@ -237,7 +237,7 @@ class Drawing {
       if (y < layout_.plot.y + height + 2 * kMargin) above += weight;
       if (y > bottom() - height - 2 * kMargin) below += weight;
     }
-    return below > above;
+    return below >= above;
   }
 
   void draw_problem() {

@@ -16,7 +16,7 @@ struct Head {
   const char *name, *tip;
 };
 constexpr std::array<Head, PlanTable::kColumns> kHeads{{
-    {"", "What is special about it"},
+    {"status", "Front, beaten, recommended, pinned, or why it is none of these"},
     {"GPUs", "Number and kind"},
     {"framework", "Whose rules it keeps to"},
     {"layout", "Data, tensor, pipeline, context and expert parallelism"},

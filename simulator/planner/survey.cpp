@@ -12,7 +12,7 @@ namespace {
 
 /// Evenly spaced ones, first and last among them.
 std::vector<int> some_counts(const SearchRequest& request, const Candidate& c, int wanted) {
-  const std::vector<int> all = c.counts.empty() ? gpu_counts(c.target.system, request.max_gpus) : c.counts;
+  std::vector<int> all = c.counts.empty() ? gpu_counts(c.target.system, request.max_gpus) : c.counts;
   const auto most = static_cast<std::size_t>(std::max(wanted, 2));
   if (all.size() <= most) return all;
   std::vector<int> some;

@@ -192,14 +192,14 @@ void PlanInputsPanel::build_workload() {
       "tokens", QStringLiteral("Tokens"), {.low = 1e9, .high = 1e14}, QStringLiteral("To train on: 300B, 15T"),
       [](const PlanInputs& in) { return in.tokens; }, [](PlanInputs& in, double v) { in.tokens = v; });
   add_number(
-      "seq", QStringLiteral("Sequence"),
-      {.low = 256, .high = 262144, .whole = true, .absent = "the model's positions, at most 8192", .usual = 4096},
-      QStringLiteral("Tokens of a sequence"), [](const PlanInputs& in) { return static_cast<double>(in.seq); },
+      "seq", QStringLiteral("Sequence"), {.low = 256, .high = 262144, .whole = true, .absent = "auto", .usual = 4096},
+      QStringLiteral("Tokens of a sequence; auto: the model's positions, at most 8192"),
+      [](const PlanInputs& in) { return static_cast<double>(in.seq); },
       [](PlanInputs& in, double v) { in.seq = static_cast<std::int64_t>(v); });
   add_number(
       "global_batch", QStringLiteral("Global batch"),
-      {.low = 1, .high = 16384, .whole = true, .absent = "GPT-3's by the model's size", .usual = 256},
-      QStringLiteral("Sequences of a step, of all GPUs"),
+      {.low = 1, .high = 16384, .whole = true, .absent = "auto", .usual = 256},
+      QStringLiteral("Sequences of a step, of all GPUs; auto: GPT-3's by the model's size"),
       [](const PlanInputs& in) { return static_cast<double>(in.global_batch); },
       [](PlanInputs& in, double v) { in.global_batch = static_cast<std::int64_t>(v); });
 }
@@ -207,30 +207,32 @@ void PlanInputsPanel::build_workload() {
 void PlanInputsPanel::build_hardware(const HardwareCatalog& catalog) {
   QStringList kinds;
   for (const GpuSpec& gpu : catalog.gpus) kinds << QString::fromStdString(gpu.name);
-  add_list("gpus", QStringLiteral("GPUs"), kinds, QStringLiteral("Kinds, each in its usual system"), &PlanInputs::gpus);
+  add_list("gpus", QStringLiteral("GPU kinds"), kinds, QStringLiteral("Kinds, each in its usual system"),
+           &PlanInputs::gpus);
   add_number(
-      "min_gpus", QStringLiteral("from"), {.low = 1, .high = 16384, .whole = true}, QStringLiteral("Fewest GPUs"),
-      [](const PlanInputs& in) { return in.min_gpus; },
+      "min_gpus", QStringLiteral("Fewest GPUs"), {.low = 1, .high = 16384, .whole = true},
+      QStringLiteral("Fewest GPUs"), [](const PlanInputs& in) { return in.min_gpus; },
       [](PlanInputs& in, double v) {
         in.min_gpus = static_cast<int>(std::min(v, 1048576.0));
         in.max_gpus = std::max(in.max_gpus, in.min_gpus);
       });
   add_number(
-      "max_gpus", QStringLiteral("to"), {.low = 1, .high = 16384, .whole = true}, QStringLiteral("Most GPUs"),
-      [](const PlanInputs& in) { return in.max_gpus; },
+      "max_gpus", QStringLiteral("Most GPUs"), {.low = 1, .high = 16384, .whole = true},
+      QStringLiteral("The search tries no more"), [](const PlanInputs& in) { return in.max_gpus; },
       [](PlanInputs& in, double v) {
         in.max_gpus = static_cast<int>(std::min(v, 1048576.0));
         in.min_gpus = std::min(in.max_gpus, in.min_gpus);
       });
   add_number(
       "nic_gbps", QStringLiteral("Network"),
-      {.low = 10, .high = 3200, .unit = "Gbit/s", .absent = "the system's own", .usual = 400},
-      QStringLiteral("Gigabits a second of each NIC, one way"), [](const PlanInputs& in) { return in.nic_gbps; },
-      [](PlanInputs& in, double v) { in.nic_gbps = v; });
+      {.low = 10, .high = 3200, .unit = "Gbit/s", .absent = "auto", .usual = 400},
+      QStringLiteral("Gigabits a second of each NIC, one way; auto: the system's own"),
+      [](const PlanInputs& in) { return in.nic_gbps; }, [](PlanInputs& in, double v) { in.nic_gbps = v; });
   add_number(
       "usd_per_gpu_hour", QStringLiteral("Price"),
-      {.low = 0.1, .high = 20, .unit = "USD/h", .absent = "the catalog's", .usual = 2},
-      QStringLiteral("USD per GPU hour, of every kind"), [](const PlanInputs& in) { return in.usd_per_gpu_hour; },
+      {.low = 0.1, .high = 20, .unit = "USD/h", .absent = "auto", .usual = 2},
+      QStringLiteral("USD per GPU hour, of every kind; auto: the catalog's"),
+      [](const PlanInputs& in) { return in.usd_per_gpu_hour; },
       [](PlanInputs& in, double v) { in.usd_per_gpu_hour = v; });
 }
 
