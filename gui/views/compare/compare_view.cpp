@@ -6,6 +6,7 @@
 #include <QSplitter>
 #include <QTableView>
 #include <cmath>
+#include <utility>
 
 #include "gui/models/compare_load.h"
 #include "gui/models/scratch_folder.h"
@@ -21,6 +22,16 @@ constexpr const char* kNothingOpen = "No run is open: open a profile with Ctrl+O
 
 QString title_of(const RunSummary& run) {
   return QString::fromStdString(display_name(run)) + (run.run.predicted ? QStringLiteral(" (predicted)") : QString());
+}
+
+/// A run that goes on is another one after each look.
+std::string name_of_pair(const RunSummary* a, const RunSummary* b) {
+  std::string name;
+  for (const RunSummary* run : {a, b}) {
+    if (run != nullptr)
+      name += run->file + ' ' + std::to_string(run->run.id) + ' ' + std::to_string(run->run.steps) + '\n';
+  }
+  return name;
 }
 
 }  // namespace
@@ -140,11 +151,9 @@ void CompareView::build_table() {
     return picture;
   });
   below->addWidget(durations_);
-  below->setStretchFactor(0, 3);
-  below->setStretchFactor(1, 2);
+  below->setSizes({560, 440});
   splitter_->addWidget(below);
-  splitter_->setStretchFactor(0, 3);
-  splitter_->setStretchFactor(1, 2);
+  splitter_->setSizes({560, 440});
   connect(rows_->selectionModel(), &QItemSelectionModel::currentRowChanged, this, &CompareView::choose_row);
 }
 
@@ -187,7 +196,10 @@ void CompareView::build_commands() {
 QJsonObject CompareView::state() const { return to_object(to_json(state_)); }
 
 void CompareView::restore(const QJsonObject& state) {
-  state_ = state.isEmpty() ? CompareState{} : parse_compare_state(to_text(state), "compare");
+  const CompareState read = state.isEmpty() ? CompareState{} : parse_compare_state(to_text(state), "compare");
+  ask_for_b(read.against);
+  state_ = read;
+  state_.against = name_of_b();
   show_state();
   ask_if_seen();
 }
@@ -218,13 +230,17 @@ void CompareView::session_changed() {
     other_->addItem(title_of(session_->runs[i]), QVariant::fromValue<qulonglong>(i));
     if (session_->b == i) other_->setCurrentIndex(other_->count() - 1);
   }
-  shown_ = {};
-  shown_.problem = "Reading…";
-  state_.window = {};
-  state_.cursor_ns = -1;
-  state_.op.reset();
-  state_.against = run_b() != nullptr ? std::to_string(run_b()->run.id) : "";
-  table_.set_table({});
+  state_.against = name_of_b();
+  std::string pair = name_of_pair(run_a(), run_b());
+  if (pair != pair_) {
+    pair_ = std::move(pair);
+    shown_ = {};
+    shown_.problem = "Reading…";
+    state_.window = {};
+    state_.cursor_ns = -1;
+    state_.op.reset();
+    table_.set_table({});
+  }
   show_state();
 }
 

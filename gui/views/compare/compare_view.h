@@ -54,6 +54,7 @@ class CompareView : public PairView {
   CompareScene scene() const;
 
   CompareState state_;
+  std::string pair_;    ///< which runs they are: others have other steps
   CompareScene shown_;  ///< facts, lanes and histogram, as they came
   std::shared_ptr<const StagesData> stages_;
   std::optional<TimeWindow> drag_from_;  ///< the window in which a drag began

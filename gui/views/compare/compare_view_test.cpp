@@ -243,6 +243,32 @@ TEST_F(PairViews, StatesComeBackAndWrongKeysAreNamed) {
   EXPECT_THROW(open<ScatterView>(session_)->restore({{"zoom", 2}}), Error);
 }
 
+TEST_F(PairViews, AStateBringsItsRunBack) {
+  const auto view = open<CompareView>(session_);
+  ASSERT_TRUE(has_rows(*view) && quiet());
+  context_.set_session = [&](const Session& session) { view->show_session(std::make_shared<Session>(session)); };
+  view->restore({{"against", "2"}, {"window_ns", QJsonArray{1000, 500000}}});
+  ASSERT_TRUE(quiet());
+  EXPECT_EQ(view->state()["against"].toString(), "2") << "the prediction";
+  EXPECT_EQ(view->findChildren<QComboBox*>()[1]->currentText(), "before (predicted)");
+  EXPECT_EQ(window_of(*view).size(), 2);
+  view->restore({{"against", "no such run"}});
+  EXPECT_EQ(view->state()["against"].toString(), "2") << "B stays";
+}
+
+TEST_F(PairViews, ChoosingRowsElsewhereKeepsWhatIsLookedAt) {
+  const auto view = open<CompareView>(session_);
+  ASSERT_TRUE(has_rows(*view) && quiet());
+  QTest::keyClick(canvas(*view), Qt::Key_W);
+  Session chosen = *session_;
+  chosen.chosen = {0, 2};
+  const QJsonArray before = window_of(*view);
+  view->show_session(std::make_shared<Session>(chosen));
+  EXPECT_EQ(window_of(*view), before);
+  ASSERT_TRUE(quiet());
+  EXPECT_TRUE(says(*view, "B against A:"));
+}
+
 TEST_F(PairViews, EachKeyOfTheWaterfall) {
   const auto view = open<WaterfallView>(session_);
   QAbstractItemModelTester tester(view->table(), QAbstractItemModelTester::FailureReportingMode::Fatal);

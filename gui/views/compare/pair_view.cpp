@@ -6,8 +6,23 @@
 #include <QSplitter>
 #include <QTableView>
 #include <QVBoxLayout>
+#include <algorithm>
 
 namespace shardscope::gui {
+
+namespace {
+
+/// Numbers as wide as they are; the names have the rest, cut if that is little.
+void fit_columns(QTableView* view) {
+  constexpr int kNarrowestName = 180, kRowsMeasured = 30;
+  view->horizontalHeader()->setResizeContentsPrecision(kRowsMeasured);
+  view->resizeColumnsToContents();
+  int numbers = 0;
+  for (int column = 1; column < view->model()->columnCount(); ++column) numbers += view->columnWidth(column);
+  view->setColumnWidth(0, std::max(kNarrowestName, view->viewport()->width() - numbers));
+}
+
+}  // namespace
 
 PairView::PairView(ViewContext& context, QWidget* parent) : View(parent), context_(context) {
   bar_ = new QToolBar;
@@ -71,14 +86,27 @@ QTableView* PairView::make_table(const QString& name) {
   view->horizontalHeader()->setHighlightSections(false);
   view->verticalHeader()->hide();
   view->verticalHeader()->setDefaultSectionSize(view->fontMetrics().height() + 6);
-  connect(&table_, &QAbstractItemModel::modelReset, view, [view] {
-    // By the rows that come first; the first column has what is left.
-    view->horizontalHeader()->setResizeContentsPrecision(30);
-    view->resizeColumnsToContents();
-    if (view->model()->columnCount() > 0) view->horizontalHeader()->setSectionResizeMode(0, QHeaderView::Stretch);
-  });
+  connect(&table_, &QAbstractItemModel::modelReset, view, [view] { fit_columns(view); });
   splitter_->addWidget(view);
   return view;
+}
+
+std::string PairView::name_of_b() const {
+  const RunSummary* b = run_b();
+  if (b == nullptr) return {};
+  return b->run.name.empty() || b->run.predicted ? std::to_string(b->run.id) : b->run.name;
+}
+
+void PairView::ask_for_b(const std::string& name) {
+  if (run_a() == nullptr || name.empty() || name == name_of_b()) return;
+  for (std::size_t i = 0; i < session_->runs.size(); ++i) {
+    const RunSummary& run = session_->runs[i];
+    const bool named = std::to_string(run.run.id) == name || (!run.run.predicted && run.run.name == name);
+    if (!named || i == *session_->a || run.file != run_a()->file) continue;
+    Session other = *session_;
+    other.b = i;
+    return context_.set_session(other);
+  }
 }
 
 void PairView::say_changed(const char* kind) {

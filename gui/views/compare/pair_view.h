@@ -33,6 +33,10 @@ class PairView : public View {
   QTableView* make_table(const QString& name);
   /// One more step of undo; wheel turns and key repeats within half a second are one.
   void say_changed(const char* kind);
+  /// How states name B: what the command line finds in the same file.
+  std::string name_of_b() const;
+  /// Asks the window for the run of that name or number, in A's file, as B; if there is none, B stays.
+  void ask_for_b(const std::string& name);
   const RunSummary* run_a() const { return session_ ? session_->run(session_->a) : nullptr; }
   const RunSummary* run_b() const { return session_ ? session_->run(session_->b) : nullptr; }
   const RunSummary* prediction() const { return session_ ? session_->run(session_->prediction) : nullptr; }

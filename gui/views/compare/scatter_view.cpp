@@ -49,8 +49,7 @@ void ScatterView::build() {
   rows_ = make_table(QStringLiteral("Predicted and measured time of each op"));
   connect(rows_->selectionModel(), &QItemSelectionModel::currentRowChanged, this, &ScatterView::choose_row);
   splitter_->setOrientation(Qt::Horizontal);
-  splitter_->setStretchFactor(0, 3);
-  splitter_->setStretchFactor(1, 2);
+  splitter_->setSizes({580, 420});
 }
 
 QJsonObject ScatterView::state() const { return to_object(to_json(state_)); }

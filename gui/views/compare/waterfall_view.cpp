@@ -64,8 +64,7 @@ void WaterfallView::build() {
   canvas_->setAccessibleName(QStringLiteral("Waterfall of a step's causes"));
   canvas_->set_draw([this](double width, double height) { return picture(width, height); });
   make_table(QStringLiteral("Causes of the difference"));
-  splitter_->setStretchFactor(0, 3);
-  splitter_->setStretchFactor(1, 1);
+  splitter_->setSizes({700, 300});
   connect(&context_.selection, &SharedSelection::step_changed, this, [this](std::optional<int> step) {
     if (step && *step != state_.step) change([step](WaterfallState& s) { s.step = *step; }, "step");
   });
@@ -75,6 +74,7 @@ QJsonObject WaterfallView::state() const { return to_object(to_json(state_)); }
 
 void WaterfallView::restore(const QJsonObject& state) {
   WaterfallState read = state.isEmpty() ? WaterfallState{} : parse_waterfall_state(to_text(state), "waterfall");
+  ask_for_b(read.against);
   state_ = std::move(read);
   against_b_ = !state_.against.empty();
   show_state();
@@ -90,10 +90,7 @@ void WaterfallView::show_state() {
 
 void WaterfallView::change(std::function<void(WaterfallState&)> how, const char* kind) {
   how(state_);
-  const RunSummary* b = run_b();
-  state_.against = against_b_ && b != nullptr
-                       ? (b->run.name.empty() || b->run.predicted ? std::to_string(b->run.id) : b->run.name)
-                       : "";
+  state_.against = against_b_ ? name_of_b() : "";
   show_state();
   ask_if_seen();
   say_changed(kind);
@@ -124,7 +121,9 @@ void WaterfallView::ask() {
         return load_waterfall({files.profile(a.file), a.run}, {files.profile(other.file), other.run}, state);
       },
       [this](std::shared_ptr<const Waterfall> waterfall) { show_answer(std::move(waterfall)); },
-      [this](const QString& problem) { show_answer(std::make_shared<Waterfall>(no_waterfall(problem.toStdString()))); });
+      [this](const QString& problem) {
+        show_answer(std::make_shared<Waterfall>(no_waterfall(problem.toStdString())));
+      });
 }
 
 void WaterfallView::show_answer(std::shared_ptr<const Waterfall> waterfall) {
