@@ -11,10 +11,12 @@
 #include <charconv>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <sstream>
 
 #include "gui/models/compare_load.h"
 #include "gui/models/compare_picture.h"
+#include "gui/models/memory_picture.h"
 #include "gui/models/other_run.h"
 #include "gui/models/pair_load.h"
 #include "gui/models/plan_picture.h"
@@ -72,6 +74,7 @@ struct Input : Canvas {
 };
 
 gui::Picture draw_timeline_view(const Input& in);
+gui::Picture draw_memory_view(const Input& in);
 gui::Picture draw_plan_view(const Canvas& in);
 gui::Picture draw_waterfall_view(const Input& in);
 gui::Picture draw_scatter_view(const Input& in);
@@ -86,6 +89,7 @@ struct DrawableView {
 /// One row per view.
 constexpr DrawableView kViews[] = {
     {"timeline", "lanes of every rank over time", draw_timeline_view},
+    {"memory", "live memory of every rank over time, and its peaks", draw_memory_view},
     {"plan", "cost against days of what could be trained on; needs no profile", nullptr, draw_plan_view},
     {"compare", "two runs step by step, or ZeRO stages side by side", draw_compare_view},
     {"waterfall", "why its steps take longer than predicted, or than another run's", draw_waterfall_view},
@@ -233,6 +237,20 @@ gui::Picture draw_compare_view(const Input& in) {
   return gui::draw_compare(scene, in.width, in.height, in.measure, gui::CompareParts::kAll);
 }
 
+gui::Picture draw_memory_view(const Input& in) {
+  gui::MemoryState state;
+  if (!in.state.empty()) state = gui::parse_memory_state(in.state, in.state_name);
+  if (in.dark) state.dark = true;
+  const MemoryTimeline memory(in.profile, load_memory_facts(in.profile, in.run.id));
+  std::optional<MemoryTimeline> predicted;
+  if (const auto other = gui::find_prediction(list_runs(in.profile), in.run))
+    predicted.emplace(in.profile, load_memory_facts(in.profile, other->id));
+  const gui::MemoryFrame frame =
+      gui::memory_frame(memory.facts().of(state.space).size(), state.ranks, in.width, in.height);
+  const gui::MemoryData data = gui::load_memory_data(memory, predicted ? &*predicted : nullptr, state, frame);
+  return gui::draw_memory(data, title_of(in.run), state, in.width, in.height, in.measure);
+}
+
 gui::Picture draw_plan_view(const Canvas& in) {
   gui::PlanState state;
   if (!in.state.empty()) state = gui::parse_plan_state(in.state, in.state_name);
@@ -284,10 +302,11 @@ void add_render(CLI::App& app, int& exit_code) {
       "  echo '{\"window_ns\": [0, 20000000], \"expanded\": [0, 3], \"pinned\": [3]}' >s.json\n"
       "  shardscope render run.db --view timeline --state s.json -o start.pdf\n"
       "  shardscope render --view plan --state scenario.json -o plan.png\n"
+      "  shardscope render run.db --view memory --dark -o memory.png\n"
       "  shardscope render run.db --view waterfall --run zero-2 -o why.png      against its prediction\n"
       "  echo '{\"mode\": \"predicted stages\"}' >s.json\n"
       "  shardscope render run.db --view compare --run zero-2 --state s.json -o stages.png\n"
-      "The keys of a state are in docs/timeline.md, docs/compare.md and docs/plan_view.md.");
+      "The keys of a state are in docs/timeline.md, docs/memory_view.md, docs/compare.md and docs/plan_view.md.");
   command->callback([options, &exit_code] {
     run(*options);
     exit_code = kDone;

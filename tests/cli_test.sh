@@ -362,7 +362,7 @@ if [[ -n $window ]]; then
   check 'which is one' bash -c "head -c 8 view.png | grep -q PNG"
   check 'the same again' bash -c "'$shardscope' render run.db -o again.png && cmp view.png again.png"
   check 'render draws an SVG' "$shardscope" render run.db --run 2 --state state.json --size 900x500 -o view.svg
-  check 'with the names of the rows' grep -q '>rank 1<' view.svg
+  check 'with the names of the rows' grep -q 'rank 1<' view.svg
   check 'render draws a PDF' "$shardscope" render run.db --view timeline --dark -o view.pdf
   check 'which is one too' bash -c "head -c 5 view.pdf | grep -q '%PDF-'"
   for view in compare waterfall scatter; do
@@ -380,6 +380,11 @@ if [[ -n $window ]]; then
   refuses 'no-such-run' render run.db --view waterfall --state against.json -o x.png
   echo '{"mode": "three"}' >mode.json
   refuses "mode is 'three'.*pair" render run.db --view compare --state mode.json -o x.png
+  echo '{"ranks": "one", "rank": 1, "limit_bytes": 1000, "cursor": {"rank": 1, "time_ns": 5}}' >memory_state.json
+  check 'render draws memory' "$shardscope" render run.db --view memory --state memory_state.json --size 1200x600 -o memory.svg
+  check 'with the limit' grep -q '>limit 1000 B' memory.svg
+  echo '{"space": "attic"}' >bad_memory.json
+  refuses "bad_memory.json: space is 'attic'" render run.db --view memory --state bad_memory.json -o x.png
   refuses "no view 'tables'" render run.db --view tables -o x.png
   refuses 'without a profile' render run.db --view plan -o x.png
   refuses 'of a profile' render --view timeline -o x.png

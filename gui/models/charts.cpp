@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <string>
 
+#include "gui/models/memory_looks.h"
+
 namespace shardscope::gui {
 
 namespace {
@@ -22,24 +24,6 @@ constexpr std::array kStepParts{
     StepPart{&Breakdown::offload_s, "offload", "offl", kSky},
     StepPart{&Breakdown::idle_s, "idle", "idle", kGrey},
 };
-
-struct MemoryPart {
-  Category category;
-  const char *name, *mark;
-  Rgb colour;
-};
-constexpr std::array kMemoryParts{
-    MemoryPart{Category::kParameter, "parameters", "param", kBlue},
-    MemoryPart{Category::kMaster, "master weights", "mast", kSky},
-    MemoryPart{Category::kGradient, "gradients", "grad", kOrange},
-    MemoryPart{Category::kOptimizer, "optimizer state", "opt", kGreen},
-    MemoryPart{Category::kActivation, "activations", "act", kVermilion},
-    MemoryPart{Category::kBucket, "buckets", "bkt", kPurple},
-    MemoryPart{Category::kWorkspace, "workspace", "work", kYellow},
-    MemoryPart{Category::kBatch, "batch", "bat", kGrey},
-    MemoryPart{Category::kCache, "key/value cache", "kv", kBrown},
-};
-static_assert(kMemoryParts.size() == kCategories, "every category has a name and a colour");
 
 Bar bar_of(const RunSummary& summary) {
   return {.label = display_name(summary), .predicted = summary.run.predicted, .values = {}, .note = {}};
@@ -80,15 +64,15 @@ BarChart memory_chart(const std::vector<RunSummary>& runs) {
                  .unit = BarUnit::kBytes,
                  .series = {},
                  .bars = {}};
-  for (const MemoryPart& part : kMemoryParts) chart.series.push_back({part.name, part.mark, part.colour});
+  for (const MemoryLook& part : kMemoryLooks) chart.series.push_back({part.name, part.mark, part.colour});
   for (const RunSummary& run : runs) {
     if (run.peak_bytes <= 0) continue;
     Bar bar = bar_of(run);
     bar.note = run.run.world > 1 ? "rank " + std::to_string(run.fullest_rank) : "";
-    bar.values.assign(kMemoryParts.size(), 0);
+    bar.values.assign(kMemoryLooks.size(), 0);
     for (const MemoryRow& row : run.memory) {
-      for (std::size_t s = 0; s < kMemoryParts.size(); ++s) {
-        if (kMemoryParts[s].category == row.category)
+      for (std::size_t s = 0; s < kMemoryLooks.size(); ++s) {
+        if (kMemoryLooks[s].category == row.category)
           bar.values[s] += static_cast<double>(std::max<std::int64_t>(0, row.at_peak_bytes));
       }
     }

@@ -85,18 +85,19 @@ void add_texts(const MemoryTimeline& memory, std::int64_t program, std::vector<L
   }
 }
 
-/// What the rows do not account for: it was there before the first step.
-void add_rest(const MemoryInstant& instant, std::vector<LiveAllocation>& rows) {
+/// What the rows do not account for: it was there before the first step, or (beyond `base`) nobody knows.
+void add_rest(const MemoryInstant& instant, const MemoryParts& base, std::vector<LiveAllocation>& rows) {
   MemoryParts known{};
   for (const LiveAllocation& a : rows) known[index(a.category)] += a.bytes;
   for (std::size_t c = 0; c < known.size(); ++c) {
-    const std::int64_t rest = instant.parts[c] - known[c];
     const auto category = static_cast<Category>(c);
-    if (rest > 0) rows.push_back({{}, category, rest, -1, 0, 0, {}, {}, -1, -1});
-    if (rest >= 0) continue;
-    // Rows that say more than is live are of no use.
-    std::erase_if(rows, [category](const LiveAllocation& a) { return a.category == category; });
-    if (instant.parts[c] > 0) rows.push_back({{}, category, instant.parts[c], -1, 0, 0, {}, {}, -1, -1});
+    if (known[c] > instant.parts[c]) {  // rows that say more than is live are of no use
+      std::erase_if(rows, [category](const LiveAllocation& a) { return a.category == category; });
+      known[c] = 0;
+    }
+    const std::int64_t rest = instant.parts[c] - known[c], before = std::min(rest, base[c]);
+    if (before > 0) rows.push_back({{}, category, before, LiveAllocation::kBefore, 0, 0, {}, {}, -1, -1});
+    if (rest > before) rows.push_back({{}, category, rest - before, LiveAllocation::kUnknown, 0, 0, {}, {}, -1, -1});
   }
 }
 
@@ -108,9 +109,11 @@ LiveAllocations live_allocations(const MemoryTimeline& memory, int rank, Space s
   if (!instant) return found;
   found.instant = *instant;
   const std::int64_t program = program_of(memory, rank);
+  MemoryParts base = instant->parts;
   if (instant->op >= 0) {
     const std::shared_ptr<const RankLive> all = memory.live(rank);
     const SpaceLive& live = (*all)[static_cast<std::size_t>(space)];
+    base = live.base;
     if (add_from_program(memory, program, space, *instant, found.rows)) {
       add_times(live, *instant, found.rows);
     } else {
@@ -118,7 +121,7 @@ LiveAllocations live_allocations(const MemoryTimeline& memory, int rank, Space s
       add_by_size(live, time_ns, found.rows);
     }
   }
-  add_rest(*instant, found.rows);
+  add_rest(*instant, base, found.rows);
   add_texts(memory, program, found.rows);
   std::stable_sort(found.rows.begin(), found.rows.end(), [](const LiveAllocation& a, const LiveAllocation& b) {
     return a.bytes != b.bytes ? a.bytes > b.bytes : a.op < b.op;

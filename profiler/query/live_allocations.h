@@ -18,7 +18,9 @@ struct LiveAllocation {
   std::string buffer;  ///< its name in the program; empty if unknown or several
   Category category = Category::kWorkspace;
   std::int64_t bytes = 0;
-  std::int32_t op = -1, step = 0;  ///< the Alloc; -1: there from before the first step, or not known
+  static constexpr std::int32_t kBefore = -1;   ///< there from before the first step
+  static constexpr std::int32_t kUnknown = -2;  ///< live, but no alloc of the program accounts for it
+  std::int32_t op = kBefore, step = 0;          ///< the Alloc
   std::int64_t since_ns = 0;
   std::string phase, module;  ///< of the op
   int layer = -1, micro_batch = -1;

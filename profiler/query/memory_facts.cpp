@@ -78,19 +78,20 @@ void Facts::load_peaks() {
 void Facts::load_levels() {
   if (profile_.schema_version() < 3) return;
   Rows rows = profile_.rows(
-      "SELECT space, rank, min(level), max(level), min(start_ns), max(start_ns), max(end_ns) FROM memory_level WHERE "
-      "run = ? GROUP BY space, rank",
+      "SELECT space, level, rank, min(start_ns), max(end_ns) FROM memory_level WHERE run = ? GROUP BY space, level, "
+      "rank "
+      "ORDER BY space, level, rank",
       {Value(run_)});
   while (rows.next()) {
     const auto space = from_name<Space>(rows.text(0));
-    const int finest = rows.small(2), coarsest = rows.small(3);
-    if (!space || finest < 0 || coarsest > kMaxLevel)
+    const int level = rows.small(1);
+    if (!space || level < 0 || level > kMaxLevel)
       throw Error(ErrorKind::kParse, profile_.path() + ": damaged (memory_level.space or level)");
-    RankSpace& known = at(static_cast<std::size_t>(*space), rows.small(1));
-    known.finest = finest;
-    known.coarsest = coarsest;
-    if (finest > 0)
-      reach(rows.integer(4), rows.integer(6) - bucket_ns(finest));  // the last bucket is after all changes
+    RankSpace& known = at(static_cast<std::size_t>(*space), rows.small(2));
+    known.coarsest = level;
+    if (known.finest >= 0) continue;
+    known.finest = level;
+    if (level > 0) reach(rows.integer(3), rows.integer(4) - bucket_ns(level));  // the last bucket is after all changes
   }
 }
 
