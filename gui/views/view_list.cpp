@@ -3,6 +3,7 @@
 #include "gui/views/compare/compare_view.h"
 #include "gui/views/compare/scatter_view.h"
 #include "gui/views/compare/waterfall_view.h"
+#include "gui/views/memory/memory_view.h"
 #include "gui/views/overview/overview.h"
 #include "gui/views/plan/plan_view.h"
 #include "gui/views/view.h"
@@ -23,6 +24,7 @@ const std::vector<ViewEntry>& view_list() {
       {"compare", "Compare", make<CompareView>},
       {"waterfall", "Why slower", make<WaterfallView>},
       {"scatter", "Calibration", make<ScatterView>},
+      {"memory", "Memory", make<MemoryView>},
       {"plan", "Plan", make<PlanView>},
   };
   return kViews;
