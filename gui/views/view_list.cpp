@@ -21,10 +21,10 @@ View* make(ViewContext& context, QWidget* parent) {
 const std::vector<ViewEntry>& view_list() {
   static const std::vector<ViewEntry> kViews{
       {"overview", "Overview", make<Overview>},
+      {"memory", "Memory", make<MemoryView>},
       {"compare", "Compare", make<CompareView>},
       {"waterfall", "Why slower", make<WaterfallView>},
       {"scatter", "Calibration", make<ScatterView>},
-      {"memory", "Memory", make<MemoryView>},
       {"plan", "Plan", make<PlanView>},
   };
   return kViews;
