@@ -149,8 +149,13 @@ PlanResult revise(const PlanResult& before, const PlanState& state, const Hardwa
 }
 
 const PlanDot* find_dot(const PlanResult& result, const PlanKey& key) {
-  const auto found = std::find_if(result.dots.begin(), result.dots.end(),
-                                  [&](const PlanDot& d) { return key_of(result.request, d.point) == key; });
+  const auto found = std::find_if(result.dots.begin(), result.dots.end(), [&](const PlanDot& d) {
+    Plan plan = d.point.plan;
+    plan.global_batch = key.plan.global_batch;
+    if (!(plan == key.plan)) return false;
+    const Candidate& c = result.request.candidates[d.point.candidate];
+    return c.target.system.name == key.system && c.framework.name == key.framework;
+  });
   return found == result.dots.end() ? nullptr : &*found;
 }
 

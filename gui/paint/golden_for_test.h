@@ -25,7 +25,8 @@ inline void expect_golden_image(const QString& name, const QImage& painted) {
   const QString path = QStringLiteral(SHARDSCOPE_SOURCE_DIR "/tests/golden/gui/") + name + QStringLiteral(".png");
   if (qEnvironmentVariableIsSet("SHARDSCOPE_WRITE_GOLDEN")) {
     QDir().mkpath(QFileInfo(path).path());
-    ASSERT_TRUE(painted.save(path)) << path.toStdString();
+    constexpr int kSmallest = 0;  // of PNG: as compressed as it gets
+    ASSERT_TRUE(painted.save(path, "PNG", kSmallest)) << path.toStdString();
     return;
   }
   const QImage golden = QImage(path).convertToFormat(painted.format());

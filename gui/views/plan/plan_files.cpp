@@ -40,7 +40,7 @@ void PlanView::ask_export() {
   try {
     export_to(folder.toStdString());
   } catch (const Error& error) {
-    Q_EMIT problem(QString::fromUtf8(error.what()));
+    say_problem(QString::fromUtf8(error.what()));
   }
 }
 
@@ -51,7 +51,7 @@ void PlanView::ask_save() {
   try {
     save_scenario(path.toStdString());
   } catch (const Error& error) {
-    Q_EMIT problem(QString::fromUtf8(error.what()));
+    say_problem(QString::fromUtf8(error.what()));
   }
 }
 
@@ -61,7 +61,7 @@ void PlanView::ask_load() {
   try {
     load_scenario(path.toStdString());
   } catch (const Error& error) {
-    Q_EMIT problem(QString::fromUtf8(error.what()));
+    say_problem(QString::fromUtf8(error.what()));
   }
 }
 

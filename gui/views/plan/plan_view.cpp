@@ -130,6 +130,8 @@ void PlanView::build_table() {
     if (!showing_ && index.isValid()) choose(table_.dot_of_row(index.row()));
   });
   connect(rows_, &QTableView::doubleClicked, this, &PlanView::open_simulated);
+  connect(rows_->horizontalHeader(), &QHeaderView::sectionResized, this,
+          [this] { user_sized_ = user_sized_ || (!showing_ && isVisible()); });
   connect(rows_->horizontalHeader(), &QHeaderView::sortIndicatorChanged, this, [this](int column, Qt::SortOrder order) {
     if (showing_) return;
     state_.sort_column = column, state_.descending = order == Qt::DescendingOrder;
@@ -237,6 +239,7 @@ void PlanView::search_now() {
       [this](std::shared_ptr<const PlanResult> found) {
         found_ = result_ = std::move(found);
         show_result();
+        fit_columns();
         Q_EMIT searched();
       },
       [this](const QString& text) {
@@ -249,17 +252,23 @@ void PlanView::search_now() {
       });
 }
 
+/// As wide as what is in them, until the user says otherwise.
+void PlanView::fit_columns() {
+  if (user_sized_) return;
+  showing_ = true;
+  rows_->resizeColumnsToContents();
+  showing_ = false;
+}
+
 const PlanDot* PlanView::chosen() const { return chosen_dot(*result_, state_); }
 
 void PlanView::show_result() {
   showing_ = true;  // what the table now says of its selection is no choice of the user
   const PlanDot* dot = chosen();
   canvas_->show_plan(result_, dot != nullptr && dot->legal ? relief_of(*result_, *dot) : Relief{}, state_);
-  const bool first = table_.rowCount() == 0;
   table_.set_result(result_, state_);
   rows_->horizontalHeader()->setSortIndicator(state_.sort_column,
                                               state_.descending ? Qt::DescendingOrder : Qt::AscendingOrder);
-  if (first && table_.rowCount() > 0) rows_->resizeColumnsToContents();
   if (dot != nullptr) {
     const int row = table_.row_of_dot(static_cast<std::size_t>(dot - result_->dots.data()));
     rows_->selectRow(row);
@@ -274,7 +283,14 @@ void PlanView::show_result() {
             .arg(static_cast<qlonglong>(result_->searched))
             .arg(result_->seconds, 0, 'f', 2));
   }
-  Q_EMIT problem(QString::fromStdString(input_problem_));
+  say_problem(QString::fromStdString(input_problem_));
+}
+
+/// Only what is new: the window's line is everybody's.
+void PlanView::say_problem(const QString& text) {
+  if (text == said_) return;
+  said_ = text;
+  Q_EMIT problem(text);
 }
 
 void PlanView::choose(std::size_t dot) {
@@ -355,7 +371,7 @@ void PlanView::open_simulated() {
       },
       [this, end](const QString& text) {
         end(QStringLiteral("Not simulated: ") + text);
-        Q_EMIT problem(text);
+        say_problem(text);
       });
 }
 

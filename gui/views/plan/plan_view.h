@@ -68,6 +68,7 @@ class PlanView : public View {
   void revise_now();
   void search_now();
   void show_result();
+  void fit_columns();
   void toggle_pin();
   void wish(bool deadline);
   void reset();
@@ -76,6 +77,7 @@ class PlanView : public View {
   void ask_load();
   void show_progress(bool running);
   void tell_change(int gesture);
+  void say_problem(const QString& text);
   const PlanDot* chosen() const;
 
   ViewContext& context_;
@@ -83,6 +85,7 @@ class PlanView : public View {
   std::shared_ptr<const HardwareCatalog> catalog_;
   std::shared_ptr<const PlanResult> found_ = std::make_shared<PlanResult>();   ///< by the last search
   std::shared_ptr<const PlanResult> result_ = std::make_shared<PlanResult>();  ///< and for the inputs as they are
+  QString said_;                                                               ///< by problem()
   std::string input_problem_;  ///< what is wrong with the inputs themselves
   PlanTable table_;
   QTemporaryDir folder_;  ///< of simulated runs
@@ -96,7 +99,7 @@ class PlanView : public View {
   QPushButton *stop_ = nullptr, *open_ = nullptr;
   QTimer* ticks_ = nullptr;
   QList<QAction*> commands_;
-  bool asked_ = false, showing_ = false;
+  bool asked_ = false, showing_ = false, user_sized_ = false;
 };
 
 }  // namespace shardscope::gui
