@@ -30,6 +30,15 @@ PlanCase with_absolute_model(PlanCase c) {
   return c;
 }
 
+/// An interleaved pipeline of our engine takes micro-batches in whole rounds of its stages: what is over is left out.
+/// How many are simulated then; 0: all.
+int keep_whole_rounds(Plan& p) {
+  const std::int64_t all = p.micro_batches(), whole = all / p.pp * p.pp;
+  if (p.vpp == 1 || whole == all || whole == 0) return 0;
+  p.global_batch = whole * p.dp * p.micro_batch;
+  return static_cast<int>(whole);
+}
+
 RunInfo run_info(const PlanCase& c, const Job& job, const ClusterSpec& cluster) {
   return {.name = fmt::format("plan: {} x {}, {}, ZeRO {}", c.plan.gpus, c.target.gpu.name, layout_text(c.plan),
                               zero_text(c.plan)),
@@ -50,7 +59,8 @@ RunInfo run_info(const PlanCase& c, const Job& job, const ClusterSpec& cluster) 
 
 SimulatedPlan simulate_plan(const PlanCase& plan_case, double tokens, const HardwareCatalog& catalog,
                             const std::string& folder, const std::function<bool(double done)>& progress) {
-  const PlanCase c = with_absolute_model(plan_case);
+  PlanCase c = with_absolute_model(plan_case);
+  const int kept = keep_whole_rounds(c.plan);
   const std::string name = file_name_of(c), place = folder + "/" + name;
   write_files(place, plan_files(c, tokens));
   const Job job = load_job(place + "/job.json", {});
@@ -64,7 +74,7 @@ SimulatedPlan simulate_plan(const PlanCase& plan_case, double tokens, const Hard
   if (!writer.problem().empty()) throw Error(ErrorKind::kIo, writer.problem());
   run.step_time_s = traced.prediction.step_time_s;
   run.ranks = static_cast<int>(traced.ranks.size());
-  run.micro_batches = traced.micro_batches;
+  run.micro_batches = traced.micro_batches > 0 ? traced.micro_batches : kept;
   return run;
 }
 

@@ -46,6 +46,17 @@ TEST(PlanSimulate, APlanBecomesARunToLookAt) {
   EXPECT_NEAR(static_cast<double>(timeline.extent().length()) * 1e-9, run.step_time_s, 0.01 * run.step_time_s);
 }
 
+TEST(PlanSimulate, AnInterleavedPipelineTakesWholeRounds) {
+  const QTemporaryDir folder;
+  PlanCase c = case_for_test({"dgx-h100", "megatron", {.gpus = 8, .dp = 4, .pp = 2, .zero = 1, .micro_batch = 2}});
+  c.plan.vpp = 2, c.plan.schedule = PipelineSchedule::kInterleaved;
+  c.plan.global_batch = 4 * 2 * 7;
+  const SimulatedPlan run =
+      simulate_plan(c, 1e9, default_catalog(), folder.path().toStdString(), [](double) { return true; });
+  EXPECT_EQ(run.micro_batches, 6);
+  EXPECT_GT(run.step_time_s, 0);
+}
+
 TEST(PlanSimulate, TheSamePlanAgainReplacesItself) {
   const QTemporaryDir folder;
   const PlanCase c = case_for_test({"dgx-h100", "deepspeed", {.gpus = 8, .dp = 8, .zero = 3, .micro_batch = 1}});
