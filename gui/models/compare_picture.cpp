@@ -133,10 +133,11 @@ class Drawing {
     const bool predicted = row.side == Side::kA ? facts().predicted_a : facts().predicted_b;
     const RowPlace place{frame_.left, row.y, frame_.width, row.height - 1};
     draw_lane(picture_, lane, window_, place, measure_, predicted);
-    if (row.height >= kTextSize - 2)
+    if (row.height >= kTextSize - 2) {
       picture_.text(kMargin + 10, text_baseline(row.y, row.height),
                     (row.lane == 0 ? (row.side == Side::kA ? "A  " : "B  ") : "    ") + lane.lane, shades_.text,
                     row.lane == 0);
+    }
   }
 
   bool ops_are_wide() const {

@@ -52,7 +52,7 @@ bool shown(const CalibrationPoint& point, const ScatterState& state) {
 double legend_width(const TextWidth& measure) {
   double widest = measure("within 2x: 1000 of 1000", false);
   for (int i = 0; i < kOpFamilies; ++i)
-    widest = std::max(widest, 20 + measure(to_string(static_cast<OpFamily>(i)), false));
+    widest = std::max(widest, 20 + measure(to_string(static_cast<OpFamily>(i)), true));
   return widest;
 }
 

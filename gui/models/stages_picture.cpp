@@ -62,9 +62,10 @@ class Drawing {
     if (!panel.problem.empty()) return panel.name + ": " + panel.problem;
     if (x >= tokens_.x)
       return fmt::format("{}: {:.0f} tokens/s, {} a step", panel.name, s.tokens_per_s, format_seconds(s.step_time_s));
-    if (x >= communication_.x)
+    if (x >= communication_.x) {
       return fmt::format("{}: {} of communication that nothing hides, of {} in all", panel.name,
                          format_seconds(s.parts.exposed_communication_s), format_seconds(s.parts.communication_s));
+    }
     if (x >= memory_.x) {
       std::string text = panel.name + ": " + format_bytes(static_cast<double>(s.peak_bytes)) + " at the peak";
       for (const MemoryRow& row : s.memory)
@@ -152,9 +153,10 @@ class Drawing {
     const bool predicted = s.run.predicted;
     if (height > 2 * kLine)
       picture_.text(kMargin, top + kTextSize + kLine - 2, format_seconds(s.step_time_s) + " a step", shades_.faint);
-    if (height > 3 * kLine)
+    if (height > 3 * kLine) {
       picture_.text(kMargin, top + kTextSize + 2 * kLine - 4,
                     predicted ? "predicted" : fmt::format("measured, step {}", panel.step), shades_.faint);
+    }
     draw_lanes(panel, top, height);
     draw_memory(i, panel, top);
     draw_value(communication_, s.parts.exposed_communication_s, format_seconds(s.parts.exposed_communication_s),
@@ -195,13 +197,15 @@ class Drawing {
       at += value;
     }
     const std::int64_t limit = panel.summary.run.device_memory_limit;
-    if (limit > 0)
+    if (limit > 0) {
       picture_.line(memory_.x + memory_.part(static_cast<double>(limit)), top - 3,
                     memory_.x + memory_.part(static_cast<double>(limit)), top + kBar + 3, shades_.text, {.width = 2});
+    }
     std::string text = format_bytes(at);
-    if (limit > 0)
+    if (limit > 0) {
       text += at > static_cast<double>(limit) ? ", over the limit of " + format_bytes(static_cast<double>(limit))
                                               : " of " + format_bytes(static_cast<double>(limit));
+    }
     if (panel_ > kBar + kLine + 6)
       picture_.text(memory_.x, top + kBar + kTextSize + 3, elide(text, memory_.width, measure_), shades_.text);
   }

@@ -123,9 +123,10 @@ class Drawing {
                   shades_.faint);
     picture_.fill(left, bar_top(row), width, bar_height(), delta_colour(delta));
     picture_.text(left + width + 6, baseline(row), format_delta(delta), shades_.text);
-    if (row == w_.steps.size())
+    if (row == w_.steps.size()) {
       picture_.fill(to - 1, bar_top(row) + bar_height(), 1, bar_top(row + 1) - bar_top(row) - bar_height(),
                     shades_.faint);
+    }
   }
 
   void draw_legend() {

@@ -252,9 +252,10 @@ void CompareView::ask_pair() {
   context_.pool.cancel(this, "stages");
   const RunSummary *a = run_a(), *b = run_b();
   if (a == nullptr) return say_problem(kNothingOpen);
-  if (b == nullptr)
+  if (b == nullptr) {
     return say_problem(
         "There is one run only: open another profile beside this one, or press M twice for its stages, predicted.");
+  }
   context_.pool.ask<PairFacts>(
       this, "pair",
       [a = *a, b = *b, state = state_](QueryFiles& files) {

@@ -3,6 +3,7 @@
 #include <QDateTime>
 #include <QHeaderView>
 #include <QJsonDocument>
+#include <QScrollBar>
 #include <QSplitter>
 #include <QTableView>
 #include <QVBoxLayout>
@@ -17,9 +18,10 @@ void fit_columns(QTableView* view) {
   constexpr int kNarrowestName = 180, kRowsMeasured = 30;
   view->horizontalHeader()->setResizeContentsPrecision(kRowsMeasured);
   view->resizeColumnsToContents();
+  const int bar = view->verticalScrollBar()->sizeHint().width() + 2 * view->frameWidth();
   int numbers = 0;
   for (int column = 1; column < view->model()->columnCount(); ++column) numbers += view->columnWidth(column);
-  view->setColumnWidth(0, std::max(kNarrowestName, view->viewport()->width() - numbers));
+  view->setColumnWidth(0, std::max(kNarrowestName, view->width() - bar - numbers));
 }
 
 }  // namespace

@@ -66,7 +66,7 @@ void ScatterView::show_state() {
   canvas_->redraw();
 }
 
-void ScatterView::change(std::function<void(ScatterState&)> how, const char* kind) {
+void ScatterView::change(const std::function<void(ScatterState&)>& how, const char* kind) {
   const ScatterState before = state_;
   how(state_);
   if (state_ == before) return;

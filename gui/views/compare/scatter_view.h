@@ -26,7 +26,7 @@ class ScatterView : public PairView {
 
  private:
   void build();
-  void change(std::function<void(ScatterState&)> how, const char* kind);
+  void change(const std::function<void(ScatterState&)>& how, const char* kind);
   void show_state();
   std::optional<std::size_t> point_at(QPointF at) const;
   void choose_row(const QModelIndex& index);

@@ -88,7 +88,7 @@ void WaterfallView::show_state() {
   against_->setCurrentIndex(against_b_ ? 1 : 0);
 }
 
-void WaterfallView::change(std::function<void(WaterfallState&)> how, const char* kind) {
+void WaterfallView::change(const std::function<void(WaterfallState&)>& how, const char* kind) {
   how(state_);
   state_.against = against_b_ ? name_of_b() : "";
   show_state();

@@ -26,7 +26,7 @@ class WaterfallView : public PairView {
 
  private:
   void build();
-  void change(std::function<void(WaterfallState&)> how, const char* kind);
+  void change(const std::function<void(WaterfallState&)>& how, const char* kind);
   void show_state();
   const RunSummary* base() const;
   void show_answer(std::shared_ptr<const Waterfall> waterfall);
