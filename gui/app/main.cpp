@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "gui/views/main_window.h"
+#include "gui/views/view.h"
 
 namespace shardscope::gui {
 namespace {
@@ -26,6 +27,11 @@ void add_options(QCommandLineParser& parser) {
       {QStringLiteral("size"), QStringLiteral("Size of the window, WIDTHxHEIGHT."), QStringLiteral("WxH")});
   parser.addOption({QStringLiteral("theme"),
                     QStringLiteral("light or dark; if not given the desktop's, of --screenshot light."),
+                    QStringLiteral("NAME")});
+  QStringList views;
+  for (const ViewEntry& entry : view_list()) views << QString::fromLatin1(entry.id);
+  parser.addOption({QStringLiteral("view"),
+                    QStringLiteral("The tab to begin with: %1.").arg(views.join(QStringLiteral(", "))),
                     QStringLiteral("NAME")});
   parser.addPositionalArgument(QStringLiteral("profile"), QStringLiteral("Profiles to open."),
                                QStringLiteral("[RUN.db...]"));
@@ -52,7 +58,15 @@ void take_screenshot_when_ready(MainWindow& window, const QString& file) {
     if (!saved) std::fprintf(stderr, "shardscope-gui: %s: cannot be written\n", qPrintable(file));
     QApplication::exit(saved ? kDone : kFailed);
   };
-  QObject::connect(&window, &MainWindow::opened, &window, [&window, shoot] { QTimer::singleShot(50, &window, shoot); });
+  // Views ask on after an answer: a while without a question, and it is done.
+  auto* quiet = new QTimer(&window);
+  quiet->setInterval(50);
+  QObject::connect(quiet, &QTimer::timeout, &window, [&window, shoot, calm = 0]() mutable {
+    constexpr int kCalm = 6;
+    calm = window.busy() ? 0 : calm + 1;
+    if (calm == kCalm) shoot();
+  });
+  QObject::connect(&window, &MainWindow::opened, quiet, [quiet] { quiet->start(); });
   QObject::connect(&window, &MainWindow::refused, &window,
                    [](const QString& message) { QApplication::exit(complain(message)); });
 }
@@ -112,6 +126,10 @@ int run(int argc, char** argv) {
   if (parser.isSet(QStringLiteral("size")) && !set_size(window, parser.value(QStringLiteral("size")))) {
     return complain(
         QStringLiteral("--size is '%1'; it must be like 1280x860").arg(parser.value(QStringLiteral("size"))));
+  }
+  const QString view = parser.value(QStringLiteral("view"));
+  if (!view.isEmpty() && !window.show_view(view.toStdString())) {
+    return complain(QStringLiteral("--view is '%1'; --help lists the views").arg(view));
   }
   std::vector<std::string> paths;
   for (const QString& path : parser.positionalArguments()) paths.push_back(path.toStdString());

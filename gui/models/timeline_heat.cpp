@@ -51,6 +51,24 @@ HeatMap load_heat(const Timeline& timeline, TimeWindow window, int columns, cons
   return map;
 }
 
+std::vector<Stack> load_activity(const Timeline& timeline, int columns, int ranks) {
+  std::vector<TimelineRow> rows;
+  const std::vector<TimelineTrack>& tracks = timeline.tracks();
+  for (std::size_t i = 0; i < tracks.size(); ++i) {
+    if (rows.empty() || rows.back().rank != tracks[i].rank) rows.push_back({tracks[i].rank, true, {}});
+    rows.back().tracks.push_back(i);
+  }
+  const auto wanted = std::min(rows.size(), static_cast<std::size_t>(ranks));
+  Columns sum(static_cast<std::size_t>(columns));
+  for (std::size_t k = 0; k < wanted; ++k) {
+    const Columns one = rank_columns(timeline, rows[k * rows.size() / wanted], timeline.extent(), columns);
+    for (std::size_t c = 0; c < sum.size(); ++c) {
+      for (std::size_t w = 0; w < sum[c].size(); ++w) sum[c][w] += one[c][w] / static_cast<float>(wanted);
+    }
+  }
+  return stacks_of(sum);
+}
+
 const char* name_of(HeatMetric metric) {
   switch (metric) {
     case HeatMetric::kExposed:

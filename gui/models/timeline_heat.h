@@ -30,6 +30,9 @@ struct HeatMap {
 /// idle is what is left by both: sums over a cell, so that overlap inside one is taken to be as large as it can be.
 HeatMap load_heat(const Timeline& timeline, TimeWindow window, int columns, const std::function<bool()>& stopped);
 
+/// How busy the whole run is: the mean over some of its ranks, evenly chosen, as columns of work_looks().
+std::vector<Stack> load_activity(const Timeline& timeline, int columns, int ranks);
+
 const char* name_of(HeatMetric metric);  ///< "exposed communication"
 /// Cividis: from dark blue to yellow, evenly lighter, the same under the common kinds of colour blindness.
 Rgb heat_colour(double value);

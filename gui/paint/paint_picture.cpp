@@ -261,6 +261,10 @@ QImage paint_image(const Picture& picture, double scale) { return ImagePainter()
 
 void paint(QPainter& painter, const Picture& picture) {
   painter.fillRect(QRectF(0, 0, picture.width, picture.height), colour(picture.background));
+  paint_over(painter, picture);
+}
+
+void paint_over(QPainter& painter, const Picture& picture) {
   for (const PictureShape& s : picture.shapes) paint_shape(painter, picture, s);
 }
 

@@ -41,6 +41,7 @@ class ImagePainter {
 /// With a painter of its own.
 QImage paint_image(const Picture& picture, double scale);
 void paint(QPainter& painter, const Picture& picture);
+void paint_over(QPainter& painter, const Picture& picture);  ///< without its ground
 /// Throws Error{kIo} if the file cannot be written.
 void write_pdf(const Picture& picture, const std::string& path);
 

@@ -32,9 +32,10 @@ class MainWindow : public QMainWindow {
   void open(std::vector<std::string> paths);
   void set_theme(Theme theme);
   const Session& session() const { return *session_; }
-  QString message() const;                  ///< shown at the top; empty: none
-  View* view(const std::string& id) const;  ///< nothing if there is none of that id
-  bool show_view(const std::string& id);    ///< false if there is none of that id
+  bool busy() const { return pool_.busy(); }  ///< some view waits for an answer
+  QString message() const;                    ///< shown at the top; empty: none
+  View* view(const std::string& id) const;    ///< nothing if there is none of that id
+  bool show_view(const std::string& id);      ///< false if there is none of that id
 
  Q_SIGNALS:
   void opened();

@@ -5,6 +5,7 @@
 #include "gui/views/compare/waterfall_view.h"
 #include "gui/views/memory/memory_view.h"
 #include "gui/views/overview/overview.h"
+#include "gui/views/timeline/timeline_view.h"
 #include "gui/views/plan/plan_view.h"
 #include "gui/views/view.h"
 
@@ -21,6 +22,7 @@ View* make(ViewContext& context, QWidget* parent) {
 const std::vector<ViewEntry>& view_list() {
   static const std::vector<ViewEntry> kViews{
       {"overview", "Overview", make<Overview>},
+      {"timeline", "Timeline", make<TimelineView>},
       {"memory", "Memory", make<MemoryView>},
       {"compare", "Compare", make<CompareView>},
       {"waterfall", "Why slower", make<WaterfallView>},

@@ -1,0 +1,278 @@
+#include "gui/models/area_tables.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "gui/models/bar_chart.h"
+#include "gui/models/timeline_colours.h"
+#include "profiler/query/step_times.h"
+
+namespace shardscope::gui {
+namespace {
+
+constexpr double kNs = 1e-9;
+
+QString q(const std::string& text) { return QString::fromStdString(text); }
+TextCell text(const std::string& value) { return {q(value), 0, {}}; }
+TextCell seconds(double ns) { return {q(format_seconds(ns * kNs)), ns * kNs, QString::number(ns * kNs, 'g', 12)}; }
+TextCell count(std::int64_t value) { return {QString::number(value), static_cast<double>(value), {}}; }
+TextCell percent(double share) {
+  return {q(fmt::format("{:.1f} %", share * 100)), share, QString::number(share, 'g', 6)};
+}
+TextCell rate(double per_second, const char* unit) {
+  constexpr const char* kPrefixes[] = {"", "k", "M", "G", "T", "P"};
+  std::size_t prefix = 0;
+  double shown = per_second;
+  while (shown >= 999.5 && prefix + 1 < std::size(kPrefixes)) shown /= 1000, ++prefix;
+  return {q(fmt::format("{:.3g} {}{}", shown, kPrefixes[prefix], unit)), per_second,
+          QString::number(per_second, 'g', 6)};
+}
+
+double ns_of(const AreaRow& row, std::size_t work) { return static_cast<double>(row.busy_ns[work]); }
+
+std::array<bool, kWorkClasses> classes_of(const std::vector<AreaRow>& rows) {
+  std::array<bool, kWorkClasses> used{};
+  for (const AreaRow& row : rows) {
+    for (std::size_t c = 0; c < used.size(); ++c) used[c] = used[c] || row.busy_ns[c] > 0;
+  }
+  return used;
+}
+
+std::string title_of(const AreaOp& op) { return op.name.empty() ? op.kind : op.kind + " " + op.name; }
+
+double inside_of(const std::vector<AreaOp>& ops) {
+  double all = 0;
+  for (const AreaOp& op : ops) all += static_cast<double>(op.inside_ns);
+  return all;
+}
+
+/// Rows of "what, value, remark" below one another.
+class Report {
+ public:
+  void add(const char* what, const std::string& value, const std::string& remark = {}) {
+    table_.rows.push_back({text(what), text(value), text(remark)});
+  }
+  TextTable take() { return std::move(table_); }
+
+ private:
+  TextTable table_{
+      {{QStringLiteral("what"), false}, {QStringLiteral("value"), false}, {QStringLiteral("remark"), false}}, {}};
+};
+
+std::string shown(const TextCell& cell) { return cell.text.toStdString(); }
+
+void add_times(Report& report, const OpReport& r) {
+  const OpDetails& d = r.details;
+  const auto span_ns = static_cast<double>(r.span.end_ns - r.span.begin_ns);
+  report.add(
+      "this time", format_seconds(span_ns * kNs),
+      fmt::format("step {}, from {} on", r.span.step, format_seconds(static_cast<double>(r.span.begin_ns) * kNs)));
+  if (r.span.wait_ns > 0)
+    report.add("of it waiting", format_seconds(static_cast<double>(r.span.wait_ns) * kNs), "for the last rank to come");
+  const char* own = d.predicted ? "predicted, mean" : "measured, mean";
+  report.add(own, format_seconds(d.times.mean_ns * kNs),
+             fmt::format("{} times on this rank, {} to {}", d.times.count,
+                         format_seconds(static_cast<double>(d.times.min_ns) * kNs),
+                         format_seconds(static_cast<double>(d.times.max_ns) * kNs)));
+  const char* other = d.predicted ? "measured, mean" : "predicted, mean";
+  if (!r.other) return report.add(other, "not known", "no such run of the same program is open");
+  const double off = d.times.mean_ns > 0 ? r.other->mean_ns / d.times.mean_ns - 1 : 0;
+  report.add(other, format_seconds(r.other->mean_ns * kNs), fmt::format("{:+.1f} % beside this run", off * 100));
+}
+
+/// What was reached, over the time that the op did not wait.
+void add_rates(Report& report, const OpReport& r) {
+  const OpDetails& d = r.details;
+  const double busy_s = static_cast<double>(r.span.end_ns - r.span.begin_ns - r.span.wait_ns) * kNs;
+  if (!(busy_s > 0)) return;
+  if (d.flops > 0) {
+    report.add("work", shown(rate(d.flops, "FLOP")));
+    const double reached = d.flops / busy_s;
+    report.add("reached", shown(rate(reached, "FLOP/s")),
+               d.peak_flops > 0 ? fmt::format("{:.1f} % of the rank's peak, {}", reached / d.peak_flops * 100,
+                                              shown(rate(d.peak_flops, "FLOP/s")))
+                                : "the profile names no peak");
+  }
+  if (d.bytes > 0) {
+    report.add("memory traffic", format_bytes(static_cast<double>(d.bytes)), "least: each operand once");
+    report.add("reached", shown(rate(static_cast<double>(d.bytes) / busy_s, "B/s")),
+               d.flops > 0 ? fmt::format("{:.4g} FLOP per byte", d.flops / static_cast<double>(d.bytes)) : "");
+  }
+  if (d.collective_bytes > 0) {
+    report.add("moved", format_bytes(static_cast<double>(d.collective_bytes)), "as nccl-tests counts it");
+    report.add("reached", shown(rate(static_cast<double>(d.collective_bytes) / busy_s, "B/s")), "without waiting");
+  }
+}
+
+}  // namespace
+
+TextTable category_table(const std::vector<AreaRow>& rows, TimeWindow time) {
+  TextTable table{{{QStringLiteral("class of work"), false},
+                   {QStringLiteral("ranks"), true},
+                   {QStringLiteral("sum"), true},
+                   {QStringLiteral("mean"), true},
+                   {QStringLiteral("p50"), true},
+                   {QStringLiteral("p99"), true},
+                   {QStringLiteral("max"), true},
+                   {QStringLiteral("share"), true}},
+                  {}};
+  const std::array<bool, kWorkClasses> used = classes_of(rows);
+  const double whole = static_cast<double>(time.length()) * static_cast<double>(rows.size());
+  for (std::size_t c = 0; c < used.size(); ++c) {
+    if (!used[c]) continue;
+    std::vector<double> values;
+    double sum = 0;
+    for (const AreaRow& row : rows) {
+      values.push_back(ns_of(row, c));
+      sum += values.back();
+    }
+    const double most = *std::max_element(values.begin(), values.end());
+    const auto ranks = static_cast<std::int64_t>(values.size());
+    table.rows.push_back({text(look_of(static_cast<WorkClass>(c)).name), count(ranks), seconds(sum),
+                          seconds(sum / static_cast<double>(ranks)), seconds(quantile(values, 0.5)),
+                          seconds(quantile(values, 0.99)), seconds(most), percent(whole > 0 ? sum / whole : 0)});
+  }
+  return table;
+}
+
+TextTable rank_table(const std::vector<AreaRow>& rows, TimeWindow time) {
+  TextTable table{{{QStringLiteral("rank"), true}}, {}};
+  const std::array<bool, kWorkClasses> used = classes_of(rows);
+  for (std::size_t c = 0; c < used.size(); ++c) {
+    if (used[c]) table.columns.push_back({q(look_of(static_cast<WorkClass>(c)).name), true});
+  }
+  table.columns.push_back({QStringLiteral("compute share"), true});
+  for (const AreaRow& row : rows) {
+    std::vector<TextCell>& cells = table.rows.emplace_back(std::vector<TextCell>{count(row.rank)});
+    double compute = 0;
+    for (std::size_t c = 0; c < used.size(); ++c) {
+      if (used[c]) cells.push_back(seconds(ns_of(row, c)));
+      if (c <= static_cast<std::size_t>(WorkClass::kOptimizer)) compute += ns_of(row, c);
+    }
+    cells.push_back(percent(time.length() > 0 ? compute / static_cast<double>(time.length()) : 0));
+  }
+  return table;
+}
+
+TextTable op_table(const std::vector<AreaOp>& ops) {
+  TextTable table{{{QStringLiteral("op"), false},
+                   {QStringLiteral("phase"), false},
+                   {QStringLiteral("count"), true},
+                   {QStringLiteral("sum"), true},
+                   {QStringLiteral("mean"), true},
+                   {QStringLiteral("p50"), true},
+                   {QStringLiteral("p99"), true},
+                   {QStringLiteral("max"), true},
+                   {QStringLiteral("share"), true}},
+                  {}};
+  const double all = inside_of(ops);
+  for (const AreaOp& op : ops) {
+    const auto inside = static_cast<double>(op.inside_ns);
+    table.rows.push_back({text(title_of(op)), text(op.phase), count(op.count), seconds(inside), seconds(op.mean_ns),
+                          seconds(static_cast<double>(op.p50_ns)), seconds(static_cast<double>(op.p99_ns)),
+                          seconds(static_cast<double>(op.max_ns)), percent(all > 0 ? inside / all : 0)});
+  }
+  return table;
+}
+
+TextTable collective_table(const std::vector<AreaOp>& ops) {
+  TextTable table{{{QStringLiteral("collective"), false},
+                   {QStringLiteral("group"), false},
+                   {QStringLiteral("count"), true},
+                   {QStringLiteral("sum"), true},
+                   {QStringLiteral("mean"), true},
+                   {QStringLiteral("p50"), true},
+                   {QStringLiteral("p99"), true},
+                   {QStringLiteral("max"), true},
+                   {QStringLiteral("waiting"), true},
+                   {QStringLiteral("bytes"), true},
+                   {QStringLiteral("rate"), true}},
+                  {}};
+  for (const AreaOp& op : ops) {
+    if (!op.communication) continue;
+    const double whole = op.mean_ns * static_cast<double>(op.count), waited = static_cast<double>(op.wait_ns);
+    const double moving_s = (whole - waited) / static_cast<double>(op.count) * kNs;
+    const auto bytes = static_cast<double>(op.bytes);
+    table.rows.push_back({text(title_of(op)),
+                          text(op.group),
+                          count(op.count),
+                          seconds(static_cast<double>(op.inside_ns)),
+                          seconds(op.mean_ns),
+                          seconds(static_cast<double>(op.p50_ns)),
+                          seconds(static_cast<double>(op.p99_ns)),
+                          seconds(static_cast<double>(op.max_ns)),
+                          percent(whole > 0 ? waited / whole : 0),
+                          {q(format_bytes(bytes)), bytes, QString::number(op.bytes)},
+                          rate(moving_s > 0 ? bytes / moving_s : 0, "B/s")});
+  }
+  return table;
+}
+
+TextTable details_table(const OpReport& r) {
+  const OpDetails& d = r.details;
+  Report report;
+  report.add("op", d.name.empty() ? d.kind : d.kind + " " + d.name, d.phase);
+  report.add("rank, lane", fmt::format("{}, {}", r.rank, d.lane));
+  std::string place = d.layer >= 0 ? fmt::format("layer {}", d.layer) : "outside of layers";
+  if (d.micro_batch >= 0) place += fmt::format(", micro-batch {}", d.micro_batch);
+  report.add("place", place);
+  if (!d.group.empty())
+    report.add("group", fmt::format("{}, {} ranks", d.group, d.group_size),
+               r.tied_ranks > 0 ? fmt::format("seen on {} other ranks at this time", r.tied_ranks) : "");
+  add_times(report, r);
+  add_rates(report, r);
+  return report.take();
+}
+
+TextTable hits_table(const SearchHits& hits, const TimelineCatalog& catalog) {
+  TextTable table{{{QStringLiteral("start"), true},
+                   {QStringLiteral("op"), false},
+                   {QStringLiteral("rank"), true},
+                   {QStringLiteral("lane"), false},
+                   {QStringLiteral("step"), true},
+                   {QStringLiteral("time"), true}},
+                  {}};
+  for (const TiedSpan& hit : hits.first) {
+    const TimelineTrack& track = catalog.tracks[hit.track];
+    const TimelineOp& op = catalog.op(track, hit.span.op);
+    table.rows.push_back({seconds(static_cast<double>(hit.span.begin_ns)),
+                          text(op.name.empty() ? op.kind : op.kind + " " + op.name), count(track.rank),
+                          text(track.lane), count(hit.span.step),
+                          seconds(static_cast<double>(hit.span.end_ns - hit.span.begin_ns))});
+  }
+  return table;
+}
+
+TextTable notes_table(const TimelineState& state) {
+  TextTable table{{{QStringLiteral("at"), true}, {QStringLiteral("rank"), false}, {QStringLiteral("note"), false}}, {}};
+  for (const TimelineNote& note : state.notes) {
+    table.rows.push_back({seconds(static_cast<double>(note.at_ns)),
+                          text(note.rank < 0 ? "all" : std::to_string(note.rank)),
+                          text(note.text.empty() ? "(mark)" : note.text)});
+  }
+  return table;
+}
+
+QString hover_text(const OpReport& r) {
+  const OpDetails& d = r.details;
+  const auto ns = static_cast<double>(r.span.end_ns - r.span.begin_ns);
+  std::string out = (d.name.empty() ? d.kind : d.kind + " " + d.name) + ", " + d.phase;
+  out += fmt::format("\n{}, rank {}, {} lane, step {}", format_seconds(ns * kNs), r.rank, d.lane, r.span.step);
+  if (r.span.wait_ns > 0)
+    out += fmt::format("\n{} of it waiting", format_seconds(static_cast<double>(r.span.wait_ns) * kNs));
+  if (d.collective_bytes > 0) {
+    out += "\n" + format_bytes(static_cast<double>(d.collective_bytes));
+  } else if (d.bytes > 0) {
+    out += "\n" + format_bytes(static_cast<double>(d.bytes));
+  }
+  if (r.other) {
+    const double off = r.other->mean_ns > 0 ? ns - r.other->mean_ns : 0;
+    out +=
+        fmt::format("\n{} {}, {}{} beside it", d.predicted ? "measured" : "predicted",
+                    format_seconds(r.other->mean_ns * kNs), off < 0 ? "-" : "+", format_seconds(std::abs(off) * kNs));
+  }
+  return q(out);
+}
+
+}  // namespace shardscope::gui

@@ -1,0 +1,41 @@
+#pragma once
+// The tables below a timeline: what the area holds (or, without one, what can be seen), the selected op, hits of a
+// search, notes. Each can be sorted and copied.
+//
+//   panel->table(TimelinePanel::kByOp).set_table(op_table(ops));
+
+#include <QLabel>
+#include <QTabWidget>
+#include <QTableView>
+#include <array>
+
+#include "gui/models/text_table.h"
+
+namespace shardscope::gui {
+
+class TimelinePanel : public QWidget {
+  Q_OBJECT
+
+ public:
+  enum Tab { kByCategory, kByOp, kByRank, kCollectives, kDetails, kHits, kNotes, kTabs };
+  explicit TimelinePanel(QWidget* parent = nullptr);
+  TextTableModel& table(Tab tab) { return models_[tab]; }
+  QTableView* view(Tab tab) const { return views_[static_cast<std::size_t>(tab)]; }
+  void set_table(Tab tab, TextTable table);
+  void set_caption(const QString& text);  ///< what the area is: "38.2 ms x 8 ranks"
+  QString caption() const { return caption_->text(); }
+  void show_tab(Tab tab);
+  Tab tab() const;
+  void copy(TextFormat format) const;  ///< the table in front
+
+ Q_SIGNALS:
+  void row_activated(int tab, int row);  ///< row as it was set, before sorting
+
+ private:
+  std::array<TextTableModel, kTabs> models_;
+  std::array<QTableView*, kTabs> views_{};
+  QTabWidget* tabs_ = nullptr;
+  QLabel* caption_ = nullptr;
+};
+
+}  // namespace shardscope::gui

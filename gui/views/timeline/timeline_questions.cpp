@@ -1,0 +1,276 @@
+// What the timeline asks of the profile besides its bars: what is under the pointer, the selected op, the area, a
+// search.
+
+#include <QLabel>
+#include <QLineEdit>
+#include <algorithm>
+
+#include "gui/models/timeline_heat.h"
+#include "gui/views/timeline/minimap.h"
+#include "gui/views/timeline/timeline_canvas.h"
+#include "gui/views/timeline/timeline_panel.h"
+#include "gui/views/timeline/timeline_view.h"
+#include "gui/views/view_context.h"
+
+namespace shardscope::gui {
+namespace {
+
+constexpr int kMinimapColumns = 400, kMinimapRanks = 16;
+
+/// A slice with what it belongs to, and what is known of its op.
+struct Found {
+  std::optional<TimelineHit> hit;
+  std::vector<TiedSpan> all;  ///< the slice first
+  OpReport report;
+};
+
+struct AreaAnswer {
+  TimeWindow time;
+  std::vector<AreaRow> rows;
+};
+
+QString count_text(std::int64_t count, const char* one, const char* many) {
+  return QStringLiteral("%L1 %2").arg(count).arg(QString::fromLatin1(count == 1 ? one : many));
+}
+
+/// On a worker: everything it needs is given.
+Found find_at(QueryFiles& files, const RunKey& key, const std::optional<RunKey>& other, const TimelineRow& row,
+              std::int64_t at_ns, std::int64_t slack_ns, bool tied) {
+  const Timeline& timeline = files.timeline(key.file, key.run);
+  Found found;
+  found.hit = hit(timeline, row, at_ns, slack_ns);
+  if (!found.hit) return found;
+  const TimelineTrack& track = timeline.tracks()[found.hit->track];
+  const Span& span = found.hit->span;
+  OpReport& report = found.report;
+  report.details = op_details(files.profile(key.file), key.run, track.rank, span.op);
+  report.span = span;
+  report.rank = track.rank;
+  if (other)
+    report.other = op_times(files.profile(other->file), other->run, track.rank, span.op, report.details.program_hash);
+  found.all.push_back({found.hit->track, span});
+  if (!tied) return found;
+  for (const TiedSpan& one : timeline.tied(found.hit->track, span)) found.all.push_back(one);
+  report.tied_ranks = static_cast<int>(found.all.size()) - 1;
+  return found;
+}
+
+}  // namespace
+
+void TimelineView::hover(const TimelineRow& row, std::int64_t at_ns) {
+  const std::int64_t slack = canvas_->request().window.length() / std::max(1, canvas_->request().columns);
+  const auto ask = [this](const char* name, std::function<Found(QueryFiles&)> question) {
+    context_.pool.ask<Found>(
+        this, name, std::move(question),
+        [this](const std::shared_ptr<const Found>& found) {
+          canvas_->set_hover(found->all, found->hit ? hover_text(found->report) : QString());
+        },
+        [](const QString&) {});  // the bars themselves say what is wrong with the file
+  };
+  const auto question = [key = *loader_.key(), other = other_run(), row, at_ns, slack](bool tied) {
+    return [=](QueryFiles& files) { return find_at(files, key, other, row, at_ns, slack, tied); };
+  };
+  ask("hover", question(false));  // its name at once, its relatives when they are found
+  ask("hover, tied", question(true));
+}
+
+void TimelineView::pick(const TimelineRow& row, std::int64_t at_ns, bool zoom_to_it) {
+  const std::int64_t slack = 2 * canvas_->request().window.length() / std::max(1, canvas_->request().columns);
+  context_.pool.ask<Found>(
+      this, "pick",
+      [key = *loader_.key(), row, at_ns, slack](QueryFiles& files) {
+        Found found;
+        found.hit = hit(files.timeline(key.file, key.run), row, at_ns, slack);
+        return found;
+      },
+      [this, zoom_to_it](const std::shared_ptr<const Found>& found) {
+        if (found->hit) return select(found->hit->track, found->hit->span, zoom_to_it);
+        TimelineState next = state_;
+        next.selection.reset();
+        next.area.reset();
+        change(std::move(next));
+      },
+      [this](const QString& text) { Q_EMIT problem(text); });
+}
+
+void TimelineView::select(std::size_t track, const Span& span, bool zoom_to_it) {
+  const TimelineTrack& on = canvas_->scene().catalog->tracks[track];
+  TimelineState next = state_;
+  next.selection = TimelineSelection{on.rank, on.lane, span.step, span.op, span.begin_ns};
+  next.area.reset();
+  const TimeWindow extent = canvas_->scene().catalog->extent, now = canvas_->scene().window;
+  const std::int64_t length = std::max<std::int64_t>(kShortestWindowNs, span.end_ns - span.begin_ns);
+  if (zoom_to_it) next.window = clamp({span.begin_ns - length, span.end_ns + length}, extent);
+  // What the keys select beyond the edge comes into the middle.
+  const bool seen = span.begin_ns < now.end_ns && span.end_ns > now.begin_ns;
+  if (!zoom_to_it && !seen)
+    next.window = clamp({span.begin_ns - now.length() / 2, span.begin_ns + now.length() / 2}, extent);
+  change(std::move(next));
+  panel_->show_tab(TimelinePanel::kDetails);
+}
+
+void TimelineView::look_at(const TiedSpan& hit) { select(hit.track, hit.span, false); }
+
+void TimelineView::ask_details() {
+  if (!state_.selection || !loader_.catalog()) {
+    context_.pool.cancel(this, "details");
+    panel_->set_table(TimelinePanel::kDetails, {});
+    return;
+  }
+  const TimelineSelection wanted = *state_.selection;
+  TimelineRow row{wanted.rank, false, {}};
+  const std::vector<TimelineTrack>& tracks = loader_.catalog()->tracks;
+  for (std::size_t i = 0; i < tracks.size(); ++i) {
+    if (tracks[i].rank == wanted.rank && tracks[i].lane == wanted.lane) row.tracks.push_back(i);
+  }
+  context_.pool.ask<Found>(
+      this, "details",
+      [key = *loader_.key(), other = other_run(), row, wanted](QueryFiles& files) {
+        return find_at(files, key, other, row, wanted.begin_ns, 0, true);
+      },
+      [this](const std::shared_ptr<const Found>& found) {
+        panel_->set_table(TimelinePanel::kDetails, found->hit ? details_table(found->report) : TextTable{});
+      },
+      [this](const QString& text) { Q_EMIT problem(text); });
+}
+
+/// Of the area; without one, of what can be seen. Sums come from the levels and are there at once; op by op takes
+/// longer.
+void TimelineView::ask_area() {
+  if (!loader_.catalog() || loader_.catalog()->tracks.empty()) return;
+  const TimelineScene& scene = canvas_->scene();
+  TimelineArea area{scene.window, scene.catalog->tracks.front().rank, scene.catalog->tracks.back().rank};
+  if (state_.area) area = *state_.area;
+  const QString what = QString::fromLatin1(state_.area ? "area" : "view");
+  panel_->set_caption(
+      QStringLiteral("%1: %2 × ranks %3 to %4")
+          .arg(what, QString::fromStdString(format_seconds(static_cast<double>(area.time.length()) * 1e-9)))
+          .arg(area.first_rank)
+          .arg(area.last_rank));
+  const auto failed = [this](const QString& text) { Q_EMIT problem(text); };
+  context_.pool.ask<AreaAnswer>(
+      this, "area",
+      [key = *loader_.key(), area](QueryFiles& files) {
+        const Timeline& timeline = files.timeline(key.file, key.run);
+        return AreaAnswer{area.time, area_summary(timeline, area.time, area.first_rank, area.last_rank)};
+      },
+      [this](const std::shared_ptr<const AreaAnswer>& answer) {
+        panel_->set_table(TimelinePanel::kByCategory, category_table(answer->rows, answer->time));
+        panel_->set_table(TimelinePanel::kByRank, rank_table(answer->rows, answer->time));
+      },
+      failed);
+  context_.pool.ask<std::vector<AreaOp>>(
+      this, "area ops",
+      [key = *loader_.key(), area](QueryFiles& files) {
+        const Timeline& timeline = files.timeline(key.file, key.run);
+        return area_ops(timeline, area.time, area.first_rank, area.last_rank, [&files] { return files.stopped(); });
+      },
+      [this](const std::shared_ptr<const std::vector<AreaOp>>& ops) {
+        panel_->set_table(TimelinePanel::kByOp, op_table(*ops));
+        panel_->set_table(TimelinePanel::kCollectives, collective_table(*ops));
+      },
+      failed);
+}
+
+void TimelineView::ask_search() {
+  shown_hit_ = -1;
+  if (state_.search.empty() || !loader_.catalog()) {
+    context_.pool.cancel(this, "search");
+    hits_.reset();
+    found_->clear();
+    canvas_->set_hits({});
+    minimap_->set_hits({});
+    panel_->set_table(TimelinePanel::kHits, {});
+    return;
+  }
+  found_->setText(QStringLiteral("searching the whole run…"));
+  context_.pool.ask<SearchHits>(
+      this, "search",
+      [key = *loader_.key(), words = state_.search](QueryFiles& files) {
+        return search(files.timeline(key.file, key.run), words, kMinimapColumns, [&files] { return files.stopped(); });
+      },
+      [this](const std::shared_ptr<const SearchHits>& hits) {
+        hits_ = hits;
+        const auto listed = static_cast<std::int64_t>(hits->first.size());
+        QString text = count_text(hits->total, "hit in the whole run", "hits in the whole run");
+        if (listed < hits->total) text += QStringLiteral(", the first %L1 listed").arg(listed);
+        found_->setText(text);
+        canvas_->set_hits(hits->by_rank);
+        minimap_->set_hits(hits->columns);
+        panel_->set_table(TimelinePanel::kHits, hits_table(*hits, *loader_.catalog()));
+        panel_->show_tab(TimelinePanel::kHits);
+      },
+      [this](const QString& text) {
+        found_->clear();
+        Q_EMIT problem(text);
+      });
+}
+
+/// Enter goes on from the last one, around the end; Shift+Enter back.
+void TimelineView::show_hit(int row) {
+  if (!hits_ || hits_->first.empty()) return;
+  const int count = static_cast<int>(hits_->first.size());
+  shown_hit_ = ((row % count) + count) % count;
+  look_at(hits_->first[static_cast<std::size_t>(shown_hit_)]);
+  found_->setText(QStringLiteral("hit %L1 of %L2").arg(shown_hit_ + 1).arg(hits_->total));
+  panel_->show_tab(TimelinePanel::kHits);
+}
+
+void TimelineView::ask_minimap() {
+  if (!loader_.catalog() || loader_.catalog()->tracks.empty()) return;
+  context_.pool.ask<std::vector<Stack>>(
+      this, "minimap",
+      [key = *loader_.key()](QueryFiles& files) {
+        return load_activity(files.timeline(key.file, key.run), kMinimapColumns, kMinimapRanks);
+      },
+      [this](const std::shared_ptr<const std::vector<Stack>>& activity) {
+        minimap_->set_run(loader_.catalog()->extent, *activity);
+      },
+      [this](const QString& text) { Q_EMIT problem(text); });
+}
+
+// ---- along the lanes
+
+void TimelineView::select_neighbour(bool forward) {
+  const TimelineScene& scene = canvas_->scene();
+  if (!scene.catalog || scene.catalog->tracks.empty()) return;
+  const TimelineSelection from = state_.selection.value_or(TimelineSelection{});
+  const bool fresh = !state_.selection;
+  context_.pool.ask<Found>(
+      this, "neighbour",
+      [key = *loader_.key(), from, fresh, forward, at = canvas_->cursor_ns()](QueryFiles& files) {
+        const Timeline& timeline = files.timeline(key.file, key.run);
+        Found found;
+        for (std::size_t i = 0; i < timeline.tracks().size() && !found.hit; ++i) {
+          const TimelineTrack& track = timeline.tracks()[i];
+          if (fresh) {  // nothing is selected: what the first lane does in the middle of the view
+            found.hit = hit(timeline, {track.rank, false, {i}}, at, track.extent.length());
+            break;
+          }
+          if (track.rank != from.rank || track.lane != from.lane) continue;
+          for (const Span& span : timeline.spans(track, {from.begin_ns, from.begin_ns + 1})) {
+            if (span.op != from.op) continue;
+            if (const auto next = neighbour(timeline, i, span, forward)) found.hit = {i, *next};
+          }
+        }
+        return found;
+      },
+      [this](const std::shared_ptr<const Found>& found) {
+        if (found->hit) select(found->hit->track, found->hit->span, false);
+      },
+      [this](const QString& text) { Q_EMIT problem(text); });
+}
+
+/// The same collective on the next rank that runs it.
+void TimelineView::select_tied(bool forward) {
+  const auto& tile = canvas_->scene().tile;
+  if (!state_.selection || !tile || tile->selected.size() < 2) return;
+  std::vector<TiedSpan> all = tile->selected;
+  const std::size_t now = all.front().track;
+  std::sort(all.begin(), all.end(), [](const TiedSpan& a, const TiedSpan& b) { return a.track < b.track; });
+  const auto self = std::find_if(all.begin(), all.end(), [&](const TiedSpan& t) { return t.track == now; });
+  const auto index = static_cast<std::size_t>(self - all.begin());
+  look_at(all[(index + (forward ? 1 : all.size() - 1)) % all.size()]);
+}
+
+}  // namespace shardscope::gui
