@@ -511,6 +511,15 @@ if [[ -n $window ]]; then
   }
   window_ends 2 bogus "${blind[@]}" "$window" --bogus
   window_ends 2 blue "${blind[@]}" "$window" --theme blue --screenshot blind.png run.db
+  window_ends 2 "view is 'bogus'" "${blind[@]}" "$window" --view bogus --screenshot blind.png run.db
+  window_ends 2 'missing' "${blind[@]}" "$window" --state missing --screenshot blind.png
+  echo '{"colour": 1}' >bad_view.json
+  window_ends 2 'bad_view.json: colour' "${blind[@]}" "$window" --state bad_view.json --screenshot blind.png
+  window_ends 2 'link' "${blind[@]}" "$window" --screenshot blind.png shardscope://elsewhere
+  echo '{"version": 1, "files": ["run.db"], "view": "timeline", "views": {"timeline": {"search": "matmul"}}}' >view.json
+  check 'a saved view is opened' "${blind[@]}" "$window" --state view.json --screenshot blind.png
+  check 'gui starts the window' "${blind[@]}" "$shardscope" gui --view timeline --screenshot blind.png run.db
+  check 'gui --help has examples' bash -c "'$shardscope' gui --help | grep -q 'shardscope gui'"
   window_ends 1 'no display' "${blind[@]}" "$window" run.db
   window_ends 1 'no display' "${blind[@]}" DISPLAY=:97 "$window" run.db
 fi

@@ -3,7 +3,9 @@
 #include <QApplication>
 #include <QCommandLineParser>
 #include <QFont>
+#include <QIcon>
 #include <QTimer>
+#include <QUrl>
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -28,13 +30,18 @@ void add_options(QCommandLineParser& parser) {
   parser.addOption({QStringLiteral("theme"),
                     QStringLiteral("light or dark; if not given the desktop's, of --screenshot light."),
                     QStringLiteral("NAME")});
+  parser.addOption({QStringLiteral("state"),
+                    QStringLiteral("A saved view (File > Save view) to begin with: its files, run and views."),
+                    QStringLiteral("FILE")});
   QStringList views;
   for (const ViewEntry& entry : view_list()) views << QString::fromLatin1(entry.id);
   parser.addOption({QStringLiteral("view"),
                     QStringLiteral("The tab to begin with: %1.").arg(views.join(QStringLiteral(", "))),
                     QStringLiteral("NAME")});
-  parser.addPositionalArgument(QStringLiteral("profile"), QStringLiteral("Profiles to open."),
-                               QStringLiteral("[RUN.db...]"));
+  parser.addPositionalArgument(
+      QStringLiteral("profile"),
+      QStringLiteral("Profiles to open, or one link of “Copy link”: shardscope://open?run=..."),
+      QStringLiteral("[RUN.db...]"));
 }
 
 int complain(const QString& message) {
@@ -102,6 +109,8 @@ int run(int argc, char** argv) {
   QApplication app(argc, argv);
   qInstallMessageHandler(QApplication::platformName() == QLatin1String("offscreen") ? drop_remarks : nullptr);
   QApplication::setApplicationName(QStringLiteral("shardscope-gui"));
+  QApplication::setWindowIcon(QIcon::fromTheme(QStringLiteral("shardscope")));
+  QGuiApplication::setDesktopFileName(QStringLiteral("shardscope"));
   QCommandLineParser parser;
   add_options(parser);
   if (!parser.parse(QApplication::arguments())) {
@@ -132,13 +141,25 @@ int run(int argc, char** argv) {
     return complain(QStringLiteral("--view is '%1'; --help lists the views").arg(view));
   }
   std::vector<std::string> paths;
-  for (const QString& path : parser.positionalArguments()) paths.push_back(path.toStdString());
+  for (const QString& path : parser.positionalArguments()) {
+    const QUrl url(path);  // desktops give files as addresses
+    paths.push_back((url.isLocalFile() ? url.toLocalFile() : path).toStdString());
+  }
   const QString screenshot = parser.value(QStringLiteral("screenshot"));
   if (!screenshot.isEmpty()) {
-    if (paths.empty()) return complain(QStringLiteral("--screenshot needs a profile to draw"));
+    if (paths.empty() && !parser.isSet(QStringLiteral("state")))
+      return complain(QStringLiteral("--screenshot needs a profile to draw"));
     take_screenshot_when_ready(window, screenshot);
   }
   window.show();
+  const QString state = parser.value(QStringLiteral("state"));
+  // With --screenshot, refused() has said it already.
+  const auto refuse = [&] { return screenshot.isEmpty() ? complain(window.message()) : kBadInput; };
+  if (!state.isEmpty() && !window.open_state_file(state)) return refuse();
+  if (paths.size() == 1 && paths.front().starts_with(kLinkScheme)) {
+    if (!window.open_link(QString::fromStdString(paths.front()))) return refuse();
+    paths.clear();
+  }
   if (!paths.empty()) window.open(std::move(paths));
   return QApplication::exec();
 }

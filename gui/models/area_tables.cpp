@@ -234,6 +234,7 @@ TextTable hits_table(const SearchHits& hits, const TimelineCatalog& catalog) {
                    {QStringLiteral("time"), true}},
                   {}};
   for (const TiedSpan& hit : hits.first) {
+    if (hit.track >= catalog.tracks.size()) continue;  // of a lane that is younger than the catalog
     const TimelineTrack& track = catalog.tracks[hit.track];
     const TimelineOp& op = catalog.op(track, hit.span.op);
     table.rows.push_back({seconds(static_cast<double>(hit.span.begin_ns)),

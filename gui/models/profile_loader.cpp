@@ -13,9 +13,10 @@ struct Answer {
   QString problem;
 };
 
-Answer ask(const std::vector<std::string>& paths, const std::atomic<bool>& stop) {
+template <class Question>
+Answer ask(Question&& question) {
   try {
-    return {load_summaries(paths, &stop), {}};
+    return {question(), {}};
   } catch (const std::exception& error) {
     return {{}, QString::fromStdString(error.what())};
   }
@@ -30,20 +31,30 @@ ProfileLoader::~ProfileLoader() {
   pool_.waitForDone();
 }
 
-void ProfileLoader::load(std::vector<std::string> paths) {
+void ProfileLoader::cancel() {
   if (stop_) *stop_ = true;
+  busy_ = false;
+}
+
+void ProfileLoader::load(std::vector<std::string> paths) {
+  cancel();
   stop_ = std::make_shared<std::atomic<bool>>(false);
+  busy_ = true;
   pool_.start([this, paths = std::move(paths), stop = stop_] {
-    Answer answer = ask(paths, *stop);
-    const auto deliver = [this, answer = std::move(answer), stop] {
-      if (*stop) return;
-      if (answer.problem.isEmpty()) {
-        Q_EMIT loaded(answer.runs);
-      } else {
-        Q_EMIT failed(answer.problem);
-      }
+    const auto deliver = [this, stop](bool last, auto&& tell) {
+      QMetaObject::invokeMethod(
+          this,
+          [this, stop, last, tell] {
+            if (*stop) return;
+            if (last) busy_ = false;
+            tell();
+          },
+          Qt::QueuedConnection);
     };
-    QMetaObject::invokeMethod(this, deliver, Qt::QueuedConnection);
+    const Answer first = ask([&] { return list_summaries(paths); });
+    if (first.problem.isEmpty()) deliver(false, [this, runs = first.runs] { Q_EMIT listed(runs); });
+    const Answer answer = first.problem.isEmpty() ? ask([&] { return load_summaries(paths, stop.get()); }) : first;
+    deliver(true, [this, answer] { answer.problem.isEmpty() ? loaded(answer.runs) : failed(answer.problem); });
   });
 }
 

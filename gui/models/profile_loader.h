@@ -23,16 +23,21 @@ class ProfileLoader : public QObject {
   explicit ProfileLoader(QObject* parent = nullptr);
   ~ProfileLoader() override;  ///< waits for the query under way
 
-  /// Answers with exactly one signal, unless another load() comes before it.
+  /// Answers with failed(), or with listed() and then, as their numbers are there, loaded(); not at all if another
+  /// load() or cancel() comes before.
   void load(std::vector<std::string> paths);
+  void cancel();
+  bool busy() const { return busy_; }
 
  Q_SIGNALS:
+  void listed(const std::vector<shardscope::gui::RunSummary>& runs);  ///< names and sizes, before any numbers
   void loaded(const std::vector<shardscope::gui::RunSummary>& runs);
   void failed(const QString& message);  ///< one line: file and what is wrong with it
 
  private:
   QThreadPool pool_;
   std::shared_ptr<std::atomic<bool>> stop_;  ///< of the load under way; shared with its thread
+  bool busy_ = false;
 };
 
 }  // namespace shardscope::gui

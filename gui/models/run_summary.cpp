@@ -56,6 +56,20 @@ std::vector<RunSummary> load_summaries(const std::vector<std::string>& paths, co
   return pair_predictions(std::move(runs));
 }
 
+std::vector<RunSummary> list_summaries(const std::vector<std::string>& paths) {
+  std::vector<RunSummary> runs;
+  for (const std::string& path : paths) {
+    const Profile profile(path);
+    for (RunRow& run : list_runs(profile)) {
+      RunSummary& summary = runs.emplace_back();
+      summary.file = path;
+      summary.run = std::move(run);
+      summary.last_loss = std::numeric_limits<double>::quiet_NaN();
+    }
+  }
+  return pair_predictions(std::move(runs));
+}
+
 std::vector<RunSummary> pair_predictions(std::vector<RunSummary> runs) {
   // A measured run takes the first prediction of its name that is not taken; what nobody takes keeps its place.
   constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();

@@ -34,6 +34,9 @@ RunSummary load_summary(const Profile& profile, const RunRow& run);
 /// what it has.
 std::vector<RunSummary> load_summaries(const std::vector<std::string>& paths, const std::atomic<bool>* stop = nullptr);
 
+/// The same runs in the same order, without what takes long to ask: only `file` and `run` are filled in.
+std::vector<RunSummary> list_summaries(const std::vector<std::string>& paths);
+
 /// Puts each prediction behind the first measured run of its name and file that has none yet; others keep their place.
 std::vector<RunSummary> pair_predictions(std::vector<RunSummary> runs);
 

@@ -183,12 +183,11 @@ void Around::draw_label(const TimelineRow& row, double baseline) {
   }
   if (!row.first_of_rank) return;
   std::string name = (row.pinned ? "* rank " : "rank ") + std::to_string(row.rank);
-  const double room = frame_.left - 2 * kGap - lane - kMargin;
-  for (const Representative& r : catalog_.representatives) {
-    const std::string longer = name + " " + r.why;
-    if (scene_.layout.heat && r.rank == row.rank && measure_(longer, row.pinned) <= room) name = longer;
-  }
   picture_.text(kMargin, baseline, name, shades_.text, row.pinned);
+  if (!scene_.layout.heat || row.whole_rank) return;
+  for (const Representative& r : catalog_.representatives) {  // beside the name of its second lane
+    if (r.rank == row.rank) picture_.text(kMargin, baseline + row.height, r.why, shades_.faint);
+  }
 }
 
 void Around::draw_heat_label(const HeatPlace& heat) {
@@ -212,7 +211,7 @@ double Around::draw_heat_legend(double at, double baseline) {
   for (int i = 0; i < kSteps; ++i)
     picture_.fill(at + i, baseline - kTextSize + 1, 1, kTextSize + 1, heat_colour(static_cast<double>(i) / kSteps));
   at += kSteps + kGap;
-  const std::string text = "100 % of the time: " + name;
+  const std::string text = "100 %: " + name;
   picture_.text(at, baseline, text, shades_.faint);
   return at + measure_(text, false) + 3 * kGap;
 }

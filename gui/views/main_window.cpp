@@ -1,30 +1,50 @@
 #include "gui/views/main_window.h"
 
-#include <QAction>
 #include <QApplication>
+#include <QDateTime>
 #include <QDragEnterEvent>
 #include <QFileDialog>
 #include <QFileInfo>
-#include <QKeySequence>
 #include <QLabel>
-#include <QMenuBar>
 #include <QMimeData>
+#include <QProgressBar>
+#include <QStackedWidget>
 #include <QStatusBar>
 #include <QTabWidget>
+#include <QToolButton>
 #include <QVBoxLayout>
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
+#include "core/error.h"
+#include "gui/views/shell/start_page.h"
 #include "gui/views/view.h"
 
 namespace shardscope::gui {
 
 namespace {
 
+constexpr int kLookForGrowthMs = 1000;
+
 QString file_names(const std::vector<std::string>& paths) {
   QStringList names;
   for (const std::string& path : paths) names << QFileInfo(QString::fromStdString(path)).fileName();
   return names.join(QStringLiteral(", "));
+}
+
+/// Sum of sizes and latest change of the files and of what SQLite has not moved into them yet.
+std::pair<qint64, qint64> look_at(const std::vector<std::string>& paths) {
+  qint64 size = 0, time = 0;
+  for (const std::string& path : paths) {
+    for (const char* end : {"", "-wal"}) {
+      const QFileInfo file(QString::fromStdString(path) + QLatin1String(end));
+      if (!file.exists()) continue;
+      size += file.size();
+      time = std::max(time, file.lastModified().toMSecsSinceEpoch());
+    }
+  }
+  return {size, time};
 }
 
 }  // namespace
@@ -42,11 +62,15 @@ MainWindow::MainWindow(QWidget* parent) : QMainWindow(parent) {
   context_.set_session = [this](const Session& session) { show_session(std::make_shared<Session>(session)); };
   build_central();
   build_views();
+  build_status();
   build_menus();
-  connect(&loader_, &ProfileLoader::loaded, this, &MainWindow::show_runs);
+  connect(&loader_, &ProfileLoader::listed, this, &MainWindow::runs_listed);
+  connect(&loader_, &ProfileLoader::loaded, this, &MainWindow::runs_loaded);
   connect(&loader_, &ProfileLoader::failed, this, &MainWindow::show_problem);
+  connect(&growth_, &QTimer::timeout, this, &MainWindow::look_for_growth);
+  growth_.setInterval(kLookForGrowthMs);
+  follow_demo();
   show_session(std::make_shared<Session>());
-  statusBar()->showMessage(QStringLiteral("Open a profile with Ctrl+O, or drop one here."));
 }
 
 void MainWindow::build_central() {
@@ -67,42 +91,93 @@ void MainWindow::build_central() {
   tabs_->setObjectName(QStringLiteral("views"));
   tabs_->setDocumentMode(true);
   tabs_->setAccessibleName(QStringLiteral("Views"));
+  start_ = new StartPage;
+  connect(start_, &StartPage::asked_to_open, this, &MainWindow::choose_files);
+  connect(start_, &StartPage::asked_for_file, this, [this](const QString& file) { open({file.toStdString()}); });
+  connect(start_, &StartPage::asked_for_demo, &demo_, &DemoRun::start);
+  connect(start_, &StartPage::asked_to_plan, this, [this] { show_view("plan"); });
+  pages_ = new QStackedWidget;
+  pages_->addWidget(start_);
+  pages_->addWidget(tabs_);
 
   auto* central = new QWidget;
   auto* layout = new QVBoxLayout(central);
   layout->addWidget(message_);
-  layout->addWidget(tabs_, 1);
+  layout->addWidget(pages_, 1);
   layout->setContentsMargins({});
+  layout->setSpacing(0);
   setCentralWidget(central);
 }
 
-/// Keys 1 to 9 are the views', in the order of the tabs.
 void MainWindow::build_views() {
-  constexpr int kDigits = 9;
   for (const ViewEntry& entry : view_list()) {
     View* view = entry.make(context_, tabs_);
     views_.push_back(view);
-    const int number = tabs_->addTab(view, QString::fromLatin1(entry.title));
-    auto* show = new QAction(QStringLiteral("Show %1").arg(QString::fromLatin1(entry.title)), this);
-    if (number < kDigits) show->setShortcut(QKeySequence(Qt::Key_1 + number));
-    connect(show, &QAction::triggered, this, [this, number] { tabs_->setCurrentIndex(number); });
-    addAction(show);
+    tabs_->addTab(view, QString::fromLatin1(entry.title));
+    const QString id = QString::fromLatin1(entry.id);
+    history_.start(id, view->state());
     connect(view, &View::problem, this, &MainWindow::set_message);
+    connect(view, &View::state_changed, this, [this, view, id](int gesture) {
+      if (!restoring_) history_.push(id, view->state(), gesture);
+    });
   }
 }
 
-void MainWindow::build_menus() {
-  QMenu* file = menuBar()->addMenu(QStringLiteral("&File"));
-  QAction* open = file->addAction(QStringLiteral("&Open…"), this, &MainWindow::choose_files);
-  open->setShortcut(QKeySequence::Open);
-  QAction* quit = file->addAction(QStringLiteral("&Quit"), this, &QWidget::close);
-  quit->setShortcut(QKeySequence::Quit);
-  dark_ = menuBar()->addMenu(QStringLiteral("&View"))->addAction(QStringLiteral("&Dark"));
-  dark_->setCheckable(true);
-  dark_->setChecked(theme_of(palette()) == Theme::kDark);
-  connect(dark_, &QAction::toggled, this, &MainWindow::set_dark);
-  set_dark(dark_->isChecked());
+void MainWindow::build_status() {
+  progress_ = new QProgressBar;
+  progress_->setRange(0, 0);
+  progress_->setFixedWidth(120);
+  progress_->setTextVisible(false);
+  progress_->setAccessibleName(QStringLiteral("Reading"));
+  progress_->hide();
+  cancel_ = new QToolButton;
+  cancel_->setObjectName(QStringLiteral("cancel"));
+  cancel_->setText(QStringLiteral("Cancel"));
+  cancel_->hide();
+  connect(cancel_, &QToolButton::clicked, this, [this] {
+    loader_.cancel();
+    progress_->hide();
+    cancel_->hide();
+    statusBar()->showMessage(QStringLiteral("Stopped: what has been read is shown."));
+  });
+  connect(&pool_, &QueryPool::busy_changed, this, [this](bool on) { progress_->setVisible(on || loader_.busy()); });
+  statusBar()->addPermanentWidget(progress_);
+  statusBar()->addPermanentWidget(cancel_);
 }
+
+void MainWindow::follow_demo() {
+  if (DemoRun::program().isEmpty())
+    start_->set_demo(false, QStringLiteral("The demo needs the program “shardscope”, which is not beside this one."));
+  connect(&demo_, &DemoRun::progress, start_, &StartPage::set_progress);
+  connect(&demo_, &DemoRun::progress, this, [this](const QString& text) {
+    if (!session_->files.empty()) statusBar()->showMessage(text.isEmpty() ? QStringLiteral("The demo is done.") : text);
+  });
+  connect(&demo_, &DemoRun::failed, this, &MainWindow::show_problem);
+  connect(&demo_, &DemoRun::began, this, [this](const QString& profile) {
+    open({profile.toStdString()});
+    show_view("timeline");
+  });
+}
+
+View* MainWindow::view(const std::string& id) const {
+  for (std::size_t i = 0; i < views_.size(); ++i) {
+    if (view_list()[i].id == id) return views_[i];
+  }
+  return nullptr;
+}
+
+View* MainWindow::front() const { return views_[static_cast<std::size_t>(tabs_->currentIndex())]; }
+
+bool MainWindow::show_view(const std::string& id) {
+  View* wanted = view(id);
+  if (wanted == nullptr) return false;
+  tabs_->setCurrentWidget(wanted);
+  pages_->setCurrentWidget(tabs_);  // a view says by itself what it lacks; a plan needs no profile
+  wanted->setFocus();
+  return true;
+}
+
+// ---- theme
 
 void MainWindow::set_theme(Theme theme) {
   dark_->setChecked(theme == Theme::kDark);
@@ -114,45 +189,93 @@ void MainWindow::set_dark(bool dark) {
   for (View* view : views_) view->set_dark(dark);
 }
 
-View* MainWindow::view(const std::string& id) const {
-  for (std::size_t i = 0; i < views_.size(); ++i) {
-    if (view_list()[i].id == id) return views_[i];
-  }
-  return nullptr;
-}
-
-bool MainWindow::show_view(const std::string& id) {
-  View* wanted = view(id);
-  if (wanted != nullptr) tabs_->setCurrentWidget(wanted);
-  return wanted != nullptr;
-}
+// ---- opening
 
 void MainWindow::open(std::vector<std::string> paths) {
-  asked_ = std::move(paths);
+  refreshing_ = false;
+  start_loading(std::move(paths));
   statusBar()->showMessage(QStringLiteral("Reading %1…").arg(file_names(asked_)));
+}
+
+void MainWindow::start_loading(std::vector<std::string> paths) {
+  asked_ = std::move(paths);
+  std::tie(seen_size_, seen_time_) = look_at(asked_);
+  progress_->show();
+  cancel_->setVisible(!refreshing_);
   loader_.load(asked_);
 }
 
-void MainWindow::show_runs(const std::vector<RunSummary>& runs) {
+/// The runs are there, their numbers are not: enough for views that read for themselves.
+void MainWindow::runs_listed(const std::vector<RunSummary>& runs) {
   for (const std::string& file : asked_) pool_.forget(file);
+  if (refreshing_) return;
   selection_.clear();
-  show_session(std::make_shared<Session>(make_session(asked_, runs)));
+  history_.clear();
   set_message({});
+  show_session(std::make_shared<Session>(session_of(runs)));
+  for (std::size_t i = 0; i < views_.size(); ++i)
+    history_.start(QString::fromLatin1(view_list()[i].id), views_[i]->state());
   setWindowTitle(QStringLiteral("%1 – Shardscope").arg(file_names(asked_)));
-  statusBar()->showMessage(runs.empty() ? QStringLiteral("%1 holds no run.").arg(file_names(asked_))
-                                        : QStringLiteral("%1: %2 runs").arg(file_names(asked_)).arg(runs.size()));
-  Q_EMIT opened();
+  for (const std::string& file : asked_) remember_file(QString::fromStdString(file));
+  if (to_restore_) restore_views(*std::exchange(to_restore_, std::nullopt));
+}
+
+void MainWindow::runs_loaded(const std::vector<RunSummary>& runs) {
+  show_session(std::make_shared<Session>(session_of(runs)));
+  progress_->setVisible(pool_.busy());
+  cancel_->hide();
+  const auto running =
+      std::count_if(runs.begin(), runs.end(), [](const RunSummary& r) { return r.run.status == "running"; });
+  QString text = runs.empty() ? QStringLiteral("%1 holds no run.").arg(file_names(asked_))
+                              : QStringLiteral("%1: %2 runs").arg(file_names(asked_)).arg(runs.size());
+  if (running > 0)
+    text += QStringLiteral(", %1 still recorded or killed: new rows are shown as they come").arg(running);
+  statusBar()->showMessage(text);
+  growth_.start();
+  if (!std::exchange(refreshing_, false)) Q_EMIT opened();
+}
+
+/// What was chosen before stays chosen, if the files still hold it.
+Session MainWindow::session_of(const std::vector<RunSummary>& runs) const {
+  Session next = make_session(asked_, runs);
+  if (session_->files != next.files) return next;
+  const auto again = [&](std::optional<std::size_t> index) -> std::optional<std::size_t> {
+    const RunSummary* old = session_->run(index);
+    for (std::size_t i = 0; old != nullptr && i < runs.size(); ++i) {
+      if (runs[i].file == old->file && runs[i].run.id == old->run.id) return i;
+    }
+    return std::nullopt;
+  };
+  if (const auto a = again(session_->a)) next = with_a(std::move(next), *a);
+  if (const auto b = again(session_->b)) next.b = b;
+  for (std::size_t chosen : session_->chosen) {
+    if (const auto index = again(chosen)) next.chosen.push_back(*index);
+  }
+  return next;
 }
 
 void MainWindow::show_session(std::shared_ptr<const Session> session) {
   session_ = std::move(session);
+  if (!session_->files.empty()) pages_->setCurrentWidget(tabs_);
   for (View* view : views_) view->show_session(session_->files.empty() ? nullptr : session_);
 }
 
+/// A profile that is being written is read again when it has changed.
+void MainWindow::look_for_growth() {
+  if (loader_.busy() || session_->files.empty()) return;
+  if (look_at(session_->files) == std::pair(seen_size_, seen_time_)) return;
+  refreshing_ = true;
+  start_loading(session_->files);
+}
+
 void MainWindow::show_problem(const QString& message) {
+  progress_->setVisible(pool_.busy());
+  cancel_->hide();
   statusBar()->clearMessage();
+  to_restore_.reset();
+  asked_ = session_->files;
   set_message(message);
-  Q_EMIT refused(message);
+  if (!std::exchange(refreshing_, false)) Q_EMIT refused(message);
 }
 
 void MainWindow::set_message(const QString& text) {
@@ -180,6 +303,69 @@ void MainWindow::dropEvent(QDropEvent* event) {
     if (url.isLocalFile()) paths.push_back(url.toLocalFile().toStdString());
   }
   if (!paths.empty()) open(std::move(paths));
+}
+
+// ---- states
+
+AppState MainWindow::app_state() const {
+  AppState state;
+  for (const std::string& file : session_->files)
+    state.files << QFileInfo(QString::fromStdString(file)).absoluteFilePath();
+  if (const RunSummary* a = session_->run(session_->a)) state.run = QString::fromStdString(a->run.key);
+  state.view = QString::fromLatin1(view_list()[static_cast<std::size_t>(tabs_->currentIndex())].id);
+  for (std::size_t i = 0; i < views_.size(); ++i) {
+    const QJsonObject one = views_[i]->state();
+    if (!one.isEmpty()) state.views[QString::fromLatin1(view_list()[i].id)] = one;
+  }
+  return state;
+}
+
+void MainWindow::restore(const AppState& state) {
+  if (state.files.isEmpty()) return restore_views(state);
+  to_restore_ = state;
+  std::vector<std::string> paths;
+  for (const QString& file : state.files) paths.push_back(file.toStdString());
+  open(std::move(paths));
+}
+
+void MainWindow::restore_views(const AppState& state) {
+  const auto is_asked = [&](const RunSummary& r) { return QString::fromStdString(r.run.key) == state.run; };
+  const auto found = std::find_if(session_->runs.begin(), session_->runs.end(), is_asked);
+  if (found != session_->runs.end())
+    show_session(
+        std::make_shared<Session>(with_a(*session_, static_cast<std::size_t>(found - session_->runs.begin()))));
+  try {
+    for (auto it = state.views.begin(); it != state.views.end(); ++it) {
+      View* wanted = view(it.key().toStdString());
+      if (wanted == nullptr)
+        throw Error(ErrorKind::kParse, "saved view: there is no view '" + it.key().toStdString() + "'");
+      wanted->restore(it.value());
+    }
+  } catch (const std::exception& error) {
+    set_message(QString::fromUtf8(error.what()));
+  }
+  if (!state.view.isEmpty()) show_view(state.view.toStdString());
+  if (!state.run.isEmpty() && found == session_->runs.end())
+    set_message(
+        QStringLiteral("No open profile holds run %1, which the saved view is of: open its file.").arg(state.run));
+}
+
+void MainWindow::undo() {
+  const StateHistory::Step* step = history_.undo();
+  if (step == nullptr) return;
+  restoring_ = true;
+  view(step->view.toStdString())->restore(step->state);
+  restoring_ = false;
+  show_view(step->view.toStdString());
+}
+
+void MainWindow::redo() {
+  const StateHistory::Step* step = history_.redo();
+  if (step == nullptr) return;
+  restoring_ = true;
+  view(step->view.toStdString())->restore(step->state);
+  restoring_ = false;
+  show_view(step->view.toStdString());
 }
 
 }  // namespace shardscope::gui

@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <QApplication>
 #include <QFile>
+#include <QLineEdit>
 #include <QSignalSpy>
 #include <QTableView>
 #include <QTemporaryDir>
@@ -125,6 +127,141 @@ TEST(MainWindow, SelectedRowsAreTheSessionsChosenRuns) {
   EXPECT_EQ(window.session().a, 1U);
   EXPECT_EQ(window.session().chosen, std::vector<std::size_t>{1}) << "the choice is kept";
   EXPECT_EQ(table->selectionModel()->selectedRows().size(), 1);
+}
+
+TEST(MainWindow, StateGoesToAFileAndALinkAndBack) {
+  const shardscope::testing::TempFolder folder;
+  for (const char* name : {"zero-2", "zero-3"}) shardscope::testing::record_tiny_profile(folder.file("run.db"), name);
+  AppState saved;
+  {
+    MainWindow window;
+    QSignalSpy opened(&window, &MainWindow::opened);
+    window.open({folder.file("run.db")});
+    ASSERT_TRUE(opened.wait(kPatienceMs));
+    window.show_view("timeline");
+    window.view("timeline")->restore({{"version", 1}, {"view", "timeline"}, {"search", "adam"}});
+    ASSERT_TRUE(QTest::qWaitFor([&] { return !window.busy(); }, kPatienceMs));
+    saved = window.app_state();
+    saved.run = QString::fromStdString(window.session().runs[1].run.key);
+  }
+  EXPECT_EQ(saved.view, "timeline");
+  EXPECT_EQ(saved.views["timeline"]["search"].toString(), "adam");
+  MainWindow window;
+  QSignalSpy opened(&window, &MainWindow::opened);
+  window.restore(saved);
+  ASSERT_TRUE(opened.wait(kPatienceMs));
+  ASSERT_TRUE(QTest::qWaitFor([&] { return !window.busy(); }, kPatienceMs));
+  EXPECT_EQ(window.session().a, 1U);
+  EXPECT_EQ(window.app_state().views["timeline"]["search"].toString(), "adam");
+  EXPECT_EQ(window.app_state().run, saved.run);
+  // The file was opened before, so that a link finds it.
+  MainWindow other;
+  QSignalSpy there(&other, &MainWindow::opened);
+  ASSERT_TRUE(other.open_link(to_link(saved)));
+  ASSERT_TRUE(there.wait(kPatienceMs)) << other.message().toStdString();
+  EXPECT_EQ(other.session().a, 1U);
+  EXPECT_FALSE(other.open_link("shardscope://elsewhere"));
+  EXPECT_TRUE(other.message().contains("link"));
+  AppState bad = saved;
+  bad.files.clear();
+  bad.views["timeline"] = QJsonObject{{"zoom", 3}};
+  other.restore(bad);
+  EXPECT_TRUE(other.message().contains("zoom")) << other.message().toStdString();
+}
+
+TEST(MainWindow, ViewChangesAreUndoneAndDoneAgain) {
+  const shardscope::testing::TempFolder folder;
+  shardscope::testing::record_tiny_profile(folder.file("run.db"), "zero-2", 20);
+  MainWindow window;
+  window.show();
+  QSignalSpy opened(&window, &MainWindow::opened);
+  window.open({folder.file("run.db")});
+  ASSERT_TRUE(opened.wait(kPatienceMs));
+  window.show_view("timeline");
+  View* view = window.view("timeline");
+  ASSERT_TRUE(QTest::qWaitFor([&] { return !window.busy(); }, kPatienceMs));
+  for (const char* name : {"Zoom in", "Pan right"}) {
+    for (QAction* action : view->commands()) {
+      if (action->text() == name) action->trigger();
+    }
+  }
+  const QJsonObject last = view->state();
+  window.undo();
+  EXPECT_NE(view->state(), last);
+  window.undo();
+  EXPECT_FALSE(view->state().contains("window_ns") && view->state()["window_ns"] == last["window_ns"]);
+  window.undo();  // nothing left
+  window.redo();
+  window.redo();
+  EXPECT_EQ(view->state(), last);
+}
+
+TEST(MainWindow, AllCommandsAreInThePaletteUnderTheirNames) {
+  MainWindow window;
+  QStringList names;
+  for (const QAction* action : window.all_commands()) names << action->text();
+  EXPECT_TRUE(names.contains("Zoom in"));
+  EXPECT_TRUE(names.contains("Copy &link"));
+  QTimer::singleShot(50, [] {
+    QWidget* dialog = QApplication::activeModalWidget();
+    auto* line = dialog->findChild<QLineEdit*>("palette");
+    QTest::keyClicks(line, "dark");
+    QTest::keyClick(line, Qt::Key_Return);
+  });
+  const Theme before = theme_of(QApplication::palette());
+  for (QAction* action : window.all_commands()) {
+    if (action->text() == QStringLiteral("&Commands…")) action->trigger();
+  }
+  QCoreApplication::processEvents();
+  EXPECT_NE(theme_of(QApplication::palette()), before) << "Enter ran what the letters found";
+  window.set_theme(before);
+}
+
+TEST(MainWindow, ARunThatIsStillRecordedGrows) {
+  const shardscope::testing::TempFolder folder;
+  const std::string path = folder.file("run.db");
+  ProfileWriter writer(path, shardscope::testing::tiny_run("live"));
+  RankTrace* trace = writer.open_rank(0, shardscope::testing::tiny_program(0, 2));
+  const auto record = [&](int from, int to) {
+    for (int step = from; step < to; ++step) shardscope::testing::trace_step(*trace, step);
+  };
+  record(0, 3);
+  QTest::qWait(1500);  // until the writer has written them
+  MainWindow window;
+  QSignalSpy opened(&window, &MainWindow::opened);
+  window.open({path});
+  ASSERT_TRUE(opened.wait(kPatienceMs)) << window.message().toStdString();
+  const auto steps = [&] { return window.session().runs.front().run.steps; };
+  const std::int64_t before = steps();
+  record(3, 30);
+  trace->finish({}, 0);
+  writer.finish();
+  EXPECT_TRUE(QTest::qWaitFor([&] { return steps() == 30; }, kPatienceMs)) << before << " to " << steps();
+  EXPECT_EQ(window.session().runs.front().run.status, "finished");
+}
+
+TEST(MainWindow, ManyKindsOfBadFilesLeaveTheWindowUp) {
+  const shardscope::testing::TempFolder folder;
+  shardscope::testing::record_tiny_profile(folder.file("good.db"), "run", 20);
+  QFile good(QString::fromStdString(folder.file("good.db")));
+  ASSERT_TRUE(good.open(QIODevice::ReadOnly));
+  const QByteArray bytes = good.readAll();
+  const auto write = [&](const char* name, const QByteArray& content) {
+    QFile file(QString::fromStdString(folder.file(name)));
+    EXPECT_TRUE(file.open(QIODevice::WriteOnly));
+    file.write(content);
+    return folder.file(name);
+  };
+  QByteArray newer = bytes;
+  newer[63] = 99;  // the last byte of user_version
+  MainWindow window;
+  window.show();
+  for (const std::string& path : {write("half.db", bytes.left(bytes.size() / 2)), write("newer.db", newer)}) {
+    const QString message = message_for(window, path);
+    EXPECT_TRUE(message.contains(QString::fromStdString(path))) << message.toStdString();
+    EXPECT_FALSE(message.contains('\n'));
+    EXPECT_TRUE(window.isVisible());
+  }
 }
 
 TEST(MainWindow, TheNewestQuestionWins) {

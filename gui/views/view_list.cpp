@@ -5,8 +5,8 @@
 #include "gui/views/compare/waterfall_view.h"
 #include "gui/views/memory/memory_view.h"
 #include "gui/views/overview/overview.h"
-#include "gui/views/timeline/timeline_view.h"
 #include "gui/views/plan/plan_view.h"
+#include "gui/views/timeline/timeline_view.h"
 #include "gui/views/view.h"
 
 namespace shardscope::gui {

@@ -10,7 +10,7 @@ namespace {
 constexpr const char* kRunSql =
     "SELECT r.id, r.name, r.predicted, r.status, r.framework, r.model, r.started_at, r.world, r.zero_stage, "
     "(SELECT count(DISTINCT step) FROM step s WHERE s.run = r.id), r.parameters, r.tokens_per_step, r.flops_per_token, "
-    "r.peak_flops_per_rank, r.device_memory_limit, (SELECT count(*) FROM diagnostic d WHERE d.run = r.id) "
+    "r.peak_flops_per_rank, r.device_memory_limit, (SELECT count(*) FROM diagnostic d WHERE d.run = r.id), r.key "
     "FROM run r ORDER BY r.id";
 
 RunRow run_of(const Rows& rows) {
@@ -31,6 +31,7 @@ RunRow run_of(const Rows& rows) {
   run.peak_flops_per_rank = rows.real(13);
   run.device_memory_limit = rows.integer(14);
   run.problems = rows.integer(15);
+  run.key = rows.text(16);
   return run;
 }
 

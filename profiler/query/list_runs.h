@@ -15,6 +15,7 @@ namespace shardscope {
 
 struct RunRow {
   std::int64_t id = 0;
+  std::string key;  ///< random; the same in every copy of the profile
   std::string name;
   bool predicted = false;
   std::string status;  ///< "finished", "interrupted"; "running" also if it was killed

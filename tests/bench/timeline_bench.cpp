@@ -12,62 +12,14 @@
 #include "core/check.h"
 #include "gui/models/timeline_picture.h"
 #include "gui/paint/paint_picture.h"
-#include "profiler/store/profile_writer.h"
+#include "tests/bench/big_profile.h"
 
 namespace shardscope {
 namespace {
 
-constexpr int kRanks = 64, kSteps = 40, kOpsPerStep = 100;
-constexpr Lane kLanesUsed[] = {Lane::kCompute, Lane::kGather, Lane::kReduce, Lane::kH2D};
+constexpr int kRanks = 64;
 
 double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
-
-Program some_program() {
-  Program p;
-  p.world = kRanks;
-  p.groups.push_back({"dp", {}, 0});
-  for (int r = 0; r < kRanks; ++r) p.groups[0].ranks.push_back(r);
-  const Region a = p.whole(p.add_buffer({"a", DType::kF32, 1024, Category::kParameter}));
-  const Region full = p.whole(p.add_buffer({"full", DType::kF32, 1024 * kRanks, Category::kBucket}));
-  const auto add = [&p](const Op& op, Lane lane, Phase phase) {
-    p.instructions.push_back({op, lane, {phase, 0, 0, p.intern("h.0")}, {}});
-  };
-  add(MatMul{a, a, {}, a, 32, 32, 32}, Lane::kCompute, Phase::kForward);
-  add(MatMul{a, a, {}, a, 32, 32, 32}, Lane::kCompute, Phase::kBackward);
-  add(AllGather{GroupId{0}, a, full}, Lane::kGather, Phase::kForward);
-  add(ReduceScatter{GroupId{0}, full, a}, Lane::kReduce, Phase::kBackward);
-  add(Copy{a, a}, Lane::kH2D, Phase::kForward);
-  return p;
-}
-
-std::int64_t record(const std::string& path) {
-  RunInfo info;
-  info.name = "bench";
-  info.predicted = true;  // such a writer waits for the disk rather than drop
-  info.world = kRanks;
-  info.job_json = "{}";
-  ProfileWriter writer(path, info);
-  std::int64_t slices = 0;
-  for (int rank = 0; rank < kRanks; ++rank) {
-    RankTrace* trace = writer.open_rank(rank, some_program());
-    for (int step = 0; step < kSteps; ++step) {
-      const std::int64_t t0 = std::int64_t{step} * kOpsPerStep * 10'000;
-      for (int i = 0; i < kOpsPerStep; ++i, slices += 4) {
-        const std::int64_t at = t0 + i * 10'000 + (rank * 37 + i * 11) % 1000;
-        const bool back = i * 2 > kOpsPerStep;
-        trace->slice({OpId{back ? 1 : 0}, step, kLanesUsed[0], at, 6'000 + (i * 131) % 3000, 0});
-        trace->slice({OpId{2}, step, kLanesUsed[1], at + 2'000, 3'000, 500});
-        trace->slice({OpId{3}, step, kLanesUsed[2], at + 4'000, 4'000, 1'000});
-        trace->slice({OpId{4}, step, kLanesUsed[3], at, 1'000, 0});
-      }
-      trace->step({step, t0, kOpsPerStep * 10'000, 0, 0, 0});
-    }
-    trace->finish({}, 0);
-  }
-  writer.finish();
-  SS_CHECK(writer.problem().empty(), writer.problem());
-  return slices;
-}
 
 void look(const Timeline& timeline, const Profile& profile, const char* what, std::int64_t part, bool lanes,
           const gui::TextWidth& measure) {
@@ -100,7 +52,7 @@ void bench() {
   const std::filesystem::path path = std::filesystem::temp_directory_path() / "shardscope_timeline_bench.db";
   std::filesystem::remove(path);
   const double start = cpu_seconds();
-  const std::int64_t slices = record(path.string());
+  const std::int64_t slices = record_big_profile(path.string(), {kRanks, 1'000'000});
   fmt::print("{} slices recorded in {:.2f} s, {:.1f} MB\n", slices, cpu_seconds() - start,
              static_cast<double>(std::filesystem::file_size(path)) * 1e-6);
   {

@@ -29,10 +29,13 @@ TimelineCanvas::TimelineCanvas(QWidget* parent) : QWidget(parent), measure_(text
 }
 
 void TimelineCanvas::set_catalog(std::shared_ptr<const TimelineCatalog> catalog, TimelineTitle title) {
+  // A run that has grown: its first tracks are those it had, and what is drawn of them stays until it is read anew.
+  const bool grown = catalog && scene_.catalog && catalog->tracks.size() >= scene_.catalog->tracks.size() &&
+                     !scene_.catalog->tracks.empty() && catalog->tracks.front().id == scene_.catalog->tracks.front().id;
   scene_.catalog = std::move(catalog);
   title_ = std::move(title);
-  scene_.tile.reset();
-  scene_.heat.reset();
+  if (!grown) scene_.tile.reset();
+  if (!grown) scene_.heat.reset();
   hover_.clear();
   rebuild_scene();
 }

@@ -21,7 +21,7 @@ constexpr double kZoomStep = 0.7, kPanStep = 0.2, kRowStep = 54;
 QAction* TimelineView::add_command(const char* text, const QList<QKeySequence>& keys, std::function<void()> does) {
   auto* action = new QAction(QString::fromUtf8(text), this);
   action->setShortcuts(keys);
-  action->setShortcutContext(Qt::WidgetWithChildrenShortcut);
+  action->setShortcutContext(Qt::WindowShortcut);  // while this tab is in front, whatever has the focus
   connect(action, &QAction::triggered, this, [this, does = std::move(does)] {
     if (canvas_->scene().catalog) does();
   });

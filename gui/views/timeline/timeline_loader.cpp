@@ -21,10 +21,11 @@ bool within(TimeWindow inner, TimeWindow outer) {
 
 void TimelineLoader::open(std::optional<RunKey> key) {
   pool_.cancel_all(this);
-  key_ = std::move(key);
   tile_asked_ = heat_asked_ = false;
-  tile_.reset();
+  served_ = {};  // of a run that has grown, what is shown stays until the new one is there
   heat_.reset();
+  if (key_ != key) tile_.reset(), catalog_.reset();
+  key_ = std::move(key);
   if (!key_) {
     catalog_.reset();
     return;

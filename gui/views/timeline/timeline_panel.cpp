@@ -4,6 +4,8 @@
 #include <QGuiApplication>
 #include <QHBoxLayout>
 #include <QHeaderView>
+#include <QKeyEvent>
+#include <QTabBar>
 #include <QToolButton>
 #include <QVBoxLayout>
 
@@ -27,7 +29,6 @@ QTableView* make_view(TextTableModel& model, const char* name) {
   view->verticalHeader()->hide();
   view->verticalHeader()->setDefaultSectionSize(view->fontMetrics().height() + 6);
   view->horizontalHeader()->setHighlightSections(false);
-  view->horizontalHeader()->setStretchLastSection(true);
   return view;
 }
 
@@ -37,9 +38,11 @@ TimelinePanel::TimelinePanel(QWidget* parent) : QWidget(parent) {
   tabs_ = new QTabWidget;
   tabs_->setDocumentMode(true);
   tabs_->setAccessibleName(QStringLiteral("Tables of the timeline"));
+  tabs_->tabBar()->installEventFilter(this);
   for (std::size_t i = 0; i < views_.size(); ++i) {
     views_[i] = make_view(models_[i], kNames[i]);
     tabs_->addTab(views_[i], QString::fromLatin1(kNames[i]));
+    views_[i]->installEventFilter(this);
     connect(views_[i], &QTableView::activated, this, [this, i](const QModelIndex& index) {
       Q_EMIT row_activated(static_cast<int>(i), models_[i].original_row(index.row()));
     });
@@ -64,6 +67,25 @@ TimelinePanel::TimelinePanel(QWidget* parent) : QWidget(parent) {
   auto* layout = new QVBoxLayout(this);
   layout->setContentsMargins({});
   layout->addWidget(tabs_);
+}
+
+/// In a table, keys that move in tables are the table's and not the timeline's.
+bool TimelinePanel::eventFilter(QObject* watched, QEvent* event) {
+  if (event->type() == QEvent::ShortcutOverride) {
+    switch (static_cast<QKeyEvent*>(event)->key()) {
+      case Qt::Key_Up:
+      case Qt::Key_Down:
+      case Qt::Key_Left:
+      case Qt::Key_Right:
+      case Qt::Key_PageUp:
+      case Qt::Key_PageDown:
+        event->accept();
+        return true;
+      default:
+        break;
+    }
+  }
+  return QWidget::eventFilter(watched, event);
 }
 
 void TimelinePanel::set_table(Tab tab, TextTable table) {

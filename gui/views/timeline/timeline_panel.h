@@ -32,6 +32,7 @@ class TimelinePanel : public QWidget {
   void row_activated(int tab, int row);  ///< row as it was set, before sorting
 
  private:
+  bool eventFilter(QObject* watched, QEvent* event) override;
   std::array<TextTableModel, kTabs> models_;
   std::array<QTableView*, kTabs> views_{};
   QTabWidget* tabs_ = nullptr;

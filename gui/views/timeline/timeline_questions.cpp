@@ -94,6 +94,8 @@ void TimelineView::pick(const TimelineRow& row, std::int64_t at_ns, bool zoom_to
 }
 
 void TimelineView::select(std::size_t track, const Span& span, bool zoom_to_it) {
+  // A run that grows may have been read anew between question and answer.
+  if (!canvas_->scene().catalog || track >= canvas_->scene().catalog->tracks.size()) return;
   const TimelineTrack& on = canvas_->scene().catalog->tracks[track];
   TimelineState next = state_;
   next.selection = TimelineSelection{on.rank, on.lane, span.step, span.op, span.begin_ns};

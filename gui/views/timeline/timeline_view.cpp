@@ -147,6 +147,7 @@ void TimelineView::show_session(std::shared_ptr<const Session> session) {
   const std::shared_ptr<const Session> kept = std::exchange(session_, std::move(session));
   const RunSummary* now = session_ ? session_->run(session_->a) : nullptr;
   if (now == nullptr) {
+    context_.pool.cancel_all(this);
     loader_.open({});
     canvas_->set_catalog(nullptr, {});
     minimap_->set_run({}, {});
@@ -157,6 +158,7 @@ void TimelineView::show_session(std::shared_ptr<const Session> session) {
   const bool grown =
       before != nullptr && old == key && (before->run.steps != now->run.steps || before->run.status != now->run.status);
   if (old == key && !grown) return;
+  context_.pool.cancel_all(this);  // their answers would be of what was shown before
   if (old != key) {
     TimelineState fresh;
     fresh.pinned = state_.pinned;  // pins outlive a run: the next one has the same ranks
@@ -180,6 +182,7 @@ void TimelineView::say_empty() {
 
 void TimelineView::catalog_loaded(const std::shared_ptr<const TimelineCatalog>& catalog) {
   canvas_->set_catalog(catalog, title());
+  step_->setText(catalog->steps.empty() ? QString() : QStringLiteral("%1 steps").arg(catalog->steps.size()));
   if (restored_) {
     state_ = parse_timeline_state(QJsonDocument(*restored_).toJson().toStdString(), "state");
     restored_.reset();
@@ -235,13 +238,16 @@ void TimelineView::change(TimelineState next, int gesture) {
   canvas_->set_state(state_);
   minimap_->set_window(canvas_->scene().window);
   want();
+  if (state_.area && !old.area && panel_->tab() >= TimelinePanel::kDetails)
+    panel_->show_tab(TimelinePanel::kByCategory);
   if (old.area != state_.area || old.window != state_.window) settle_.start();
   if (old.selection != state_.selection) ask_details();
   if (old.search != state_.search) ask_search();
   if (old.notes != state_.notes) panel_->set_table(TimelinePanel::kNotes, notes_table(state_));
   metric_->setCurrentIndex(static_cast<int>(state_.metric));
   context_.selection.set_op(state_.selection);
-  if (!following_) context_.selection.set_window(canvas_->scene().window);
+  if (following_) return;  // the other view's change is what is undone
+  context_.selection.set_window(canvas_->scene().window);
   Q_EMIT state_changed(gesture);
 }
 

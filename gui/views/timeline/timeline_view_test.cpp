@@ -320,6 +320,19 @@ TEST_F(TimelineTab, StateComesBackAndBadStateIsNamed) {
   EXPECT_EQ(view_.state(), saved) << "a bad one changes nothing";
 }
 
+TEST_F(TimelineTab, InATableArrowsMoveInTheTable) {
+  panel_->show_tab(TimelinePanel::kByRank);
+  QTableView* table = panel_->view(TimelinePanel::kByRank);
+  table->setFocus();
+  table->setCurrentIndex(table->model()->index(0, 0));
+  const TimeWindow before = window();
+  QTest::keyClick(table, Qt::Key_Down);
+  EXPECT_EQ(table->currentIndex().row(), 1);
+  EXPECT_EQ(window(), before);
+  QTest::keyClick(table, Qt::Key_W);
+  EXPECT_LT(window().length(), before.length()) << "other keys are the timeline's wherever the focus is";
+}
+
 TEST_F(TimelineTab, TablesAreCopied) {
   panel_->show_tab(TimelinePanel::kByRank);
   panel_->copy(TextFormat::kTsv);
