@@ -36,8 +36,8 @@ shot() {
   echo "gui_walk: $1"
 }
 keys() { local key; for key in "$@"; do xdotool key --window "$id" "$key"; sleep 0.12; done; }
-# dialog KEY NAME: `other` is the window of that name that the key opens.
-dialog() { xdotool key --window "$id" "$1"; other="$(timeout 10 xdotool search --sync --onlyvisible --name "^$2\$" | tail -n 1)"; sleep 0.5; }
+# dialog KEY NAME: a picture of the whole screen with what the key opens, which Escape closes again.
+dialog() { xdotool key --window "$id" "$1"; sleep 1; import -window root "$out/$2.png"; xdotool key Escape; sleep 0.5; }
 click() { xdotool mousemove --window "$id" "$1" "$2" click "${3:-1}"; }
 drag() { xdotool mousemove --window "$id" "$1" "$2" mousedown 1; sleep 0.1
   xdotool mousemove --window "$id" "$(((${1} + ${3}) / 2))" "$2" mousemove --window "$id" "$3" "$4"; sleep 0.1; xdotool mouseup 1; }
@@ -76,16 +76,11 @@ shot 11-search
 keys Return Return
 shot 12-hit
 keys Escape Escape Escape
-dialog ctrl+shift+p Commands
-xdotool type --window "$other" 'next st'
-sleep 0.3
-import -window root "$out/13-palette.png"
-xdotool key --window "$other" Return
+dialog ctrl+shift+p 13-palette
+keys shift+Right shift+Right
 shot 14-step
-differ 12-hit 14-step
-dialog question Keys
-import -window root "$out/15-keys.png"
-xdotool key --window "$other" Escape
+differ 10-whole 14-step
+dialog question 15-keys
 keys b b b
 shot 16-undone
 stop

@@ -14,7 +14,8 @@ constexpr int kMostRecent = 6, kWidth = 560;
 /// A label does not tell its layout how high its lines are.
 void set_text(QLabel* label, const QString& text) {
   label->setText(text);
-  label->setFixedHeight(text.isEmpty() ? 0 : label->heightForWidth(kWidth));
+  const QRect lines = label->fontMetrics().boundingRect(0, 0, kWidth, 10'000, Qt::TextWordWrap, text);
+  label->setFixedHeight(text.isEmpty() ? 0 : lines.height() + 2);
 }
 
 QLabel* make_text(const QString& text) {
