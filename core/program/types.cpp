@@ -21,7 +21,7 @@ struct Names<Space> {
 template <>
 struct Names<Category> {
   static constexpr std::array<std::string_view, kCategories> kAll{
-      "parameter", "master", "gradient", "optimizer", "activation", "bucket", "workspace", "batch", "cache"};
+      "parameter", "master", "gradient", "optimizer", "activation", "bucket", "workspace", "batch", "cache", "other"};
 };
 template <>
 struct Names<Lane> {

@@ -28,8 +28,9 @@ enum class Category : std::uint8_t {
   kWorkspace,   ///< scalars, temporaries of one op or of the optimizer step
   kBatch,       ///< tokens and targets
   kCache,       ///< keys and values of earlier tokens (inference)
+  kOther,       ///< not known: of other programs' runs
 };
-inline constexpr int kCategories = 9;
+inline constexpr int kCategories = 10;
 
 /// An in-order queue of one rank. A CUDA stream on a GPU, a worker thread on a CPU, a server in the simulator.
 enum class Lane : std::uint8_t {

@@ -25,6 +25,7 @@ inline constexpr std::array kMemoryLooks{
     MemoryLook{Category::kWorkspace, "workspace", "work", kYellow},
     MemoryLook{Category::kBatch, "batch", "bat", kGrey},
     MemoryLook{Category::kCache, "key/value cache", "kv", kBrown},
+    MemoryLook{Category::kOther, "other", "other", kGrey},
 };
 static_assert(kMemoryLooks.size() == kCategories, "every category has a name and a colour");
 

@@ -193,14 +193,22 @@ bool decode_totals(std::string_view totals, std::vector<MemoryEntry>& entries) {
 
 bool decode_parts(std::string_view parts, std::span<MemoryEntry> entries) {
   std::size_t at = 0;
-  const bool good = read_rows<kCategories>(parts, [&](const MemoryParts& v) {
+  const auto add = [&](const MemoryParts& v) {
     const auto valid = [](std::int64_t bytes) { return bytes >= 0 && bytes <= kMostBytes; };
     if (at == entries.size() || !std::all_of(v.begin(), v.end(), valid)) return false;
     if (total(v) != entries[at].highest) return false;
     entries[at++].parts = v;
     return true;
-  });
-  return good && at == entries.size();
+  };
+  constexpr std::size_t kCategoriesBefore = kCategories - 1;  // of files of version 3, which had no "other"
+  const auto add_before = [&](const std::array<std::int64_t, kCategoriesBefore>& v) {
+    MemoryParts wider{};
+    std::copy(v.begin(), v.end(), wider.begin());
+    return add(wider);
+  };
+  if (read_rows<kCategories>(parts, add) && at == entries.size()) return true;
+  at = 0;
+  return read_rows<kCategoriesBefore>(parts, add_before) && at == entries.size();
 }
 
 void write_memory_levels(Connection& connection, std::int64_t run) {
