@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/import_json.h"
 #include "cli/run_json.h"
 #include "cli/text_table.h"
 #include "profiler/query/collective_bandwidth.h"
@@ -25,7 +27,7 @@ struct Options {
 const char* source_of(const RunRow& run) { return run.predicted ? "predicted" : "measured"; }
 
 std::string loss_text(const RunRow& run, const StepTimes& times) {
-  if (run.predicted || times.losses.empty()) return "-";
+  if (run.predicted || times.losses.empty() || std::isnan(times.losses.back())) return "-";
   return fmt::format("{:.4f} -> {:.4f}", times.losses.front(), times.losses.back());
 }
 
@@ -193,6 +195,7 @@ nlohmann::json report_json(const Profile& profile, const RunRow& run, int top) {
   json["ops"] = ops_json(profile, run, top);
   json["collectives"] = collectives_json(profile, run);
   json["diagnostics"] = list_diagnostics(profile, run.id);
+  json["imported"] = import_json(profile, run.id);
   return json;
 }
 
@@ -212,7 +215,13 @@ void run(const Options& o) {
   if (o.json) {
     nlohmann::json all = nlohmann::json::array();
     for (const RunRow& run : runs) all.push_back(report_json(profile, run, o.top));
-    fmt::print("{}", to_line({{"profile", o.path}, {"runs", std::move(all)}}));
+    nlohmann::json json = {{"profile", o.path}, {"runs", std::move(all)}};
+    for (const nlohmann::json& run : json["runs"]) {  // of the first imported run also here
+      if (run["imported"].is_null()) continue;
+      json.update(nlohmann::json(run["imported"]));
+      break;
+    }
+    fmt::print("{}", to_line(json));
     return;
   }
   if (runs.empty()) {

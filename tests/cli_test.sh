@@ -77,7 +77,7 @@ refuses 'subcommand' # nothing at all
 refuses 'no-such-flag' lower job.json --no-such-flag
 refuses '--ranks' lower job.json --ranks many
 check '--help' "$shardscope" --help
-for command in calibrate check compact compare generate hardware lower models predict query report train weights; do
+for command in calibrate check compact compare generate hardware import lower models predict query report train weights; do
   check "$command has --help with examples" bash -c "'$shardscope' $command --help | grep -q 'shardscope $command'"
 done
 
@@ -96,6 +96,7 @@ for bad in missing empty binary enormous deep two folder; do
     [[ $command == query ]] && sql=(--limit 1 'SELECT 1') || sql=()
     refuses "$bad" "$command" "$bad" "${sql[@]}"
   done
+  refuses "$bad" import "$bad" -o imported.db
 done
 refuses 'cut-job' lower cut-job
 # Every other reader of a file names it too; whatif's did not.
@@ -346,6 +347,27 @@ check 'predict --explain as text' bash -c "'$shardscope' predict job.json --clus
 check 'compare runs' bash -c "'$shardscope' compare run.db --json >compare.json"
 check 'the profile has the run and its prediction' json_ok compare.json 'len(d["runs"]) == 2'
 check 'report runs' "$shardscope" report run.db
+# Traces of other programs.
+cat >trace.json <<'END'
+{"schemaVersion": 1, "traceEvents": [
+{"ph": "X", "cat": "cuda_runtime", "name": "cudaLaunchKernel", "pid": 10, "tid": 11, "ts": 112, "dur": 4, "args": {"correlation": 7}},
+{"ph": "X", "cat": "kernel", "name": "gemm", "pid": 0, "tid": 7, "ts": 210.001, "dur": 40.5, "args": {"device": 0, "stream": 7, "correlation": 7}}
+], "distributedInfo": {"rank": 3, "world_size": 8}, "baseTimeNanoseconds": 1700000000000000000}
+END
+head -c 300 trace.json >cut.json
+refuses 'there is no format' import trace.json -o imported.db --format nothing
+refuses 'job.json.*JSON of another kind' import job.json -o imported.db
+refuses 'Shardscope profile already' import run.db -o imported.db
+refuses '-o must name another' import trace.json -o trace.json
+refuses '--out' import trace.json
+check 'nothing is left of what was refused' test ! -e imported.db
+check 'import' "$shardscope" import trace.json -o imported.db
+check 'report of an imported run' bash -c "'$shardscope' report imported.db --json >imported.json"
+check 'has the keys of the contract' json_ok imported.json 'd["source"]["format"] == "kineto" and d["rank"] == 3 and d["world"] == 8 and
+   d["counts"]["kernels"] == 1 and d["counts"]["kernel_dur_ns"] == 40500 and d["counts"]["kernels_with_launch"] == 1 and d["counts"]["segments"] is None and
+   d["memory"]["peak_traced_bytes"] is None and d["first_ns"] == 112000 and d["last_ns"] == 250501 and d["diagnostics"] == []'
+check 'a cut file gives what comes before' "$shardscope" import cut.json -o cut.db
+check 'and says so' bash -c "'$shardscope' report cut.db | grep -q 'ends in the middle'"
 check 'compact works on a copy' bash -c "cp run.db packed.db && '$shardscope' compact packed.db"
 check 'and a packed profile has the same slices' bash -c "sql='SELECT rank, lane, op, start_ns, dur_ns FROM slice ORDER BY 1, 2, 4, 3'
   diff <('$shardscope' query run.db \"\$sql\" --csv --limit 0) <('$shardscope' query packed.db \"\$sql\" --csv --limit 0) >&2"

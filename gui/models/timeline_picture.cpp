@@ -223,6 +223,10 @@ void Around::draw_legend() {
       for (std::size_t c = 0; c <= static_cast<std::size_t>(WorkClass::kOptimizer); ++c) used[c] = true;
       continue;
     }
+    if (!from_name<Lane>(track.lane)) {  // of another program: its lanes do not say what they do
+      for (const TimelineOp& op : catalog_.ops_of(track)) used[static_cast<std::size_t>(op.work)] = true;
+      continue;
+    }
     const WorkClass work = work_of_lane(track.lane);
     used[static_cast<std::size_t>(work)] = true;
     if (work == WorkClass::kCommunication) used[static_cast<std::size_t>(WorkClass::kWait)] = true;

@@ -82,6 +82,8 @@ std::string_view Rows::bytes(int column) const {
 }
 
 bool Rows::is_null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
+bool Rows::is_integer(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_INTEGER; }
+bool Rows::is_text(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_TEXT; }
 int Rows::columns() const { return sqlite3_column_count(statement_); }
 
 void Rows::wrong_type(int column, const char* expected) const {

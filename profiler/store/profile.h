@@ -44,6 +44,8 @@ class Rows {
   std::string text(int column) const;
   std::string_view bytes(int column) const;  ///< of a text or a blob; until the next next()
   bool is_null(int column) const;
+  bool is_integer(int column) const;
+  bool is_text(int column) const;
   int columns() const;
 
  private:

@@ -7,6 +7,7 @@
 //   insert.run("key", "value");
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -80,6 +81,11 @@ class Statement {
   void bind(int index, std::string_view value);  ///< not copied: must live until run() is over
   void bind(int index, Blob value);
   void bind(int index, std::nullptr_t);
+  /// NULL if there is no value.
+  template <class T>
+  void bind(int index, const std::optional<T>& value) {
+    value ? bind(index, *value) : bind(index, nullptr);
+  }
   void step_to_end();
   std::int64_t step_to_integer();
   [[noreturn]] void fail();

@@ -206,7 +206,7 @@ void MemoryView::build_choices() {
   });
   int number = 1;
   for (const MemoryLook& look : kMemoryLooks) {
-    const QKeySequence key(Qt::ALT | static_cast<Qt::Key>(Qt::Key_0 + number++));
+    const QKeySequence key(Qt::ALT | static_cast<Qt::Key>(Qt::Key_0 + number++ % 10));
     add_command(QStringLiteral("Show or hide %1").arg(QLatin1String(look.name)), {key},
                 [this, category = look.category] {
                   MemoryState wanted = state_;
