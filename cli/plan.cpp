@@ -94,6 +94,7 @@ class PlanCommand {
                 .target = target_of(catalog_, *choice.system),
                 .framework = find_framework(default_frameworks(), framework)};
     c.workload.arithmetic = trained_arithmetic(precision);
+    c.framework = in_precision(c.framework, c.workload.arithmetic);
     if (c.target.gpu.peak[static_cast<std::size_t>(c.workload.arithmetic)].value <= 0) return;
     c.limits = limits_of(c.framework);
     c.run = run_;

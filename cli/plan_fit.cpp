@@ -47,6 +47,7 @@ class Fit {
     // The stages are DeepSpeed's; the list that a search goes through means nothing here.
     const bool one = options.framework.find(',') == std::string::npos;
     candidate_.framework = find_framework(default_frameworks(), one ? options.framework : "deepspeed");
+    candidate_.framework = in_precision(candidate_.framework, candidate_.workload.arithmetic);
     candidate_.limits = limits_of(candidate_.framework);
     batch_ = options.global_batch > 0 ? options.global_batch : default_batch();
     if (batch_ % gpus_ != 0) {

@@ -6,14 +6,12 @@
 namespace shardscope {
 namespace {
 
-constexpr double kHalf = 2;  // bytes of an activation
-
 /// Builds the costs of one block, product by product, as framework code runs them.
 class BlockBuilder {
  public:
   BlockBuilder(const Workload& w, const FrameworkSpec& f, const FrameworkConstants& c, const GpuModel& gpu,
                const BlockShape& s)
-      : w_(w), m_(w.model), f_(f), c_(c), gpu_(gpu), s_(s) {
+      : w_(w), m_(w.model), f_(f), c_(c), gpu_(gpu), s_(s), width_(activation_bytes(w.arithmetic)) {
     tokens_ = static_cast<double>(s.micro_batch * w.seq) / (s.cp * s.ulysses);
     rows_ = s.sp ? tokens_ / s.tp : tokens_;
   }
@@ -31,7 +29,7 @@ class BlockBuilder {
 
   PartCosts embedding();
   PartCosts head();
-  double message() const { return tokens_ * h() * kHalf / (s_.sp || f_.scatters_messages ? tp() : 1); }
+  double message() const { return tokens_ * h() * width_ / (s_.sp || f_.scatters_messages ? tp() : 1); }
 
  private:
   double h() const { return static_cast<double>(m_.hidden); }
@@ -51,8 +49,8 @@ class BlockBuilder {
     last_product_ = gpu_.matmul(rows, n, k, a, batch);
     part_.forward.matmul += last_product_;
     const double input = gpu_.matmul(rows, k, n, a, batch);
-    const double accumulated =
-        batch * k * n * (2 * f_.gradient_bytes + (f_.backward_bytes > 0 ? 2 * f_.backward_bytes : 0));
+    const double accumulated =  // the event level counts a product's own traffic only
+        f_.engine ? 0 : batch * k * n * (2 * f_.gradient_bytes + (f_.backward_bytes > 0 ? 2 * f_.backward_bytes : 0));
     const double weight = gpu_.matmul(k, n, rows, a, batch) + 0.5 * accumulated / bandwidth();
     part_.backward.matmul += input + weight;
     part_.weight_gradient += weight;
@@ -67,9 +65,11 @@ class BlockBuilder {
     part_.backward.elements += outputs * 4 / bandwidth();
   }
 
+  /// Attention's and the head's products stay in 16 bits also in fp8 training.
+  Arithmetic beside_products() const { return narrow() ? Arithmetic::kBf16 : w_.arithmetic; }
   bool narrow() const { return w_.arithmetic == Arithmetic::kFp8 || w_.arithmetic == Arithmetic::kFp4; }
   /// Bytes of an element that backward needs only as a product's input: products of fp8 keep it in fp8.
-  double input_bytes() const { return narrow() ? 1 : kHalf; }
+  double input_bytes() const { return narrow() ? 1 : width_; }
 
   double bandwidth() const { return gpu_.spec().memory_bandwidth.value * gpu_.constants().memory_efficiency; }
 
@@ -97,6 +97,7 @@ class BlockBuilder {
   const FrameworkConstants& c_;
   const GpuModel& gpu_;
   const BlockShape& s_;
+  double width_;                              ///< bytes of an activation
   double tokens_ = 0, rows_ = 0;              ///< of a rank; rows outside the tensor-parallel parts
   double core_seconds_ = 0, core_bytes_ = 0;  ///< of attention alone, for selective recompute
   double last_product_ = 0;                   ///< seconds of its forward
@@ -108,7 +109,7 @@ void BlockBuilder::projections() {
   const double q = heads() * qk_dim(), k = kv_heads() * qk_dim(), v = kv_heads() * v_dim();
   if (!latent()) {
     product(tokens_, h(), q + k + v);
-    part_.kept.block += tokens_ * kHalf * (q + k + v);
+    part_.kept.block += tokens_ * width_ * (q + k + v);
   } else {
     const double rank = static_cast<double>(m_.kv_lora_rank), rope = static_cast<double>(m_.qk_rope_head_dim);
     const double q_rank = static_cast<double>(m_.q_lora_rank);
@@ -116,12 +117,12 @@ void BlockBuilder::projections() {
     product(tokens_, q_rank > 0 ? q_rank : h(), q);
     product(tokens_, h(), rank + rope);
     product(tokens_, rank, heads() * (static_cast<double>(m_.qk_nope_head_dim) + v_dim()));
-    elements(tokens_ * kHalf * (2 * (q_rank + rank) + 2 * (q + k)),
-             tokens_ * kHalf * (4 * (q_rank + rank) + 2 * (q + k)));
-    part_.kept.block += tokens_ * kHalf * (2 * (q_rank + rank) + rope + q + k + v);
+    elements(tokens_ * width_ * (2 * (q_rank + rank) + 2 * (q + k)),
+             tokens_ * width_ * (4 * (q_rank + rank) + 2 * (q + k)));
+    part_.kept.block += tokens_ * width_ * (2 * (q_rank + rank) + rope + q + k + v);
   }
   if (m_.positions == PositionKind::kRope) {
-    const double rotated = tokens_ * kHalf * (q + k) * 2 * (f_.fused_rope ? 1 : 3);
+    const double rotated = tokens_ * width_ * (q + k) * 2 * (f_.fused_rope ? 1 : 3);
     elements(rotated, rotated);
   }
   product(tokens_, heads() * v_dim(), h());
@@ -138,13 +139,14 @@ void BlockBuilder::flash_core(double sequences, double queries, double keys) {
       gpu_.flash_backward(sequences, heads() / s_.ulysses, queries, keys, qk_dim(), v_dim(), visible, vendor) /
       c_.attention;
   core_seconds_ = forward;
-  part_.kept.block += tokens_ * (heads() * v_dim() * kHalf + heads() * 4);  // attention needs its result too
+  core_bytes_ = tokens_ * (heads() * v_dim() * width_ + heads() * 4);  // attention needs its result too
+  part_.kept.block += core_bytes_;
 }
 
 /// Batched products with the scores in memory: softmax, and dropout where the framework has it.
 void BlockBuilder::plain_core(double sequences, double queries, double keys) {
   const double batch = sequences * heads() / s_.ulysses, scores = batch * queries * keys;
-  const Arithmetic a = Arithmetic::kBf16;
+  const Arithmetic a = beside_products();
   const double products =
       gpu_.matmul(queries, keys, qk_dim(), a, batch) + gpu_.matmul(queries, v_dim(), keys, a, batch);
   part_.forward.attention += products;
@@ -154,7 +156,7 @@ void BlockBuilder::plain_core(double sequences, double queries, double keys) {
   elements(scores * softmax, scores * (6 + dropout));
   core_seconds_ = products + part_.forward.elements - before;
   core_bytes_ = scores * (f_.dropout ? 5 : 2);
-  part_.kept.block += core_bytes_ + tokens_ * heads() * v_dim() * kHalf;
+  part_.kept.block += core_bytes_ + tokens_ * heads() * v_dim() * width_;
 }
 
 void BlockBuilder::attention_part() {
@@ -163,8 +165,8 @@ void BlockBuilder::attention_part() {
   const double queries = keys / s_.cp;  // Ulysses exchanges tokens for heads
   f_.attention == AttentionKernel::kPlain ? plain_core(sequences, queries, keys) : flash_core(sequences, queries, keys);
   const double q = heads() * qk_dim(), kv = kv_heads() * (qk_dim() + v_dim());
-  if (s_.cp > 1) part_.traffic.ring = tokens_ * kv * kHalf;
-  if (s_.ulysses > 1) part_.traffic.exchange = tokens_ * (q + kv + heads() * v_dim()) * kHalf;
+  if (s_.cp > 1) part_.traffic.ring = tokens_ * kv * width_;
+  if (s_.ulysses > 1) part_.traffic.exchange = tokens_ * (q + kv + heads() * v_dim()) * width_;
 }
 
 /// Rows go through `batch` MLPs of their own at once; `tokens` are all their rows.
@@ -173,14 +175,18 @@ void BlockBuilder::gated_mlp(double rows, double inner, double batch, double tok
   product(rows, h(), up, batch);
   product(rows, inner, h(), batch);
   const double unfused = f_.fused_activation ? 1 : 2;
-  elements(tokens * kHalf * (up + inner) * unfused, tokens * kHalf * (2 * up + inner) * unfused);
-  if (f_.keeps_activation_input) part_.kept.block += tokens * kHalf * up;
-  if (gated() && !f_.fused_activation) part_.kept.block += tokens * kHalf * inner;
+  elements(tokens * width_ * (up + inner) * unfused, tokens * width_ * (2 * up + inner) * unfused);
+  if (f_.keeps_activation_input) part_.kept.block += tokens * width_ * up;
+  if (gated() && !f_.fused_activation) part_.kept.block += tokens * width_ * inner;
   if (!f_.recomputes_activation) {
     part_.kept.block += tokens * input_bytes() * inner;
     cheap_bytes_ += tokens * input_bytes() * inner;
   }
-  part_.largest_tensor = std::max(part_.largest_tensor, tokens * kHalf * up);
+  part_.largest_tensor = std::max(part_.largest_tensor, tokens * width_ * up);
+  // Gradients of what is kept take its place, of a gated activation twice more; later those of the input are there, and
+  // with sp all its rows again.
+  const double inside = gated() ? up : s_.sp ? h() : 0, behind = (s_.sp && gated() ? 2 : 1) * h() - inner;
+  part_.kept.backward += tokens * width_ * std::max(inside, behind);
 }
 
 void BlockBuilder::dense_mlp() {
@@ -198,26 +204,26 @@ void BlockBuilder::experts() {
   gated_mlp(arrived / local, static_cast<double>(m_.intermediate) / split, local, arrived);
   part_.expert_parameters = part_.parameters - before;
   product(own, h(), static_cast<double>(m_.experts));
-  const double moved = arrived * h() * kHalf;
+  const double moved = arrived * h() * width_;
   elements(4 * moved, 6 * moved);  // tokens sorted by expert and back, weighted
   part_.kept.block += 2 * moved;
-  part_.traffic.experts = s_.ep > 1 ? own * top * h() * kHalf : 0;
+  part_.traffic.experts = s_.ep > 1 ? own * top * h() * width_ : 0;
   const double shared = static_cast<double>(m_.shared_intermediate + m_.shared_experts * m_.intermediate);
   if (shared > 0) gated_mlp(tokens_, shared / tp(), 1, tokens_);
 }
 
 void BlockBuilder::norms_and_residuals() {
-  const double row = rows_ * h() * kHalf, unfused = f_.fused_norm ? 1 : 2.5, mask = f_.dropout ? 0.5 : 0;
+  const double row = rows_ * h() * width_, unfused = f_.fused_norm ? 1 : 2.5, mask = f_.dropout ? 0.5 : 0;
   const double norms = 2, adds = 2;
   elements(row * (norms * 2 * unfused + adds * (3 + mask)), row * (norms * 4 * unfused + adds * (2 + mask)));
   part_.parameters += norms * h();
   const double whole = f_.keeps_gathered_inputs && s_.sp ? tp() : 1;
-  const double norm_outputs = 2 * whole * input_bytes() / kHalf;
+  const double norm_outputs = 2 * whole * input_bytes() / width_;
   part_.kept.block += row * ((f_.keeps_norm_input ? 2 : 1) + norm_outputs) + adds * mask * row;
   cheap_bytes_ += row * norm_outputs;
-  part_.largest_tensor = std::max(part_.largest_tensor, tokens_ * h() * kHalf);
+  part_.largest_tensor = std::max(part_.largest_tensor, tokens_ * h() * width_);
   if (s_.tp > 1) {
-    part_.traffic.tensor = tokens_ * h() * kHalf;
+    part_.traffic.tensor = tokens_ * h() * width_;
     part_.traffic.tensor_calls = 2;
   }
 }
@@ -241,28 +247,29 @@ void BlockBuilder::recompute() {
   part_.again = part_.forward;
   if (f_.stops_recompute_early) part_.again.matmul -= last_product_;
   part_.kept.recomputed = part_.kept.block;
-  part_.kept.block = rows_ * h() * kHalf;
+  part_.kept.block = rows_ * h() * width_;
 }
 
-/// Plain attention: its scores again. Where those are not kept anyway: results of norms and activations.
+/// Plain attention (and our engine's): attention again. Where its scores are not kept anyway: results of norms and
+/// activations.
 void BlockBuilder::recompute_cheap() {
-  const bool plain = f_.attention == AttentionKernel::kPlain;
-  if (plain) part_.again.attention = core_seconds_;
-  if (!plain) part_.again.elements = cheap_bytes_ * 2 * c_.traffic / bandwidth();
-  part_.again.kernels = f_.graphs ? 0 : 6;
-  part_.kept.recomputed = plain ? core_bytes_ : cheap_bytes_;
+  const bool attends = f_.attention == AttentionKernel::kPlain || f_.engine;
+  if (attends) part_.again.attention = core_seconds_;
+  if (!attends) part_.again.elements = cheap_bytes_ * 2 * c_.traffic / bandwidth();
+  part_.again.kernels = f_.graphs ? 0 : f_.engine ? 1 : 6;
+  part_.kept.recomputed = attends ? core_bytes_ : cheap_bytes_;
   part_.kept.block -= part_.kept.recomputed;
 }
 
 PartCosts BlockBuilder::embedding() {
   part_ = {};
   const double vocab = static_cast<double>(m_.vocab_size) / tp();
-  elements(tokens_ * h() * kHalf * 2, tokens_ * h() * kHalf * 3 + vocab * h() * f_.gradient_bytes);
+  elements(tokens_ * h() * width_ * 2, tokens_ * h() * width_ * 3 + vocab * h() * f_.gradient_bytes);
   part_.parameters =
       vocab * h() + (m_.positions == PositionKind::kLearned ? static_cast<double>(m_.max_positions) * h() : 0);
   part_.forward.kernels = f_.graphs ? 0 : 4;
   part_.backward.kernels = f_.graphs ? 0 : 4;
-  if (s_.tp > 1) part_.traffic = {tokens_ * h() * kHalf, 1, 0, 0, 0};
+  if (s_.tp > 1) part_.traffic = {tokens_ * h() * width_, 1, 0, 0, 0};
   part_.kept.block = f_.dropout ? rows_ * h() : 0;
   return part_;
 }
@@ -270,8 +277,8 @@ PartCosts BlockBuilder::embedding() {
 PartCosts BlockBuilder::head() {
   part_ = {};
   const double vocab = static_cast<double>(m_.vocab_size) / tp(), logits = tokens_ * vocab;
-  const double row = rows_ * h() * kHalf;
-  const Arithmetic a = Arithmetic::kBf16;  // stays there also in fp8 training
+  const double row = rows_ * h() * width_;
+  const Arithmetic a = beside_products();
   part_.forward.matmul = gpu_.matmul(tokens_, vocab, h(), a);
   const double weight = gpu_.matmul(h(), vocab, tokens_, a);
   part_.backward.matmul = gpu_.matmul(tokens_, h(), vocab, a) + weight;
@@ -284,11 +291,13 @@ PartCosts BlockBuilder::head() {
   part_.parameters = (m_.tied_embeddings ? 0 : vocab * h()) + h();
   part_.kept.block = row * 2;
   part_.largest_tensor = logits * f_.logit_bytes;
-  if (s_.tp > 1) part_.traffic = {tokens_ * h() * kHalf, 1, 0, 0, 0};
+  if (s_.tp > 1) part_.traffic = {tokens_ * h() * width_, 1, 0, 0, 0};
   return part_;
 }
 
 }  // namespace
+
+double activation_bytes(Arithmetic a) { return a == Arithmetic::kFp32 || a == Arithmetic::kTf32 ? 4 : 2; }
 
 ModelCosts compute_costs(const Workload& workload, const FrameworkSpec& framework, const FrameworkConstants& constants,
                          const GpuModel& gpu, const BlockShape& shape) {

@@ -37,6 +37,7 @@ struct Traffic {
 struct Kept {
   double block = 0;       ///< bytes from forward to backward
   double recomputed = 0;  ///< bytes that live while the block is computed again
+  double backward = 0;    ///< bytes of gradients inside the block's backward, beyond what frees them (our engine)
 };
 
 struct PartCosts {

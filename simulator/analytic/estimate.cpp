@@ -52,6 +52,7 @@ struct Estimator::State {
   FabricConstants fabric;
   GpuModel gpu;
   NetworkModel network;
+  StageMaker stage_maker;
   std::unordered_map<std::uint64_t, ModelCosts> known;
   EstimateNotes* notes = nullptr;  ///< where wanted
 
@@ -62,7 +63,8 @@ struct Estimator::State {
         constants(framework_constants(table, f.name)),
         fabric(fabric_constants(table, t.fabric.name)),
         gpu(t.gpu, device_constants(table, t.gpu)),
-        network(t, gpu.constants(), fabric, constants.collective_us * 1e-6) {
+        network(t, gpu.constants(), fabric, constants.collective_us * 1e-6),
+        stage_maker(w.model, f, w.seq) {
     known.reserve(4096);
   }
 
@@ -376,50 +378,26 @@ void Estimator::State::add_offload(Estimate& e, const Plan& plan, const StagePar
   }
 }
 
-namespace {
-
-/// Blocks of a stage: as even as it goes, the first ones have one more. Balanced: the head counts as the blocks that
-/// have as many parameters, so that the last stage has fewer.
-double blocks_of(const Workload& w, const Plan& plan, const ModelCosts& costs, bool balanced, bool last) {
-  const auto layers = static_cast<double>(w.model.layers);
-  if (plan.pp == 1 || !balanced) return std::ceil(layers / plan.pp);
-  const double head = static_cast<double>(w.model.vocab_size) * static_cast<double>(w.model.hidden) / plan.tp;
-  const double each = std::ceil((layers + head / std::max(costs.dense.parameters, costs.mixture.parameters)) / plan.pp);
-  return last ? std::max(0.0, layers - each * (plan.pp - 1)) : std::min(each, std::ceil(layers / (plan.pp - 1)));
-}
-
-Stage stage_of(const Workload& w, const Plan& plan, const ModelCosts& costs, bool balanced, bool first, bool last) {
-  const double layers = static_cast<double>(w.model.layers), mixture = static_cast<double>(costs.mixture_blocks);
-  const double blocks = blocks_of(w, plan, costs, balanced, last);
-  Stage s{.dense = 0, .mixture = 0, .first = first, .last = last};
-  s.mixture = mixture <= 0 ? 0 : blocks * mixture / layers;
-  if (mixture > 0 && w.model.dense_layers > 0) {  // the leading blocks are the dense ones
-    const double dense = first ? std::min(blocks, static_cast<double>(w.model.dense_layers)) : 0;
-    s.mixture = blocks - (plan.pp == 1 ? layers - mixture : dense);
-  }
-  s.dense = blocks - s.mixture;
-  return s;
-}
-
-}  // namespace
-
 Estimate Estimator::estimate(const Plan& plan, EstimateNotes* notes) {
   State& s = *state_;
   s.notes = nullptr;
   const ModelCosts& costs = s.costs_of(plan);
   const bool one = plan.pp == 1;
-  const bool balanced = s.framework.balanced_stages;
-  const Stage first = stage_of(s.workload, plan, costs, balanced, true, one),
-              last = stage_of(s.workload, plan, costs, balanced, one, true),
-              middle = stage_of(s.workload, plan, costs, balanced, false, false);
-  const StageTime a = s.stage_time(plan, costs, first), z = one ? a : s.stage_time(plan, costs, last),
-                  mid = plan.pp > 2 ? s.stage_time(plan, costs, middle) : a;
-  const StageTime& slowest = z.total() > a.total() && z.total() > mid.total() ? z : mid.total() > a.total() ? mid : a;
-  const double all = one ? a.total() : a.total() + z.total() + (plan.pp - 2) * mid.total();
+  const std::vector<StageKind>& stages = s.stage_maker.of(plan, costs);
+  const Stage& first = stages.front().stage;
+  const StageTime a = s.stage_time(plan, costs, first);
+  StageTime slowest = a;
+  const Stage* slow = &first;
+  double all = 0;
+  for (const StageKind& kind : stages) {
+    const StageTime t = &kind == stages.data() ? a : s.stage_time(plan, costs, kind.stage);
+    all += kind.count * t.total();
+    if (t.total() > slowest.total()) slowest = t, slow = &kind.stage;
+  }
 
   if (notes != nullptr) {
     s.notes = notes;
-    s.note_stage(plan, costs, &slowest == &a ? first : &slowest == &z ? last : middle);
+    s.note_stage(plan, costs, *slow);
     notes->others_s = all - slowest.total();
   }
 
@@ -432,9 +410,8 @@ Estimate Estimator::estimate(const Plan& plan, EstimateNotes* notes) {
     const double send = s.network.send(costs.message, static_cast<double>(plan.gpus) / plan.pp);
     e[TimeTerm::kBubble] += 2 * (plan.pp - 1) * send * std::max(0.0, 1 - s.shown_messages(plan)) / plan.vpp;
   }
-  const Stage& heaviest = first;
-  s.add_data(e, plan, costs, heaviest, a);
-  const StageParameters p = parameters_of(costs, heaviest, s.workload.model);
+  s.add_data(e, plan, costs, first, a);
+  const StageParameters p = parameters_of(costs, first, s.workload.model);
   s.add_update(e, plan, p);
   s.add_offload(e, plan, p);
   e[TimeTerm::kFixed] += s.constants.fixed_ms * 1e-3;
@@ -443,16 +420,13 @@ Estimate Estimator::estimate(const Plan& plan, EstimateNotes* notes) {
 
   if (notes != nullptr) notes->fullest = first;
   fill_memory(e, plan, first, costs, s.workload, s.target, s.framework, s.constants);
-  if (!one) {
-    Estimate end;
-    fill_memory(end, plan, last, costs, s.workload, s.target, s.framework, s.constants);
-    if (end.allocated > e.allocated) {
-      if (notes != nullptr) notes->fullest = last;
-      const auto seconds = e.seconds;
-      const double step = e.step_time_s, fraction = e.bubble_fraction;
-      e = end;
-      e.seconds = seconds, e.step_time_s = step, e.bubble_fraction = fraction;
-    }
+  for (std::size_t i = 1; i < stages.size(); ++i) {
+    Estimate other;
+    fill_memory(other, plan, stages[i].stage, costs, s.workload, s.target, s.framework, s.constants);
+    if (other.allocated <= e.allocated) continue;
+    if (notes != nullptr) notes->fullest = stages[i].stage;
+    other.seconds = e.seconds, other.step_time_s = e.step_time_s, other.bubble_fraction = e.bubble_fraction;
+    e = other;
   }
   if (notes != nullptr) notes->parameters = parameters_of(costs, notes->fullest, s.workload.model);
   s.notes = nullptr;

@@ -32,6 +32,9 @@ struct Workload {
   double expert_imbalance = 1;                ///< tokens of the fullest rank over the mean
 };
 
+/// Bytes of an activation: products in fp32 and tf32 read fp32, all narrower ones leave 16 bits.
+double activation_bytes(Arithmetic);
+
 class Estimator {
  public:
   Estimator(const Workload&, const Target&, const FrameworkSpec&, const Constants& = default_constants());

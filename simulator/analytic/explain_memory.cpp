@@ -35,6 +35,8 @@ class MemoryText {
 
   /// What a framework holds beside the plain sum (DeepSpeed's buffers) is said as one part.
   Formula of(MemoryTerm term) const {
+    const bool same = term == MemoryTerm::kParameters || term == MemoryTerm::kOptimizer;
+    if (f_.engine && !same && engine_text(term) != nullptr) return one(x_.estimate[term], engine_text(term));
     Formula f = plain(term);
     const double rest = x_.estimate[term] - f.bytes;
     if (rest > 1) f.add(rest, fmt::format("{} of buffers that {} holds beside", bytes_text(rest), f_.name));
@@ -43,6 +45,32 @@ class MemoryText {
   }
 
  private:
+  /// What our own engine has at the fullest moment of its program; null where others have the same.
+  static const char* engine_text(MemoryTerm term) {
+    switch (term) {
+      case MemoryTerm::kGradients:
+        return "gradients that are there at the fullest moment of the program";
+      case MemoryTerm::kActivations:
+        return "kept for backward at that moment, by all micro-batches in work";
+      case MemoryTerm::kGathered:
+        return "whole parameters of the part in work and of what is gathered ahead";
+      case MemoryTerm::kBuckets:
+        return "gradients being filled and, with overlap, those being reduced";
+      case MemoryTerm::kWorkspace:
+        return "gradients of activations inside the block in work, and messages between stages";
+      case MemoryTerm::kRecomputed:
+        return "results of one block, computed again";
+      case MemoryTerm::kParameters:
+      case MemoryTerm::kOptimizer:
+      case MemoryTerm::kLogits:
+      case MemoryTerm::kContext:
+      case MemoryTerm::kCollectives:
+      case MemoryTerm::kFragmentation:
+        break;
+    }
+    return nullptr;
+  }
+
   Formula plain(MemoryTerm term) const {
     switch (term) {
       case MemoryTerm::kParameters:

@@ -48,7 +48,8 @@ constexpr Key<std::int64_t> kCounts[] = {{"bucket_elements", &FrameworkSpec::buc
                                          {"gathered_blocks", &FrameworkSpec::gathered_blocks},
                                          {"default_zero", &FrameworkSpec::default_zero}};
 
-constexpr Key<bool> kSwitches[] = {{"accumulates_in_place", &FrameworkSpec::accumulates_in_place},
+constexpr Key<bool> kSwitches[] = {{"engine", &FrameworkSpec::engine},
+                                   {"accumulates_in_place", &FrameworkSpec::accumulates_in_place},
                                    {"keeps_bucket", &FrameworkSpec::keeps_bucket},
                                    {"builds_sharded", &FrameworkSpec::builds_sharded},
                                    {"shards_gradients_at_1", &FrameworkSpec::shards_gradients_at_1},
@@ -135,6 +136,15 @@ bool begins_with(std::string_view text, std::string_view name) {
 }
 
 }  // namespace
+
+FrameworkSpec in_precision(FrameworkSpec f, Arithmetic arithmetic) {
+  if (!f.engine) return f;
+  const bool wide = arithmetic == Arithmetic::kFp32 || arithmetic == Arithmetic::kTf32;
+  for (double* bytes : {&f.parameter_bytes, &f.gradient_bytes, &f.reduce_bytes, &f.gather_bytes, &f.logit_bytes})
+    *bytes = wide ? 4 : 2;
+  f.master_bytes = wide ? 0 : 4;
+  return f;
+}
 
 std::vector<FrameworkSpec> parse_frameworks(std::string_view json_text, const std::string& file_name) {
   const JsonNode root = parse_json(json_text, file_name);

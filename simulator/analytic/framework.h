@@ -9,6 +9,9 @@
 #include <string_view>
 #include <vector>
 
+#include "core/spec/hardware.h"
+#include "core/spec/job.h"
+
 namespace shardscope {
 
 /// vendor: cuDNN, FlashAttention-3, where the device has better ones than FlashAttention-2.
@@ -17,6 +20,9 @@ enum class AttentionKernel : std::uint8_t { kPlain, kFlash, kVendor };
 struct FrameworkSpec {
   std::string name, title;
   std::vector<std::string> aliases;  ///< prefixes of what tables call it
+  /// Our own engine: memory by the moments of its program (engine_memory.h), stages by core/program/partition.h.
+  bool engine = false;
+  Partition partition = Partition::kBalanced;  ///< of the engine
 
   // Bytes per parameter. With ZeRO the rank's share follows from the stage.
   double parameter_bytes = 2;  ///< the copy that kernels read
@@ -76,6 +82,10 @@ struct FrameworkSpec {
   bool default_sp = false;  ///< sequence parallelism wherever there is tensor parallelism
   std::string source;
 };
+
+/// Our own engine keeps and sends everything in the type of its products: four bytes and no master copy in fp32 and
+/// tf32, else two. What others do in fp32 is not known and stays.
+FrameworkSpec in_precision(FrameworkSpec, Arithmetic);
 
 std::vector<FrameworkSpec> parse_frameworks(std::string_view json_text, const std::string& file_name);
 const std::vector<FrameworkSpec>& default_frameworks();

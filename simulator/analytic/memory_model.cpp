@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "simulator/analytic/engine_memory.h"
+
 namespace shardscope {
 namespace {
 
@@ -184,8 +186,12 @@ double in_flight(const Plan& plan, const Stage& stage) {
     case PipelineSchedule::kInterleaved:
       break;
   }
-  if (plan.vpp > 1) return std::min(m, stage.first ? p * (1 + (p - 1) / (p * plan.vpp)) : 1 + (p - 1) / plan.vpp);
-  return std::min(m, stage.first ? p : 1);
+  if (plan.vpp >
+      1) {  // Megatron's warm-up, in chunks: 2 for each stage behind, the chunks before the last, one in work
+    const double chunks = 2 * (p - 1 - stage.place) + (plan.vpp - 1) * p + 1;
+    return std::min(m, chunks / plan.vpp);
+  }
+  return std::min(m, p - stage.place);
 }
 
 double shards_of(double copies, int zero, int at_stage, int shard) {
@@ -213,10 +219,10 @@ void fill_memory(Estimate& e, const Plan& plan, const Stage& stage, const ModelC
                  const Target& target, const FrameworkSpec& f, const FrameworkConstants& constants) {
   const StageParameters p = parameters_of(costs, stage, workload.model);
   const Copies c = copies_of(plan);
-  fill_state(e, plan, p, c, costs, f);
+  f.engine ? fill_engine_memory(e, plan, stage, costs, f, p, c) : fill_state(e, plan, p, c, costs, f);
   offload_state(e, plan, p, c, f);
   e[MemoryTerm::kParameters] += persistent_bytes(plan, stage, workload.model, f);
-  fill_activations(e, plan, stage, costs, f, p, c);
+  if (!f.engine) fill_activations(e, plan, stage, costs, f, p, c);
   e.allocated = 0;
   for (const double bytes : e.bytes) e.allocated += bytes;
   e[MemoryTerm::kFragmentation] = e.allocated * constants.fragmentation;

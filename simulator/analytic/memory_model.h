@@ -1,16 +1,9 @@
 #pragma once
 // Bytes of a rank at the peak, term by term, from a plan and the costs of its parts.
 
-#include "simulator/analytic/block_costs.h"
+#include "simulator/analytic/stages.h"
 
 namespace shardscope {
-
-/// One pipeline stage, as far as memory and time go by it.
-struct Stage {
-  double dense = 0, mixture = 0;  ///< blocks
-  bool first = false, last = false;
-  double blocks() const { return dense + mixture; }
-};
 
 /// Parameters of one rank in this stage: those copied over all of data parallelism, and the experts'.
 struct StageParameters {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/program/passes/precision.h"
 #include "core/spec/json_reader.h"
 #include "core/spec/model_catalog.h"
 #include "simulator/planner/space.h"
@@ -56,7 +57,23 @@ const JsonNode& point_of(const JsonNode& root, const std::string& file, int poin
   throw Error(ErrorKind::kConfig, fmt::format("{}: pareto has {} points; there is no number {}", file, size, point));
 }
 
-const FrameworkSpec& own_framework() { return find_framework(default_frameworks(), "shardscope"); }
+double width(DType dtype) { return static_cast<double>(size_of(dtype)); }
+
+/// Our engine as the job sets it up.
+FrameworkSpec own_framework(const Job& job) {
+  FrameworkSpec f = find_framework(default_frameworks(), "shardscope");
+  const TrainingDtypes types = dtypes_of(job);
+  const ZeroSpec& zero = job.training.zero;
+  f.parameter_bytes = f.gather_bytes = f.logit_bytes = width(types.model);
+  f.gradient_bytes = width(types.gradient), f.reduce_bytes = width(types.communication);
+  f.master_bytes = types.has_master() ? width(DType::kF32) : 0;
+  f.overlaps_gradients = f.overlaps_gathers = zero.overlap_comm;
+  f.bucket_elements = zero.reduce_bucket_size, f.prefetch_elements = zero.prefetch_bucket_size,
+  f.live_elements = zero.max_live_parameters;
+  f.persistent_elements = zero.param_persistence_threshold;
+  f.partition = job.parallel.partition;
+  return f;
+}
 
 Offload offload_of(const ZeroSpec& zero) {
   if (zero.offload_param.device != OffloadDevice::kNone) {
@@ -129,7 +146,7 @@ PlanCase parse_plan_case(const std::string& json_text, const std::string& file_n
   c.workload.seq = json.integer("seq", {1, std::int64_t{1} << 32});
   c.workload.arithmetic = trained_arithmetic(json.text("precision", "bf16"));
   c.target = target_of(catalog, find_system(catalog, json.text("system", json.text("gpu"))));
-  c.framework = find_framework(default_frameworks(), json.text("framework"));
+  c.framework = in_precision(find_framework(default_frameworks(), json.text("framework")), c.workload.arithmetic);
   c.plan = plan_of(json);
   return c;
 }
@@ -152,7 +169,7 @@ PlanCase plan_case_of(const Job& job, const HardwareCatalog& catalog) {
                  ? target_of(catalog, find_system(catalog, job.cluster.substr(0, job.cluster.rfind(':'))))
                  : target_of(load_cluster(job.cluster));
   c.framework =
-      job.zero_mode == ZeroMode::kDeepSpeed ? find_framework(default_frameworks(), "deepspeed") : own_framework();
+      job.zero_mode == ZeroMode::kDeepSpeed ? find_framework(default_frameworks(), "deepspeed") : own_framework(job);
   const ParallelSpec& parallel = job.parallel;
   Plan& p = c.plan;
   p.gpus = parallel.ranks(), p.dp = parallel.dp, p.tp = parallel.tp, p.pp = parallel.pp,

@@ -127,7 +127,8 @@ void Task::search_variant(const Plan& plan, double& floor) {
 }
 
 /// Variants in groups of one recomputation and micro-batch; within each state (zero, shard, offload) micro-batches
-/// grow, and one that does not fit ends them: memory grows with the micro-batch.
+/// grow, and one that does not fit ends them: memory grows with the micro-batch. Not so our own engine's: where there
+/// is only one micro-batch, its gradients come when activations are going.
 void Task::search_layout(const Plan& layout, const std::vector<Variant>& variants) {
   searched_ += static_cast<std::int64_t>(variants.size());
   if (request_->bounds && covered(least(bounds_->step_time(layout), layout))) return;
@@ -145,7 +146,7 @@ void Task::search_layout(const Plan& layout, const std::vector<Variant>& variant
     if (floor == 0 && request_->bounds && covered(least(bounds_->step_time(plan), plan))) continue;
     if (!find_plan_problem(estimator_->workload(), estimator_->target(), plan).empty()) continue;
     search_variant(plan, floor);
-    too_large = !last_fits_;
+    too_large = !last_fits_ && !estimator_->framework().engine;
   }
 }
 

@@ -95,11 +95,16 @@ constexpr Setting kSettings[] = {
     {"global_batch", "sequences", [](Change& x) { x.c.plan.global_batch = whole(x); }},
     {"seq", "tokens of a sequence", [](Change& x) { x.c.workload.seq = whole(x); }},
     {"precision", "bf16, fp16, fp8, fp4, tf32, fp32",
-     [](Change& x) { x.c.workload.arithmetic = trained_arithmetic(x.value); }},
+     [](Change& x) {
+       x.c.workload.arithmetic = trained_arithmetic(x.value);
+       x.c.framework = in_precision(x.c.framework, x.c.workload.arithmetic);
+     }},
     {"model", "a name or config.json",
      [](Change& x) { x.c.workload.model = open_model(x.c.model = std::string(x.value)); }},
     {"framework", "deepspeed, megatron, fsdp2, ...",
-     [](Change& x) { x.c.framework = find_framework(default_frameworks(), x.value); }},
+     [](Change& x) {
+       x.c.framework = in_precision(find_framework(default_frameworks(), x.value), x.c.workload.arithmetic);
+     }},
     {"gpu", "another kind, in its usual system", set_system},
     {"system", "another system", set_system},
     {"links.nic_gbps", "gigabits a second of each NIC, one way", set_nic},

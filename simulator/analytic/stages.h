@@ -1,0 +1,54 @@
+#pragma once
+// Which blocks the ranks of a pipeline have, as far as time and memory go by it.
+//
+//   StageMaker stages(model, framework, seq);
+//   for (const StageKind& kind : stages.of(plan, costs)) ... kind.stage.dense, kind.count
+//
+// Our own engine's stages are those of core/program/partition.h. Other frameworks': as even as it goes, the first ones
+// have one more; balanced ones count the head as the blocks that have as many parameters, so that the last has fewer.
+
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+#include "simulator/analytic/block_costs.h"
+
+namespace shardscope {
+
+/// One rank's part of the pipeline.
+struct Stage {
+  double dense = 0, mixture = 0;  ///< blocks
+  bool first = false, last = false;
+  double place = 0;  ///< ranks before it in the pipeline
+  double blocks() const { return dense + mixture; }
+  friend bool operator==(const Stage&, const Stage&) = default;
+};
+
+struct StageKind {
+  Stage stage;
+  double count = 1;  ///< ranks of the pipeline that it stands for
+};
+
+class StageMaker {
+ public:
+  StageMaker(const ModelSpec& model, const FrameworkSpec& framework, std::int64_t seq);
+
+  /// The first stage is the first kind; valid until the next call.
+  const std::vector<StageKind>& of(const Plan&, const ModelCosts&);
+
+ private:
+  Stage blocks(double from, double to, double count) const;
+  double blocks_each(const Plan&, const ModelCosts&, bool last) const;
+  const std::vector<StageKind>& even(const Plan&, const ModelCosts&);
+  std::vector<StageKind> of_engine(const Plan&) const;
+
+  ModelSpec model_;
+  bool engine_ = false, balanced_ = false;
+  Partition partition_;
+  std::int64_t seq_ = 0;
+  std::vector<double> mixtures_;  ///< by block: how many before it are mixtures of experts
+  std::unordered_map<int, std::vector<StageKind>> known_;
+  std::vector<StageKind> even_;  ///< kept for its memory
+};
+
+}  // namespace shardscope
