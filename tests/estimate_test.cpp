@@ -95,6 +95,20 @@ TEST(Estimate, StagesShareMoreAndMore) {
   }
 }
 
+/// MiCS and HSDP: a rank has, and updates, its part of its group's copy and not of all ranks'.
+TEST(Estimate, TheUpdateWorksOnTheStateThatARankHas) {
+  for (const char* framework : {"fsdp2", "deepspeed", "shardscope"}) {
+    for (const Offload offload : {Offload::kNone, Offload::kOptimizer}) {
+      Estimator e = estimator("llama-2-7b", 2048, "dgx-a100-80", framework);
+      Plan plan{.gpus = 64, .dp = 64, .zero = 3, .offload = offload, .global_batch = 64};
+      const TimeTerm update = offload == Offload::kNone ? TimeTerm::kOptimizer : TimeTerm::kOffload;
+      const double over_all = e.estimate(plan)[update];
+      plan.shard = 8;
+      EXPECT_NEAR(e.estimate(plan)[update] / over_all, 8, 0.1) << framework;
+    }
+  }
+}
+
 TEST(Estimate, TheModelsParametersAreAllThere) {
   for (const char* name : {"llama-2-7b", "gpt2-xl", "mixtral-8x7b-v0.1", "deepseek-v3", "qwen3-30b-a3b"}) {
     const Workload w = workload_of(name, 1024);

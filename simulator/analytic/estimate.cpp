@@ -331,16 +331,10 @@ void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts&
   data += framework.overlaps_gathers && framework.overlaps_update ? exposed(gather, t.forward * overlap) : gather;
 }
 
-/// Parameters that one rank updates.
-double updated_parameters(const Plan& plan, const StageParameters& p) {
-  const Copies c = copies_of(plan);
-  return plan.zero > 0 ? p.shared / c.shared + p.experts / c.experts : p.all();
-}
-
 /// The norm of gradients reads them once, the update moves state, gradient and parameters.
 void Estimator::State::add_update(Estimate& e, const Plan& plan, const StageParameters& p) const {
   if (plan.offload != Offload::kNone) return;
-  const double own = updated_parameters(plan, p);
+  const double own = own_parameters(p, plan, 1);
   const double bytes = own * (2 * (framework.master_bytes > 0 ? framework.master_bytes : framework.parameter_bytes) +
                               2 * framework.moment_bytes + 2 * framework.gradient_bytes + 2);
   const double seconds = gpu.traffic(bytes);
@@ -351,7 +345,7 @@ void Estimator::State::add_update(Estimate& e, const Plan& plan, const StagePara
 /// Gradients down, parameters up, the update bound by the host's memory: 28 bytes per element (docs/offload.md).
 void Estimator::State::add_offload(Estimate& e, const Plan& plan, const StageParameters& p) const {
   if (plan.offload == Offload::kNone) return;
-  const double own = updated_parameters(plan, p);
+  const double own = own_parameters(p, plan, 1);
   // All devices at once.
   const double pcie = target.gpu.pcie.bandwidth.value * gpu.constants().pcie_efficiency /
                       std::max(1, target.system.gpus_per_pcie_switch);

@@ -17,10 +17,8 @@ constexpr double kCollectivesPair = 342 * kMiB, kCollectives = 392 * kMiB;
 bool offloads_optimizer(Offload o) { return o != Offload::kNone; }
 bool offloads_parameters(Offload o) { return o == Offload::kParameters || o == Offload::kParametersNvme; }
 
-/// Sum over shared parameters and experts of bytes each / ranks that share them.
-double spread(const StageParameters& p, const Copies& c, const Plan& plan, int at_stage, double bytes) {
-  return bytes * (p.shared / shards_of(c.shared, plan.zero, at_stage, plan.shard) +
-                  p.experts / shards_of(c.experts, plan.zero, at_stage, plan.shard));
+double spread(const StageParameters& p, const Plan& plan, int at_stage, double bytes) {
+  return bytes * own_parameters(p, plan, at_stage);
 }
 
 double block_parameters(const ModelCosts& costs) { return std::max(costs.dense.parameters, costs.mixture.parameters); }
@@ -35,8 +33,8 @@ double live_elements(const FrameworkSpec& f, double all) {
 }
 
 /// Elements that one piece of the update works on.
-double step_elements(const Plan& plan, const StageParameters& p, const Copies& c, const FrameworkSpec& f) {
-  const double own = spread(p, c, plan, 1, 1);
+double step_elements(const Plan& plan, const StageParameters& p, const FrameworkSpec& f) {
+  const double own = spread(p, plan, 1, 1);
   return plan.zero == 3 && f.sub_group_elements > 0 ? std::min(own, static_cast<double>(f.sub_group_elements)) : own;
 }
 
@@ -52,16 +50,16 @@ void fill_sharded_state(Estimate& e, const StageParameters& p, const ModelCosts&
                      : std::max(bucket * f.reduce_bytes, block_parameters(costs) * (f.reduce_bytes + f.gather_bytes));
 }
 
-void fill_state(Estimate& e, const Plan& plan, const StageParameters& p, const Copies& c, const ModelCosts& costs,
+void fill_state(Estimate& e, const Plan& plan, const StageParameters& p, const ModelCosts& costs,
                 const FrameworkSpec& f) {
   const bool whole_gradients = plan.zero < 2 && !(plan.zero == 1 && f.shards_gradients_at_1);
-  e[MemoryTerm::kParameters] = spread(p, c, plan, 3, f.parameter_bytes);
+  e[MemoryTerm::kParameters] = spread(p, plan, 3, f.parameter_bytes);
   if (f.master_bytes == 0 && plan.zero > 0 && plan.zero < 3) {  // fp32 shards, and the copy that kernels read
-    e[MemoryTerm::kParameters] = spread(p, c, plan, 1, f.parameter_bytes) + p.all() * f.gather_bytes;
+    e[MemoryTerm::kParameters] = spread(p, plan, 1, f.parameter_bytes) + p.all() * f.gather_bytes;
   }
-  e[MemoryTerm::kGradients] = (whole_gradients ? p.all() * f.gradient_bytes : spread(p, c, plan, 1, f.gradient_bytes)) +
+  e[MemoryTerm::kGradients] = (whole_gradients ? p.all() * f.gradient_bytes : spread(p, plan, 1, f.gradient_bytes)) +
                               (plan.zero < 2 && !f.accumulates_in_place ? p.all() * f.backward_bytes : 0);
-  e[MemoryTerm::kOptimizer] = spread(p, c, plan, 1, f.master_bytes + f.moment_bytes);
+  e[MemoryTerm::kOptimizer] = spread(p, plan, 1, f.master_bytes + f.moment_bytes);
   const double bucket = std::min(p.all(), static_cast<double>(f.bucket_elements));
   if (plan.zero >= 1 && (!whole_gradients || f.flush_copies > 0))
     e[MemoryTerm::kBuckets] = bucket * f.reduce_bytes * (f.overlaps_gradients ? 2 : 1);
@@ -74,33 +72,32 @@ double pinned(double bytes) { return bytes <= 0 ? 0 : std::exp2(std::ceil(std::l
 /// DeepSpeed's host buffers, each pinned apart. ZeRO-1 and 2: master, fp32 gradient, what goes back, and 16-bit
 /// gradients where there are several micro-batches; moments are not pinned. ZeRO-3: gradients by sub-group, their
 /// 16-bit partition and parameters; master and moments are not pinned.
-void offload_apart(Estimate& e, const Plan& plan, const StageParameters& p, const Copies& c, const FrameworkSpec& f,
-                   bool drive) {
-  const double own = spread(p, c, plan, 1, 1), moments = own * f.moment_bytes, master = own * f.master_bytes;
+void offload_apart(Estimate& e, const Plan& plan, const StageParameters& p, const FrameworkSpec& f, bool drive) {
+  const double own = spread(p, plan, 1, 1), moments = own * f.moment_bytes, master = own * f.master_bytes;
   (drive ? e.nvme_bytes : e.host_bytes) += moments + (plan.zero == 3 ? master : 0);
   if (plan.zero < 3) {
     e.pinned_bytes = pinned(master) + pinned(own * f.host_gradient_bytes) + pinned(own * f.parameter_bytes) +
                      (plan.micro_batches() > 1 ? pinned(own * f.gradient_bytes) : 0);
   } else {
-    const double group = step_elements(plan, p, c, f);
+    const double group = step_elements(plan, p, f);
     e.pinned_bytes = std::ceil(own / group) * pinned(group * f.host_gradient_bytes) + pinned(own * f.gradient_bytes);
   }
 }
 
 /// All at once, for frameworks that say nothing of their buffers.
-void offload_together(Estimate& e, const Plan& plan, const StageParameters& p, const Copies& c, bool drive) {
-  (drive ? e.nvme_bytes : e.host_bytes) += spread(p, c, plan, 1, 12);
-  e.pinned_bytes += spread(p, c, plan, 1, 4) + spread(p, c, plan, 1, 2);
+void offload_together(Estimate& e, const Plan& plan, const StageParameters& p, bool drive) {
+  (drive ? e.nvme_bytes : e.host_bytes) += spread(p, plan, 1, 12);
+  e.pinned_bytes += spread(p, plan, 1, 4) + spread(p, plan, 1, 2);
 }
 
 /// Moves what is offloaded to the host, with the buffers that DeepSpeed pins (docs/ds_config.md).
-void offload_state(Estimate& e, const Plan& plan, const StageParameters& p, const Copies& c, const FrameworkSpec& f) {
+void offload_state(Estimate& e, const Plan& plan, const StageParameters& p, const FrameworkSpec& f) {
   if (!offloads_optimizer(plan.offload)) return;
   e[MemoryTerm::kOptimizer] = 0;
   if (plan.zero >= 2) e[MemoryTerm::kGradients] = 0;
   const bool drive = plan.offload == Offload::kOptimizerNvme || plan.offload == Offload::kParametersNvme;
   const bool apart = f.host_gradient_bytes > 0;
-  apart ? offload_apart(e, plan, p, c, f, drive) : offload_together(e, plan, p, c, drive);
+  apart ? offload_apart(e, plan, p, f, drive) : offload_together(e, plan, p, drive);
   if (offloads_parameters(plan.offload)) {
     const double bytes = e[MemoryTerm::kParameters];
     (plan.offload == Offload::kParametersNvme ? e.nvme_bytes : e.pinned_bytes) += apart ? pinned(bytes) : bytes;
@@ -118,10 +115,9 @@ double persistent_bytes(const Plan& plan, const Stage& stage, const ModelSpec& m
 
 /// Peak of initialisation: state with moments, and DeepSpeed's fp32 zeros that the first update runs on (ZeRO-3: of the
 /// largest sub-group). ZeRO-1 and 2 flatten beside the parameters; ZeRO-3 may begin with the whole model.
-double start_peak(const Estimate& e, const Plan& plan, const StageParameters& p, const Copies& c,
-                  const FrameworkSpec& f) {
+double start_peak(const Estimate& e, const Plan& plan, const StageParameters& p, const FrameworkSpec& f) {
   if (f.host_gradient_bytes == 0) return p.all() * (f.parameter_bytes + (plan.zero == 0 ? f.master_bytes : 4.0));
-  const double zeros = plan.offload == Offload::kNone ? step_elements(plan, p, c, f) * f.host_gradient_bytes : 0;
+  const double zeros = plan.offload == Offload::kNone ? step_elements(plan, p, f) * f.host_gradient_bytes : 0;
   const double state = e[MemoryTerm::kParameters] + e[MemoryTerm::kOptimizer] + zeros;
   const double model = p.all() * f.parameter_bytes;
   if (plan.zero < 3) return std::max(state, plan.zero == 0 ? model : 2 * model);
@@ -134,24 +130,24 @@ double start_peak(const Estimate& e, const Plan& plan, const StageParameters& p,
 struct Reducing {
   double copies = 0, fresh = 0;
 };
-Reducing reducing(const Plan& plan, const StageParameters& p, const Copies& c, const FrameworkSpec& f) {
+Reducing reducing(const Plan& plan, const StageParameters& p, const FrameworkSpec& f) {
   if (plan.zero == 0) return {};
   const double bucket = std::min(p.all(), static_cast<double>(f.bucket_elements));
   const bool fresh = plan.zero == 2 && plan.micro_batches() > 1 && plan.offload == Offload::kNone;
-  return {f.flush_copies * bucket * f.reduce_bytes, fresh ? spread(p, c, plan, 1, f.fresh_gradient_bytes) : 0};
+  return {f.flush_copies * bucket * f.reduce_bytes, fresh ? spread(p, plan, 1, f.fresh_gradient_bytes) : 0};
 }
 
 /// The peak is at the loss, in backward of a block, or in the update: whichever is most beside what is always there.
 void fill_activations(Estimate& e, const Plan& plan, const Stage& stage, const ModelCosts& costs,
-                      const FrameworkSpec& f, const StageParameters& p, const Copies& c) {
+                      const FrameworkSpec& f, const StageParameters& p) {
   const double kept = stage.dense * costs.dense.kept.block + stage.mixture * costs.mixture.kept.block;
   double activations = in_flight(plan, stage) * kept;
   if (stage.first) activations += in_flight(plan, stage) * costs.embedding.kept.block;
   const double recomputed = std::max(costs.dense.kept.recomputed, costs.mixture.kept.recomputed);
   const double backward = recomputed + 2 * std::max(costs.dense.largest_tensor, costs.mixture.largest_tensor);
   const double logits = stage.last ? costs.head.largest_tensor + costs.head.kept.block : 0;
-  const Reducing more = reducing(plan, p, c, f);
-  const double step = step_elements(plan, p, c, f) * f.step_bytes;
+  const Reducing more = reducing(plan, p, f);
+  const double step = step_elements(plan, p, f) * f.step_bytes;
   if (step > activations + std::max(logits, backward + more.copies + more.fresh) && plan.offload == Offload::kNone) {
     e[MemoryTerm::kWorkspace] = step;
   } else {
@@ -199,6 +195,12 @@ double shards_of(double copies, int zero, int at_stage, int shard) {
   return shard > 0 ? std::min<double>(shard, copies) : copies;
 }
 
+double own_parameters(const StageParameters& p, const Plan& plan, int at_stage) {
+  const Copies c = copies_of(plan);
+  return p.shared / shards_of(c.shared, plan.zero, at_stage, plan.shard) +
+         p.experts / shards_of(c.experts, plan.zero, at_stage, plan.shard);
+}
+
 StageParameters parameters_of(const ModelCosts& costs, const Stage& stage, const ModelSpec& model) {
   StageParameters p;
   p.experts = stage.mixture * costs.mixture.expert_parameters;
@@ -218,11 +220,10 @@ Copies copies_of(const Plan& plan) {
 void fill_memory(Estimate& e, const Plan& plan, const Stage& stage, const ModelCosts& costs, const Workload& workload,
                  const Target& target, const FrameworkSpec& f, const FrameworkConstants& constants) {
   const StageParameters p = parameters_of(costs, stage, workload.model);
-  const Copies c = copies_of(plan);
-  f.engine ? fill_engine_memory(e, plan, stage, costs, f, p, c) : fill_state(e, plan, p, c, costs, f);
-  offload_state(e, plan, p, c, f);
+  f.engine ? fill_engine_memory(e, plan, stage, costs, f, p, copies_of(plan)) : fill_state(e, plan, p, costs, f);
+  offload_state(e, plan, p, f);
   e[MemoryTerm::kParameters] += persistent_bytes(plan, stage, workload.model, f);
-  if (!f.engine) fill_activations(e, plan, stage, costs, f, p, c);
+  if (!f.engine) fill_activations(e, plan, stage, costs, f, p);
   e.allocated = 0;
   for (const double bytes : e.bytes) e.allocated += bytes;
   e[MemoryTerm::kFragmentation] = e.allocated * constants.fragmentation;
@@ -230,7 +231,7 @@ void fill_memory(Estimate& e, const Plan& plan, const Stage& stage, const ModelC
   e[MemoryTerm::kCollectives] = plan.gpus > 2 ? kCollectives : plan.gpus > 1 ? kCollectivesPair : 0;
   e.reserved = e.allocated + e[MemoryTerm::kFragmentation];
   e.used = e.reserved + e[MemoryTerm::kContext] + e[MemoryTerm::kCollectives];
-  e.at_start = start_peak(e, plan, p, c, f);
+  e.at_start = start_peak(e, plan, p, f);
   e.fits = e.used <= target.gpu.memory.value;
 }
 

@@ -24,6 +24,9 @@ double in_flight(const Plan&, const Stage&);
 /// Ranks among `copies` that share state which ZeRO shards from `at_stage` on. `shard`: Plan::shard.
 double shards_of(double copies, int zero, int at_stage, int shard);
 
+/// Parameters whose state one rank has, of what ZeRO shards from `at_stage` on: bytes and the update's time go by it.
+double own_parameters(const StageParameters&, const Plan&, int at_stage);
+
 inline constexpr double kBlasWorkspace = 33.0 * 1024 * 1024;  ///< bytes of cuBLAS. Guess
 
 /// Fills bytes, allocated, reserved, used, at_start and the host's bytes.
