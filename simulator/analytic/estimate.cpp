@@ -42,6 +42,57 @@ struct StageTime {
   double total() const { return forward + backward; }
 };
 
+/// Stages of a pipeline in their order, equal ones together.
+class Path {
+ public:
+  void clear() { stages_.clear(); }
+  void add(const StageTime& t, double count) { stages_.push_back({t.forward, t.backward, count}); }
+
+  double sum() const {
+    double seconds = 0;
+    for (const Some& t : stages_) seconds += t.count * t.total();
+    return seconds;
+  }
+
+  /// 1F1B of `m` micro-batches through uneven stages: the longest over stages s of
+  ///   stages before + m micro-batches of s + max(0, A - k F) + max(0, A - k B), but one micro-batch at least waits for
+  ///   A,
+  /// A: one micro-batch in the k stages behind s. s works on k micro-batches ahead while the first comes back and is k
+  /// behind at the end; equal stages give (m + p - 1)(F + B). Messages apart; derived by hand, p = 2 exactly.
+  /// Seconds between micro-batches: the slowest stage's, or what a loop from stage s to the last and back takes, on
+  /// which as many micro-batches are as there are stages in it; its messages hide only if the other stages are faster.
+  double period(double send) const {
+    double slowest = 0, loop = 0, behind = 0, places = 0;
+    for (auto t = stages_.rbegin(); t != stages_.rend(); ++t) {
+      behind += t->count * t->total(), places += t->count;
+      slowest = std::max(slowest, t->total());
+      loop = std::max(loop, (behind + 2 * (places - 1) * send) / places);
+    }
+    return std::max(slowest, loop);
+  }
+
+  double length(double m) const {
+    double longest = 0, before = 0, behind = sum(), places = 0;
+    for (const Some& t : stages_) places += t.count;
+    for (const Some& t : stages_) {
+      for (const double last : {1.0, t.count}) {  // the first of equal ones, the last
+        const double a = behind - last * t.total(), k = places - last;
+        const double waits = std::max(0.0, a - k * t.forward) + std::max(0.0, a - k * t.backward);
+        longest = std::max(longest, before + (last - 1) * t.total() + m * t.total() + (m > 1 ? waits : a));
+      }
+      before += t.count * t.total(), behind -= t.count * t.total(), places -= t.count;
+    }
+    return std::max(longest, sum());
+  }
+
+ private:
+  struct Some {
+    double forward = 0, backward = 0, count = 0;
+    double total() const { return forward + backward; }
+  };
+  std::vector<Some> stages_;
+};
+
 }  // namespace
 
 struct Estimator::State {
@@ -53,6 +104,7 @@ struct Estimator::State {
   GpuModel gpu;
   NetworkModel network;
   StageMaker stage_maker;
+  Path path;  ///< kept for its memory
   std::unordered_map<std::uint64_t, ModelCosts> known;
   EstimateNotes* notes = nullptr;  ///< where wanted
 
@@ -89,13 +141,16 @@ struct Estimator::State {
   void note_part(const PartCosts& part, const Plan&, double count) const;
   void note_stage(const Plan&, const ModelCosts&, const Stage& slowest);
 
-  void add_part(StageTime& t, const PartCosts& part, const Plan& plan, double count) const;
+  void add_part(StageTime& t, const PartCosts& part, const Plan& plan, double count, bool is_end = false) const;
   BothWays tensor_time(const PartCosts& part, const Plan& plan) const;
   BothWays context_time(const PartCosts& part, const Plan& plan) const;
   BothWays expert_time(const PartCosts& part, const Plan& plan) const;
-  void add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count, BothWays device,
-                   BothWays own) const;
+  void add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count, BothWays device, BothWays own,
+                   bool is_end) const;
   double shown_messages(const Plan&) const;
+  bool is_loop(const Plan& plan) const {
+    return framework.engine && plan.pp > 1 && plan.vpp == 1 && plan.schedule == PipelineSchedule::k1F1B;
+  }
   StageTime stage_time(const Plan&, const ModelCosts&, const Stage&) const;
   double bubble(const Plan&, const StageTime& slowest, double others) const;
   void add_data(Estimate&, const Plan&, const ModelCosts&, const Stage&, const StageTime&) const;
@@ -105,7 +160,8 @@ struct Estimator::State {
 
 // ---------------------------------------------------------------- one micro-batch in one stage
 
-void Estimator::State::add_part(StageTime& t, const PartCosts& part, const Plan& plan, double count) const {
+void Estimator::State::add_part(StageTime& t, const PartCosts& part, const Plan& plan, double count,
+                                bool is_end) const {
   if (count <= 0) return;
   const auto add = [&](TimeTerm term, double s) { t.terms[static_cast<std::size_t>(term)] += count * s; };
   const BothWays tensor = tensor_time(part, plan), context = context_time(part, plan),
@@ -138,7 +194,7 @@ void Estimator::State::add_part(StageTime& t, const PartCosts& part, const Plan&
   t.forward += count * (forward + host_forward);
   t.backward += count * (backward + host_backward);
   t.weight_gradient += count * part.weight_gradient;
-  if (plan.zero == 3) add_gathers(t, part, plan, count, {forward, backward}, own);
+  if (plan.zero == 3) add_gathers(t, part, plan, count, {forward, backward}, own, is_end);
 }
 
 /// Collectives of blocks, from the same formulas as their times.
@@ -186,7 +242,10 @@ BothWays Estimator::State::tensor_time(const PartCosts& part, const Plan& plan) 
                              : network.all_reduce(bytes, group);
   const double shown = part.traffic.tensor_calls * one * (framework.overlaps_tensor ? 1 - constants.tensor_overlap : 1);
   const double again = framework.stops_recompute_early ? 1 - 1 / part.traffic.tensor_calls : 1;
-  return {shown, shown * (plan.recompute == Recompute::kFull ? 1 + again : 1)};
+  // Our engine gathers the rows of a product's input once more for the weight's gradient, beside the products before.
+  const double calls = part.traffic.tensor_calls, cover = 0.5 * part.backward.kernel_seconds() / calls;
+  const double inputs = framework.engine && plan.sp ? calls * exposed(network.all_gather(bytes, group), cover) : 0;
+  return {shown, shown * (plan.recompute == Recompute::kFull ? 1 + again : 1) + inputs};
 }
 
 /// A ring's turn hides behind the attention of the turn before; Ulysses' exchanges do not.
@@ -218,16 +277,20 @@ BothWays Estimator::State::expert_time(const PartCosts& part, const Plan& plan) 
 /// ZeRO-3: a block is gathered while the one before computes, in forward and again in backward, where its gradient is
 /// scattered too. Of what it hides behind, kernels are slowed and waiting for others is not.
 void Estimator::State::add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count, BothWays device,
-                                   BothWays own) const {
+                                   BothWays own, bool is_end) const {
   const Placement group = shard_group(plan);
   const double gather = network.all_gather(part.parameters * framework.gather_bytes, group);
   const double reduce =
       framework.reduces_by_micro_batch ? network.reduce_scatter(part.parameters * framework.reduce_bytes, group) : 0;
   const double bytes = part.parameters * framework.gather_bytes;
-  note(TimeTerm::kData, "all-gather of parameters", bytes, group.ranks, gather, 2 * count);
+  // Our engine gathers embedding and head once: backward of the one reads no parameter, of the other follows at once.
+  const double again = framework.engine && is_end ? 0 : gather;
+  note(TimeTerm::kData, "all-gather of parameters", bytes, group.ranks, gather, (again > 0 ? 2 : 1) * count);
   note(TimeTerm::kData, "reduce-scatter of gradients", part.parameters * framework.reduce_bytes, group.ranks, reduce,
        count);
+  // Without overlap_comm our engine's lane of gathers still runs ahead in forward; in backward each waits for memory.
   const double overlap = framework.overlaps_gathers ? constants.overlap : 0,
+               ahead = framework.engine ? constants.overlap : overlap,
                slow = gpu.constants().interference * constants.interference;
   const double forward = device.forward, backward = device.backward;
   const auto shown = [&](double work, double cover) {
@@ -235,9 +298,9 @@ void Estimator::State::add_gathers(StageTime& t, const PartCosts& part, const Pl
   };
   const double slow_forward = slow * own.forward / std::max(forward, 1e-12),
                slow_backward = slow * own.backward / std::max(backward, 1e-12);
-  const double more_forward = shown(gather, forward * overlap) + slow_forward * std::min(gather, forward);
-  const double more_backward =
-      shown(gather + reduce, backward * overlap) + slow_backward * std::min(gather + reduce, backward);
+  const double more_forward = shown(gather, forward * ahead) + slow_forward * std::min(gather, forward);
+  const double moved = again + reduce;  // on the same links
+  const double more_backward = shown(moved, backward * overlap) + slow_backward * std::min(moved, backward);
   t.terms[static_cast<std::size_t>(TimeTerm::kData)] += count * (more_forward + more_backward);
   t.forward += count * more_forward;
   t.backward += count * more_backward;
@@ -247,6 +310,7 @@ void Estimator::State::add_gathers(StageTime& t, const PartCosts& part, const Pl
 /// fifth of each, a guess. Beside compute: 0.23, read off the event level (tests/two_levels_test.cpp).
 double Estimator::State::shown_messages(const Plan& plan) const {
   if (plan.vpp > 1) return 0.2 * plan.vpp;
+  if (is_loop(plan)) return 0;  // Path::period() has them
   return framework.overlaps_messages ? 0.23 : 1;
 }
 
@@ -254,8 +318,8 @@ StageTime Estimator::State::stage_time(const Plan& plan, const ModelCosts& costs
   StageTime t;
   add_part(t, costs.dense, plan, stage.dense);
   add_part(t, costs.mixture, plan, stage.mixture);
-  if (stage.first) add_part(t, costs.embedding, plan, 1);
-  if (stage.last) add_part(t, costs.head, plan, 1);
+  if (stage.first) add_part(t, costs.embedding, plan, 1, true);
+  if (stage.last) add_part(t, costs.head, plan, 1, true);
   const double once = constants.micro_batch_ms * 1e-3;
   t.terms[static_cast<std::size_t>(TimeTerm::kFixed)] += once;
   t.forward += once / 2, t.backward += once / 2;
@@ -303,7 +367,7 @@ void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts&
     const double block = std::max(costs.dense.parameters, costs.mixture.parameters);
     const double gather = network.all_gather(block * framework.gather_bytes, shards),
                  reduce = network.reduce_scatter(block * framework.reduce_bytes, shards);
-    data += gather + reduce;  // the first, the last
+    if (framework.overlaps_gathers) data += gather + reduce;  // the first, the last; else all of them show
     note(TimeTerm::kData, "first all-gather", block * framework.gather_bytes, shards.ranks, gather, 1);
     note(TimeTerm::kData, "last reduce-scatter", block * framework.reduce_bytes, shards.ranks, reduce, 1);
     const double bytes = p.all() * framework.reduce_bytes / shards.ranks, all = network.all_reduce(bytes, copies);
@@ -321,7 +385,9 @@ void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts&
   const double one = scatters ? network.reduce_scatter(bytes, group) + more : network.all_reduce(bytes, group);
   const double times =
       plan.zero == 2 && framework.reduces_by_micro_batch ? static_cast<double>(plan.micro_batches()) : 1;
-  const double cover = framework.overlaps_gradients ? t.backward * overlap : 0;
+  // The copies that our engine reduces in another type are freed before they are done: what gets their bytes waits.
+  const bool waits = framework.engine && framework.reduce_bytes != framework.gradient_bytes && plan.zero < 2;
+  const double cover = framework.overlaps_gradients && !waits ? t.backward * overlap : 0;
   note(TimeTerm::kData, scatters ? "reduce-scatter of gradients" : "all-reduce of gradients", bytes, group.ranks, one,
        times);
   data += times * (std::max(exposed(one, cover), one * bucket / p.all()) + slow * std::min(one, cover));
@@ -382,27 +448,32 @@ Estimate Estimator::estimate(const Plan& plan, EstimateNotes* notes) {
   const StageTime a = s.stage_time(plan, costs, first);
   StageTime slowest = a;
   const Stage* slow = &first;
-  double all = 0;
+  Path& path = s.path;
+  path.clear();
   for (const StageKind& kind : stages) {
     const StageTime t = &kind == stages.data() ? a : s.stage_time(plan, costs, kind.stage);
-    all += kind.count * t.total();
+    path.add(t, kind.count);
     if (t.total() > slowest.total()) slowest = t, slow = &kind.stage;
   }
+  const double others = s.is_loop(plan) ? path.length(static_cast<double>(plan.micro_batches())) -
+                                              static_cast<double>(plan.micro_batches()) * slowest.total()
+                                        : path.sum() - slowest.total();
 
   if (notes != nullptr) {
     s.notes = notes;
     s.note_stage(plan, costs, *slow);
-    notes->others_s = all - slowest.total();
+    notes->others_s = others;
   }
 
   Estimate e;
   const auto m = static_cast<double>(plan.micro_batches());
   for (int i = 0; i < kTimeTerms; ++i)
     e.seconds[static_cast<std::size_t>(i)] = m * slowest.terms[static_cast<std::size_t>(i)];
-  e[TimeTerm::kBubble] = s.bubble(plan, slowest, all - slowest.total());
+  e[TimeTerm::kBubble] = s.bubble(plan, slowest, others);
   if (!one) {  // filling the pipeline waits for whole messages
     const double send = s.network.send(costs.message, static_cast<double>(plan.gpus) / plan.pp);
     e[TimeTerm::kBubble] += 2 * (plan.pp - 1) * send * std::max(0.0, 1 - s.shown_messages(plan)) / plan.vpp;
+    if (s.is_loop(plan)) e[TimeTerm::kPipeline] += (m - 1) * (path.period(send) - slowest.total());
   }
   s.add_data(e, plan, costs, first, a);
   const StageParameters p = parameters_of(costs, first, s.workload.model);

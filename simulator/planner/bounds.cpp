@@ -52,9 +52,13 @@ double PlanBounds::kernel_seconds(const Plan& plan) const {
 }
 
 double PlanBounds::step_time(const Plan& plan) const {
-  const double length = 1 + (plan.pp - 1.0) / plan.vpp / static_cast<double>(plan.micro_batches());
+  const auto m = static_cast<double>(plan.micro_batches());
+  const double length = 1 + (plan.pp - 1.0) / plan.vpp / m;
   const bool filled = plan.schedule == PipelineSchedule::k1F1B || plan.schedule == PipelineSchedule::kInterleaved ||
                       plan.schedule == PipelineSchedule::kGpipe;
+  if (framework_.engine) {  // its stages are uneven: a fast one may hide in the slowest's micro-batches
+    return kernel_seconds(plan) * (filled && plan.vpp == 1 ? std::max(1.0, plan.pp / m) : 1);
+  }
   return kernel_seconds(plan) * (filled ? length : 1);
 }
 
