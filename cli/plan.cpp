@@ -46,6 +46,7 @@ class PlanCommand {
     if (options.tokens.empty()) throw Error(ErrorKind::kConfig, "--tokens is missing: how long to train, as 300B");
     workload_.model = open_model(options.model);
     workload_.seq = options.seq > 0 ? options.seq : default_seq(workload_.model);
+    workload_.expert_imbalance = options.expert_imbalance;
     run_ = options.run;
     run_.tokens = parse_amount("--tokens", options.tokens);
     read_warmup(options, run_);
@@ -178,6 +179,11 @@ void add_search_options(CLI::App& c, PlanOptions& o) {
   c.add_option("--precision", o.precision, "Of matrix products: bf16, fp8, ...; several are compared")
       ->type_name("LIST")
       ->capture_default_str();
+  c.add_option("--expert-imbalance", o.expert_imbalance,
+               "Mixture of experts: tokens of the fullest rank over the mean; 1: routed evenly")
+      ->type_name("FACTOR")
+      ->capture_default_str()
+      ->check(CLI::Range(1.0, 1e3));
   c.add_option("--threads", o.threads, "Of the search")->capture_default_str()->check(CLI::Range(1, 256));
 }
 

@@ -19,6 +19,7 @@ namespace shardscope::cli {
 
 struct PlanOptions {
   std::string model, tokens, deadline, budget, gpus = "h100-sxm,h200,b200", framework = "megatron,fsdp2,deepspeed";
+  double expert_imbalance = 1;  ///< tokens of the fullest rank's experts over the mean
   std::string precision = "bf16", objective, hardware, html, out;
   std::vector<std::string> prices;
   int max_gpus = 512, threads = 2;

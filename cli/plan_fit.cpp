@@ -40,6 +40,7 @@ class Fit {
     gpus_ = choices[0].count;
     candidate_.workload.model = open_model(options.model);
     candidate_.workload.seq = options.seq > 0 ? options.seq : default_seq(candidate_.workload.model);
+    candidate_.workload.expert_imbalance = options.expert_imbalance;
     const std::vector<std::string> precisions = split_list(options.precision);
     if (precisions.size() != 1) throw Error(ErrorKind::kConfig, "--fit wants one --precision");
     candidate_.workload.arithmetic = trained_arithmetic(precisions[0]);

@@ -30,6 +30,7 @@ struct Options {
   std::vector<std::string> settings;
   std::int64_t device_memory = 0;
   bool json = false, explain = false;
+  double expert_imbalance = 1;
 };
 
 std::int64_t device_peak(const MemoryPeak& peak) { return peak.peak_bytes[static_cast<std::size_t>(Space::kDevice)]; }
@@ -70,7 +71,7 @@ class Predict {
 
   void run() {
     if (!options_.framework.empty()) {
-      return predict_framework(job_, {options_.framework, options_.json, options_.explain});
+      return predict_framework(job_, {options_.framework, options_.json, options_.explain, options_.expert_imbalance});
     }
     if (options_.explain) why_ = explain(plan_case_of(job_, default_catalog()));
     std::unique_ptr<ProfileWriter> writer;
@@ -311,6 +312,14 @@ void add_predict(CLI::App& app, int& exit_code) {
       ->type_name("NAME")
       ->excludes(like);
   command
+      ->add_option("--expert-imbalance", options->expert_imbalance,
+                   "With --framework, mixture of experts: tokens of the fullest rank over the mean; 1: routed evenly.\n"
+                   "Our own engine computes all slots of an expert whatever comes")
+      ->type_name("FACTOR")
+      ->capture_default_str()
+      ->check(CLI::Range(1.0, 1e3))
+      ->needs(command->get_option("--framework"));
+  command
       ->add_flag("--explain", options->explain,
                  "Also each term of time and memory with the numbers that make it, constants, and what faster\n"
                  "hardware would change (needs --cluster)")
@@ -329,6 +338,8 @@ void add_predict(CLI::App& app, int& exit_code) {
       "  shardscope predict --like run.db --set zero.stage=3 --set parallel.dp=4 --set micro_batch=2\n"
       "  shardscope predict --model llama-2-7b --ranks 16 --stage 3 --cluster dgx-h100:16 --explain\n"
       "  shardscope predict --model llama-2-7b --ranks 16 --stage 1 --cluster dgx-h100:16 --framework megatron\n"
+      "  shardscope predict --model mixtral-8x7b --ranks 16 --cluster dgx-h100:16 --framework megatron "
+      "--expert-imbalance 1.3\n"
       "  shardscope predict --model gpt2/config.json --ranks 8 --cluster data/clusters/dgx.json --device-memory "
       "40GiB\n");
   command->callback([options, &exit_code] {

@@ -32,6 +32,7 @@ nlohmann::ordered_json explanation_json(const Explanation&);
 struct FrameworkOptions {
   std::string framework;
   bool json = false, explain = false;
+  double expert_imbalance = 1;
 };
 void predict_framework(const Job&, const FrameworkOptions&);
 

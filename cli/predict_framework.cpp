@@ -35,6 +35,7 @@ class FrameworkPrediction {
     }
     case_ = plan_case_of(job, default_catalog());
     case_.framework = find_framework(default_frameworks(), options.framework);
+    case_.workload.expert_imbalance = options.expert_imbalance;
     why_ = explain(case_);
     interval_ = interval_of(case_.framework.name, case_.plan.gpus, estimate().step_time_s);
     limit_ = job.device_memory_bytes > 0 ? static_cast<double>(job.device_memory_bytes) : case_.target.gpu.memory.value;
@@ -76,6 +77,9 @@ class FrameworkPrediction {
     part("offload", parts.offload), part("bubble", parts.bubble);
     fmt::print("memory      {:.2f} GB on the fullest rank, {} {:.2f} GB ({})\n", estimate().used / 1e9,
                fits() ? "fits" : "DOES NOT FIT", limit_ / 1e9, limit_of());
+    if (job_.model.experts > 0) {
+      fmt::print("experts     the fullest rank has {:g} times the mean's tokens\n", case_.workload.expert_imbalance);
+    }
     fmt::print("source      {}\n", source());
     if (options_.explain) fmt::print("{}", explanation_text(why_));
   }
@@ -86,6 +90,7 @@ class FrameworkPrediction {
     out["model"] = {
         {"name", job_.model.name}, {"parameters", parameter_count(job_.model)}, {"flops_per_token", flops_per_token()}};
     out["framework"] = case_.framework.name;
+    if (job_.model.experts > 0) out["expert_imbalance"] = case_.workload.expert_imbalance;
     out["zero_stage"] = case_.plan.zero;
     out["tokens_per_step"] = case_.plan.global_batch * case_.workload.seq;
     out["step_time_s"] = estimate().step_time_s;

@@ -480,6 +480,9 @@ refuses 'like' predict job.json --set zero.stage=3
 refuses 'like|job' predict job.json --like run.db
 refuses 'cluster' predict --like run.db --cluster dgx-a100:8
 refuses 'explain.*like|like.*explain' predict --like run.db --explain
+refuses 'expert-imbalance' predict job.json --cluster dgx-h100:8 --framework megatron --expert-imbalance 0.5
+refuses 'expert-imbalance.*framework' predict job.json --cluster dgx-h100:8 --expert-imbalance 2
+refuses 'expert-imbalance' plan --model mixtral-8x7b --tokens 1B --expert-imbalance 0
 refuses 'framework.*like|like.*framework' predict --like run.db --framework megatron
 refuses 'binary' predict --like binary
 check 'a run of seven threads a rank' "$shardscope" train job.json --threads 7 --profile threads.db --quiet

@@ -95,6 +95,21 @@ TEST(Estimate, StagesShareMoreAndMore) {
   }
 }
 
+TEST(Estimate, TheFullestExpertsMakeTheStep) {
+  Workload w = workload_of("mixtral-8x7b-v0.1", 2048);
+  const Plan plan{.gpus = 16, .dp = 16, .ep = 8, .zero = 1, .global_batch = 16};
+  const auto of = [&](double imbalance) {
+    w.expert_imbalance = imbalance;
+    return Estimator(w, target_named("dgx-h100"), find_framework(default_frameworks(), "megatron")).estimate(plan);
+  };
+  const Estimate even = of(1), uneven = of(1.5);
+  EXPECT_GT(uneven[TimeTerm::kMatmul], 1.2 * even[TimeTerm::kMatmul]);
+  EXPECT_LT(uneven[TimeTerm::kMatmul], 1.5 * even[TimeTerm::kMatmul]);  // attention and head are the same
+  EXPECT_EQ(uneven[TimeTerm::kAttention], even[TimeTerm::kAttention]);
+  EXPECT_GT(uneven[MemoryTerm::kActivations], even[MemoryTerm::kActivations]);
+  EXPECT_GT(uneven[TimeTerm::kExpert], even[TimeTerm::kExpert]);
+}
+
 /// MiCS and HSDP: a rank has, and updates, its part of its group's copy and not of all ranks'.
 TEST(Estimate, TheUpdateWorksOnTheStateThatARankHas) {
   for (const char* framework : {"fsdp2", "deepspeed", "shardscope"}) {

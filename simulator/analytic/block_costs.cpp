@@ -207,7 +207,7 @@ void BlockBuilder::experts() {
   const double moved = arrived * h() * width_;
   elements(4 * moved, 6 * moved);  // tokens sorted by expert and back, weighted
   part_.kept.block += 2 * moved;
-  part_.traffic.experts = s_.ep > 1 ? own * top * h() * width_ : 0;
+  part_.traffic.experts = s_.ep > 1 ? moved : 0;  // it ends with the fullest rank
   const double shared = static_cast<double>(m_.shared_intermediate + m_.shared_experts * m_.intermediate);
   if (shared > 0) gated_mlp(tokens_, shared / tp(), 1, tokens_);
 }

@@ -126,6 +126,7 @@ nlohmann::ordered_json plan_case_json(const PlanCase& c) {
           {"global_batch", p.global_batch},
           {"seq", c.workload.seq},
           {"precision", to_string(c.workload.arithmetic)},
+          {"expert_imbalance", c.workload.expert_imbalance},
           {"framework", c.framework.name},
           {"system", c.target.system.name},
           {"model", c.model}};
@@ -145,6 +146,7 @@ PlanCase parse_plan_case(const std::string& json_text, const std::string& file_n
   c.workload.model = open_model(c.model);
   c.workload.seq = json.integer("seq", {1, std::int64_t{1} << 32});
   c.workload.arithmetic = trained_arithmetic(json.text("precision", "bf16"));
+  c.workload.expert_imbalance = json.real("expert_imbalance", {1, 1e3}, 1);
   c.target = target_of(catalog, find_system(catalog, json.text("system", json.text("gpu"))));
   c.framework = in_precision(find_framework(default_frameworks(), json.text("framework")), c.workload.arithmetic);
   c.plan = plan_of(json);

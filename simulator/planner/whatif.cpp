@@ -99,6 +99,8 @@ constexpr Setting kSettings[] = {
        x.c.workload.arithmetic = trained_arithmetic(x.value);
        x.c.framework = in_precision(x.c.framework, x.c.workload.arithmetic);
      }},
+    {"experts.imbalance", "tokens of the fullest rank's experts over the mean",
+     [](Change& x) { x.c.workload.expert_imbalance = number(x, 1, 1e3); }},
     {"model", "a name or config.json",
      [](Change& x) { x.c.workload.model = open_model(x.c.model = std::string(x.value)); }},
     {"framework", "deepspeed, megatron, fsdp2, ...",
