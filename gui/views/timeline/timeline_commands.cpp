@@ -66,6 +66,11 @@ void TimelineView::build_commands() {
   add("Previous hit", {QKeySequence::FindPrevious, QKeySequence(Qt::SHIFT | Qt::Key_Return)},
       [this] { show_hit(shown_hit_ - 1); });
   add("Go to a rank", {QKeySequence(Qt::CTRL | Qt::Key_P)}, [this] { find_rank(); });
+  add("Show or hide the prediction under each lane", {Qt::Key_O}, [this] {
+    TimelineState next = state_;
+    next.prediction = !next.prediction;
+    change(std::move(next));
+  });
   add("Show or hide the tables", {Qt::Key_Q}, [this] { panel_->setVisible(!panel_->isVisible()); });
   add("Clear selection, area or search", {Qt::Key_Escape}, [this] { clear_step_by_step(); });
 }

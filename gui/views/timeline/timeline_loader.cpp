@@ -19,13 +19,15 @@ bool within(TimeWindow inner, TimeWindow outer) {
 
 }  // namespace
 
-void TimelineLoader::open(std::optional<RunKey> key) {
+void TimelineLoader::open(std::optional<RunKey> key, std::optional<RunKey> prediction) {
   pool_.cancel_all(this);
   tile_asked_ = heat_asked_ = false;
   served_ = {};  // of a run that has grown, what is shown stays until the new one is there
   heat_.reset();
   if (key_ != key) tile_.reset(), catalog_.reset();
   key_ = std::move(key);
+  prediction_ = std::move(prediction);
+  alignment_.reset();
   if (!key_) {
     catalog_.reset();
     return;
@@ -38,6 +40,20 @@ void TimelineLoader::open(std::optional<RunKey> key) {
     Q_EMIT catalog_loaded(catalog_);
   };
   pool_.ask<TimelineCatalog>(this, "catalog", load, loaded, [this](const QString& text) { Q_EMIT problem(text); });
+  ask_alignment();
+}
+
+/// Of a prediction that has nothing to be laid beside, nothing is drawn.
+void TimelineLoader::ask_alignment() {
+  if (!prediction_) return;
+  const auto align = [run = *key_, other = *prediction_](QueryFiles& files) {
+    return align_runs(files.profile(run.file), run.run, files.profile(other.file), other.run);
+  };
+  const auto aligned = [this](std::shared_ptr<const RunAlignment> alignment) {
+    alignment_ = std::move(alignment);
+    if (catalog_ && wanted_.window.length() > 0) ask_for_tile();
+  };
+  pool_.ask<RunAlignment>(this, "alignment", align, aligned, [](const QString&) {});
 }
 
 void TimelineLoader::want(TileRequest request, bool heat) {
@@ -49,8 +65,8 @@ void TimelineLoader::want(TileRequest request, bool heat) {
 }
 
 bool TimelineLoader::is_served(const TileRequest& wanted) const {
-  return tile_ && same_rows(served_.state, wanted.state) && served_.height == wanted.height &&
-         std::abs(served_.state.scroll - wanted.state.scroll) <= served_.reach &&
+  return tile_ && (tile_->pair != nullptr) == wants_pair(wanted) && same_rows(served_.state, wanted.state) &&
+         served_.height == wanted.height && std::abs(served_.state.scroll - wanted.state.scroll) <= served_.reach &&
          covers(*tile_, wanted.window, wanted.columns);
 }
 
@@ -75,8 +91,12 @@ void TimelineLoader::ask_for_tile() {
 
 void TimelineLoader::ask_tile(const TileRequest& request) {
   tile_asked_ = true;
-  const auto load = [key = *key_, catalog = catalog_, request](QueryFiles& files) {
-    return load_tile(files.timeline(key.file, key.run), *catalog, request, [&files] { return files.stopped(); });
+  const auto load = [key = *key_, catalog = catalog_, request, other = prediction_,
+                     alignment = wants_pair(request) ? alignment_ : nullptr](QueryFiles& files) {
+    const auto stopped = [&files] { return files.stopped(); };
+    TimelineTile tile = load_tile(files.timeline(key.file, key.run), *catalog, request, stopped);
+    if (alignment) add_prediction(tile, {files.timeline(other->file, other->run), *alignment}, *catalog, stopped);
+    return tile;
   };
   const auto loaded = [this, request](std::shared_ptr<const TimelineTile> tile) {
     tile_asked_ = false;

@@ -27,7 +27,8 @@ class TimelineLoader : public QObject {
 
  public:
   explicit TimelineLoader(QueryPool& pool, QObject* parent = nullptr) : QObject(parent), pool_(pool) {}
-  void open(std::optional<RunKey> key);  ///< the same run again: it has grown, and is read anew
+  /// The same run again: it has grown, and is read anew. `prediction` is laid under its lanes.
+  void open(std::optional<RunKey> key, std::optional<RunKey> prediction = {});
   const std::optional<RunKey>& key() const { return key_; }
   const std::shared_ptr<const TimelineCatalog>& catalog() const { return catalog_; }
   /// Without margin and reach: the loader adds its own.
@@ -45,9 +46,13 @@ class TimelineLoader : public QObject {
   void ask_for_tile();
   void ask_for_heat();
   void ask_tile(const TileRequest& request);
+  void ask_alignment();
+  bool wants_pair(const TileRequest& request) const { return alignment_ && request.state.prediction; }
 
   QueryPool& pool_;
   std::optional<RunKey> key_;
+  std::optional<RunKey> prediction_;
+  std::shared_ptr<const RunAlignment> alignment_;   ///< with the prediction; shared with questions
   std::shared_ptr<const TimelineCatalog> catalog_;  ///< shared with scenes
   std::shared_ptr<const TimelineTile> tile_;        ///< shared with the canvas
   std::shared_ptr<const HeatMap> heat_;             ///< shared with the canvas

@@ -163,6 +163,7 @@ void TimelineView::show_session(std::shared_ptr<const Session> session) {
     TimelineState fresh;
     fresh.pinned = state_.pinned;  // pins outlive a run: the next one has the same ranks
     fresh.dark = state_.dark;
+    fresh.prediction = state_.prediction;
     fresh.metric = state_.metric;
     state_ = fresh;
     hits_.reset();
@@ -170,7 +171,8 @@ void TimelineView::show_session(std::shared_ptr<const Session> session) {
     canvas_->set_catalog(nullptr, {});
     canvas_->set_empty_text(QStringLiteral("Reading the run…"));
   }
-  loader_.open(key);
+  const RunSummary* predicted = session_->run(session_->prediction);
+  loader_.open(key, predicted != nullptr ? std::optional(RunKey{predicted->file, predicted->run.id}) : std::nullopt);
 }
 
 void TimelineView::say_empty() {
