@@ -4,10 +4,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include "simulator/like/measured_run.h"
 #include "cli/run_json.h"
 #include "cli/text_table.h"
 #include "profiler/query/step_times.h"
+#include "simulator/like/measured_run.h"
 #include "simulator/simulate.h"
 
 namespace shardscope::cli {

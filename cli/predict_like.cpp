@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "simulator/like/measured_run.h"
 #include "cli/run_json.h"
 #include "cli/text_table.h"
 #include "core/engine/suggest_fit.h"
@@ -15,6 +14,7 @@
 #include "core/spec/job_settings.h"
 #include "profiler/query/step_breakdown.h"
 #include "profiler/query/step_times.h"
+#include "simulator/like/measured_run.h"
 #include "simulator/simulate.h"
 
 namespace shardscope::cli {

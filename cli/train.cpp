@@ -14,7 +14,6 @@
 
 #include "cli/command.h"
 #include "cli/job_options.h"
-#include "simulator/like/measured_run.h"
 #include "cli/memory_json.h"
 #include "cli/ranks.h"
 #include "cli/train_checkpoints.h"
@@ -29,6 +28,7 @@
 #include "kernels/cpu/cpu_backend.h"
 #include "profiler/store/merge.h"
 #include "profiler/store/profile_writer.h"
+#include "simulator/like/measured_run.h"
 #include "simulator/simulate.h"
 
 namespace shardscope::cli {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -118,14 +119,29 @@ void for_each_text(const RecordHead& head, Visit visit) {
   }
 }
 
+/// Up to where a log consists of whole blocks: what comes behind was being written when its writer ended.
+off_t whole_length(int file) {
+  off_t at = kCaptureLogMagic.size();
+  const off_t size = lseek(file, 0, SEEK_END);
+  for (BlockHead head{}; pread(file, &head, sizeof head, at) == sizeof head;) {
+    const off_t next = at + static_cast<off_t>(sizeof head) + head.bytes;
+    if (head.bytes > kMostBlock || next > size) break;
+    at = next;
+  }
+  return std::min(at, size);
+}
+
 }  // namespace
 
 ProcessFacts facts_of(const SpoolHeader& header) { return facts_of(facts_block(header)); }
 
-CaptureLog::CaptureLog(const std::string& path, const SpoolHeader& header) : path_(path) {
-  file_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+CaptureLog::CaptureLog(const std::string& path, const SpoolHeader& header, bool append) : path_(path) {
+  file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | (append ? 0 : O_TRUNC), 0600);
   if (file_ < 0) throw Error(ErrorKind::kIo, path + ": " + std::strerror(errno));
-  buffer_.append(kCaptureLogMagic);
+  const off_t end = append ? whole_length(file_) : 0;
+  if (append && ftruncate(file_, end) != 0) problem_ = path + ": " + std::strerror(errno);
+  lseek(file_, end, SEEK_SET);
+  if (end == 0) buffer_.append(kCaptureLogMagic);
   write(kFacts, 0, bytes_of(facts_block(header)));
 }
 

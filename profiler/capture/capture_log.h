@@ -28,8 +28,8 @@ ProcessFacts facts_of(const SpoolHeader& header);
 
 class CaptureLog {
  public:
-  /// Throws Error{kIo}.
-  CaptureLog(const std::string& path, const SpoolHeader& header);
+  /// A new log; `append`: goes on with one that is there. Throws Error{kIo}.
+  CaptureLog(const std::string& path, const SpoolHeader& header, bool append = false);
   ~CaptureLog();
   CaptureLog(const CaptureLog&) = delete;
   CaptureLog& operator=(const CaptureLog&) = delete;

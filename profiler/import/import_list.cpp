@@ -6,11 +6,12 @@
 
 namespace shardscope {
 
+extern const Importer kCaptureImporter;
 extern const Importer kKinetoImporter;
 extern const Importer kNsysImporter;
 
 std::span<const Importer* const> importers() {
-  static constexpr std::array kAll = {&kKinetoImporter, &kNsysImporter};
+  static constexpr std::array kAll = {&kCaptureImporter, &kKinetoImporter, &kNsysImporter};
   return kAll;
 }
 

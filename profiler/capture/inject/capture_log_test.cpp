@@ -105,6 +105,27 @@ TEST_F(CaptureLogTest, CutAnywhereItIsReadUpToThere) {
   EXPECT_THROW(CaptureLogReader{(folder_ / "missing").string()}, Error);
 }
 
+TEST_F(CaptureLogTest, GoesOnWhereAKilledRecorderLeftOff) {
+  const std::string path = record(300);
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 3);  // within a block
+  setenv("SHARDSCOPE_SPOOL", folder_.c_str(), 1);
+  if (const pid_t child = fork(); child == 0) {
+    for (int i = 1000; i < 1050; ++i) write(i);
+    _exit(0);
+  } else {
+    waitpid(child, nullptr, 0);
+  }
+  SpoolReader spool(list_spools(folder_.string()).at(0));
+  CaptureLog(path, spool.header(), /*append=*/true).add(spool);
+  CaptureLogReader reader(path);
+  bool whole = false;
+  const std::vector<std::string> all = texts(reader, &whole);
+  EXPECT_TRUE(whole);
+  ASSERT_GE(all.size(), 50u);
+  EXPECT_EQ(all.back(), "mark 6 at 1049");
+  EXPECT_EQ(all[all.size() - 50], "mark 6 at 1000");
+}
+
 TEST_F(CaptureLogTest, DamagedBytesNeverLeadAstray) {
   const std::string path = record(200);
   std::string bytes;

@@ -1,0 +1,302 @@
+#include "profiler/import/capture/capture_import.h"
+
+#include <cxxabi.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "profiler/import/names.h"
+
+namespace shardscope {
+
+using capture::record_as;
+using capture::RecordHead;
+using capture::RecordKind;
+
+namespace {
+
+constexpr std::size_t kMostOpen = 1 << 16;                       ///< ranges of one kind that were begun and not ended
+constexpr std::string_view kSizeField = "Message size [bytes]";  // as NCCL's payloads call it
+
+// CUpti_ActivityMemcpyKind, by number.
+constexpr const char* kCopyNames[] = {"copy", "HtoD", "DtoH", "HtoA", "AtoH", "AtoA",
+                                      "AtoD", "DtoA", "DtoD", "HtoH", "PtoP"};
+// CUpti_ActivitySynchronizationType.
+constexpr const char* kSyncNames[] = {"synchronize", "cudaEventSynchronize", "cudaStreamWaitEvent",
+                                      "cudaStreamSynchronize", "cudaDeviceSynchronize"};
+
+template <std::size_t N>
+const char* name_of(const char* const (&names)[N], std::uint32_t index) {
+  return names[index < N ? index : 0];
+}
+
+std::string_view lane_of_copy(std::uint32_t kind) {
+  if (kind == 1) return "h2d";
+  if (kind == 2) return "d2h";
+  return "compute";
+}
+
+}  // namespace
+
+CaptureImport::CaptureImport(const capture::CaptureLogReader& reader, ImportWriter& writer, int rank, bool main)
+    : reader_(reader), writer_(writer), rank_(rank), main_(main), nccl_(reader, writer, tally_, rank) {}
+
+void CaptureImport::take(std::uint32_t thread, const RecordHead& head) {
+  const auto with = [&]<class Record>(const Record* record, auto method) {
+    if (record != nullptr) (this->*method)(*record);
+  };
+  switch (head.kind) {
+    case RecordKind::kRangePush:
+    case RecordKind::kRangePop:
+    case RecordKind::kRangeStart:
+    case RecordKind::kRangeEnd:
+    case RecordKind::kMark:
+      if (const auto* range = record_as<capture::RangeRecord>(head)) take_range(thread, *range);
+      break;
+    case RecordKind::kSchemaField:
+      with(record_as<capture::SchemaFieldRecord>(head), &CaptureImport::take_schema);
+      break;
+    case RecordKind::kThreadName:
+      if (const auto* name = record_as<capture::NameRecord>(head))
+        thread_names_[head.small] = std::string(reader_.text(name->name));
+      break;
+    case RecordKind::kKernel:
+    case RecordKind::kGraph:
+      with(record_as<capture::KernelRecord>(head), &CaptureImport::take_kernel);
+      break;
+    case RecordKind::kCopy:
+      with(record_as<capture::CopyRecord>(head), &CaptureImport::take_copy);
+      break;
+    case RecordKind::kApi:
+      with(record_as<capture::ApiRecord>(head), &CaptureImport::take_call);
+      break;
+    case RecordKind::kSync:
+      with(record_as<capture::SyncRecord>(head), &CaptureImport::take_sync);
+      break;
+    case RecordKind::kDeviceMemory:
+      with(record_as<capture::MemoryRecord>(head), &CaptureImport::take_memory);
+      break;
+    case RecordKind::kDevice:
+      with(record_as<capture::DeviceRecord>(head), &CaptureImport::take_device);
+      break;
+    case RecordKind::kGap:
+      if (const auto* gap = record_as<capture::GapRecord>(head)) writer_.loss(rank_, "gap", {}, reader_.text(gap->why));
+      break;
+    default:
+      nccl_.take(head);
+      break;
+  }
+}
+
+std::string CaptureImport::track_name(const std::string& name) const {
+  return main_ ? name : fmt::format("process {} {}", reader_.facts().pid, name);
+}
+
+CaptureImport::ThreadState& CaptureImport::thread_state(std::uint32_t thread) {
+  ThreadState& state = threads_[thread];
+  if (state.track < 0) {
+    const auto name = thread_names_.find(thread);
+    const std::string text = name == thread_names_.end() ? fmt::format("thread {}", thread)
+                                                         : fmt::format("thread {} {}", thread, name->second);
+    state.track = writer_.track(rank_, track_name(text), TrackKind::kHost);
+    state.calls = writer_.track(rank_, track_name(text + " CUDA"), TrackKind::kHost);
+  }
+  return state;
+}
+
+void CaptureImport::take_schema(const capture::SchemaFieldRecord& field) {
+  if (reader_.text(field.name) == kSizeField && size_offsets_.size() < kMostOpen)
+    size_offsets_[{field.domain, field.schema}] = field.offset;
+}
+
+/// The size that NCCL's ranges carry, by the layout that it registered.
+std::uint64_t CaptureImport::payload_bytes(const capture::RangeRecord& range) {
+  const auto offset = size_offsets_.find({range.domain, range.schema});
+  std::uint64_t bytes = 0;
+  const bool has = offset != size_offsets_.end() && range.head.bytes >= sizeof range + range.payload_bytes &&
+                   std::uint64_t{offset->second} + sizeof bytes <= range.payload_bytes;
+  if (has) std::memcpy(&bytes, reinterpret_cast<const char*>(&range + 1) + offset->second, sizeof bytes);
+  return bytes;
+}
+
+void CaptureImport::take_range(std::uint32_t thread, const capture::RangeRecord& range) {
+  ThreadState& state = thread_state(thread);
+  const Open open{range.name, range.domain, payload_bytes(range), range.head.time_ns};
+  switch (range.head.kind) {
+    case RecordKind::kRangePush: {
+      std::vector<Open>& stack = state.ranges[range.domain];
+      if (stack.size() < kMostOpen) stack.push_back(open);
+      break;
+    }
+    case RecordKind::kRangePop: {
+      std::vector<Open>& stack = state.ranges[range.domain];
+      if (stack.empty()) {
+        ++unmatched_;  // pushed before the recording began
+        break;
+      }
+      if (open.payload_bytes != 0) stack.back().payload_bytes = open.payload_bytes;
+      add_range(state.track, stack.back(), range.head.time_ns);
+      stack.pop_back();
+      break;
+    }
+    case RecordKind::kRangeStart:
+      if (started_.size() < kMostOpen) started_[range.range] = open;
+      break;
+    case RecordKind::kRangeEnd: {
+      const auto found = started_.find(range.range);
+      if (found == started_.end()) {
+        ++unmatched_;
+        break;
+      }
+      add_range(writer_.track(rank_, track_name("ranges"), TrackKind::kOther), found->second, range.head.time_ns);
+      started_.erase(found);
+      break;
+    }
+    default:
+      add_range(state.track, open, range.head.time_ns);
+      break;  // a mark: no time
+  }
+}
+
+void CaptureImport::add_range(int track, const Open& open, std::int64_t end_ns) {
+  const std::string_view name = reader_.text(open.name), domain = reader_.text(open.domain);
+  const std::string full = domain.empty() ? std::string(name) : fmt::format("{}: {}", domain, name);
+  const std::int32_t op = writer_.op(rank_, {.kind = "nvtx",
+                                             .name = full,
+                                             .lane = kHostApiLane,
+                                             .bytes = static_cast<std::int64_t>(open.payload_bytes & INT64_MAX)});
+  if (writer_.slice(rank_, track, {op, open.start_ns, end_ns - open.start_ns})) writer_.count(rank_, "nvtx_ranges");
+  if (domain.empty()) add_step(name, open.start_ns, end_ns);
+}
+
+void CaptureImport::add_step(std::string_view name, std::int64_t start_ns, std::int64_t end_ns) {
+  std::optional<StepName> step = step_name(name);
+  // A step of no number is the next one of that name.
+  if (!step && step_name(fmt::format("{} 0", name)))
+    step = step_name(fmt::format("{} {}", name, unnumbered_[std::string(name)]++));
+  if (step) writer_.step(rank_, step->number, start_ns, end_ns - start_ns, step->priority);
+}
+
+int CaptureImport::stream_track(std::uint32_t device, std::uint32_t stream) {
+  const auto [found, added] = streams_.try_emplace({device, stream}, -1);
+  if (added)
+    found->second =
+        writer_.track(rank_, track_name(fmt::format("gpu{} stream {}", device, stream)), TrackKind::kDevice);
+  return found->second;
+}
+
+std::string_view CaptureImport::readable(std::uint64_t name) {
+  const auto [found, added] = readable_.try_emplace(name);
+  if (added) {
+    const std::string raw(reader_.text(name));
+    int status = 0;
+    char* text = raw.starts_with("_Z") ? abi::__cxa_demangle(raw.c_str(), nullptr, nullptr, &status) : nullptr;
+    found->second = text != nullptr ? text : raw;
+    std::free(text);
+  }
+  return found->second;
+}
+
+std::int32_t CaptureImport::kernel_op(const capture::KernelRecord& k) {
+  ForeignLaunch launch;
+  for (int i = 0; i < 3; ++i) launch.grid[i] = k.grid[i], launch.block[i] = k.block[i];
+  launch.registers = k.registers;
+  launch.shared_bytes = static_cast<std::int64_t>(k.shared_static) + k.shared_dynamic;
+  const bool graph = k.head.kind == RecordKind::kGraph;
+  return writer_.op(rank_, {.kind = graph ? "graph" : "kernel",
+                            .name = graph ? std::string_view("cudaGraphLaunch") : readable(k.name),
+                            .lane = "compute",
+                            .launch = graph ? nullptr : &launch});
+}
+
+void CaptureImport::take_kernel(const capture::KernelRecord& k) {
+  const int track = stream_track(k.device, k.stream);
+  const std::string_view name = readable(k.name);
+  if (is_nccl_kernel(name)) {
+    nccl_.take_kernel(k, name, track);
+  } else {
+    writer_.slice(rank_, track, {kernel_op(k), k.head.time_ns, k.end_ns - k.head.time_ns, k.correlation});
+  }
+  writer_.count(rank_, "kernels");
+  writer_.count(rank_, "kernel_dur_ns", std::max<std::int64_t>(0, k.end_ns - k.head.time_ns));
+}
+
+void CaptureImport::take_copy(const capture::CopyRecord& copy) {
+  const bool set = copy.head.small == 2;
+  const auto bytes = static_cast<std::int64_t>(copy.bytes & INT64_MAX);
+  const std::int32_t op =
+      writer_.op(rank_, {.kind = set ? std::string_view("memset") : std::string_view("copy"),
+                         .name = set ? "memset" : name_of(kCopyNames, copy.head.small == 1 ? 10 : copy.copy_kind),
+                         .lane = set ? std::string_view("compute") : lane_of_copy(copy.copy_kind),
+                         .bytes = bytes});
+  writer_.slice(rank_, stream_track(copy.device, copy.stream),
+                {op, copy.head.time_ns, copy.end_ns - copy.head.time_ns, copy.correlation});
+  if (set) return;
+  writer_.count(rank_, "memcpys");
+  writer_.count(rank_, "memcpy_bytes", bytes);
+}
+
+void CaptureImport::take_call(const capture::ApiRecord& call) {
+  const std::int32_t op = writer_.op(
+      rank_, {.kind = call.driver != 0 ? "driver" : "runtime", .name = reader_.text(call.name), .lane = kHostApiLane});
+  writer_.slice(rank_, thread_state(call.thread).calls,
+                {op, call.head.time_ns, call.end_ns - call.head.time_ns, call.correlation});
+  tally_.runtime_call(call.correlation);
+}
+
+void CaptureImport::take_sync(const capture::SyncRecord& sync) {
+  const std::int32_t op =
+      writer_.op(rank_, {.kind = "sync", .name = name_of(kSyncNames, sync.head.small), .lane = kHostApiLane});
+  writer_.slice(rank_, writer_.track(rank_, track_name("synchronization"), TrackKind::kOther),
+                {op, sync.head.time_ns, sync.end_ns - sync.head.time_ns, sync.correlation});
+}
+
+void CaptureImport::take_memory(const capture::MemoryRecord& memory) {
+  constexpr std::uint32_t kOnDevice = 3,
+                          kAllocation = 1;  // CUpti_ActivityMemoryKind, ..MemoryOperationType
+  if (memory.memory_kind != kOnDevice) return;
+  const auto bytes = static_cast<std::int64_t>(memory.bytes & INT64_MAX);
+  if (memory.head.small == kAllocation) {
+    live_[memory.address] = bytes;
+    live_bytes_ += bytes;
+  } else {
+    const auto found = live_.find(memory.address);
+    if (found == live_.end()) return;  // allocated before the recording began
+    live_bytes_ -= found->second;
+    live_.erase(found);
+  }
+  writer_.memory(rank_, memory.head.time_ns, Space::kDevice, Category::kOther, live_bytes_);
+  tally_.memory_event();
+}
+
+void CaptureImport::take_device(const capture::DeviceRecord& device) {
+  writer_.device(rank_, {.device = device.head.small,
+                         .name = std::string(reader_.text(device.name)),
+                         .capability = fmt::format("{}.{}", device.major, device.minor),
+                         .memory_bytes = static_cast<std::int64_t>(device.memory_bytes & INT64_MAX),
+                         .processors = device.multiprocessors});
+}
+
+void CaptureImport::finish() {
+  nccl_.finish();
+  if (main_) tally_.write(writer_, rank_, /*has_nvtx=*/true, /*has_memory=*/true);
+  const capture::ProcessFacts& facts = reader_.facts();
+  const auto lost = [&](const char* what, std::uint64_t count, const char* why) {
+    if (count > 0) writer_.loss(rank_, what, static_cast<std::int64_t>(count & INT64_MAX), why);
+  };
+  lost("records", facts.lost_records, "the spool was full: larger with --spool-mb");
+  lost("texts", facts.lost_strings, "more different names than the spool has room for");
+  lost("activities", facts.lost_activities, "dropped by CUPTI");
+  lost("chunks", facts.overwritten_chunks, "written over by newer records");
+  lost("records", static_cast<std::uint64_t>(reader_.damaged()), "damaged in the log");
+  std::int64_t open = static_cast<std::int64_t>(started_.size());
+  for (const auto& [thread, state] : threads_)
+    for (const auto& [domain, stack] : state.ranges) open += static_cast<std::int64_t>(stack.size());
+  if (open > 0) writer_.diagnostic(rank_, "open_ranges", "ranges that were begun and never ended are left out", open);
+  if (unmatched_ > 0)
+    writer_.diagnostic(rank_, "unmatched_ranges", "ends of ranges that began before the recording", unmatched_);
+}
+
+}  // namespace shardscope
