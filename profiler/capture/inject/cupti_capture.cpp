@@ -29,7 +29,9 @@ struct Cupti {
   decltype(&cuptiActivitySetAttribute) set_attribute = nullptr;
   decltype(&cuptiSetThreadIdType) set_thread_ids = nullptr;
   decltype(&cuptiGetCallbackName) callback_name = nullptr;
-  decltype(&cuptiActivityEnableRuntimeApi) enable_runtime_call = nullptr;  ///< since 12.5; may be null
+  // Since 12.5; may be null.
+  decltype(&cuptiActivityEnableRuntimeApi) enable_runtime_call = nullptr;
+  decltype(&cuptiActivityEnableDriverApi) enable_driver_call = nullptr;
 };
 
 /// A buffer that CUPTI gave back.
@@ -68,6 +70,7 @@ bool load_cupti() {
   void* library = open_cupti();
   if (library == nullptr) return false;
   load(library, "cuptiActivityEnableRuntimeApi", cupti.enable_runtime_call);
+  load(library, "cuptiActivityEnableDriverApi", cupti.enable_driver_call);
   return load(library, "cuptiGetVersion", cupti.get_version) && load(library, "cuptiSubscribe", cupti.subscribe) &&
          load(library, "cuptiActivityRegisterCallbacks", cupti.register_callbacks) &&
          load(library, "cuptiActivityEnable", cupti.enable) && load(library, "cuptiActivityDisable", cupti.disable) &&
@@ -132,6 +135,16 @@ void leave_out_queries() {
     cupti.enable_runtime_call(call, 0);
 }
 
+/// Of the driver, what launches: the rest is the runtime asking it things, 150 times a millisecond in PyTorch.
+void switch_driver_calls(bool wanted) {
+  if (cupti.enable_driver_call == nullptr) return;
+  for (const CUpti_driver_api_trace_cbid call :
+       {CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel, CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel_ptsz,
+        CUPTI_DRIVER_TRACE_CBID_cuLaunchKernelEx, CUPTI_DRIVER_TRACE_CBID_cuLaunchKernelEx_ptsz,
+        CUPTI_DRIVER_TRACE_CBID_cuLaunchCooperativeKernel, CUPTI_DRIVER_TRACE_CBID_cuGraphLaunch})
+    cupti.enable_driver_call(call, wanted ? 1 : 0);
+}
+
 }  // namespace
 
 bool start_cupti(Spool& spool) {
@@ -175,6 +188,7 @@ void match_sources(Spool& spool) {
   const auto whole_graphs = [](std::uint32_t s) { return (s & kSourceKernels) != 0 && (s & kSourceGraphNodes) == 0; };
   if (whole_graphs(wanted) && !whole_graphs(before)) cupti.enable(CUPTI_ACTIVITY_KIND_GRAPH_TRACE);
   if (!whole_graphs(wanted) && whole_graphs(before)) cupti.disable(CUPTI_ACTIVITY_KIND_GRAPH_TRACE);
+  if (((wanted ^ before) & kSourceApi) != 0) switch_driver_calls((wanted & kSourceApi) != 0);
   if ((wanted & kSourceApi & ~before) != 0) leave_out_queries();
 }
 

@@ -38,12 +38,21 @@ std::string_view lane_of_copy(std::uint32_t kind) {
   return "compute";
 }
 
+/// "cudaLaunchKernel" of "cudaLaunchKernel_v7000": the version of the interface is CUPTI's business.
+std::string_view without_version(std::string_view call) {
+  const std::size_t at = call.rfind("_v");
+  const bool version = at != std::string_view::npos && at + 2 < call.size() &&
+                       call.find_first_not_of("0123456789", at + 2) == std::string_view::npos;
+  return version ? call.substr(0, at) : call;
+}
+
 }  // namespace
 
 CaptureImport::CaptureImport(const capture::CaptureLogReader& reader, ImportWriter& writer, int rank, bool main)
     : reader_(reader), writer_(writer), rank_(rank), main_(main), nccl_(reader, writer, tally_, rank) {}
 
 void CaptureImport::take(std::uint32_t thread, const RecordHead& head) {
+  tally_.event();
   const auto with = [&]<class Record>(const Record* record, auto method) {
     if (record != nullptr) (this->*method)(*record);
   };
@@ -167,7 +176,7 @@ void CaptureImport::add_range(int track, const Open& open, std::int64_t end_ns) 
                                              .name = full,
                                              .lane = kHostApiLane,
                                              .bytes = static_cast<std::int64_t>(open.payload_bytes & INT64_MAX)});
-  if (writer_.slice(rank_, track, {op, open.start_ns, end_ns - open.start_ns})) writer_.count(rank_, "nvtx_ranges");
+  if (writer_.slice(rank_, track, {op, open.start_ns, end_ns - open.start_ns})) tally_.nvtx_range();
   if (domain.empty()) add_step(name, open.start_ns, end_ns);
 }
 
@@ -219,8 +228,7 @@ void CaptureImport::take_kernel(const capture::KernelRecord& k) {
   } else {
     writer_.slice(rank_, track, {kernel_op(k), k.head.time_ns, k.end_ns - k.head.time_ns, k.correlation});
   }
-  writer_.count(rank_, "kernels");
-  writer_.count(rank_, "kernel_dur_ns", std::max<std::int64_t>(0, k.end_ns - k.head.time_ns));
+  if (k.head.kind == RecordKind::kKernel) tally_.kernel(name, k.stream, k.correlation, k.end_ns - k.head.time_ns);
 }
 
 void CaptureImport::take_copy(const capture::CopyRecord& copy) {
@@ -233,14 +241,17 @@ void CaptureImport::take_copy(const capture::CopyRecord& copy) {
                          .bytes = bytes});
   writer_.slice(rank_, stream_track(copy.device, copy.stream),
                 {op, copy.head.time_ns, copy.end_ns - copy.head.time_ns, copy.correlation});
-  if (set) return;
-  writer_.count(rank_, "memcpys");
-  writer_.count(rank_, "memcpy_bytes", bytes);
+  if (set) {
+    tally_.memset(copy.stream);
+  } else {
+    tally_.copy(copy.stream, bytes);
+  }
 }
 
 void CaptureImport::take_call(const capture::ApiRecord& call) {
-  const std::int32_t op = writer_.op(
-      rank_, {.kind = call.driver != 0 ? "driver" : "runtime", .name = reader_.text(call.name), .lane = kHostApiLane});
+  const std::int32_t op = writer_.op(rank_, {.kind = call.driver != 0 ? "driver" : "runtime",
+                                             .name = without_version(reader_.text(call.name)),
+                                             .lane = kHostApiLane});
   writer_.slice(rank_, thread_state(call.thread).calls,
                 {op, call.head.time_ns, call.end_ns - call.head.time_ns, call.correlation});
   tally_.runtime_call(call.correlation);
