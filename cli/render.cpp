@@ -20,6 +20,7 @@
 #include "gui/models/other_run.h"
 #include "gui/models/pair_load.h"
 #include "gui/models/plan_picture.h"
+#include "gui/models/run_summary.h"
 #include "gui/models/scratch_folder.h"
 #include "gui/models/stages.h"
 #include "gui/models/timeline_picture.h"
@@ -135,12 +136,7 @@ RunRow choose_run(const Profile& profile, const std::string& asked) {
   return measured == runs.end() ? runs.front() : *measured;
 }
 
-gui::TimelineTitle title_of(const RunRow& run) {
-  return {run.name,
-          std::string(run.predicted ? "predicted" : "measured") + ", " + run.model + ", ZeRO-" +
-              std::to_string(run.zero_stage) + ", " + std::to_string(run.world) + (run.world == 1 ? " rank" : " ranks"),
-          run.predicted};
-}
+gui::TimelineTitle title_of(const RunRow& run) { return {run.name, gui::describe(run), run.predicted}; }
 
 void write(const gui::Picture& picture, const Options& o) {
   bool good = true;

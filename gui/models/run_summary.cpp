@@ -96,4 +96,10 @@ std::string display_name(const RunSummary& summary) {
   return summary.run.name.empty() ? "run " + std::to_string(summary.run.id) : summary.run.name;
 }
 
+std::string describe(const RunRow& run) {
+  std::string text = (run.predicted ? "predicted, " : "measured, ") + run.model;
+  if (run.model != "imported") text += ", ZeRO-" + std::to_string(run.zero_stage);
+  return text + ", " + std::to_string(run.world) + (run.world == 1 ? " rank" : " ranks");
+}
+
 }  // namespace shardscope::gui

@@ -40,6 +40,9 @@ std::vector<RunSummary> list_summaries(const std::vector<std::string>& paths);
 /// Puts each prediction behind the first measured run of its name and file that has none yet; others keep their place.
 std::vector<RunSummary> pair_predictions(std::vector<RunSummary> runs);
 
+/// "measured, gpt2, ZeRO-2, 4 ranks": what a picture says beside a run's name. Of imported runs no stage is known.
+std::string describe(const RunRow& run);
+
 /// "ZeRO-2" made to read well in tables: the run's name.
 std::string display_name(const RunSummary& summary);
 

@@ -30,7 +30,12 @@ void add_span(Columns& columns, TimeWindow window, const Span& span, WorkClass w
   spread(columns, window, waited, span.end_ns, static_cast<double>(span.end_ns - waited), work);
 }
 
-std::string label_of(const TimelineOp& op) { return op.name.empty() ? op.kind : op.kind + " " + op.name; }
+/// Of an op of ours its kind says most; a kernel's or a range's name says all.
+std::string label_of(const TimelineOp& op) {
+  const bool foreign = op.work == WorkClass::kCompute || op.work == WorkClass::kHostApi;
+  if (op.name.empty()) return op.kind;
+  return foreign ? op.name : op.kind + " " + op.name;
+}
 
 std::vector<Span> add_columns(const Timeline& timeline, const TimelineTrack& track, const TrackView& view,
                               TimeWindow window, double wide, Columns& columns) {

@@ -207,9 +207,7 @@ TimelineTitle TimelineView::title() const {
   const RunSummary* a = session_ ? session_->run(session_->a) : nullptr;
   if (a == nullptr) return {};
   const RunRow& run = a->run;
-  std::string remark = std::string(run.predicted ? "predicted" : "measured") + ", " + run.model + ", ZeRO-" +
-                       std::to_string(run.zero_stage) + ", " + std::to_string(run.world) +
-                       (run.world == 1 ? " rank" : " ranks");
+  std::string remark = describe(run);
   if (run.status != "finished") remark += ", " + run.status;
   return {display_name(*a), remark, run.predicted};
 }
