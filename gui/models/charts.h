@@ -1,5 +1,6 @@
 #pragma once
-// From runs to what the bar views show. Each kind of part has one colour: of a step's, here; of memory, in memory_looks.h.
+// From runs to what the bar views show. Each kind of part has one colour: of a step's, here; of memory, in
+// memory_looks.h.
 
 #include <vector>
 

@@ -8,13 +8,14 @@ namespace shardscope::gui {
 
 namespace {
 
+template <class T>
 struct Answer {
-  std::vector<RunSummary> runs;
+  T value;
   QString problem;
 };
 
 template <class Question>
-Answer ask(Question&& question) {
+auto ask(Question&& question) -> Answer<decltype(question())> {
   try {
     return {question(), {}};
   } catch (const std::exception& error) {
@@ -40,7 +41,8 @@ void ProfileLoader::load(std::vector<std::string> paths) {
   cancel();
   stop_ = std::make_shared<std::atomic<bool>>(false);
   busy_ = true;
-  pool_.start([this, paths = std::move(paths), stop = stop_] {
+  const std::string target = imported_.file("imported-" + std::to_string(++imports_) + ".db");
+  pool_.start([this, paths = std::move(paths), target, stop = stop_] {
     const auto deliver = [this, stop](bool last, auto&& tell) {
       QMetaObject::invokeMethod(
           this,
@@ -51,10 +53,19 @@ void ProfileLoader::load(std::vector<std::string> paths) {
           },
           Qt::QueuedConnection);
     };
-    const Answer first = ask([&] { return list_summaries(paths); });
-    if (first.problem.isEmpty()) deliver(false, [this, runs = first.runs] { Q_EMIT listed(runs); });
-    const Answer answer = first.problem.isEmpty() ? ask([&] { return load_summaries(paths, stop.get()); }) : first;
-    deliver(true, [this, answer] { answer.problem.isEmpty() ? loaded(answer.runs) : failed(answer.problem); });
+    const auto refuse = [&](const QString& problem) { deliver(true, [this, problem] { Q_EMIT failed(problem); }); };
+    const auto progress = [&](const std::string& file, std::int64_t done, std::int64_t size) {
+      deliver(false, [this, file, done, size] { Q_EMIT importing(QString::fromStdString(file), done, size); });
+    };
+    const auto profiles = ask([&] { return import_foreign(paths, target, *stop, progress); });
+    if (!profiles.problem.isEmpty()) return refuse(profiles.problem);
+    deliver(false, [this, files = profiles.value] { Q_EMIT prepared(files); });
+    const auto first = ask([&] { return list_summaries(profiles.value); });
+    if (!first.problem.isEmpty()) return refuse(first.problem);
+    deliver(false, [this, runs = first.value] { Q_EMIT listed(runs); });
+    const auto answer = ask([&] { return load_summaries(profiles.value, stop.get()); });
+    if (!answer.problem.isEmpty()) return refuse(answer.problem);
+    deliver(true, [this, runs = answer.value] { Q_EMIT loaded(runs); });
   });
 }
 

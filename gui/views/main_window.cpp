@@ -64,6 +64,11 @@ MainWindow::MainWindow(QWidget* parent) : QMainWindow(parent) {
   build_views();
   build_status();
   build_menus();
+  connect(&loader_, &ProfileLoader::importing, this, &MainWindow::show_import);
+  connect(&loader_, &ProfileLoader::prepared, this, [this](const std::vector<std::string>& profiles) {
+    reading_ = profiles;
+    std::tie(seen_size_, seen_time_) = look_at(profiles);
+  });
   connect(&loader_, &ProfileLoader::listed, this, &MainWindow::runs_listed);
   connect(&loader_, &ProfileLoader::loaded, this, &MainWindow::runs_loaded);
   connect(&loader_, &ProfileLoader::failed, this, &MainWindow::show_problem);
@@ -200,15 +205,26 @@ void MainWindow::open(std::vector<std::string> paths) {
 void MainWindow::start_loading(std::vector<std::string> paths) {
   asked_ = std::move(paths);
   std::tie(seen_size_, seen_time_) = look_at(asked_);
+  progress_->setRange(0, 0);
   progress_->show();
   cancel_->setVisible(!refreshing_);
   loader_.load(asked_);
 }
 
+/// A trace of another program is on its way to becoming a profile.
+void MainWindow::show_import(const QString& file, qint64 done, qint64 size) {
+  constexpr int kSteps = 1000;
+  progress_->setRange(0, size > 0 ? kSteps : 0);
+  if (size > 0) progress_->setValue(static_cast<int>(static_cast<double>(done) / static_cast<double>(size) * kSteps));
+  statusBar()->showMessage(QStringLiteral("Importing %1…").arg(QFileInfo(file).fileName()));
+}
+
 /// The runs are there, their numbers are not: enough for views that read for themselves.
 void MainWindow::runs_listed(const std::vector<RunSummary>& runs) {
-  for (const std::string& file : asked_) pool_.forget(file);
+  progress_->setRange(0, 0);
+  for (const std::string& file : reading_) pool_.forget(file);
   if (refreshing_) return;
+  opened_ = asked_;
   selection_.clear();
   history_.clear();
   set_message({});
@@ -237,7 +253,7 @@ void MainWindow::runs_loaded(const std::vector<RunSummary>& runs) {
 
 /// What was chosen before stays chosen, if the files still hold it.
 Session MainWindow::session_of(const std::vector<RunSummary>& runs) const {
-  Session next = make_session(asked_, runs);
+  Session next = make_session(reading_, runs);
   if (session_->files != next.files) return next;
   const auto again = [&](std::optional<std::size_t> index) -> std::optional<std::size_t> {
     const RunSummary* old = session_->run(index);
@@ -273,7 +289,8 @@ void MainWindow::show_problem(const QString& message) {
   cancel_->hide();
   statusBar()->clearMessage();
   to_restore_.reset();
-  asked_ = session_->files;
+  asked_ = opened_;
+  reading_ = session_->files;
   set_message(message);
   if (!std::exchange(refreshing_, false)) Q_EMIT refused(message);
 }
@@ -286,8 +303,9 @@ void MainWindow::set_message(const QString& text) {
 QString MainWindow::message() const { return message_->text(); }
 
 void MainWindow::choose_files() {
-  const QStringList files = QFileDialog::getOpenFileNames(this, QStringLiteral("Open profiles"), {},
-                                                          QStringLiteral("Profiles (*.db);;All files (*)"));
+  const QStringList files = QFileDialog::getOpenFileNames(
+      this, QStringLiteral("Open profiles and traces"), {},
+      QStringLiteral("Profiles and traces (*.db *.json *.json.gz *.sqlite *.capture);;All files (*)"));
   std::vector<std::string> paths;
   for (const QString& file : files) paths.push_back(file.toStdString());
   if (!paths.empty()) open(std::move(paths));
@@ -309,8 +327,7 @@ void MainWindow::dropEvent(QDropEvent* event) {
 
 AppState MainWindow::app_state() const {
   AppState state;
-  for (const std::string& file : session_->files)
-    state.files << QFileInfo(QString::fromStdString(file)).absoluteFilePath();
+  for (const std::string& file : opened_) state.files << QFileInfo(QString::fromStdString(file)).absoluteFilePath();
   if (const RunSummary* a = session_->run(session_->a)) state.run = QString::fromStdString(a->run.key);
   state.view = QString::fromLatin1(view_list()[static_cast<std::size_t>(tabs_->currentIndex())].id);
   for (std::size_t i = 0; i < views_.size(); ++i) {

@@ -83,6 +83,7 @@ class MainWindow : public QMainWindow {
   void remember_file(const QString& file);
 
   void start_loading(std::vector<std::string> paths);
+  void show_import(const QString& file, qint64 done, qint64 size);
   void runs_listed(const std::vector<RunSummary>& runs);
   void runs_loaded(const std::vector<RunSummary>& runs);
   Session session_of(const std::vector<RunSummary>& runs) const;
@@ -102,7 +103,9 @@ class MainWindow : public QMainWindow {
   SharedSelection selection_;
   ViewContext context_{pool_, selection_};
   std::shared_ptr<const Session> session_;  ///< never null; shared with the views
-  std::vector<std::string> asked_;          ///< paths of the load under way
+  std::vector<std::string> asked_;          ///< paths of the load under way, as the user named them
+  std::vector<std::string> reading_;        ///< the profiles that are read for them: imported, if they were none
+  std::vector<std::string> opened_;         ///< what asked_ was for the session that is shown
   std::optional<AppState> to_restore_;      ///< once those are open
   StateHistory history_;
   bool restoring_ = false, refreshing_ = false;

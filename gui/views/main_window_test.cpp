@@ -47,6 +47,26 @@ TEST(MainWindow, StartsEmptyAndSaysHowToGoOn) {
   EXPECT_FALSE(window.findChild<StackedBars*>("steps")->chart().empty_text.empty());
 }
 
+TEST(MainWindow, OpensATraceOfAnotherProgram) {
+  const QTemporaryDir dir;
+  const std::string trace = write_file(dir, "trace.json",
+                                       R"({"schemaVersion": 1, "traceEvents": [
+        {"ph": "X", "cat": "cpu_op", "name": "aten::mm", "pid": 10, "tid": 11, "ts": 100.0, "dur": 40.0, "args": {}},
+        {"ph": "X", "cat": "kernel", "name": "gemm", "pid": 0, "tid": 7, "ts": 120.5, "dur": 30.0,
+         "args": {"device": 0, "stream": 7, "correlation": 3}}]})");
+  MainWindow window;
+  QSignalSpy opened(&window, &MainWindow::opened);
+  window.open({trace});
+  ASSERT_TRUE(opened.wait(kPatienceMs)) << window.message().toStdString();
+  EXPECT_EQ(window.message(), "");
+  EXPECT_TRUE(window.windowTitle().contains("trace.json")) << window.windowTitle().toStdString();
+  EXPECT_EQ(window.findChild<QTableView*>("runs")->model()->rowCount(), 1);
+  EXPECT_EQ(window.app_state().files, QStringList{QString::fromStdString(trace)}) << "not the profile it became";
+  // What is no trace is refused, and the trace stays.
+  EXPECT_TRUE(message_for(window, write_file(dir, "other.json", R"({"name": "no trace"})")).contains("other.json"));
+  EXPECT_EQ(window.findChild<QTableView*>("runs")->model()->rowCount(), 1);
+}
+
 TEST(MainWindow, ShowsTheRunsOfAProfile) {
   const shardscope::testing::TempFolder folder;
   shardscope::testing::record_tiny_profile(folder.file("run.db"), "zero-2");
