@@ -9,9 +9,10 @@ namespace shardscope {
 extern const Importer kCaptureImporter;
 extern const Importer kKinetoImporter;
 extern const Importer kNsysImporter;
+extern const Importer kTorchSnapshotImporter;
 
 std::span<const Importer* const> importers() {
-  static constexpr std::array kAll = {&kCaptureImporter, &kKinetoImporter, &kNsysImporter};
+  static constexpr std::array kAll = {&kCaptureImporter, &kKinetoImporter, &kNsysImporter, &kTorchSnapshotImporter};
   return kAll;
 }
 

@@ -116,4 +116,14 @@ std::optional<StepName> step_name(std::string_view annotation) {
   return std::nullopt;
 }
 
+std::optional<std::int64_t> rank_in_name(std::string_view file) {
+  for (std::size_t at = 0; (at = file.find("rank", at)) != std::string_view::npos;) {
+    at += 4;
+    if (at < file.size() && (file[at] == '_' || file[at] == '-')) ++at;
+    const std::size_t end = std::min(file.find_first_not_of("0123456789", at), file.size());
+    if (end > at && end - at < 8) return std::stoll(std::string(file.substr(at, end - at)));
+  }
+  return std::nullopt;
+}
+
 }  // namespace shardscope

@@ -38,4 +38,7 @@ struct StepName {
 };
 std::optional<StepName> step_name(std::string_view annotation);
 
+/// Number of "rank3" or "rank_3" or "rank-3" in a file's name.
+std::optional<std::int64_t> rank_in_name(std::string_view file);
+
 }  // namespace shardscope

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "profiler/import/importer.h"
 #include "profiler/import/kineto/kineto_rank.h"
+#include "profiler/import/names.h"
 
 namespace shardscope {
 namespace {
@@ -24,17 +25,6 @@ std::optional<std::int64_t> integer_of(const json& object, const char* key) {
 std::string text_of(const json& object, const char* key) {
   const auto found = object.is_object() ? object.find(key) : object.end();
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-/// "rank3" or "rank_3" or "rank-3" in a file's name.
-std::optional<std::int64_t> rank_in_name(const std::string& name) {
-  for (std::size_t at = 0; (at = name.find("rank", at)) != std::string::npos;) {
-    at += 4;
-    if (at < name.size() && (name[at] == '_' || name[at] == '-')) ++at;
-    const std::size_t end = std::min(name.find_first_not_of("0123456789", at), name.size());
-    if (end > at && end - at < 8) return std::stoll(name.substr(at, end - at));
-  }
-  return std::nullopt;
 }
 
 class KinetoFile {
