@@ -42,7 +42,7 @@ FactsBlock facts_block(const SpoolHeader& header) {
   block.rank = header.rank;
   block.world = header.world;
   block.local_rank = header.local_rank;
-  block.ended = static_cast<std::int32_t>(header.ended.load());
+  block.ended = static_cast<std::int32_t>(header.ended.load() & kSaidGoodbye);
   block.started_ns = header.started_ns;
   block.lost_records = header.lost_records.load();
   block.lost_strings = header.lost_strings.load();

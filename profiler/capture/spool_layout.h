@@ -48,6 +48,11 @@ struct ChunkHeader {
   std::uint32_t reserved;
 };
 
+enum EndBits : std::uint32_t {
+  kSaidGoodbye = 1,  ///< the process ended in order
+  kRecovered = 2     ///< a reader that came later has brought everything into the log
+};
+
 struct SpoolHeader {
   std::uint64_t magic;
   std::uint32_t version, chunks;
@@ -59,7 +64,7 @@ struct SpoolHeader {
   char program[128];                   ///< name of the executable, without its folder
   char device[64];                     ///< of CUDA, once known
   std::atomic<std::uint32_t> enabled;  ///< Source bits; the reader may change them
-  std::atomic<std::uint32_t> ended;    ///< 1: the process said goodbye
+  std::atomic<std::uint32_t> ended;    ///< EndBits
   std::atomic<std::uint64_t> next_order, strings_used;
   std::atomic<std::uint64_t> lost_records;     ///< no free chunk
   std::atomic<std::uint64_t> lost_strings;     ///< the string area is full

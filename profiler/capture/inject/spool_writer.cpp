@@ -156,7 +156,7 @@ Spool* Spool::open() {
 }
 
 void Spool::say_goodbye() {
-  if (Spool* spool = the_spool.load()) spool->header_->ended.store(1, std::memory_order_release);
+  if (Spool* spool = the_spool.load()) spool->header_->ended.fetch_or(kSaidGoodbye);
 }
 
 ChunkHeader* Spool::chunk(std::uint32_t index) const {

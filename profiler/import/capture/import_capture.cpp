@@ -62,10 +62,11 @@ bool recognises(const ImportSource& source) {
 /// What a killed `record` had not read yet of a process: brought from the spool into its log, once.
 void recover(const std::filesystem::path& spool, const std::filesystem::path& log) {
   capture::SpoolReader reader(spool.string());
+  if ((reader.header().ended.load() & capture::kRecovered) != 0) return;
   capture::CaptureLog to(log.string(), reader.header(), /*append=*/true);
   to.add(reader);
   if (!to.problem().empty()) throw Error(ErrorKind::kIo, to.problem());
-  std::filesystem::remove(spool);
+  reader.header().ended.fetch_or(capture::kRecovered);  // the file stays: it may have been named, too
 }
 
 /// The log to read for a file: a spool's is made, unless the log is there already and is imported itself.
