@@ -1,6 +1,6 @@
 #pragma once
-// Profiles of many slices for the benches of the timeline and the window: ranks with four lanes each, steps of a hundred
-// ops, each rank a little late.
+// Profiles of many slices for the benches of the timeline and the window: ranks with four lanes each, steps of a
+// hundred ops, each rank a little late.
 //
 //   record_big_profile("big.db", {.ranks = 64, .slices = 10'000'000});
 

@@ -85,7 +85,9 @@ class WindowBench {
   explicit WindowBench(const std::string& path) : path_(path) { window_.resize(1920, 1080); }
   void run() {
     open();
-    frames("pan", [](TimeWindow w, TimeWindow extent, int i) { return gui::pan(w, extent, (i % 40 < 20 ? 1 : -1) * 40.0 / 1700); });
+    frames("pan", [](TimeWindow w, TimeWindow extent, int i) {
+      return gui::pan(w, extent, (i % 40 < 20 ? 1 : -1) * 40.0 / 1700);
+    });
     frames("zoom", [](TimeWindow w, TimeWindow extent, int i) {
       return gui::zoom(w, extent, i % 120 < 60 ? 0.86 : 1 / 0.86, w.begin_ns + w.length() / 3);
     });
@@ -135,7 +137,8 @@ class WindowBench {
       cpu.push_back(thread_cpu_ms() - before);
       QTest::qWait(8);
     }
-    fmt::print("{:4}, a frame on the UI thread       p50 {:5.2f}, p99 {:5.2f} ms of CPU\n", what, at(cpu, 0.5), at(cpu, 0.99));
+    fmt::print("{:4}, a frame on the UI thread       p50 {:5.2f}, p99 {:5.2f} ms of CPU\n", what, at(cpu, 0.5),
+               at(cpu, 0.99));
     wait_until([this] { return view_->is_loaded(); });
   }
 
@@ -158,7 +161,9 @@ void ask(const std::string& path) {
   const int last = timeline.tracks().back().rank;
   const auto never = [] { return false; };
   timed("area of most of it, by class", [&] { area_summary(timeline, most, 0, last); });
-  timed("area of 1/100, by op", [&] { area_ops(timeline, {most.begin_ns, most.begin_ns + e.length() / 100}, 0, last, never); });
+  timed("area of 1/100, by op", [&] {
+    area_ops(timeline, {most.begin_ns, most.begin_ns + e.length() / 100}, 0, last, never);
+  });
   timed("area of most of it, by op", [&] { area_ops(timeline, most, 0, last, never); });
   timed("search of the whole run", [&] { search(timeline, "reduce_scatter", 400, never); });
 }
