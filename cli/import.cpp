@@ -33,7 +33,7 @@ void show_progress(const std::string& file, std::int64_t done, std::int64_t size
 
 std::string format_lines() {
   std::string lines;
-  for (const Importer* importer : importers()) lines += fmt::format("  {:8} {}\n", importer->name, importer->what);
+  for (const Importer* importer : importers()) lines += fmt::format("  {:14} {}\n", importer->name, importer->what);
   return lines;
 }
 

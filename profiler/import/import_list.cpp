@@ -8,11 +8,13 @@ namespace shardscope {
 
 extern const Importer kCaptureImporter;
 extern const Importer kKinetoImporter;
+extern const Importer kNcclFlightImporter;
 extern const Importer kNsysImporter;
 extern const Importer kTorchSnapshotImporter;
 
 std::span<const Importer* const> importers() {
-  static constexpr std::array kAll = {&kCaptureImporter, &kKinetoImporter, &kNsysImporter, &kTorchSnapshotImporter};
+  static constexpr std::array kAll = {&kCaptureImporter, &kKinetoImporter, &kNcclFlightImporter, &kNsysImporter,
+                                      &kTorchSnapshotImporter};
   return kAll;
 }
 

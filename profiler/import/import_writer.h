@@ -70,6 +70,7 @@ struct SourceFacts {
   std::string file, format, tool, version;  ///< file without folders
   std::optional<std::int64_t> rank, world;  ///< if the file says so
   std::optional<std::int64_t> base_ns;      ///< wall clock (since 1970) of the file's time 0
+  bool dump = false;                        ///< what a rank was in when it was stopped, not what it did
 };
 
 struct ForeignCall {

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "profiler/import/hang_finder.h"
 #include "profiler/import/import_state.h"
 #include "profiler/import/step_finder.h"
 #include "profiler/store/level_builder.h"
@@ -129,6 +130,7 @@ class Settler {
  public:
   Settler(ImportState& state, RunStore& store) : state_(state), store_(store) {}
   void number_ranks();
+  const std::vector<int>& numbers() const { return numbers_; }
   void find_origins();
   void write_rank(std::size_t index);
   void write_diagnostics(ImportStatus status);
@@ -463,6 +465,7 @@ std::int64_t settle(ImportState& state, Connection connection, const std::string
   RunStore store(std::move(connection), info_of(state, name), some_key());
   Settler settler(state, store);
   settler.number_ranks();
+  find_hangs(state, settler.numbers());
   settler.find_origins();
   try {
     Transaction transaction(store.connection());
