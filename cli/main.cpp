@@ -33,6 +33,7 @@ void add_query(CLI::App& app, int& exit_code);
 void add_record(CLI::App& app, int& exit_code);
 void add_render(CLI::App& app, int& exit_code);
 void add_report(CLI::App& app, int& exit_code);
+void add_stragglers(CLI::App& app, int& exit_code);
 void add_train(CLI::App& app, int& exit_code);
 void add_validate(CLI::App& app, int& exit_code);
 void add_weights(CLI::App& app, int& exit_code);
@@ -40,8 +41,8 @@ void add_whatif(CLI::App& app, int& exit_code);
 
 constexpr AddCommand kCommands[] = {add_calibrate, add_check,    add_compact, add_compare, add_doctor, add_generate,
                                     add_gui,       add_hardware, add_import,  add_lower,   add_models, add_plan,
-                                    add_predict,   add_query,    add_record,  add_render,  add_report, add_train,
-                                    add_validate,  add_weights,  add_whatif};
+                                    add_predict,   add_query,    add_record,  add_render,  add_report, add_stragglers,
+                                    add_train,     add_validate, add_weights, add_whatif};
 
 int exit_code_of(const Error& error) {
   return error.kind() == ErrorKind::kIo || error.kind() == ErrorKind::kDevice ? kRunFailed : kBadInput;

@@ -77,7 +77,7 @@ refuses 'subcommand' # nothing at all
 refuses 'no-such-flag' lower job.json --no-such-flag
 refuses '--ranks' lower job.json --ranks many
 check '--help' "$shardscope" --help
-for command in calibrate check compact compare generate hardware import lower models predict query report train weights; do
+for command in calibrate check compact compare generate hardware import lower models predict query report stragglers train weights; do
   check "$command has --help with examples" bash -c "'$shardscope' $command --help | grep -q 'shardscope $command'"
 done
 
@@ -92,7 +92,7 @@ for bad in missing empty binary enormous deep two folder; do
   refuses "$bad" predict job.json --cluster "$bad"
   refuses "$bad" predict job.json --machine "$bad"
   refuses "$bad" train job.json --machine "$bad"
-  for command in report compare query compact; do
+  for command in report compare query compact stragglers; do
     [[ $command == query ]] && sql=(--limit 1 'SELECT 1') || sql=()
     refuses "$bad" "$command" "$bad" "${sql[@]}"
   done
@@ -377,6 +377,25 @@ check 'query runs' "$shardscope" query run.db 'select * from step_breakdown'
 refuses 'nowhere' query run.db 'select nosuch from nowhere'
 refuses 'only SELECT' query run.db 'delete from run'
 refuses 'no-such-run' report run.db --run no-such-run
+# Clocks and stragglers. Ranks of one machine share a clock; one of them is then set 5 ms ahead.
+refuses 'no-such-run' stragglers run.db --run no-such-run
+check 'a profile of two runs' bash -c "'$shardscope' import trace.json -o runs.db --name a && '$shardscope' import trace.json -o runs.db --name b"
+refuses 'choose one with --run' stragglers runs.db
+refuses 'no-such-flag' stragglers run.db --no-such-flag
+check 'stragglers runs' bash -c "'$shardscope' stragglers run.db | grep -q 'as recorded'"
+check 'stragglers --json' bash -c "'$shardscope' stragglers run.db --json >stragglers.json"
+check 'clocks that are the same are within the bound' json_ok stragglers.json \
+  'len(d["clocks"]) == 2 and all(c["may_be_same"] and abs(c["offset_ns"]) <= c["error_ns"] for c in d["clocks"]) and d["unmatched"] == 0 and d["remarks"] == []'
+check 'every collective has ranks that wait and move' json_ok stragglers.json \
+  'len(d["stragglers"]) == 2 and sum(s["last"] for s in d["stragglers"]) <= sum(g["calls"] for g in d["groups"]) and sum(s["waits_ns"] for s in d["stragglers"]) == sum(g["waits_ns"] for g in d["groups"])'
+if command -v python3 >/dev/null; then
+  cp run.db ahead.db
+  python3 -c 'import sqlite3; c = sqlite3.connect("ahead.db"); c.execute("UPDATE slice_chunk SET start_ns = start_ns + 5000000, end_ns = end_ns + 5000000 WHERE track IN (SELECT id FROM track WHERE rank = 1)"); c.commit()'
+  check 'stragglers of shifted ranks' bash -c "'$shardscope' stragglers ahead.db --json >ahead.json"
+  check 'a clock that is ahead is found' json_ok ahead.json \
+    'abs(d["clocks"][1]["offset_ns"] + 5e6) <= d["clocks"][1]["error_ns"] and not d["clocks"][1]["may_be_same"]'
+fi
+check 'one rank waits for none' bash -c "'$shardscope' stragglers imported.db | grep -q 'one rank: none waits'"
 
 # A view as a picture; needs Qt, as the window does.
 if [[ -n $window ]]; then
