@@ -30,6 +30,8 @@ class TextPool {
   std::size_t bytes_ = 0;
 };
 
+inline constexpr std::int32_t kStepNotSaid = INT32_MIN;  ///< of slices whose step is found by StepFinder
+
 struct StoredCollective {
   std::int32_t group, dtype, description, group_ranks, split_in, split_out, algorithm, protocol;
   std::int64_t ranks, bytes, elements_in, elements_out, peer, channels;

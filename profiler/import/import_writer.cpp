@@ -209,6 +209,7 @@ bool ImportWriter::slice(int rank, int track, const ForeignSlice& slice) {
   event.duration_ns = slice.duration_ns;
   event.wait_ns = std::min(slice.wait_ns, slice.duration_ns);
   event.correlation = slice.correlation;
+  event.step = slice.step.value_or(kStepNotSaid);
   impl_->state.spool.add(to.tracks[static_cast<std::size_t>(track)].spool, event);
   ++impl_->events;
   return true;

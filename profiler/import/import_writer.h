@@ -63,6 +63,7 @@ struct ForeignSlice {
   std::int64_t start_ns = 0, duration_ns = 0;
   std::int64_t correlation = 0;  ///< equal for a launch and what it launched; 0: none
   std::int64_t wait_ns = 0;
+  std::optional<std::int32_t> step = {};  ///< if the file says so; else as TrackKind has it
 };
 
 /// A file, or the part of one that is a rank.
@@ -71,6 +72,8 @@ struct SourceFacts {
   std::optional<std::int64_t> rank, world;  ///< if the file says so
   std::optional<std::int64_t> base_ns;      ///< wall clock (since 1970) of the file's time 0
   bool dump = false;                        ///< what a rank was in when it was stopped, not what it did
+  /// Time of the file at which its run begins, if that is not with its first event.
+  std::optional<std::int64_t> origin_ns = {};
 };
 
 struct ForeignCall {

@@ -189,7 +189,8 @@ void Settler::find_origins() {
   for (ImportedRank& rank : state_.ranks) {
     const auto middle = middle_of(rank, state_.spool);
     const bool near = middle && rank.first_ns && *middle - *rank.first_ns < kFarTime;
-    const std::int64_t start = near ? *rank.first_ns : middle ? first_near(rank, state_.spool, *middle) : 0;
+    std::int64_t start = near ? *rank.first_ns : middle ? first_near(rank, state_.spool, *middle) : 0;
+    if (rank.facts.origin_ns) start = std::min(start, *rank.facts.origin_ns);
     origins_.push_back(start);
     wall.emplace_back();
     if (!middle || !rank.facts.base_ns) continue;
@@ -280,7 +281,8 @@ void Settler::write_slices(const StoredTrack& track, std::int64_t id, StepFinder
   for (SliceMerge merge(state_.spool, tracks); merge.next(slice);) {
     const SliceEvent in_file = slice;
     if (!to_run_time(slice)) continue;
-    slice.step = track.kind == TrackKind::kDevice ? finder.of_device(in_file) : finder.of_host(in_file);
+    if (slice.step == kStepNotSaid)
+      slice.step = track.kind == TrackKind::kDevice ? finder.of_device(in_file) : finder.of_host(in_file);
     if (with_levels) levels.add(slice);
     OpTotal& total = totals_[static_cast<std::size_t>(slice.op.index)];
     total.min_ns = total.count == 0 ? slice.duration_ns : std::min(total.min_ns, slice.duration_ns);
