@@ -77,7 +77,7 @@ refuses 'subcommand' # nothing at all
 refuses 'no-such-flag' lower job.json --no-such-flag
 refuses '--ranks' lower job.json --ranks many
 check '--help' "$shardscope" --help
-for command in calibrate check compact compare generate hardware import lower models predict query report stragglers train weights; do
+for command in calibrate check compact compare export generate hardware import lower models predict query report stragglers train weights; do
   check "$command has --help with examples" bash -c "'$shardscope' $command --help | grep -q 'shardscope $command'"
 done
 
@@ -368,6 +368,31 @@ check 'has the keys of the contract' json_ok imported.json \
 check 'null is what a format cannot have' json_ok imported.json \
   'd["counts"]["kernels_with_launch"] == 1 and d["counts"]["segments"] is None and d["memory"]["peak_traced_bytes"] is None'
 check 'times are exact' json_ok imported.json 'd["first_ns"] == 112000 and d["last_ns"] == 250501 and d["diagnostics"] == []'
+
+# Out again, and back.
+refuses "no format 'svg' to export; there are perfetto, csv" export imported.db --format svg -o refused.json
+refuses '--format' export imported.db -o refused.json
+refuses '--out' export imported.db --format csv
+refuses "has no run 'other'" export imported.db --run other --format csv -o refused.json
+refuses 'is the profile itself' export imported.db --format csv -o ./imported.db
+refuses 'nowhere/out.*cannot be opened' export imported.db --format csv -o nowhere/out
+refuses 'cannot be opened' export imported.db --format csv -o folder
+for bad in missing empty binary two; do
+  refuses "$bad" export "$bad" --format perfetto -o refused.json
+done
+check 'nothing is left of what was refused' test ! -e refused.json
+check 'export' "$shardscope" export imported.db --format perfetto -o exported.json
+check 'is JSON' python3 -m json.tool exported.json
+check 'and back' "$shardscope" import exported.json -o again.db
+check 'with the same slices' bash -c "sql='SELECT rank, lane, step, start_ns, dur_ns, correlation FROM slice ORDER BY 1, 2, 4'
+  diff <('$shardscope' query imported.db \"\$sql\" --csv) <('$shardscope' query again.db \"\$sql\" --csv) >&2"
+check 'a recorded run, all ranks and steps' bash -c "'$shardscope' export run.db --format perfetto -o run.json && '$shardscope' import run.json -o again.db --name back
+  sql='SELECT s.rank, s.lane, o.kind, o.name, s.step, s.start_ns, s.dur_ns FROM slice s JOIN rank k USING (run, rank) JOIN op o USING (program, op) WHERE run ='
+  diff <('$shardscope' query run.db \"\$sql (SELECT min(id) FROM run WHERE predicted = 0) ORDER BY 1, 2, 6, 7, 3, 4\" --csv --limit 0) \\
+    <('$shardscope' query again.db \"\$sql 2 ORDER BY 1, 2, 6, 7, 3, 4\" --csv --limit 0) >&2"
+check 'csv' "$shardscope" export run.db --format csv -o slices.csv
+check 'has a row for each slice' bash -c "test \$('$shardscope' query run.db 'SELECT count(*) FROM slice WHERE run = (SELECT min(id) FROM run WHERE predicted = 0)' --csv | tail -1) = \$((\$(wc -l <slices.csv) - 1))"
+
 check 'a cut file gives what comes before' "$shardscope" import cut.json -o cut.db
 check 'and says so' bash -c "'$shardscope' report cut.db | grep -q 'ends in the middle'"
 check 'compact works on a copy' bash -c "cp run.db packed.db && '$shardscope' compact packed.db"

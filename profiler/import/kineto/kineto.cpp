@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "profiler/import/importer.h"
 #include "profiler/import/kineto/kineto_rank.h"
+#include "profiler/import/kineto/own_export.h"
 #include "profiler/import/names.h"
 
 namespace shardscope {
@@ -53,14 +54,18 @@ class KinetoFile {
   void read_member(const std::string& key);
   void read_devices();
   void read_distributed();
+  void read_own();
   void truncated() { cut_ = true; }
   void finish();
+  void finish_rank();
 
   ImportSource& source_;
   ImportWriter& writer_;
   JsonWindow window_;
   const int rank_;
   KinetoRank events_;
+  std::optional<OwnExport> own_;       ///< if it is what we wrote ourselves
+  std::optional<std::int64_t> world_;  ///< as that says
   std::optional<std::int64_t> base_ns_;
   std::string text_;
   bool cut_ = false;
@@ -84,6 +89,7 @@ void KinetoFile::read_object() {
 void KinetoFile::read_member(const std::string& key) {
   if (key == "deviceProperties") return read_devices();
   if (key == "distributedInfo") return read_distributed();
+  if (key == "shardscope") return read_own();
   const bool wanted = key == "baseTimeNanoseconds" || key == "schemaVersion" || key == "cupti_version";
   if (!wanted) {
     if (!window_.skip()) truncated();
@@ -116,6 +122,15 @@ void KinetoFile::read_distributed() {
   facts.world = integer_of(info, "world_size");
 }
 
+/// Stands before the events.
+void KinetoFile::read_own() {
+  if (!window_.value(text_)) return truncated();
+  const json about = json::parse(text_, nullptr, false);
+  if (!integer_of(about, "version")) return;
+  world_ = integer_of(about, "world");
+  own_.emplace(writer_, rank_, source_.name());
+}
+
 void KinetoFile::read_events() {
   KinetoEvent event;
   if (window_.take(']')) return;
@@ -123,7 +138,7 @@ void KinetoFile::read_events() {
     if (source_.cancelled()) return;
     JsonCursor at = window_.cursor();
     if (read_event(at, event)) {
-      events_.event(event);
+      own_ ? own_->event(event) : events_.event(event);
       window_.accept(at);
     } else if (at.cut()) {
       if (window_.more()) continue;  // and again from the start of the event
@@ -159,6 +174,23 @@ bool KinetoFile::resume() {
 }
 
 void KinetoFile::finish() {
+  if (own_) {
+    const bool known = base_ns_ && *base_ns_ > 0 && *base_ns_ < INT64_MAX / 4;
+    own_->finish(known ? base_ns_ : std::nullopt, world_);
+  } else {
+    finish_rank();
+  }
+  if (source_.cancelled()) return;
+  if (!source_.broken().empty()) {
+    writer_.diagnostic(rank_, "truncated", source_.broken() + "; what comes before is here");
+  } else if (cut_) {
+    writer_.diagnostic(rank_, "truncated", "the file ends in the middle; what comes before is here");
+  }
+  if (!events_.has_events() && !(own_ && own_->has_events()))
+    throw Error(ErrorKind::kParse, source_.path() + ": holds no events");
+}
+
+void KinetoFile::finish_rank() {
   SourceFacts& facts = writer_.facts(rank_);
   if (!facts.rank) facts.rank = rank_in_name(source_.name());
   if (base_ns_ && *base_ns_ > 0 && *base_ns_ < INT64_MAX / 4) {
@@ -167,13 +199,6 @@ void KinetoFile::finish() {
     facts.base_ns = 0;
   }
   events_.finish();
-  if (source_.cancelled()) return;
-  if (!source_.broken().empty()) {
-    writer_.diagnostic(rank_, "truncated", source_.broken() + "; what comes before is here");
-  } else if (cut_) {
-    writer_.diagnostic(rank_, "truncated", "the file ends in the middle; what comes before is here");
-  }
-  if (!events_.has_events()) throw Error(ErrorKind::kParse, source_.path() + ": holds no events");
 }
 
 bool has_key(std::string_view head, std::string_view key) {

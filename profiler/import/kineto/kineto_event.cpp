@@ -49,6 +49,17 @@ constexpr Key kArguments[] = {
     {"Total Reserved", &KinetoEvent::total_reserved},
     {"Device Type", &KinetoEvent::device_type},
     {"Device Id", &KinetoEvent::device_id},
+    {"lane", &KinetoEvent::lane},
+    {"phase", &KinetoEvent::phase},
+    {"step", &KinetoEvent::step},
+    {"flops", &KinetoEvent::flops},
+    {"wait_ns", &KinetoEvent::wait},
+    {"track", &KinetoEvent::track},
+    {"group", &KinetoEvent::group},
+    {"group_size", &KinetoEvent::members},
+    {"collective_bytes", &KinetoEvent::collective_bytes},
+    {"sequence", &KinetoEvent::sequence},
+    {"communicator", &KinetoEvent::communicator},
 };
 
 constexpr Key kFields[] = {{"ph", &KinetoEvent::ph},   {"cat", &KinetoEvent::cat}, {"name", &KinetoEvent::name},

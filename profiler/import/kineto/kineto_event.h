@@ -19,6 +19,8 @@ struct KinetoEvent {
   std::string_view external_id, correlation, device, stream, grid, block, registers, shared, bytes, arg_name;
   std::string_view collective, in_elements, out_elements, group_size, dtype, in_split, out_split, group_name,
       group_description, group_ranks, source_rank, target_rank, sequence, communicator;
+  // what only our own traces have (own_export.h)
+  std::string_view lane, phase, step, flops, wait, track, group, members, collective_bytes;
   std::string_view address, total_allocated, total_reserved, device_type, device_id;
 };
 

@@ -1,0 +1,59 @@
+// shardscope export: a run as a file for other programs.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "cli/command.h"
+#include "profiler/export/exporter.h"
+
+namespace shardscope::cli {
+namespace {
+
+struct Options {
+  std::string path, run, format, out;
+};
+
+std::string format_lines() {
+  std::string lines;
+  for (const Exporter* exporter : exporters()) lines += fmt::format("  {:9} {}\n", exporter->name, exporter->what);
+  return lines;
+}
+
+/// The run asked for; else the first measured one, or the first.
+RunRow choose_run(const Profile& profile, const std::string& asked) {
+  if (!asked.empty()) return find_run(profile, asked);
+  const std::vector<RunRow> runs = list_runs(profile);
+  if (runs.empty()) throw Error(ErrorKind::kConfig, profile.path() + ": holds no runs");
+  const auto measured = std::find_if(runs.begin(), runs.end(), [](const RunRow& r) { return !r.predicted; });
+  return measured == runs.end() ? runs.front() : *measured;
+}
+
+void run(const Options& o) {
+  const Exporter& exporter = exporter_of(o.format);
+  const Profile profile(o.path);
+  export_run(profile, choose_run(profile, o.run), exporter, o.out);
+}
+
+}  // namespace
+
+void add_export(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("export", "Write a run as a file for other programs.");
+  command->add_option("profile", options->path, "The profile")->required()->type_name("RUN.db");
+  command->add_option("--run", options->run, "Name or number of the run; without it the first measured one");
+  command->add_option("--format", options->format, "One of the formats below")->required();
+  command->add_option("-o,--out", options->out, "File to write")->required()->type_name("FILE");
+  command->footer("Formats:\n" + format_lines() +
+                  "Examples:\n"
+                  "  shardscope export run.db --format perfetto -o trace.json      # open it in ui.perfetto.dev\n"
+                  "  shardscope export run.db --run zero-2 --format csv -o slices.csv\n"
+                  "  shardscope import trace.json -o again.db                      # and back");
+  command->callback([options, &exit_code] {
+    run(*options);
+    exit_code = kDone;
+  });
+}
+
+}  // namespace shardscope::cli

@@ -1,0 +1,37 @@
+// The list of exporters. To add one: a folder, and two lines here.
+
+#include <array>
+#include <filesystem>
+
+#include "core/error.h"
+#include "profiler/export/exporter.h"
+
+namespace shardscope {
+
+extern const Exporter kCsvExporter;
+extern const Exporter kPerfettoExporter;
+
+std::span<const Exporter* const> exporters() {
+  static constexpr std::array kAll = {&kPerfettoExporter, &kCsvExporter};
+  return kAll;
+}
+
+const Exporter& exporter_of(const std::string& name) {
+  std::string names;
+  for (const Exporter* exporter : exporters()) {
+    if (name == exporter->name) return *exporter;
+    names += (names.empty() ? "" : ", ") + std::string(exporter->name);
+  }
+  throw Error(ErrorKind::kConfig, "there is no format '" + name + "' to export; there are " + names);
+}
+
+void export_run(const Profile& profile, const RunRow& run, const Exporter& exporter, const std::string& path) {
+  std::error_code none;
+  if (std::filesystem::equivalent(profile.path(), path, none))
+    throw Error(ErrorKind::kConfig, path + ": is the profile itself; -o must name another file");
+  TextFile out(path);
+  exporter.write(profile, run, out);
+  out.finish();
+}
+
+}  // namespace shardscope
