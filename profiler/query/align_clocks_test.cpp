@@ -31,10 +31,13 @@ struct TrueClock {
 /// Ranks of a job that meet in collectives, and go into a profile as if imported.
 class Job {
  public:
-  Job(const std::string& path, std::vector<TrueClock> clocks) : writer_(path, "job"), clocks_(std::move(clocks)) {
+  /// world: of the job, of which there may be more ranks than these; names_ranks: files say which ranks a group has.
+  Job(const std::string& path, std::vector<TrueClock> clocks, int world = 0, bool names_ranks = true)
+      : writer_(path, "job"), clocks_(std::move(clocks)), names_ranks_(names_ranks) {
     for (std::size_t rank = 0; rank < clocks_.size(); ++rank) {
       SourceFacts facts{.file = "t" + std::to_string(rank) + ".json", .format = "kineto"};
       facts.rank = static_cast<std::int64_t>(rank);
+      if (world > 0) facts.world = world;
       facts.base_ns = 1'700'000'000'000'000'000;
       handles_.push_back(writer_.add_rank(facts));
       tracks_.push_back(writer_.track(handles_.back(), "gpu0 stream 7", TrackKind::kDevice));
@@ -56,7 +59,7 @@ class Job {
       ForeignCollective c{.group = group};
       c.ranks = static_cast<std::int64_t>(ranks.size());
       c.bytes = 1'000'000;
-      c.group_ranks = members;
+      if (names_ranks_) c.group_ranks = members;
       const ForeignOp op{.kind = kind, .name = "nccl", .lane = "reduce", .bytes = c.bytes, .collective = &c};
       const std::int32_t index = writer_.op(handles_[at], op);
       const std::int64_t start = clocks_[at].shows(comes[i]), end = clocks_[at].shows(leaves[i]);
@@ -76,6 +79,7 @@ class Job {
  private:
   ImportWriter writer_;
   std::vector<TrueClock> clocks_;
+  bool names_ranks_;
   std::vector<int> handles_, tracks_;
 };
 
@@ -213,6 +217,15 @@ TEST_F(Clocks, WithoutNumbersOrStepsNothingIsMatched) {
   const MatchedCollectives all = matched(job);
   EXPECT_THAT(all.calls, IsEmpty());
   EXPECT_THAT(alignment_remarks(all, align_clocks(all)), ElementsAre(HasSubstr("nothing joins")));
+}
+
+TEST_F(Clocks, RanksOfUnnamedGroupsAreNotGuessed) {
+  for (const int world : {2, 4}) {
+    path_ = folder_.file(std::to_string(world) + ".db");
+    Job job(path_, {{}, {}}, world, false);
+    job.meet("tp", {0, 1}, 0, {20 * kMs, 20 * kMs}, {21 * kMs, 21 * kMs});
+    EXPECT_EQ(matched(job).calls.size(), world == 2 ? 1U : 0U) << "of four ranks these may be in different groups";
+  }
 }
 
 /// Rank 2 comes 100 us after the others in four of five collectives, else rank 0 does; data moves for 50 us.

@@ -94,6 +94,11 @@ void load_in_order(const Profile& profile, std::int64_t run, Candidates& all) {
   }
 }
 
+int world_of(const Profile& profile, std::int64_t run) {
+  Rows rows = profile.rows("SELECT world FROM run WHERE id = ?", {Value(run)});
+  return rows.next() ? rows.small(0) : 0;
+}
+
 /// One call for each time that every rank of it executed it.
 void take(const Described& what, RankArrivals& arrivals, std::vector<MatchedCollective>& calls) {
   const std::size_t times = arrivals.begin()->second.size();
@@ -115,14 +120,18 @@ MatchedCollectives match_collectives(const Profile& profile, std::int64_t run) {
   MatchedCollectives matched;
   for (Rows rows = profile.rows("SELECT rank FROM rank WHERE run = ? ORDER BY rank", {Value(run)}); rows.next();)
     matched.ranks.push_back(rows.small(0));
+  const int world = world_of(profile, run);
+  const bool complete = static_cast<int>(matched.ranks.size()) >= world;
   Candidates all;
   load_ops(profile, run, all);
   if (!load_numbered(profile, run, all)) load_in_order(profile, run, all);
   for (auto& [key, executions] : all.executions) {
     auto& [what, arrivals] = executions;
     for (const auto& [rank, own] : arrivals) matched.executions += static_cast<std::int64_t>(own.size());
-    // More ranks than the group has: several groups of one name.
-    const bool known = !what->members.empty() || static_cast<int>(all.seen[std::get<0>(key)].size()) <= what->ranks;
+    // Of a group whose ranks nobody names: more ranks than it has are several groups of one name, and so may fewer be
+    // where ranks of the job are missing.
+    const bool known = !what->members.empty() || (static_cast<int>(all.seen[std::get<0>(key)].size()) <= what->ranks &&
+                                                  (complete || what->ranks >= world));
     if (known && arrivals.size() > 1) take(*what, arrivals, matched.calls);
   }
   std::stable_sort(matched.calls.begin(), matched.calls.end(), [](const auto& a, const auto& b) {
