@@ -79,9 +79,10 @@ void RunReader::slices(const ExportTrack& track, const std::function<void(const 
   Rows rows =
       profile_.rows("SELECT start_ns, data FROM slice_chunk WHERE track = ? ORDER BY start_ns, id", {Value(track.id)});
   while (rows.next()) {
-    if (!decode_slices(rows.bytes(1), rows.integer(0), [&](const SliceEvent& e) { spool.add(all[0], e); }))
+    if (!decode_slices(rows.bytes(1), rows.integer(0), [&](const SliceEvent& e) { spool.add(all[0], e); })) {
       throw Error(ErrorKind::kParse,
                   profile_.path() + ": damaged (slices of track " + std::to_string(track.id) + " cannot be read)");
+    }
   }
   spool.flush();
   Calls calls(profile_, run_, track);
