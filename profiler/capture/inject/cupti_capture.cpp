@@ -117,11 +117,11 @@ struct SourceKinds {
 };
 
 constexpr SourceKinds kKinds[] = {
-    {kSourceKernels, CUPTI_ACTIVITY_KIND_DEVICE},       {kSourceKernels, CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL},
-    {kSourceKernels, CUPTI_ACTIVITY_KIND_MEMCPY},       {kSourceKernels, CUPTI_ACTIVITY_KIND_MEMCPY2},
-    {kSourceKernels, CUPTI_ACTIVITY_KIND_MEMSET},       {kSourceApi, CUPTI_ACTIVITY_KIND_RUNTIME},
-    {kSourceApi, CUPTI_ACTIVITY_KIND_DRIVER},           {kSourceMemory, CUPTI_ACTIVITY_KIND_MEMORY2},
-    {kSourceSync, CUPTI_ACTIVITY_KIND_SYNCHRONIZATION},
+    {kSourceKernels, CUPTI_ACTIVITY_KIND_DEVICE}, {kSourceKernels, CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL},
+    {kSourceKernels, CUPTI_ACTIVITY_KIND_MEMCPY}, {kSourceKernels, CUPTI_ACTIVITY_KIND_MEMCPY2},
+    {kSourceKernels, CUPTI_ACTIVITY_KIND_MEMSET}, {kSourceApi, CUPTI_ACTIVITY_KIND_RUNTIME},
+    {kSourceApi, CUPTI_ACTIVITY_KIND_DRIVER},     {kSourceApi, CUPTI_ACTIVITY_KIND_DRIVER},
+    {kSourceMemory, CUPTI_ACTIVITY_KIND_MEMORY2}, {kSourceSync, CUPTI_ACTIVITY_KIND_SYNCHRONIZATION},
 };
 
 /// Calls that ask and never wait: most of a trace's volume, none of its time.
@@ -135,14 +135,27 @@ void leave_out_queries() {
     cupti.enable_runtime_call(call, 0);
 }
 
-/// Of the driver, what launches: the rest is the runtime asking it things, 150 times a millisecond in PyTorch.
-void switch_driver_calls(bool wanted) {
+bool is_launch(CUpti_CallbackId call) {
+  switch (call) {
+    case CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel:
+    case CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel_ptsz:
+    case CUPTI_DRIVER_TRACE_CBID_cuLaunchKernelEx:
+    case CUPTI_DRIVER_TRACE_CBID_cuLaunchKernelEx_ptsz:
+    case CUPTI_DRIVER_TRACE_CBID_cuLaunchCooperativeKernel:
+    case CUPTI_DRIVER_TRACE_CBID_cuGraphLaunch:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// Of the driver, what launches: the rest is the runtime asking it things, 150 times a millisecond in PyTorch. To name
+/// one call that is wanted switches on all of them (seen with CUPTI 13.0), so the others are switched off.
+void leave_out_driver_queries() {
   if (cupti.enable_driver_call == nullptr) return;
-  for (const CUpti_driver_api_trace_cbid call :
-       {CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel, CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel_ptsz,
-        CUPTI_DRIVER_TRACE_CBID_cuLaunchKernelEx, CUPTI_DRIVER_TRACE_CBID_cuLaunchKernelEx_ptsz,
-        CUPTI_DRIVER_TRACE_CBID_cuLaunchCooperativeKernel, CUPTI_DRIVER_TRACE_CBID_cuGraphLaunch})
-    cupti.enable_driver_call(call, wanted ? 1 : 0);
+  for (std::uint32_t call = 1; call < CUPTI_DRIVER_TRACE_CBID_SIZE; ++call) {
+    if (!is_launch(call)) cupti.enable_driver_call(call, 0);
+  }
 }
 
 }  // namespace
@@ -188,8 +201,10 @@ void match_sources(Spool& spool) {
   const auto whole_graphs = [](std::uint32_t s) { return (s & kSourceKernels) != 0 && (s & kSourceGraphNodes) == 0; };
   if (whole_graphs(wanted) && !whole_graphs(before)) cupti.enable(CUPTI_ACTIVITY_KIND_GRAPH_TRACE);
   if (!whole_graphs(wanted) && whole_graphs(before)) cupti.disable(CUPTI_ACTIVITY_KIND_GRAPH_TRACE);
-  if (((wanted ^ before) & kSourceApi) != 0) switch_driver_calls((wanted & kSourceApi) != 0);
-  if ((wanted & kSourceApi & ~before) != 0) leave_out_queries();
+  if ((wanted & kSourceApi & ~before) != 0) {
+    leave_out_queries();
+    leave_out_driver_queries();
+  }
 }
 
 void flush_cupti(Spool& spool, bool everything) {
