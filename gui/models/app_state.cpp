@@ -38,7 +38,8 @@ void parse_key(AppState& state, const QString& key, const QJsonValue& value, con
     if (value.toInt(-1) != kVersion) fail(name, "version must be 1: this program reads no other");
   } else if (key == QLatin1String("files")) {
     if (!value.isArray()) fail(name, "files must be a list of texts");
-    for (const QJsonValue& file : value.toArray()) state.files << text_of(file, name, "files");
+    const QJsonArray files = value.toArray();
+    for (const auto& file : files) state.files << text_of(QJsonValue(file), name, "files");
   } else if (key == QLatin1String("run")) {
     state.run = text_of(value, name, "run");
   } else if (key == QLatin1String("view")) {

@@ -217,9 +217,10 @@ TextTable details_table(const OpReport& r) {
   std::string place = d.layer >= 0 ? fmt::format("layer {}", d.layer) : "outside of layers";
   if (d.micro_batch >= 0) place += fmt::format(", micro-batch {}", d.micro_batch);
   report.add("place", place);
-  if (!d.group.empty())
+  if (!d.group.empty()) {
     report.add("group", fmt::format("{}, {} ranks", d.group, d.group_size),
                r.tied_ranks > 0 ? fmt::format("seen on {} other ranks at this time", r.tied_ranks) : "");
+  }
   add_times(report, r);
   add_rates(report, r);
   return report.take();

@@ -257,7 +257,7 @@ Stack make_stack(const std::array<float, kStackParts>& shares) {
   int drawn = 0;
   for (std::size_t part = 0; part < shares.size(); ++part) {
     below = std::min(1.0F, below + shares[part]);
-    const int edge = static_cast<int>(below * kWholeStack + 0.5F);
+    const int edge = static_cast<int>(std::lround(below * kWholeStack));
     stack |= static_cast<Stack>(edge - drawn) << (8 * part);
     drawn = edge;
   }

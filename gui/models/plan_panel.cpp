@@ -98,10 +98,11 @@ class Panel {
     bar(memory_parts(p_.dot.point.estimate), limit);
     legend(memory_parts(p_.dot.point.estimate), format_gb);
     const Estimate& e = p_.dot.point.estimate;
-    if (e.host_bytes > 0 || e.nvme_bytes > 0)
+    if (e.host_bytes > 0 || e.nvme_bytes > 0) {
       line(
           fmt::format("and per GPU {} of the host, {} of the drives", format_gb(e.host_bytes), format_gb(e.nvme_bytes)),
           false, true);
+    }
   }
 
   void draw_step() {

@@ -48,17 +48,17 @@ class QueryPool : public QObject {
   ~QueryPool() override;  ///< interrupts and waits for what is under way
 
   template <class T>
-  void ask(QObject* asker, std::string name, std::function<T(QueryFiles&)> question,
-           std::function<void(std::shared_ptr<const T>)> answer, std::function<void(const QString&)> failed) {
+  void ask(QObject* asker, const std::string& name, std::function<T(QueryFiles&)> question,
+           std::function<void(std::shared_ptr<const T>)> answer, const std::function<void(const QString&)>& failed) {
     ask_any(
-        asker, std::move(name),
+        asker, name,
         [question = std::move(question)](QueryFiles& files) -> std::shared_ptr<const void> {
           return std::make_shared<const T>(question(files));
         },
         [answer = std::move(answer)](std::shared_ptr<const void> value) {
           answer(std::static_pointer_cast<const T>(std::move(value)));
         },
-        std::move(failed));
+        failed);
   }
 
   void cancel(QObject* asker, const std::string& name);  ///< its question, if any, is not answered

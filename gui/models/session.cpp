@@ -30,7 +30,8 @@ Session make_session(std::vector<std::string> files, std::vector<RunSummary> run
   std::size_t first = 0;
   while (first < session.runs.size() && session.runs[first].run.predicted) ++first;
   if (session.runs.empty()) return session;
-  return with_a(std::move(session), first < session.runs.size() ? first : 0);
+  const std::size_t a = first < session.runs.size() ? first : 0;
+  return with_a(std::move(session), a);
 }
 
 Session with_a(Session session, std::size_t a) {

@@ -130,9 +130,10 @@ void draw_heat(Picture& picture, const HeatMap& map, HeatMetric metric, const He
     for (int from = 0, to; from < width; from = to) {
       const int value = shade(from);
       for (to = from + 1; to < width && shade(to) == value;) ++to;
-      if (value >= 0)
+      if (value >= 0) {
         picture.fill(place.x + from, place.y + y, to - from, 1,
                      heat_colour(static_cast<double>(value) / (kShades - 1)));
+      }
     }
   }
 }

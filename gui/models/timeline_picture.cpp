@@ -426,9 +426,10 @@ Picture draw_timeline(const Timeline& timeline, const Profile& profile, std::int
     TimelineTile tile = load_tile(timeline, *catalog, {state, scene.window, columns, scene.frame.height, 0, 0}, never);
     if (predicted != nullptr && state.prediction) add_prediction(tile, *predicted, *catalog, never);
     scene.tile = std::make_shared<TimelineTile>(std::move(tile));
-    if (scene.layout.heat)
+    if (scene.layout.heat) {
       scene.heat =
           std::make_shared<HeatMap>(load_heat(timeline, scene.window, std::min(columns, kMostHeatColumns), never));
+    }
   }
   return draw_timeline(scene, title, measure);
 }

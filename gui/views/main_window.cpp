@@ -348,9 +348,10 @@ void MainWindow::restore(const AppState& state) {
 void MainWindow::restore_views(const AppState& state) {
   const auto is_asked = [&](const RunSummary& r) { return QString::fromStdString(r.run.key) == state.run; };
   const auto found = std::find_if(session_->runs.begin(), session_->runs.end(), is_asked);
-  if (found != session_->runs.end())
+  if (found != session_->runs.end()) {
     show_session(
         std::make_shared<Session>(with_a(*session_, static_cast<std::size_t>(found - session_->runs.begin()))));
+  }
   try {
     for (auto it = state.views.begin(); it != state.views.end(); ++it) {
       View* wanted = view(it.key().toStdString());
@@ -362,9 +363,10 @@ void MainWindow::restore_views(const AppState& state) {
     set_message(QString::fromUtf8(error.what()));
   }
   if (!state.view.isEmpty()) show_view(state.view.toStdString());
-  if (!state.run.isEmpty() && found == session_->runs.end())
+  if (!state.run.isEmpty() && found == session_->runs.end()) {
     set_message(
         QStringLiteral("No open profile holds run %1, which the saved view is of: open its file.").arg(state.run));
+  }
 }
 
 void MainWindow::undo() {

@@ -225,10 +225,11 @@ bool MainWindow::open_link(const QString& link) {
           return QString();
         },
         [this, state](const std::shared_ptr<const QString>& file) mutable {
-          if (file->isEmpty())
+          if (file->isEmpty()) {
             return show_problem(QStringLiteral("link: none of the files opened before holds run %1; open its profile, "
                                                "then the link again")
                                     .arg(state.run));
+          }
           state.files = QStringList{*file};
           restore(state);
         },

@@ -79,11 +79,12 @@ std::vector<Finding> examine_driver() {
   int number = 0, devices = 0;
   if (version != nullptr) version(&number);
   const int result = init != nullptr ? init(0) : -1;
-  if (result != 0)
+  if (result != 0) {
     return {{Verdict::kBad, "driver",
              fmt::format(
                  "CUDA {}.{} does not start (cuInit says {}): is there a device, and may this user open /dev/nvidia*?",
                  number / 1000, number % 1000 / 10, result)}};
+  }
   if (count != nullptr) count(&devices);
   return {
       {devices > 0 ? Verdict::kGood : Verdict::kBad, "driver",
@@ -108,12 +109,14 @@ std::vector<Finding> examine_cupti() {
                                                   &subscriber, [] {}, nullptr)
                                             : -1;
     constexpr int kHeld = 39;  // CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED
-    if (result == kHeld)
+    if (result == kHeld) {
       findings.push_back(
           {Verdict::kBad, "cupti", "another tool holds it here: nsys, ncu, a sanitizer or a profiler of PyTorch's"});
-    if (result != 0 && result != kHeld)
+    }
+    if (result != 0 && result != kHeld) {
       findings.push_back(
           {Verdict::kNote, "cupti", fmt::format("cannot be subscribed to here (it says {}): no device", result)});
+    }
     return findings;
   }
   return {{Verdict::kNote, "cupti",

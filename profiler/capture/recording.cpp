@@ -58,9 +58,10 @@ Recording::Recording(std::string folder, RecordOptions options)
   std::error_code failed;
   std::filesystem::create_directories(folder_, failed);
   if (failed) throw Error(ErrorKind::kIo, folder_ + ": " + failed.message());
-  if (!std::filesystem::is_empty(folder_, failed))
+  if (!std::filesystem::is_empty(folder_, failed)) {
     throw Error(ErrorKind::kConfig, folder_ + ": holds an earlier recording; `shardscope import " + folder_ +
                                         "/*` finishes it, or remove it");
+  }
   folder_ = std::filesystem::absolute(folder_).string();
 }
 

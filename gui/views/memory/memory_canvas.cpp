@@ -162,7 +162,7 @@ void MemoryCanvas::click(const MemoryHit& hit) {
   } else {
     return;
   }
-  Q_EMIT state_asked(wanted, gesture_);
+  Q_EMIT state_asked(wanted, gesture_);  // NOLINT(readability-misleading-indentation): an empty macro
 }
 
 void MemoryCanvas::zoom_to_region(double from, double to) {

@@ -357,7 +357,7 @@ void PlanView::open_simulated() {
           return !files.stopped();
         });
       },
-      [this, end](std::shared_ptr<const SimulatedPlan> run) {
+      [this, end](const std::shared_ptr<const SimulatedPlan>& run) {
         const QString part =
             run->micro_batches > 0 ? QStringLiteral(", its first %1 micro-batches").arg(run->micro_batches) : QString();
         end(QStringLiteral("Simulated%1: %2, one rank of each of %3 kinds.")

@@ -45,7 +45,6 @@ class PlanView : public View {
   void save_scenario(const std::string& path) const;
   void load_scenario(const std::string& path);
 
- public Q_SLOTS:
   void choose(std::size_t dot);
   void open_simulated();  ///< of the chosen one, in the background
   void stop();            ///< the simulation

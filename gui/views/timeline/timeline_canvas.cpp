@@ -335,7 +335,7 @@ void TimelineCanvas::wheelEvent(QWheelEvent* event) {
     next.scroll =
         std::clamp(next.scroll - notches * kRowsPerNotch, 0.0, scene_.layout.furthest_scroll(scene_.frame.height));
   }
-  Q_EMIT state_asked(next, wheel_gesture(kind));
+  Q_EMIT state_asked(next, wheel_gesture(kind));  // NOLINT(readability-misleading-indentation): an empty macro
 }
 
 void TimelineCanvas::leaveEvent(QEvent* /*event*/) {
