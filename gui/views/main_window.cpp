@@ -121,7 +121,11 @@ void MainWindow::build_views() {
     tabs_->addTab(view, QString::fromLatin1(entry.title));
     const QString id = QString::fromLatin1(entry.id);
     history_.start(id, view->state());
-    connect(view, &View::problem, this, &MainWindow::set_message);
+    connect(view, &View::problem, this, [this, view](const QString& text) {
+      if (text.isEmpty() && message_of_ != view) return;  // what stands there is not the view's to take away
+      set_message(text);
+      message_of_ = view;
+    });
     connect(view, &View::state_changed, this, [this, view, id](int gesture) {
       if (!restoring_) history_.push(id, view->state(), gesture);
     });
@@ -298,6 +302,7 @@ void MainWindow::show_problem(const QString& message) {
 void MainWindow::set_message(const QString& text) {
   message_->setText(text);
   message_->setVisible(!text.isEmpty());
+  message_of_ = nullptr;
 }
 
 QString MainWindow::message() const { return message_->text(); }

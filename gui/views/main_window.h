@@ -113,6 +113,7 @@ class MainWindow : public QMainWindow {
   qint64 seen_size_ = 0, seen_time_ = 0;  ///< of the files, when they were last read
   DemoRun demo_;
   QLabel* message_ = nullptr;
+  const View* message_of_ = nullptr;  ///< the view that said it; null: the window itself
   QStackedWidget* pages_ = nullptr;
   StartPage* start_ = nullptr;
   QTabWidget* tabs_ = nullptr;
