@@ -483,6 +483,8 @@ fi
 check 'calibrate --from runs' bash -c "'$shardscope' calibrate --from run.db -o fitted.json --json >from.json"
 check 'calibrate --from shows every fit' json_ok from.json \
   'len(d["fits"]) > 8 and all(f["sizes"] > 0 and f["seconds"] > 0 and {"median", "p90"} <= set(f["after"]) for f in d["fits"])'
+check 'the fit is nearer to the run, or as near as a small run is to itself' json_ok from.json \
+  '(lambda e: abs(e(d["predicted_step_time_s"]["after"])) < max(0.7, abs(e(d["predicted_step_time_s"]["before"]))))(lambda t: __import__("math").log(t / d["measured_step_time_s"]))'
 check 'a fitted machine predicts' bash -c "'$shardscope' predict job.json --machine fitted.json --json >fitted.out"
 check 'and says what it is of' json_ok fitted.out 'd["calibrated"] and "run zero-2 of run.db" in d["source"]'
 check 'a fitted machine is a base' "$shardscope" calibrate --from run.db --base fitted.json -o again.json
@@ -495,8 +497,9 @@ for ranks in 1 2 4; do
       --name "own-$ranks-$stage" --quiet
     check "$ranks ranks under ZeRO $stage are predicted like themselves" bash -c \
       "'$shardscope' predict --like own.db --run own-$ranks-$stage --json >own.json"
-    # How near is for simulator/calibrate's tests, on runs of known times: steps of a millisecond are the scheduler's.
-    check 'in some time' json_ok own.json 'd["predicted"]["step_time_s"] > 0 and d["scale"] > 0'
+    # The step is scaled to the measured one; by how much is the scheduler's, for steps of a millisecond.
+    check 'as long as they took' json_ok own.json \
+      'abs(d["predicted"]["step_time_s"] / d["measured"]["step_time_s"] - 1) < 0.25 and d["scale"] > 0'
   done
 done
 check 'predict --like --set runs' bash -c \
