@@ -21,19 +21,10 @@ std::string format_lines() {
   return lines;
 }
 
-/// The run asked for; else the first measured one, or the first.
-RunRow choose_run(const Profile& profile, const std::string& asked) {
-  if (!asked.empty()) return find_run(profile, asked);
-  const std::vector<RunRow> runs = list_runs(profile);
-  if (runs.empty()) throw Error(ErrorKind::kConfig, profile.path() + ": holds no runs");
-  const auto measured = std::find_if(runs.begin(), runs.end(), [](const RunRow& r) { return !r.predicted; });
-  return measured == runs.end() ? runs.front() : *measured;
-}
-
 void run(const Options& o) {
   const Exporter& exporter = exporter_of(o.format);
   const Profile profile(o.path);
-  export_run(profile, choose_run(profile, o.run), exporter, o.out);
+  export_run(profile, find_run_or_first(profile, o.run), exporter, o.out);
 }
 
 }  // namespace

@@ -127,15 +127,6 @@ std::string read_file(const std::string& path) {
   return text.str();
 }
 
-/// The run asked for; else the first measured one, or the first.
-RunRow choose_run(const Profile& profile, const std::string& asked) {
-  if (!asked.empty()) return find_run(profile, asked);
-  const std::vector<RunRow> runs = list_runs(profile);
-  if (runs.empty()) throw Error(ErrorKind::kConfig, profile.path() + ": holds no runs");
-  const auto measured = std::find_if(runs.begin(), runs.end(), [](const RunRow& r) { return !r.predicted; });
-  return measured == runs.end() ? runs.front() : *measured;
-}
-
 gui::TimelineTitle title_of(const RunRow& run) { return {run.name, gui::describe(run), run.predicted}; }
 
 void write(const gui::Picture& picture, const Options& o) {
@@ -258,7 +249,7 @@ gui::Picture draw(const Options& o, Canvas canvas) {
   const DrawableView& view = find_view(o.view);
   if (view.draw_alone != nullptr) return view.draw_alone(canvas);
   const Profile profile(o.path);
-  const RunRow run = choose_run(profile, o.run);
+  const RunRow run = find_run_or_first(profile, o.run);
   return view.draw({std::move(canvas), profile, run});
 }
 

@@ -1,5 +1,6 @@
 #include "profiler/query/list_runs.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "core/error.h"
@@ -73,6 +74,14 @@ RunRow find_run(const Profile& profile, const std::string& name_or_id) {
                 profile.path() + ": has no run '" + name_or_id + "'; its runs are " + names_of(runs));
   }
   return *best;
+}
+
+RunRow find_run_or_first(const Profile& profile, const std::string& name_or_id) {
+  if (!name_or_id.empty()) return find_run(profile, name_or_id);
+  const std::vector<RunRow> runs = list_runs(profile);
+  if (runs.empty()) throw Error(ErrorKind::kConfig, profile.path() + ": holds no runs");
+  const auto measured = std::find_if(runs.begin(), runs.end(), [](const RunRow& r) { return !r.predicted; });
+  return measured == runs.end() ? runs.front() : *measured;
 }
 
 std::vector<RankRow> list_ranks(const Profile& profile, std::int64_t run) {

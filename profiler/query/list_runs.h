@@ -39,6 +39,8 @@ std::vector<RunRow> list_runs(const Profile& profile);
 /// By id ("3") or name; of several with that name the last, measured before predicted. Throws Error{kConfig} naming
 /// the runs there are.
 RunRow find_run(const Profile& profile, const std::string& name_or_id);
+/// The run asked for, as find_run() finds it; for an empty text the first measured one, or the first.
+RunRow find_run_or_first(const Profile& profile, const std::string& name_or_id);
 /// In rank order.
 std::vector<RankRow> list_ranks(const Profile& profile, std::int64_t run);
 /// What went wrong while recording, one line each.
