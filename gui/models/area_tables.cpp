@@ -105,6 +105,26 @@ void add_rates(Report& report, const OpReport& r) {
   }
 }
 
+/// Columns of a table of ops: what the op is, what it belongs to, its times, and others behind.
+TextTable table_of_ops(const char* what, const char* of, std::initializer_list<const char*> others) {
+  TextTable table{{{QString::fromLatin1(what), false}, {QString::fromLatin1(of), false}}, {}};
+  for (const char* name : {"count", "sum", "mean", "p50", "p99", "max"})
+    table.columns.push_back({QString::fromLatin1(name), true});
+  for (const char* name : others) table.columns.push_back({QString::fromLatin1(name), true});
+  return table;
+}
+
+std::vector<TextCell> cells_of(const AreaOp& op, const std::string& of) {
+  return {text(title_of(op)),
+          text(of),
+          count(op.count),
+          seconds(static_cast<double>(op.inside_ns)),
+          seconds(op.mean_ns),
+          seconds(static_cast<double>(op.p50_ns)),
+          seconds(static_cast<double>(op.p99_ns)),
+          seconds(static_cast<double>(op.max_ns))};
+}
+
 }  // namespace
 
 TextTable category_table(const std::vector<AreaRow>& rows, TimeWindow time) {
@@ -156,55 +176,26 @@ TextTable rank_table(const std::vector<AreaRow>& rows, TimeWindow time) {
 }
 
 TextTable op_table(const std::vector<AreaOp>& ops) {
-  TextTable table{{{QStringLiteral("op"), false},
-                   {QStringLiteral("phase"), false},
-                   {QStringLiteral("count"), true},
-                   {QStringLiteral("sum"), true},
-                   {QStringLiteral("mean"), true},
-                   {QStringLiteral("p50"), true},
-                   {QStringLiteral("p99"), true},
-                   {QStringLiteral("max"), true},
-                   {QStringLiteral("share"), true}},
-                  {}};
+  TextTable table = table_of_ops("op", "phase", {"share"});
   const double all = inside_of(ops);
   for (const AreaOp& op : ops) {
-    const auto inside = static_cast<double>(op.inside_ns);
-    table.rows.push_back({text(title_of(op)), text(op.phase), count(op.count), seconds(inside), seconds(op.mean_ns),
-                          seconds(static_cast<double>(op.p50_ns)), seconds(static_cast<double>(op.p99_ns)),
-                          seconds(static_cast<double>(op.max_ns)), percent(all > 0 ? inside / all : 0)});
+    std::vector<TextCell>& row = table.rows.emplace_back(cells_of(op, op.phase));
+    row.push_back(percent(all > 0 ? static_cast<double>(op.inside_ns) / all : 0));
   }
   return table;
 }
 
 TextTable collective_table(const std::vector<AreaOp>& ops) {
-  TextTable table{{{QStringLiteral("collective"), false},
-                   {QStringLiteral("group"), false},
-                   {QStringLiteral("count"), true},
-                   {QStringLiteral("sum"), true},
-                   {QStringLiteral("mean"), true},
-                   {QStringLiteral("p50"), true},
-                   {QStringLiteral("p99"), true},
-                   {QStringLiteral("max"), true},
-                   {QStringLiteral("waiting"), true},
-                   {QStringLiteral("bytes"), true},
-                   {QStringLiteral("rate"), true}},
-                  {}};
+  TextTable table = table_of_ops("collective", "group", {"waiting", "bytes", "rate"});
   for (const AreaOp& op : ops) {
     if (!op.communication) continue;
     const double whole = op.mean_ns * static_cast<double>(op.count), waited = static_cast<double>(op.wait_ns);
     const double moving_s = (whole - waited) / static_cast<double>(op.count) * kNs;
     const auto bytes = static_cast<double>(op.bytes);
-    table.rows.push_back({text(title_of(op)),
-                          text(op.group),
-                          count(op.count),
-                          seconds(static_cast<double>(op.inside_ns)),
-                          seconds(op.mean_ns),
-                          seconds(static_cast<double>(op.p50_ns)),
-                          seconds(static_cast<double>(op.p99_ns)),
-                          seconds(static_cast<double>(op.max_ns)),
-                          percent(whole > 0 ? waited / whole : 0),
-                          {q(format_bytes(bytes)), bytes, QString::number(op.bytes)},
-                          rate(moving_s > 0 ? bytes / moving_s : 0, "B/s")});
+    std::vector<TextCell>& row = table.rows.emplace_back(cells_of(op, op.group));
+    row.push_back(percent(whole > 0 ? waited / whole : 0));
+    row.push_back({q(format_bytes(bytes)), bytes, QString::number(op.bytes)});
+    row.push_back(rate(moving_s > 0 ? bytes / moving_s : 0, "B/s"));
   }
   return table;
 }

@@ -6,9 +6,12 @@
 
 #include <QAction>
 #include <QJsonObject>
+#include <QKeySequence>
 #include <QList>
 #include <QWidget>
+#include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "gui/models/picture.h"
@@ -30,13 +33,23 @@ class View : public QWidget {
   virtual QJsonObject state() const = 0;                                  ///< for links, files and undo
   virtual void restore(const QJsonObject& state) = 0;                     ///< throws Error naming the key
   virtual Picture picture(double width, double height) const = 0;  ///< what it shows: for copies, exports, golden tests
-  virtual QAbstractItemModel* table() = 0;       ///< the same as a table: accessibility, copy as TSV/CSV/Markdown
-  virtual QList<QAction*> commands() const = 0;  ///< its keys; all of them are in the command palette and the key sheet
+  virtual QAbstractItemModel* table() = 0;  ///< the same as a table: accessibility, copy as TSV/CSV/Markdown
+  QList<QAction*> commands() const { return commands_; }  ///< its keys: in the command palette and the key sheet, too
   virtual void set_dark(bool dark) = 0;
 
  Q_SIGNALS:
   void state_changed(int gesture);    ///< changes of one gesture (same number, not 0) are one step of undo
   void problem(const QString& text);  ///< one line for the user; empty: none
+
+ protected:
+  /// A command whose keys work while `place`, the view or a part of it, has the focus.
+  QAction* add_command(QWidget* place, const QString& text, const QList<QKeySequence>& keys, std::function<void()> run);
+  QAction* add_command(const QString& text, const QList<QKeySequence>& keys, std::function<void()> run) {
+    return add_command(this, text, keys, std::move(run));
+  }
+
+ private:
+  QList<QAction*> commands_;
 };
 
 struct ViewEntry {

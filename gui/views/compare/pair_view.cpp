@@ -1,4 +1,5 @@
 #include "gui/views/compare/pair_view.h"
+#include "gui/views/table_look.h"
 
 #include <QDateTime>
 #include <QHeaderView>
@@ -62,32 +63,16 @@ void PairView::ask_if_seen() {
   if (!stale_) ask();
 }
 
-QAction* PairView::add_command(const QString& text, const QList<QKeySequence>& keys, std::function<void()> run) {
-  auto* action = new QAction(text, this);
-  action->setShortcuts(keys);
-  action->setShortcutContext(Qt::WidgetWithChildrenShortcut);
-  connect(action, &QAction::triggered, this, std::move(run));
-  addAction(action);
-  commands_ << action;
-  return action;
-}
-
 QTableView* PairView::make_table(const QString& name) {
   auto* view = new QTableView;
   view->setObjectName(QStringLiteral("table"));
-  view->setAccessibleName(name);
+  set_table_look(*view, name);
   view->setModel(&table_);
-  view->setSelectionBehavior(QAbstractItemView::SelectRows);
   view->setSelectionMode(QAbstractItemView::SingleSelection);
-  view->setAlternatingRowColors(true);
-  view->setShowGrid(false);
   view->setWordWrap(false);
-  view->setTabKeyNavigation(false);
   view->setSortingEnabled(true);
   view->horizontalHeader()->setSortIndicator(-1, Qt::AscendingOrder);
   view->horizontalHeader()->setHighlightSections(false);
-  view->verticalHeader()->hide();
-  view->verticalHeader()->setDefaultSectionSize(view->fontMetrics().height() + 6);
   connect(&table_, &QAbstractItemModel::modelReset, view, [view] { fit_columns(view); });
   splitter_->addWidget(view);
   return view;

@@ -21,7 +21,6 @@ class PairView : public View {
   PairView(ViewContext& context, QWidget* parent);
   void show_session(std::shared_ptr<const Session> session) override;
   QAbstractItemModel* table() override { return &table_; }
-  QList<QAction*> commands() const override { return commands_; }
   void set_dark(bool dark) override;
 
  protected:
@@ -29,7 +28,6 @@ class PairView : public View {
   virtual void session_changed() = 0;  ///< choices that the session offers
   virtual void ask() = 0;              ///< the session or what is asked has changed: put the question
   void ask_if_seen();                  ///< now, or when the view is next shown
-  QAction* add_command(const QString& text, const QList<QKeySequence>& keys, std::function<void()> run);
   QTableView* make_table(const QString& name);
   /// One more step of undo; wheel turns and key repeats within half a second are one.
   void say_changed(const char* kind);
@@ -47,7 +45,6 @@ class PairView : public View {
   QToolBar* bar_ = nullptr;
   QSplitter* splitter_ = nullptr;  ///< canvas, then what the view puts under it
   PictureCanvas* canvas_ = nullptr;
-  QList<QAction*> commands_;
   bool dark_ = false;
 
  private:

@@ -18,6 +18,7 @@
 #include "gui/models/memory_table.h"
 #include "gui/paint/paint_picture.h"
 #include "gui/views/memory/memory_canvas.h"
+#include "gui/views/table_look.h"
 #include "gui/views/view_context.h"
 
 namespace shardscope::gui {
@@ -106,16 +107,10 @@ void MemoryView::build() {
   table_title_->setContentsMargins(8, 2, 8, 0);
   table_ = new QTableView;
   table_->setObjectName(QStringLiteral("memory_table"));
-  table_->setAccessibleName(QStringLiteral("Peaks of the ranks, or what is live at the cursor"));
+  set_table_look(*table_, QStringLiteral("Peaks of the ranks, or what is live at the cursor"), 8);
   table_->setModel(&table_model_);
   table_->setSortingEnabled(true);
   table_->horizontalHeader()->setSortIndicator(-1, Qt::AscendingOrder);
-  table_->setSelectionBehavior(QAbstractItemView::SelectRows);
-  table_->setAlternatingRowColors(true);
-  table_->setShowGrid(false);
-  table_->setTabKeyNavigation(false);
-  table_->verticalHeader()->hide();
-  table_->verticalHeader()->setDefaultSectionSize(table_->fontMetrics().height() + 8);
   connect(table_, &QTableView::activated, this, [this](const QModelIndex& index) {
     if (!data_ || state_.cursor) return;
     const auto row = static_cast<std::size_t>(table_model_.original_row(index.row()));
@@ -141,16 +136,6 @@ void MemoryView::build() {
   layout->addWidget(build_controls());
   layout->addWidget(splitter, 1);
   setFocusProxy(canvas_);
-}
-
-QAction* MemoryView::add_command(const QString& text, const QList<QKeySequence>& keys, std::function<void()> run) {
-  auto* action = new QAction(text, this);
-  action->setShortcuts(keys);
-  action->setShortcutContext(Qt::WidgetWithChildrenShortcut);
-  connect(action, &QAction::triggered, this, std::move(run));
-  addAction(action);
-  commands_ << action;
-  return action;
 }
 
 void MemoryView::build_commands() {

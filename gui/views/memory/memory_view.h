@@ -29,7 +29,6 @@ class MemoryView : public View {
   void restore(const QJsonObject& state) override;
   Picture picture(double width, double height) const override;
   QAbstractItemModel* table() override { return &table_model_; }
-  QList<QAction*> commands() const override { return commands_; }
   void set_dark(bool dark) override;
 
   const MemoryState& memory_state() const { return state_; }
@@ -45,7 +44,6 @@ class MemoryView : public View {
   void build_looking_around();
   void build_cursor_commands();
   void build_choices();
-  QAction* add_command(const QString& text, const QList<QKeySequence>& keys, std::function<void()> run);
   void follow_selection();
 
   void ask_facts();
@@ -85,7 +83,6 @@ class MemoryView : public View {
   QLabel* table_title_ = nullptr;
   QTableView* table_ = nullptr;
   TextTableModel table_model_;
-  QList<QAction*> commands_;
 };
 
 /// "80 GiB", "80G", "85899345920", in powers of two; nothing if it is no size, 0 for an empty text.

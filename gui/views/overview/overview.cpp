@@ -12,6 +12,7 @@
 #include "gui/models/charts.h"
 #include "gui/paint/paint_picture.h"
 #include "gui/views/stacked_bars.h"
+#include "gui/views/table_look.h"
 #include "gui/views/view_context.h"
 
 namespace shardscope::gui {
@@ -56,14 +57,8 @@ Overview::Overview(ViewContext& context, QWidget* parent) : View(parent), contex
 void Overview::build() {
   table_ = new QTableView;
   table_->setObjectName(QStringLiteral("runs"));
-  table_->setAccessibleName(QStringLiteral("Runs of the profile"));
+  set_table_look(*table_, QStringLiteral("Runs of the profile"), 8);
   table_->setModel(&runs_);
-  table_->setSelectionBehavior(QAbstractItemView::SelectRows);
-  table_->setAlternatingRowColors(true);
-  table_->setShowGrid(false);
-  table_->setTabKeyNavigation(false);
-  table_->verticalHeader()->hide();
-  table_->verticalHeader()->setDefaultSectionSize(table_->fontMetrics().height() + 8);
   table_->horizontalHeader()->setHighlightSections(false);
   table_->setHorizontalScrollMode(QAbstractItemView::ScrollPerPixel);
   connect(table_->selectionModel(), &QItemSelectionModel::selectionChanged, this, &Overview::choose_rows);
@@ -83,12 +78,7 @@ void Overview::build() {
 }
 
 void Overview::build_commands() {
-  auto* look = new QAction(QStringLiteral("Show this run in the other views (A)"), this);
-  look->setShortcut(Qt::Key_Return);
-  look->setShortcutContext(Qt::WidgetWithChildrenShortcut);
-  addAction(look);
-  commands_ << look;
-  connect(look, &QAction::triggered, this, [this] {
+  add_command(QStringLiteral("Show this run in the other views (A)"), {Qt::Key_Return}, [this] {
     if (table_->currentIndex().isValid()) use_as_a(static_cast<std::size_t>(table_->currentIndex().row()));
   });
   connect(table_, &QTableView::doubleClicked, this,

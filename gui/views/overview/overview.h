@@ -23,7 +23,6 @@ class Overview : public View {
   void restore(const QJsonObject& state) override;
   Picture picture(double width, double height) const override;
   QAbstractItemModel* table() override { return &runs_; }
-  QList<QAction*> commands() const override { return commands_; }
   void set_dark(bool dark) override { dark_ = dark; }
 
  private:
@@ -38,7 +37,6 @@ class Overview : public View {
   QTableView* table_ = nullptr;
   StackedBars* steps_ = nullptr;
   StackedBars* memory_ = nullptr;
-  QList<QAction*> commands_;
   bool dark_ = false, showing_ = false;
 };
 

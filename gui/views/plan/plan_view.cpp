@@ -18,6 +18,7 @@
 #include "gui/views/plan/plan_canvas.h"
 #include "gui/views/plan/plan_chips.h"
 #include "gui/views/plan/plan_inputs_panel.h"
+#include "gui/views/table_look.h"
 #include "gui/views/view_context.h"
 #include "simulator/planner/files.h"
 
@@ -113,16 +114,10 @@ QWidget* PlanView::build_bar() {
 void PlanView::build_table() {
   rows_ = new QTableView;
   rows_->setObjectName(QStringLiteral("rows"));
-  rows_->setAccessibleName(QStringLiteral("Plans"));
+  set_table_look(*rows_, QStringLiteral("Plans"));
   rows_->setModel(&table_);
-  rows_->setSelectionBehavior(QAbstractItemView::SelectRows);
   rows_->setSelectionMode(QAbstractItemView::SingleSelection);
-  rows_->setAlternatingRowColors(true);
-  rows_->setShowGrid(false);
-  rows_->setTabKeyNavigation(false);
   rows_->setSortingEnabled(true);
-  rows_->verticalHeader()->hide();
-  rows_->verticalHeader()->setDefaultSectionSize(rows_->fontMetrics().height() + 6);
   rows_->horizontalHeader()->setHighlightSections(false);
   rows_->horizontalHeader()->setSortIndicator(0, Qt::AscendingOrder);
   rows_->setMinimumHeight(5 * rows_->fontMetrics().height());
@@ -139,34 +134,25 @@ void PlanView::build_table() {
   });
 }
 
-void PlanView::add_command(QWidget* place, const QString& text, const QKeySequence& key, std::function<void()> run) {
-  auto* action = new QAction(text, this);
-  action->setShortcut(key);
-  action->setShortcutContext(Qt::WidgetWithChildrenShortcut);
-  place->addAction(action);
-  commands_ << action;
-  connect(action, &QAction::triggered, this, [run = std::move(run)] { run(); });
-}
-
 /// Letters are keys of the picture and the table only: in the inputs they are text.
 void PlanView::build_commands() {
   auto* right = findChild<QWidget*>(QStringLiteral("right"));
-  add_command(right, QStringLiteral("Open the chosen plan's simulated timeline"), Qt::Key_Return,
+  add_command(right, QStringLiteral("Open the chosen plan's simulated timeline"), {Qt::Key_Return},
               [this] { open_simulated(); });
-  add_command(right, QStringLiteral("Choose the recommended plan"), Qt::Key_R, [this] {
+  add_command(right, QStringLiteral("Choose the recommended plan"), {Qt::Key_R}, [this] {
     if (result_->recommended) choose(*result_->recommended);
   });
-  add_command(right, QStringLiteral("Pin or unpin the chosen plan"), Qt::Key_P, [this] { toggle_pin(); });
-  add_command(right, QStringLiteral("Make the chosen plan's days the deadline"), Qt::Key_D, [this] { wish(true); });
-  add_command(right, QStringLiteral("Make the chosen plan's cost the budget"), Qt::Key_B, [this] { wish(false); });
-  add_command(right, QStringLiteral("Stop the simulation"), Qt::Key_Escape, [this] { stop(); });
-  add_command(this, QStringLiteral("Export the chosen plan's configuration files…"), QKeySequence(Qt::CTRL | Qt::Key_E),
-              [this] { ask_export(); });
-  add_command(this, QStringLiteral("Save this scenario…"), QKeySequence(Qt::CTRL | Qt::SHIFT | Qt::Key_S),
+  add_command(right, QStringLiteral("Pin or unpin the chosen plan"), {Qt::Key_P}, [this] { toggle_pin(); });
+  add_command(right, QStringLiteral("Make the chosen plan's days the deadline"), {Qt::Key_D}, [this] { wish(true); });
+  add_command(right, QStringLiteral("Make the chosen plan's cost the budget"), {Qt::Key_B}, [this] { wish(false); });
+  add_command(right, QStringLiteral("Stop the simulation"), {Qt::Key_Escape}, [this] { stop(); });
+  add_command(this, QStringLiteral("Export the chosen plan's configuration files…"),
+              {QKeySequence(Qt::CTRL | Qt::Key_E)}, [this] { ask_export(); });
+  add_command(this, QStringLiteral("Save this scenario…"), {QKeySequence(Qt::CTRL | Qt::SHIFT | Qt::Key_S)},
               [this] { ask_save(); });
-  add_command(this, QStringLiteral("Load a scenario…"), QKeySequence(Qt::CTRL | Qt::SHIFT | Qt::Key_L),
+  add_command(this, QStringLiteral("Load a scenario…"), {QKeySequence(Qt::CTRL | Qt::SHIFT | Qt::Key_L)},
               [this] { ask_load(); });
-  add_command(this, QStringLiteral("Reset the scenario"), QKeySequence(Qt::CTRL | Qt::Key_Backspace),
+  add_command(this, QStringLiteral("Reset the scenario"), {QKeySequence(Qt::CTRL | Qt::Key_Backspace)},
               [this] { reset(); });
 }
 

@@ -35,7 +35,6 @@ class PlanView : public View {
   void restore(const QJsonObject& state) override;
   Picture picture(double width, double height) const override;
   QAbstractItemModel* table() override { return &table_; }
-  QList<QAction*> commands() const override { return commands_; }
   void set_dark(bool dark) override;
 
   const PlanState& plan_state() const { return state_; }
@@ -61,7 +60,6 @@ class PlanView : public View {
   QWidget* build_bar();
   void build_table();
   void build_commands();
-  void add_command(QWidget* place, const QString& text, const QKeySequence& key, std::function<void()> run);
   void take_inputs(const PlanInputs& inputs, int gesture);
   void take_state(const PlanState& state);  ///< as restore(), of a state that is read
   void revise_now();
@@ -97,7 +95,6 @@ class PlanView : public View {
   QProgressBar* bar_ = nullptr;
   QPushButton *stop_ = nullptr, *open_ = nullptr;
   QTimer* ticks_ = nullptr;
-  QList<QAction*> commands_;
   bool asked_ = false, showing_ = false, user_sized_ = false;
 };
 

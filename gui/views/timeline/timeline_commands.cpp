@@ -18,21 +18,12 @@ constexpr double kZoomStep = 0.7, kPanStep = 0.2, kRowStep = 54;
 
 }  // namespace
 
-QAction* TimelineView::add_command(const char* text, const QList<QKeySequence>& keys, std::function<void()> does) {
-  auto* action = new QAction(QString::fromUtf8(text), this);
-  action->setShortcuts(keys);
-  action->setShortcutContext(Qt::WindowShortcut);  // while this tab is in front, whatever has the focus
-  connect(action, &QAction::triggered, this, [this, does = std::move(does)] {
-    if (canvas_->scene().catalog) does();
-  });
-  addAction(action);
-  commands_ << action;
-  return action;
-}
-
 void TimelineView::build_commands() {
   const auto add = [this](const char* text, const QList<QKeySequence>& keys, std::function<void()> does) {
-    add_command(text, keys, std::move(does));
+    QAction* action = add_command(QString::fromUtf8(text), keys, [this, does = std::move(does)] {
+      if (canvas_->scene().catalog) does();
+    });
+    action->setShortcutContext(Qt::WindowShortcut);  // while this tab is in front, whatever has the focus
   };
   add("Zoom in", {Qt::Key_W, Qt::Key_Up, Qt::Key_I, Qt::Key_Plus, Qt::Key_Equal}, [this] { zoom_by(kZoomStep); });
   add("Zoom out", {Qt::Key_S, Qt::Key_Down, Qt::Key_K, Qt::Key_Minus}, [this] { zoom_by(1 / kZoomStep); });

@@ -1,4 +1,5 @@
 #include "gui/views/timeline/timeline_panel.h"
+#include "gui/views/table_look.h"
 
 #include <QClipboard>
 #include <QGuiApplication>
@@ -18,16 +19,10 @@ QTableView* make_view(TextTableModel& model, const char* name) {
   auto* view = new QTableView;
   view->setModel(&model);
   view->setObjectName(QString::fromLatin1(name));
-  view->setAccessibleName(QString::fromLatin1(name));
+  set_table_look(*view, QString::fromLatin1(name));
   view->setSortingEnabled(true);
   view->sortByColumn(-1, Qt::AscendingOrder);
-  view->setSelectionBehavior(QAbstractItemView::SelectRows);
-  view->setAlternatingRowColors(true);
-  view->setShowGrid(false);
-  view->setTabKeyNavigation(false);
   view->setWordWrap(false);
-  view->verticalHeader()->hide();
-  view->verticalHeader()->setDefaultSectionSize(view->fontMetrics().height() + 6);
   view->horizontalHeader()->setHighlightSections(false);
   return view;
 }

@@ -31,7 +31,6 @@ class TimelineView : public View {
   void restore(const QJsonObject& state) override;
   Picture picture(double width, double height) const override;
   QAbstractItemModel* table() override;
-  QList<QAction*> commands() const override { return commands_; }
   void set_dark(bool dark) override;
 
   const TimelineState& timeline_state() const { return state_; }
@@ -42,7 +41,6 @@ class TimelineView : public View {
   void connect_parts();
   // timeline_commands.cpp
   void build_commands();
-  QAction* add_command(const char* text, const QList<QKeySequence>& keys, std::function<void()> does);
   void zoom_by(double factor);
   void pan_by(double fraction);
   void scroll_by(double pixels);
@@ -91,7 +89,6 @@ class TimelineView : public View {
   QLabel* found_ = nullptr;
   QLabel* step_ = nullptr;
   QComboBox* metric_ = nullptr;
-  QList<QAction*> commands_;
   int gesture_ = 0;
   bool following_ = false;  ///< the shared selection is what changes us
 };
