@@ -73,7 +73,6 @@ std::vector<std::pair<std::string, std::string>> Recording::environment() const 
   variables.emplace_back("SHARDSCOPE_SPOOL", folder_);
   variables.emplace_back("SHARDSCOPE_SPOOL_MB", std::to_string(options_.spool_mb));
   variables.emplace_back("SHARDSCOPE_SOURCES", std::to_string(options_.sources));
-  if (options_.ring) variables.emplace_back("SHARDSCOPE_RING", "1");
   return variables;
 }
 
@@ -103,7 +102,7 @@ std::int64_t Recording::poll() {
   find_processes();
   std::int64_t count = 0;
   for (auto& [path, process] : watched_) {
-    if (process == nullptr || options_.ring) continue;
+    if (process == nullptr) continue;
     count += process->log.add(process->reader);
   }
   return count;
@@ -129,17 +128,9 @@ std::vector<RecordedProcess> Recording::processes() const {
   std::vector<RecordedProcess> all;
   for (const auto& [path, process] : watched_) {
     if (process == nullptr) continue;
-    all.push_back(
-        {facts_of(process->reader.header()), process->path, process->log.records(), process->reader.process_alive()});
+    all.push_back({facts_of(process->reader.header()), process->path, process->log.records()});
   }
   return all;
-}
-
-void Recording::set_sources(std::uint32_t sources) {
-  options_.sources = sources;
-  for (auto& [path, process] : watched_) {
-    if (process != nullptr) process->reader.header().enabled.store(sources);
-  }
 }
 
 std::vector<std::string> Recording::problems() const { return problems_; }

@@ -21,7 +21,6 @@ struct RecordOptions {
   std::string library;  ///< libshardscope-capture.so
   std::uint32_t sources = kSourceNvtx | kSourceNccl | kSourceKernels | kSourceApi | kSourceMemory;
   int spool_mb = 64;  ///< of each process
-  bool ring = false;  ///< keep the newest only, until dump()
 };
 
 /// "kernels,api,nccl,nvtx,memory,graph,proxy,sync" to Source bits. Throws Error{kConfig} naming the word.
@@ -31,7 +30,6 @@ struct RecordedProcess {
   ProcessFacts facts;
   std::string log;
   std::int64_t records = 0;
-  bool alive = false;
 };
 
 class Recording {
@@ -51,7 +49,6 @@ class Recording {
   std::vector<std::string> finish();
 
   std::vector<RecordedProcess> processes() const;
-  void set_sources(std::uint32_t sources);  ///< of all processes, from now on
   std::vector<std::string> problems() const;
 
  private:

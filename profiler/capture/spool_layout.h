@@ -62,7 +62,6 @@ struct SpoolHeader {
   std::uint32_t ring;                  ///< 1: with no free chunk, the oldest full one is written over (flight recorder)
   std::int64_t started_ns;             ///< CLOCK_REALTIME
   char program[128];                   ///< name of the executable, without its folder
-  char device[64];                     ///< of CUDA, once known
   std::atomic<std::uint32_t> enabled;  ///< Source bits; the reader may change them
   std::atomic<std::uint32_t> ended;    ///< EndBits
   std::atomic<std::uint64_t> next_order, strings_used;

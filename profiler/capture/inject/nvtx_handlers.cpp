@@ -23,10 +23,12 @@ std::atomic<std::uint64_t> next_range{1}, next_schema{1ULL << 32};
 
 constexpr std::size_t kMostPayload = 256;
 
+/// As ASCII, ended by a 0; what is not ASCII becomes '?'.
 std::string_view narrow(const wchar_t* text, char (&buffer)[512]) {
   std::size_t n = 0;
   for (; text != nullptr && *text != 0 && n < sizeof buffer - 1; ++text)
     buffer[n++] = *text < 128 ? static_cast<char>(*text) : '?';
+  buffer[n] = '\0';
   return {buffer, n};
 }
 
@@ -166,9 +168,7 @@ void NVTX_API name_thread_a(std::uint32_t thread, const char* text) {
 }
 void NVTX_API name_thread_w(std::uint32_t thread, const wchar_t* text) {
   char buffer[512];
-  const std::string_view narrowed = narrow(text, buffer);
-  buffer[narrowed.size()] = '\0';
-  name_thread_a(thread, buffer);
+  name_thread_a(thread, narrow(text, buffer).data());
 }
 
 void NVTX_API domain_mark(nvtxDomainHandle_t domain, const nvtxEventAttributes_t* event) {
@@ -200,16 +200,12 @@ nvtxStringHandle_t NVTX_API register_a(nvtxDomainHandle_t, const char* text) {
 }
 nvtxStringHandle_t NVTX_API register_w(nvtxDomainHandle_t, const wchar_t* text) {
   char buffer[512];
-  const std::string_view narrowed = narrow(text, buffer);
-  buffer[narrowed.size()] = '\0';
-  return static_cast<nvtxStringHandle_t>(make_name(buffer));
+  return static_cast<nvtxStringHandle_t>(make_name(narrow(text, buffer).data()));
 }
 nvtxDomainHandle_t NVTX_API create_a(const char* text) { return static_cast<nvtxDomainHandle_t>(make_name(text)); }
 nvtxDomainHandle_t NVTX_API create_w(const wchar_t* text) {
   char buffer[512];
-  const std::string_view narrowed = narrow(text, buffer);
-  buffer[narrowed.size()] = '\0';
-  return static_cast<nvtxDomainHandle_t>(make_name(buffer));
+  return static_cast<nvtxDomainHandle_t>(make_name(narrow(text, buffer).data()));
 }
 void NVTX_API destroy(nvtxDomainHandle_t) {}  // handles may still be in the records of other threads
 
