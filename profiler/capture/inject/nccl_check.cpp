@@ -152,6 +152,7 @@ int main(int argc, char** argv) {
   newest(library);
   older(library);
   dlclose(library);  // as NCCL does after the last communicator; our thread is still running
-  usleep(150'000);
+  usleep(150'000);   // it has looked at what is switched on since
+  check((mask & kCeColl) != 0, "the mask of the version that NCCL took last");
   return problems == 0 ? 0 : 1;
 }

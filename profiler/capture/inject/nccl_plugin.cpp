@@ -14,6 +14,7 @@ namespace {
 
 std::atomic<std::uint64_t> next_handle{1};
 std::atomic<int*> mask_of_nccl{nullptr};  ///< one int of the process, that NCCL reads at every call
+std::atomic<int> version_of_nccl{0};      ///< of the interface that was given it
 
 /// What a source costs and shows: see docs/record.md.
 int wanted_mask(const Spool& spool, int version) {
@@ -52,6 +53,7 @@ int init(void** context, int* mask, int version, const char* name, std::uint64_t
   if (spool == nullptr) return 0;
   if (mask != nullptr) {
     *mask = wanted_mask(*spool, version);
+    version_of_nccl.store(version);
     mask_of_nccl.store(mask);
   }
   start_keeper();
@@ -293,7 +295,7 @@ constexpr nccl::Operations<Descriptor> operations() {
 void refresh_nccl_mask() {
   int* mask = mask_of_nccl.load();
   if (Spool* spool = Spool::get(); spool != nullptr && mask != nullptr)
-    __atomic_store_n(mask, wanted_mask(*spool, 5), __ATOMIC_RELAXED);
+    __atomic_store_n(mask, wanted_mask(*spool, version_of_nccl.load()), __ATOMIC_RELAXED);
 }
 
 }  // namespace shardscope::capture
