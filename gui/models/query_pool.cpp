@@ -153,8 +153,8 @@ void QueryPool::deliver(const std::shared_ptr<Job>& job) {
 }
 
 void QueryPool::drop(const std::shared_ptr<Job>& job) {
-  const std::shared_ptr<Job> kept =
-      job;  // the lists may hold the last other one. NOLINT(performance-unnecessary-copy-initialization)
+  // The lists may hold the last other one.
+  const std::shared_ptr<Job> kept = job;  // NOLINT(performance-unnecessary-copy-initialization)
   std::erase(shared_->unanswered, kept);
   kept->dropped = true;
   const std::lock_guard<std::mutex> hold(shared_->lock);

@@ -66,9 +66,10 @@ struct ImportSource::Stream {
       }
       const int code = inflate(&zip, Z_NO_FLUSH);
       if (code == Z_STREAM_END) {
-        if (zip.avail_in == 0)
-          zip.avail_in = static_cast<uInt>(take(block.data(), block.size(), path)),
+        if (zip.avail_in == 0) {
+          zip.avail_in = static_cast<uInt>(take(block.data(), block.size(), path));
           zip.next_in = reinterpret_cast<Bytef*>(block.data());
+        }
         ended = zip.avail_in == 0 || inflateReset(&zip) != Z_OK;
       } else if (code != Z_OK && code != Z_BUF_ERROR) {
         broken = "the gzip stream is damaged";

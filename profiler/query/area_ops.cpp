@@ -1,6 +1,7 @@
 #include "profiler/query/area_ops.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <tuple>
 
@@ -23,9 +24,10 @@ class Table {
     if (!is_new) return known->second;
     for (const TimelineOp& op : timeline_.ops().at(program)) {
       const auto [row, first] = by_key_.try_emplace(Key(op.kind, op.name, op.phase, op.group), rows.size());
-      if (first)
+      if (first) {
         rows.push_back(
             {{op.kind, op.name, op.phase, op.group, op.work, !op.group.empty(), 0, 0, 0, 0, 0, 0, 0, op.bytes}, {}});
+      }
       known->second.push_back(row->second);
     }
     return known->second;
@@ -46,7 +48,7 @@ void add(Gathered& to, const Span& span, TimeWindow time) {
 }
 
 std::int64_t rank_of(std::vector<std::int64_t>& lengths, double q) {
-  const auto at = static_cast<std::ptrdiff_t>(q * static_cast<double>(lengths.size() - 1) + 0.5);
+  const auto at = std::lround(q * static_cast<double>(lengths.size() - 1));
   std::nth_element(lengths.begin(), lengths.begin() + at, lengths.end());
   return lengths[static_cast<std::size_t>(at)];
 }

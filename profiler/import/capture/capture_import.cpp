@@ -190,9 +190,10 @@ void CaptureImport::add_step(std::string_view name, std::int64_t start_ns, std::
 
 int CaptureImport::stream_track(std::uint32_t device, std::uint32_t stream) {
   const auto [found, added] = streams_.try_emplace({device, stream}, -1);
-  if (added)
+  if (added) {
     found->second =
         writer_.track(rank_, track_name(fmt::format("gpu{} stream {}", device, stream)), TrackKind::kDevice);
+  }
   return found->second;
 }
 

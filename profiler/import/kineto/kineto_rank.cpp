@@ -235,10 +235,11 @@ void KinetoRank::host(const KinetoEvent& event, Times times, Kind kind) {
     op.kind = event.cat.empty() ? std::string_view("event") : event.cat;
     op.lane = kOtherLane;
   }
-  if (op.name.starts_with("ProfilerStep#"))
+  if (op.name.starts_with("ProfilerStep#")) {
     annotation(event, times, false);  // 2020 and 2021 wrote it as an operator
-  else
+  } else {
     add(track(event, kind), op, event, times);
+  }
 }
 
 void KinetoRank::annotation(const KinetoEvent& event, Times times, bool on_device) {
@@ -290,9 +291,10 @@ void KinetoRank::finish() {
   lost("flows", flows_, "arrows that are not launches (forward to backward) are not kept");
   lost("instants", instants_, "events without a duration are not kept");
   lost("counters", counters_, "counter events are not kept");
-  if (other_phases_ > 0)
+  if (other_phases_ > 0) {
     writer_.diagnostic(rank_, "unknown_phase", "events of a phase that Kineto does not write were not kept",
                        other_phases_);
+  }
 }
 
 }  // namespace shardscope

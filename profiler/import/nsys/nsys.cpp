@@ -298,9 +298,10 @@ void NsysFile::range(const NsysRow& row) {
   to.tally.nvtx_range();
   if (!slice(to, track, {.kind = kind, .name = name, .lane = kHostApiLane}, row, 0)) return;
   const auto step = domain == domains_.end() ? step_name(name) : std::nullopt;
-  if (step)
+  if (step) {
     writer_.step(to.rank, step->number, *row.integer(kStart), *row.integer(kEnd) - *row.integer(kStart),
                  step->priority);
+  }
 }
 
 void NsysFile::read_memory() {
