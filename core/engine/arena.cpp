@@ -46,6 +46,7 @@ std::string describe(const MemoryTable& table, Space space) {
 Arena::Arena(const Program& program, Backend& backend, const ArenaOptions& options)
     : program_(&program), backend_(backend), options_(options), is_live_(program.buffers.size(), 0) {
   memory_.program = &program;
+  memory_.backend = &backend;
   try {
     take_spaces();
     for (std::size_t i = 0; i < program.buffers.size(); ++i) {
@@ -161,8 +162,8 @@ void Arena::poison() const {
   for (std::size_t s = 0; s < kSpaces; ++s) {
     const auto words = static_cast<std::size_t>(program_->arena_bytes[s]) / sizeof kPoison;
     if (s != kNvme) {
-      for (std::size_t i = 0; i < words; ++i)
-        std::memcpy(memory_.bases[s] + i * sizeof kPoison, &kPoison, sizeof kPoison);
+      const std::vector<std::uint32_t> poison(words, kPoison);
+      if (words > 0) backend_.copy_in(memory_.bases[s], poison.data(), program_->arena_bytes[s] / 4 * 4);
     } else if (words > 0) {
       const std::vector<std::uint32_t> poison(words, kPoison);
       memory_.nvme->write(0, std::as_bytes(std::span(poison)));

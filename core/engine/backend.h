@@ -5,11 +5,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string_view>
 
+#include "core/engine/waiting.h"
 #include "core/program/program.h"
 
 namespace shardscope {
@@ -23,12 +26,16 @@ struct StepScalars {
 };
 
 class NvmeFile;
+class Backend;
+class Communicator;
 
 /// Turns regions into addresses. `bases[space]` is the start of the space's arena; the nvme space is a file instead.
+/// The device space may be out of the host's reach: region_io.h reads and writes any region.
 struct Memory {
   const Program* program = nullptr;
   std::byte* bases[kSpaces] = {};
-  NvmeFile* nvme = nullptr;  ///< null where the program has nothing there
+  NvmeFile* nvme = nullptr;          ///< null where the program has nothing there
+  const Backend* backend = nullptr;  ///< whose device memory it is; null: the host can read it
 
   std::byte* at(const Region& region) const {
     const Buffer& buffer = program->buffer(region.buffer);
@@ -55,10 +62,27 @@ class Backend {
   /// `bytes` of memory in a space, zeroed lazily, aligned to at least kAlignment. Throws Error{kDevice}.
   virtual std::byte* allocate(Space space, std::int64_t bytes) = 0;
   virtual void release(Space space, std::byte* data, std::int64_t bytes) = 0;
+  /// Copies between the host's memory and any space, at once: between steps, or in work that the lane was called to do.
+  virtual void copy_out(const std::byte* from, void* to, std::int64_t bytes) const {
+    std::memcpy(to, from, static_cast<std::size_t>(bytes));
+  }
+  virtual void copy_in(std::byte* to, const void* from, std::int64_t bytes) const {
+    std::memcpy(to, from, static_cast<std::size_t>(bytes));
+  }
   /// Enqueues a compute or copy op. `op`, `memory` and `scalars` must stay valid until it has run.
   virtual void run(const Op& op, const Memory& memory, const StepScalars& scalars, Lane lane) = 0;
-  /// Enqueues host work in lane order: tracing, thread collectives, reading a batch.
+  /// Enqueues host work in lane order: collectives of threads, reading a batch.
   virtual void call(Lane lane, std::function<void()> work) = 0;
+  /// Enqueues host work that itself only enqueues on the lane (Communicator::enqueues()): it need not wait for what the
+  /// lane does before.
+  virtual void enqueue(Lane lane, std::function<void()> work) { call(lane, std::move(work)); }
+  /// then(the steady_now_ns() at which the lane got there): at once on the lane's thread, or, where the lane is a
+  /// device's queue, from synchronize(), in the order of the stamps.
+  virtual void stamp(Lane lane, std::function<void(std::int64_t at_ns)> then) {
+    call(lane, [then = std::move(then)] { then(steady_now_ns()); });
+  }
+  /// A communicator over this backend's device memory, out of one over host memory that connects the same ranks.
+  virtual std::unique_ptr<Communicator> on_device(std::unique_ptr<Communicator> host, Lane lane);
   /// Marks the point reached by a lane; wait() makes another lane wait for the point. Points count up from 1 per lane.
   virtual std::int64_t record(Lane lane) = 0;
   virtual void wait(Lane lane, Lane other, std::int64_t point) = 0;

@@ -27,7 +27,9 @@ class Communicator {
   virtual void ring_shift(const void* in, void* out, std::int64_t count, DType dtype);
   virtual void send(const void* data, std::int64_t count, DType dtype, int peer) = 0;
   virtual void recv(void* data, std::int64_t count, DType dtype, int peer) = 0;
-  /// Nanoseconds the last call spent waiting for other ranks to arrive.
+  /// Whether calls only enqueue on a lane's stream, and return before the data has moved.
+  virtual bool enqueues() const { return false; }
+  /// Nanoseconds the last call spent waiting for other ranks to arrive; 0 if it only enqueued.
   virtual std::int64_t last_wait_ns() const = 0;
 };
 

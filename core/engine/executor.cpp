@@ -10,6 +10,7 @@
 #include "core/engine/float_convert.h"
 #include "core/engine/hub.h"
 #include "core/engine/nvme/nvme_file.h"
+#include "core/engine/region_io.h"
 #include "core/error.h"
 
 namespace shardscope {
@@ -94,9 +95,11 @@ bool is_finite(const Memory& memory, const Region& region) {
   const bool on_drive = memory.program->buffer(region.buffer).space == Space::kNvme;
   if (on_drive || dtype == DType::kF64 || !is_floating(dtype)) return true;
   std::array<float, 1024> block;
+  std::array<float, 1024> stored;  // of any dtype up to 4 bytes
   for (std::int64_t at = 0; at < region.count; at += static_cast<std::int64_t>(block.size())) {
     const auto n = std::min(static_cast<std::size_t>(region.count - at), block.size());
-    to_floats(memory.at(region.part(at, 1)), dtype, {block.data(), n});
+    read_region(memory, region.part(at, static_cast<std::int64_t>(n)), stored.data());
+    to_floats(reinterpret_cast<const std::byte*>(stored.data()), dtype, {block.data(), n});
     if (!std::all_of(block.begin(), block.begin() + n, [](float v) { return std::isfinite(v); })) return false;
   }
   return true;
@@ -247,9 +250,14 @@ void Executor::issue(std::int32_t index) {
     case Kind::kRun:
       run_on_lane(index);
       break;
+    case Kind::kCollective:
+      if (planned.channel->comm->enqueues()) {
+        enqueue_collective(index);
+        break;
+      }
+      [[fallthrough]];
     case Kind::kLoadBatch:
     case Kind::kNvme:
-    case Kind::kCollective:
       backend_.call(planned.lane, [this, index] { do_work(index); });
       break;
   }
@@ -272,12 +280,29 @@ void Executor::issue_memory(const Planned& planned, OpId op) {
 
 void Executor::run_on_lane(std::int32_t index) {
   const Instruction& instruction = program_.instruction(OpId{index});
-  if (options_.trace == nullptr) {
-    return backend_.run(instruction.op, arena_.memory(), scalars_, instruction.lane);
-  }
-  backend_.call(instruction.lane, [this, index] { start_ns_[static_cast<std::size_t>(index)] = trace_now(); });
+  stamp_start(index);
   backend_.run(instruction.op, arena_.memory(), scalars_, instruction.lane);
-  backend_.call(instruction.lane, [this, index] { write_slice(index, 0); });
+  stamp_end(index);
+}
+
+/// A collective that goes into the lane's queue like an op, on the thread that fills it.
+void Executor::enqueue_collective(std::int32_t index) {
+  stamp_start(index);
+  backend_.enqueue(plan_[static_cast<std::size_t>(index)].lane, [this, index] { do_work(index); });
+  stamp_end(index);
+}
+
+void Executor::stamp_start(std::int32_t index) {
+  if (options_.trace == nullptr) return;
+  backend_.stamp(plan_[static_cast<std::size_t>(index)].lane, [this, index](std::int64_t at_ns) {
+    start_ns_[static_cast<std::size_t>(index)] = at_ns - options_.trace_start_ns;
+  });
+}
+
+void Executor::stamp_end(std::int32_t index) {
+  if (options_.trace == nullptr) return;
+  backend_.stamp(plan_[static_cast<std::size_t>(index)].lane,
+                 [this, index](std::int64_t at_ns) { write_slice(index, at_ns - options_.trace_start_ns, 0); });
 }
 
 /// On the lane's thread: an op that is host work.
@@ -286,7 +311,9 @@ void Executor::do_work(std::int32_t index) {
   const Op& op = program_.instruction(OpId{index}).op;
   std::atomic<std::int32_t>& host_work = host_work_[at(planned.lane)];
   host_work.store(index, std::memory_order_relaxed);
-  if (options_.trace != nullptr) start_ns_[static_cast<std::size_t>(index)] = trace_now();
+  const bool enqueues = planned.channel != nullptr && planned.channel->comm->enqueues();
+  const bool is_traced = options_.trace != nullptr && !enqueues;
+  if (is_traced) start_ns_[static_cast<std::size_t>(index)] = trace_now();
   try {
     if (planned.kind == Kind::kCollective) {
       planned.channel->calls.fetch_add(1, std::memory_order_relaxed);
@@ -294,12 +321,9 @@ void Executor::do_work(std::int32_t index) {
     } else if (planned.kind == Kind::kNvme) {
       std::visit(NvmeCall{arena_.memory()}, op);
     } else if (const auto* tokens = std::get_if<LoadTokens>(&op)) {
-      options_.tokens->fill(integers(tokens->tokens), integers(tokens->starts), integers(tokens->counts));
+      load_tokens(*tokens);
     } else {
-      const auto& load = std::get<LoadBatch>(op);
-      options_.batches->fill_part(step_, load.micro_batch, load.part, load.seq,
-                                  arena_.memory().as<std::int32_t>(load.tokens),
-                                  arena_.memory().as<std::int32_t>(load.targets));
+      load_batch(std::get<LoadBatch>(op));
     }
   } catch (const PeerStopped&) {
     throw;
@@ -307,12 +331,24 @@ void Executor::do_work(std::int32_t index) {
     fail(index, error);
   }
   host_work.store(-1, std::memory_order_relaxed);
-  if (options_.trace == nullptr) return;
-  write_slice(index, planned.channel == nullptr ? 0 : planned.channel->comm->last_wait_ns());
+  if (is_traced)
+    write_slice(index, trace_now(), planned.channel == nullptr ? 0 : planned.channel->comm->last_wait_ns());
 }
 
-std::span<std::int32_t> Executor::integers(const Region& region) const {
-  return {arena_.memory().as<std::int32_t>(region), static_cast<std::size_t>(region.count)};
+void Executor::load_batch(const LoadBatch& op) const {
+  std::vector<std::int32_t> tokens(static_cast<std::size_t>(op.tokens.count)), targets(tokens.size());
+  options_.batches->fill_part(step_, op.micro_batch, op.part, op.seq, tokens.data(), targets.data());
+  write_region(arena_.memory(), op.tokens, tokens.data());
+  write_region(arena_.memory(), op.targets, targets.data());
+}
+
+void Executor::load_tokens(const LoadTokens& op) const {
+  const auto integers = [](const Region& r) { return std::vector<std::int32_t>(static_cast<std::size_t>(r.count)); };
+  std::vector<std::int32_t> tokens = integers(op.tokens), starts = integers(op.starts), counts = integers(op.counts);
+  options_.tokens->fill(tokens, starts, counts);
+  write_region(arena_.memory(), op.tokens, tokens.data());
+  write_region(arena_.memory(), op.starts, starts.data());
+  write_region(arena_.memory(), op.counts, counts.data());
 }
 
 void Executor::fail(std::int32_t index, const std::exception& error) {
@@ -336,13 +372,13 @@ void Executor::report(const std::exception_ptr& error) const {
 
 std::int64_t Executor::trace_now() const { return steady_now_ns() - options_.trace_start_ns; }
 
-void Executor::write_slice(std::int32_t index, std::int64_t wait_ns) {
+void Executor::write_slice(std::int32_t index, std::int64_t end_ns, std::int64_t wait_ns) {
   const std::int64_t start = start_ns_[static_cast<std::size_t>(index)];
   options_.trace->slice({.op = OpId{index},
                          .step = step_,
                          .lane = plan_[static_cast<std::size_t>(index)].lane,
                          .start_ns = start,
-                         .duration_ns = trace_now() - start,
+                         .duration_ns = end_ns - start,
                          .wait_ns = wait_ns});
 }
 

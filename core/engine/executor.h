@@ -92,12 +92,16 @@ class Executor {
   void issue(std::int32_t index);
   void issue_memory(const Planned& planned, OpId op);
   void run_on_lane(std::int32_t index);
+  void enqueue_collective(std::int32_t index);
+  void stamp_start(std::int32_t index);
+  void stamp_end(std::int32_t index);
   void do_work(std::int32_t index);
-  std::span<std::int32_t> integers(const Region& region) const;
+  void load_batch(const LoadBatch& op) const;
+  void load_tokens(const LoadTokens& op) const;
   [[noreturn]] void fail(std::int32_t index, const std::exception& error);
   void report(const std::exception_ptr& error) const;
   std::int64_t trace_now() const;
-  void write_slice(std::int32_t index, std::int64_t wait_ns);
+  void write_slice(std::int32_t index, std::int64_t end_ns, std::int64_t wait_ns);
   void write_memory_events();
   std::optional<OpId> op_on(Lane lane) const;
   std::string place_text(OpId op) const;

@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "core/engine/executor.h"
 #include "core/engine/initialize.h"
+#include "core/engine/region_io.h"
 #include "core/engine/run_ranks.h"
 #include "core/engine/thread_communicator.h"
 #include "core/error.h"
@@ -76,12 +77,14 @@ class Generation {
   /// Runs a program up to `most_steps` times, while there are tokens to add.
   void run_phase(const Rank& rank, const Program& program, TraceSink* sink, std::int64_t most_steps) {
     RankTrace* const trace = sink == nullptr ? nullptr : sink->open_rank(rank.number, program);
-    Executor executor(program, rank.backend, rank.arena,
-                      {.connect = [&](const Group& g, Lane lane) { return hub_.connect(g, lane, rank.number); },
-                       .tokens = &rank.sequences,
-                       .trace = trace,
-                       .trace_start_ns = start_ns_,
-                       .on_failure = [&](const Error& error) { hub_.abort(rank.number, error); }});
+    Executor executor(
+        program, rank.backend, rank.arena,
+        {.connect = [&](const Group& g,
+                        Lane lane) { return rank.backend.on_device(hub_.connect(g, lane, rank.number), lane); },
+         .tokens = &rank.sequences,
+         .trace = trace,
+         .trace_start_ns = start_ns_,
+         .on_failure = [&](const Error& error) { hub_.abort(rank.number, error); }});
     try {
       for (std::int64_t step = 0; step < most_steps && goes_on(rank); ++step)
         run_step(rank, program, executor, trace, step);
@@ -109,8 +112,11 @@ class Generation {
     executor.run_step(step, {.seed = options_.seed});
     const Memory& memory = rank.arena.memory();
     const auto batch = static_cast<std::size_t>(spec_.batch);
-    rank.sequences.append({memory.as<std::int32_t>(program.next_tokens), batch},
-                          {memory.as<float>(program.logprobs), batch});
+    std::vector<std::int32_t> tokens(batch);
+    std::vector<float> logprobs(batch);
+    read_region(memory, program.next_tokens, tokens.data());
+    read_region(memory, program.logprobs, logprobs.data());
+    rank.sequences.append(tokens, logprobs);
     const std::int64_t duration = steady_now_ns() - start;
     if (trace != nullptr) {
       constexpr double kNone = std::numeric_limits<double>::quiet_NaN();

@@ -19,6 +19,7 @@
 #include "core/engine/lr_schedule.h"
 #include "core/engine/nvme/open_swap_file.h"
 #include "core/engine/rank_watch.h"
+#include "core/engine/region_io.h"
 #include "core/engine/run_ranks.h"
 #include "core/engine/thread_communicator.h"
 #include "core/error.h"
@@ -28,11 +29,16 @@ namespace shardscope {
 namespace {
 
 double scalar_at(const Memory& memory, const Region& region) {
-  return region.empty() ? std::numeric_limits<double>::quiet_NaN() : static_cast<double>(*memory.as<float>(region));
+  if (region.empty()) return std::numeric_limits<double>::quiet_NaN();
+  float value = 0;
+  read_region(memory, region, &value);
+  return static_cast<double>(value);
 }
 
 bool flag_at(const Memory& memory, const Region& region) {
-  return !region.empty() && *memory.as<std::int32_t>(region) != 0;
+  std::int32_t value = 0;
+  if (!region.empty()) read_region(memory, region, &value);
+  return value != 0;
 }
 
 /// "an infinity or NaN in h.3.d_act.mb0, written by op 512 (matmul transformer.h.3.mlp.c_fc, backward, micro-batch 0)"
@@ -98,7 +104,8 @@ class Run {
     RankTrace* const trace = options_.trace == nullptr ? nullptr : options_.trace->open_rank(rank, program);
     const std::int64_t start_ns = agree_on_start(*world);
     Executor executor(program, *backend, arena,
-                      {.connect = [&](const Group& group, Lane lane) { return hub_.connect(group, lane, rank); },
+                      {.connect = [&](const Group& group,
+                                      Lane lane) { return backend->on_device(hub_.connect(group, lane, rank), lane); },
                        .batches = &batches,
                        .trace = trace,
                        .trace_start_ns = start_ns,

@@ -1,0 +1,232 @@
+#include "kernels/cuda/cuda_backend.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+#include "core/check.h"
+#include "core/engine/waiting.h"
+#include "core/error.h"
+#include "kernels/cpu/host_memory.h"
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/kernel.h"
+#include "kernels/cpu/lane_worker.h"
+#include "kernels/cuda/devices.h"
+#include "kernels/cuda/events.h"
+#include "kernels/cuda/kernel.h"
+
+namespace shardscope {
+namespace {
+
+/// Lanes whose work the host processor does, in host memory.
+bool is_host_lane(Lane lane) { return lane == Lane::kHost || lane == Lane::kNvmeRead || lane == Lane::kNvmeWrite; }
+
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(const CudaOptions& options)
+      : options_(options), device_(cuda::open_device(options.device)), events_(cudaEventDisableTiming), marks_(0) {
+    for (std::size_t i = 0; i < kLanes; ++i) {
+      states_[i] = std::make_unique<cuda::LaneState>(device_);
+      lanes_[i] = std::make_unique<LaneWorker>(
+          [this, i](const LaneWorker::OpWork& work) { run_here(work, static_cast<Lane>(i)); }, failure_);
+    }
+  }
+  ~CudaBackend() override {
+    for (auto& lane : lanes_) lane.reset();  // the threads first
+  }
+
+  std::string_view name() const override { return "cuda"; }
+  bool supports(const Program& program, const Op& op) const override { return cuda::runs(program, op); }
+
+  std::byte* allocate(Space space, std::int64_t bytes) override;
+  void release(Space space, std::byte* data, std::int64_t bytes) override;
+  void copy_out(const std::byte* from, void* to, std::int64_t bytes) const override {
+    copy_now(to, from, bytes, "copying out of device memory");
+  }
+  void copy_in(std::byte* to, const void* from, std::int64_t bytes) const override {
+    copy_now(to, from, bytes, "copying into device memory");
+  }
+
+  void run(const Op& op, const Memory& memory, const StepScalars& scalars, Lane lane) override {
+    worker(lane).push(LaneWorker::OpWork{&op, &memory, &scalars});
+  }
+  void call(Lane lane, std::function<void()> work) override {
+    if (is_host_lane(lane)) return worker(lane).push(std::move(work));
+    worker(lane).push([this, &state = state(lane), work = std::move(work)] {
+      state.open();
+      cuda::check(cudaStreamSynchronize(state.stream()), "waiting for the lane");
+      work();
+    });
+  }
+  void enqueue(Lane lane, std::function<void()> work) override {
+    worker(lane).push([&state = state(lane), work = std::move(work)] {
+      state.open();
+      work();
+    });
+  }
+  void stamp(Lane lane, std::function<void(std::int64_t)> then) override;
+  std::int64_t record(Lane lane) override;
+  void wait(Lane lane, Lane other, std::int64_t point) override;
+  void on_failure(std::function<void(const std::exception_ptr&)> notify) override {
+    failure_.on_first(std::move(notify));
+  }
+  void synchronize() override;
+
+ private:
+  struct Mark {
+    cudaEvent_t event;
+    std::function<void(std::int64_t)> then;
+  };
+
+  static std::size_t index(Lane lane) { return static_cast<std::size_t>(lane); }
+  LaneWorker& worker(Lane lane) { return *lanes_[index(lane)]; }
+  cuda::LaneState& state(Lane lane) { return *states_[index(lane)]; }
+
+  void run_here(const LaneWorker::OpWork& work, Lane lane);
+  void run_on_host(const LaneWorker::OpWork& work);
+  void copy_now(void* to, const void* from, std::int64_t bytes, const char* what) const;
+  void write_stamps();
+
+  CudaOptions options_;
+  cuda::DeviceInfo device_;
+  Failure failure_;
+  cuda::EventPool events_, marks_;  ///< of points, and (timed) of stamps; the rank's thread takes them
+  std::array<std::vector<cudaEvent_t>, kLanes> points_;  ///< of each lane in this step; null: a lane of host work
+  std::array<std::int64_t, kLanes> points_before_{};     ///< passed in earlier steps
+  std::vector<Mark> stamps_;
+  shardscope::LaneState host_state_;
+  std::array<std::unique_ptr<cuda::LaneState>, kLanes> states_;
+  std::array<std::unique_ptr<LaneWorker>, kLanes> lanes_;
+};
+
+std::byte* CudaBackend::allocate(Space space, std::int64_t bytes) {
+  if (space == Space::kNvme) throw Error(ErrorKind::kUnsupported, "the CUDA backend has no nvme space");
+  if (space == Space::kHost) return map_memory(bytes);
+  void* data = nullptr;
+  const auto size = static_cast<std::size_t>(bytes);
+  cuda::check(cudaSetDevice(device_.index), "cudaSetDevice");
+  if (space == Space::kPinned) {
+    cuda::check(cudaHostAlloc(&data, size, cudaHostAllocPortable), "cudaHostAlloc");
+    std::memset(data, 0, size);
+    return static_cast<std::byte*>(data);
+  }
+  if (const cudaError_t status = cudaMalloc(&data, size); status != cudaSuccess) {
+    (void)cudaGetLastError();  // not sticky: the next call starts clean
+    throw cuda::out_of_memory(device_, bytes, status);
+  }
+  cuda::check(cudaMemset(data, 0, size), "cudaMemset");
+  return static_cast<std::byte*>(data);
+}
+
+void CudaBackend::release(Space space, std::byte* data, std::int64_t bytes) {
+  if (space == Space::kHost) return unmap_memory(data, bytes);
+  (void)cudaSetDevice(device_.index);
+  (void)(space == Space::kPinned ? cudaFreeHost(data) : cudaFree(data));  // after a sticky error nothing can be freed
+}
+
+void CudaBackend::copy_now(void* to, const void* from, std::int64_t bytes, const char* what) const {
+  cuda::check(cudaSetDevice(device_.index), "cudaSetDevice");
+  cuda::check(cudaMemcpy(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDefault), what);
+}
+
+void CudaBackend::run_here(const LaneWorker::OpWork& work, Lane lane) {
+  if (is_host_lane(lane)) return run_on_host(work);
+  cuda::LaneState& lane_state = state(lane);
+  lane_state.open();
+  cuda::Kernel kernel{*work.memory, *work.scalars, lane_state};
+  try {
+    cuda::run_op(*work.op, kernel);
+  } catch (const Error& error) {
+    throw Error(error.kind(), fmt::format("{}: {}", op_name(*work.op), error.what()));
+  }
+}
+
+void CudaBackend::run_on_host(const LaneWorker::OpWork& work) {
+  omp_set_num_threads(options_.host_threads);  // of this thread: what oneDNN goes by
+  host_state_.scratch.reset();
+  shardscope::Kernel kernel{*work.memory, *work.scalars, loops_of(best_isa()), host_state_, options_.host_threads};
+  shardscope::run_op(*work.op, kernel);
+}
+
+/// The event is taken here, so that the lanes' threads share nothing but it.
+std::int64_t CudaBackend::record(Lane lane) {
+  std::vector<cudaEvent_t>& points = points_[index(lane)];
+  points.push_back(is_host_lane(lane) ? nullptr : events_.take());
+  if (points.back() != nullptr) {
+    worker(lane).push([&state = state(lane), event = points.back()] {
+      state.open();
+      cuda::check(cudaEventRecord(event, state.stream()), "cudaEventRecord");
+    });
+  }
+  return worker(lane).push_point();
+}
+
+/// First the threads, so that the event is recorded before it is waited for; then the streams.
+void CudaBackend::wait(Lane lane, Lane other, std::int64_t point) {
+  worker(lane).push_wait(worker(other), point);
+  const auto place = static_cast<std::size_t>(point - points_before_[index(other)] - 1);
+  SS_CHECK(place < points_[index(other)].size(), point);
+  const cudaEvent_t event = points_[index(other)][place];
+  if (event == nullptr) return;
+  worker(lane).push([&state = state(lane), event, on_host = is_host_lane(lane)] {
+    if (on_host) return cuda::check(cudaEventSynchronize(event), "waiting for another lane");
+    state.open();
+    cuda::check(cudaStreamWaitEvent(state.stream(), event, 0), "cudaStreamWaitEvent");
+  });
+}
+
+void CudaBackend::stamp(Lane lane, std::function<void(std::int64_t)> then) {
+  if (is_host_lane(lane)) return worker(lane).push([then = std::move(then)] { then(steady_now_ns()); });
+  stamps_.push_back({marks_.take(), std::move(then)});
+  worker(lane).push([&state = state(lane), event = stamps_.back().event] {
+    state.open();
+    cuda::check(cudaEventRecord(event, state.stream()), "cudaEventRecord");
+  });
+}
+
+/// GPU times by the host's clock: an event recorded now tells how far apart the two are, to a few microseconds.
+void CudaBackend::write_stamps() {
+  if (stamps_.empty()) return;
+  cuda::LaneState& lane = state(Lane::kCompute);
+  lane.open();
+  const cudaEvent_t now = marks_.take();
+  cuda::check(cudaEventRecord(now, lane.stream()), "cudaEventRecord");
+  cuda::check(cudaEventSynchronize(now), "cudaEventSynchronize");
+  const std::int64_t now_ns = steady_now_ns();
+  for (const Mark& mark : stamps_) {
+    float ms = 0;
+    cuda::check(cudaEventElapsedTime(&ms, mark.event, now), "cudaEventElapsedTime");
+    mark.then(now_ns - static_cast<std::int64_t>(static_cast<double>(ms) * 1e6));
+  }
+  stamps_.clear();
+  marks_.take_back_all();
+}
+
+void CudaBackend::synchronize() {
+  for (const auto& lane : lanes_) lane->drain();
+  failure_.rethrow();
+  cuda::check(cudaSetDevice(device_.index), "cudaSetDevice");
+  for (std::size_t i = 0; i < kLanes; ++i) {
+    if (states_[i]->stream() == nullptr) continue;
+    const std::string what = fmt::format("lane {}", to_string(static_cast<Lane>(i)));
+    cuda::check(cudaStreamSynchronize(states_[i]->stream()), what.c_str());
+  }
+  write_stamps();
+  for (std::size_t i = 0; i < kLanes; ++i) {
+    points_before_[i] += static_cast<std::int64_t>(points_[i].size());
+    points_[i].clear();
+  }
+  events_.take_back_all();
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
+  SS_CHECK(options.host_threads >= 1, options.host_threads);
+  return std::make_unique<CudaBackend>(options);
+}
+
+}  // namespace shardscope

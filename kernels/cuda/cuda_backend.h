@@ -1,0 +1,35 @@
+#pragma once
+// The CUDA backend: the ops of kernels/cpu on a GPU. One object per rank, one GPU per object. Each lane is a host
+// thread that issues to a stream of its own; lanes of host work (CPU Adam, NVMe) have no stream and run the CPU's
+// kernels. The pinned space is page-locked, so copies to and from it are asynchronous and kernels may use it directly.
+//
+//   std::unique_ptr<Backend> backend = make_cuda_backend({.device = local_rank, .host_threads = 4});
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/engine/backend.h"
+
+namespace shardscope {
+
+struct CudaOptions {
+  int device = 0;
+  int host_threads = 1;  ///< of the lanes that run on the host processor
+  bool shares_device =
+      false;  ///< several ranks on one GPU: collectives through host memory instead of NCCL (for tests)
+};
+
+/// Throws Error{kDevice} if there is no such device, naming the driver's reason and what would be right.
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
+
+struct CudaDeviceName {
+  std::string name;  ///< "NVIDIA H100 80GB HBM3"
+  std::int64_t memory_bytes = 0;
+  int compute = 0;  ///< 90 for compute capability 9.0
+};
+/// The devices that this process sees. Throws Error{kDevice} that says why there are none: no driver, one that is too
+/// old for this toolkit, or no device.
+std::vector<CudaDeviceName> cuda_devices();
+
+}  // namespace shardscope

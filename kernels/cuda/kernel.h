@@ -1,0 +1,123 @@
+#pragma once
+// What a CUDA kernel's launcher gets. One run() per op, one .cu file per op family, as in kernels/cpu: the op's meaning
+// is in core/program/ops.h, and beside each kernel stand the bytes it moves per element, its limit on any GPU.
+//
+//   void run(const Scale& op, Kernel& kernel);   // enqueues on kernel.stream(); throws Error{kDevice}
+
+#include <cublas_v2.h>
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+#include "core/engine/backend.h"
+
+namespace shardscope::cuda {
+
+/// What the launchers want to know of a device.
+struct DeviceInfo {
+  int index = 0;
+  int multiprocessors = 1;
+  int compute = 0;                   ///< 90 for compute capability 9.0
+  std::size_t shared_per_block = 0;  ///< the most dynamic shared memory a block may ask for, in bytes
+  std::int64_t memory_bytes = 0;
+  char name[256] = {};
+};
+
+/// What one lane keeps: its stream, its cuBLAS handle, and device memory for temporaries of one op.
+class LaneState {
+ public:
+  explicit LaneState(const DeviceInfo& device) : device_(&device) {}
+  LaneState(const LaneState&) = delete;
+  LaneState& operator=(const LaneState&) = delete;
+  ~LaneState();
+  void open();  ///< on the lane's own thread, before anything else; again: nothing
+  cudaStream_t stream() const { return stream_; }
+  cublasHandle_t blas();
+  /// At least `bytes` of device memory, aligned to 256, for this op only: the next op of the lane writes over it.
+  std::byte* scratch(std::int64_t bytes);
+  const DeviceInfo& device() const { return *device_; }
+
+ private:
+  const DeviceInfo* device_;
+  cudaStream_t stream_ = nullptr;
+  cublasHandle_t blas_ = nullptr;
+  std::byte* blas_workspace_ = nullptr;
+  std::byte* scratch_ = nullptr;
+  std::int64_t scratch_bytes_ = 0;
+};
+
+struct Kernel {
+  const Memory& memory;
+  const StepScalars& scalars;
+  LaneState& lane;
+
+  template <class T = float>
+  T* data(const Region& region) const {
+    return memory.as<T>(region);
+  }
+  DType dtype(const Region& region) const { return memory.dtype(region); }
+  cudaStream_t stream() const { return lane.stream(); }
+  const DeviceInfo& device() const { return lane.device(); }
+  template <class T>
+  T* scratch(std::int64_t count) const {
+    return reinterpret_cast<T*>(lane.scratch(count * static_cast<std::int64_t>(sizeof(T))));
+  }
+};
+
+/// Throws Error{kDevice}: "layer_norm: cudaLaunchKernel: an illegal memory access was encountered".
+void check(cudaError_t status, const char* what);
+void check(cublasStatus_t status, const char* what);
+/// After a launch: what it returned.
+inline void check_launch(const char* what) { check(cudaGetLastError(), what); }
+
+void run(const Fill& op, Kernel& kernel);
+void run(const Copy& op, Kernel& kernel);
+void run(const CopyRows& op, Kernel& kernel);
+void run(const Accumulate& op, Kernel& kernel);
+void run(const Scale& op, Kernel& kernel);
+void run(const Add& op, Kernel& kernel);
+void run(const Quantize& op, Kernel& kernel);
+void run(const Dequantize& op, Kernel& kernel);
+void run(const Embedding& op, Kernel& kernel);
+void run(const EmbeddingBackward& op, Kernel& kernel);
+void run(const LayerNorm& op, Kernel& kernel);
+void run(const LayerNormBackward& op, Kernel& kernel);
+void run(const RmsNorm& op, Kernel& kernel);
+void run(const RmsNormBackward& op, Kernel& kernel);
+void run(const MatMul& op, Kernel& kernel);
+void run(const MatMulInt8& op, Kernel& kernel);
+void run(const BiasGradient& op, Kernel& kernel);
+void run(const Activation& op, Kernel& kernel);
+void run(const ActivationBackward& op, Kernel& kernel);
+void run(const SwiGlu& op, Kernel& kernel);
+void run(const SwiGluBackward& op, Kernel& kernel);
+void run(const Rope& op, Kernel& kernel);
+void run(const Attention& op, Kernel& kernel);
+void run(const AttentionBackward& op, Kernel& kernel);
+void run(const CrossEntropy& op, Kernel& kernel);
+void run(const RowMax& op, Kernel& kernel);
+void run(const ShiftedExp& op, Kernel& kernel);
+void run(const ShardedCrossEntropy& op, Kernel& kernel);
+void run(const RopeAt& op, Kernel& kernel);
+void run(const AppendCache& op, Kernel& kernel);
+void run(const CachedAttention& op, Kernel& kernel);
+void run(const LastRows& op, Kernel& kernel);
+void run(const Sample& op, Kernel& kernel);
+void run(const Route& op, Kernel& kernel);
+void run(const LoadBalance& op, Kernel& kernel);
+void run(const RouteBackward& op, Kernel& kernel);
+void run(const Dispatch& op, Kernel& kernel);
+void run(const Combine& op, Kernel& kernel);
+void run(const CombineBackward& op, Kernel& kernel);
+void run(const SumSquares& op, Kernel& kernel);
+void run(const ClipCoefficient& op, Kernel& kernel);
+void run(const Adam& op, Kernel& kernel);
+
+/// Any op: those above, or Error{kUnsupported}.
+void run_op(const Op& op, Kernel& kernel);
+/// Whether run_op() takes the op with these dtypes.
+bool runs(const Program& program, const Op& op);
+
+}  // namespace shardscope::cuda
