@@ -6,6 +6,7 @@
 #include <map>
 
 #include "cli/plan.h"
+#include "core/xml_text.h"
 #include "simulator/planner/files.h"
 #include "simulator/planner/plots.h"
 

@@ -57,6 +57,15 @@ class JsonReader {
   bool boolean(std::string_view key, bool absent) const;
   std::string text(std::string_view key) const;
   std::string text(std::string_view key, const std::string& absent) const;
+  /// What `of_name` makes of a text, "none" if it is absent; the complaint that it throws gets file and line.
+  template <class Value>
+  Value named(std::string_view key, Value (*of_name)(std::string_view)) const {
+    try {
+      return of_name(text(key, "none"));
+    } catch (const Error& error) {
+      fail(key, std::string("is not known: ") + error.what());
+    }
+  }
 
   /// Error{kConfig} if a key of the object is not among `known`; names the nearest.
   void refuse_unknown(const std::vector<std::string_view>& known) const;

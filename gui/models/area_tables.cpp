@@ -13,20 +13,16 @@ namespace {
 
 constexpr double kNs = 1e-9;
 
-QString q(const std::string& text) { return QString::fromStdString(text); }
-TextCell text(const std::string& value) { return {q(value), 0, {}}; }
-TextCell seconds(double ns) { return {q(format_seconds(ns * kNs)), ns * kNs, QString::number(ns * kNs, 'g', 12)}; }
-TextCell count(std::int64_t value) { return {QString::number(value), static_cast<double>(value), {}}; }
-TextCell percent(double share) {
-  return {q(fmt::format("{:.1f} %", share * 100)), share, QString::number(share, 'g', 6)};
-}
-TextCell rate(double per_second, const char* unit) {
+TableCell text(const std::string& value) { return {value}; }
+TableCell seconds(double ns) { return {format_seconds(ns * kNs), ns * kNs, fmt::format("{:.12g}", ns * kNs)}; }
+TableCell count(std::int64_t value) { return {std::to_string(value), static_cast<double>(value)}; }
+TableCell percent(double share) { return {fmt::format("{:.1f} %", share * 100), share, fmt::format("{:.6g}", share)}; }
+TableCell rate(double per_second, const char* unit) {
   constexpr const char* kPrefixes[] = {"", "k", "M", "G", "T", "P"};
   std::size_t prefix = 0;
   double shown = per_second;
   while (shown >= 999.5 && prefix + 1 < std::size(kPrefixes)) shown /= 1000, ++prefix;
-  return {q(fmt::format("{:.3g} {}{}", shown, kPrefixes[prefix], unit)), per_second,
-          QString::number(per_second, 'g', 6)};
+  return {fmt::format("{:.3g} {}{}", shown, kPrefixes[prefix], unit), per_second, fmt::format("{:.6g}", per_second)};
 }
 
 double ns_of(const AreaRow& row, std::size_t work) { return static_cast<double>(row.busy_ns[work]); }
@@ -53,14 +49,11 @@ class Report {
   void add(const char* what, const std::string& value, const std::string& remark = {}) {
     table_.rows.push_back({text(what), text(value), text(remark)});
   }
-  TextTable take() { return std::move(table_); }
+  TableData take() { return std::move(table_); }
 
  private:
-  TextTable table_{
-      {{QStringLiteral("what"), false}, {QStringLiteral("value"), false}, {QStringLiteral("remark"), false}}, {}};
+  TableData table_{{"what", "value", "remark"}, {}};
 };
-
-std::string shown(const TextCell& cell) { return cell.text.toStdString(); }
 
 void add_times(Report& report, const OpReport& r) {
   const OpDetails& d = r.details;
@@ -87,34 +80,32 @@ void add_rates(Report& report, const OpReport& r) {
   const double busy_s = static_cast<double>(r.span.end_ns - r.span.begin_ns - r.span.wait_ns) * kNs;
   if (!(busy_s > 0)) return;
   if (d.flops > 0) {
-    report.add("work", shown(rate(d.flops, "FLOP")));
+    report.add("work", rate(d.flops, "FLOP").text);
     const double reached = d.flops / busy_s;
-    report.add("reached", shown(rate(reached, "FLOP/s")),
+    report.add("reached", rate(reached, "FLOP/s").text,
                d.peak_flops > 0 ? fmt::format("{:.1f} % of the rank's peak, {}", reached / d.peak_flops * 100,
-                                              shown(rate(d.peak_flops, "FLOP/s")))
+                                              rate(d.peak_flops, "FLOP/s").text)
                                 : "the profile names no peak");
   }
   if (d.bytes > 0) {
     report.add("memory traffic", format_bytes(static_cast<double>(d.bytes)), "least: each operand once");
-    report.add("reached", shown(rate(static_cast<double>(d.bytes) / busy_s, "B/s")),
+    report.add("reached", rate(static_cast<double>(d.bytes) / busy_s, "B/s").text,
                d.flops > 0 ? fmt::format("{:.4g} FLOP per byte", d.flops / static_cast<double>(d.bytes)) : "");
   }
   if (d.collective_bytes > 0) {
     report.add("moved", format_bytes(static_cast<double>(d.collective_bytes)), "as nccl-tests counts it");
-    report.add("reached", shown(rate(static_cast<double>(d.collective_bytes) / busy_s, "B/s")), "without waiting");
+    report.add("reached", rate(static_cast<double>(d.collective_bytes) / busy_s, "B/s").text, "without waiting");
   }
 }
 
 /// Columns of a table of ops: what the op is, what it belongs to, its times, and others behind.
-TextTable table_of_ops(const char* what, const char* of, std::initializer_list<const char*> others) {
-  TextTable table{{{QString::fromLatin1(what), false}, {QString::fromLatin1(of), false}}, {}};
-  for (const char* name : {"count", "sum", "mean", "p50", "p99", "max"})
-    table.columns.push_back({QString::fromLatin1(name), true});
-  for (const char* name : others) table.columns.push_back({QString::fromLatin1(name), true});
+TableData table_of_ops(const char* what, const char* of, std::initializer_list<const char*> others) {
+  TableData table{{what, of, "count", "sum", "mean", "p50", "p99", "max"}, {}};
+  table.columns.insert(table.columns.end(), others.begin(), others.end());
   return table;
 }
 
-std::vector<TextCell> cells_of(const AreaOp& op, const std::string& of) {
+std::vector<TableCell> cells_of(const AreaOp& op, const std::string& of) {
   return {text(title_of(op)),
           text(of),
           count(op.count),
@@ -127,16 +118,8 @@ std::vector<TextCell> cells_of(const AreaOp& op, const std::string& of) {
 
 }  // namespace
 
-TextTable category_table(const std::vector<AreaRow>& rows, TimeWindow time) {
-  TextTable table{{{QStringLiteral("class of work"), false},
-                   {QStringLiteral("ranks"), true},
-                   {QStringLiteral("sum"), true},
-                   {QStringLiteral("mean"), true},
-                   {QStringLiteral("p50"), true},
-                   {QStringLiteral("p99"), true},
-                   {QStringLiteral("max"), true},
-                   {QStringLiteral("share"), true}},
-                  {}};
+TableData category_table(const std::vector<AreaRow>& rows, TimeWindow time) {
+  TableData table{{"class of work", "ranks", "sum", "mean", "p50", "p99", "max", "share"}, {}};
   const std::array<bool, kWorkClasses> used = classes_of(rows);
   const double whole = static_cast<double>(time.length()) * static_cast<double>(rows.size());
   for (std::size_t c = 0; c < used.size(); ++c) {
@@ -156,15 +139,15 @@ TextTable category_table(const std::vector<AreaRow>& rows, TimeWindow time) {
   return table;
 }
 
-TextTable rank_table(const std::vector<AreaRow>& rows, TimeWindow time) {
-  TextTable table{{{QStringLiteral("rank"), true}}, {}};
+TableData rank_table(const std::vector<AreaRow>& rows, TimeWindow time) {
+  TableData table{{"rank"}, {}};
   const std::array<bool, kWorkClasses> used = classes_of(rows);
   for (std::size_t c = 0; c < used.size(); ++c) {
-    if (used[c]) table.columns.push_back({q(look_of(static_cast<WorkClass>(c)).name), true});
+    if (used[c]) table.columns.emplace_back(look_of(static_cast<WorkClass>(c)).name);
   }
-  table.columns.push_back({QStringLiteral("compute share"), true});
+  table.columns.emplace_back("compute share");
   for (const AreaRow& row : rows) {
-    std::vector<TextCell>& cells = table.rows.emplace_back(std::vector<TextCell>{count(row.rank)});
+    std::vector<TableCell>& cells = table.rows.emplace_back(std::vector<TableCell>{count(row.rank)});
     double compute = 0;
     for (std::size_t c = 0; c < used.size(); ++c) {
       if (used[c]) cells.push_back(seconds(ns_of(row, c)));
@@ -175,32 +158,32 @@ TextTable rank_table(const std::vector<AreaRow>& rows, TimeWindow time) {
   return table;
 }
 
-TextTable op_table(const std::vector<AreaOp>& ops) {
-  TextTable table = table_of_ops("op", "phase", {"share"});
+TableData op_table(const std::vector<AreaOp>& ops) {
+  TableData table = table_of_ops("op", "phase", {"share"});
   const double all = inside_of(ops);
   for (const AreaOp& op : ops) {
-    std::vector<TextCell>& row = table.rows.emplace_back(cells_of(op, op.phase));
+    std::vector<TableCell>& row = table.rows.emplace_back(cells_of(op, op.phase));
     row.push_back(percent(all > 0 ? static_cast<double>(op.inside_ns) / all : 0));
   }
   return table;
 }
 
-TextTable collective_table(const std::vector<AreaOp>& ops) {
-  TextTable table = table_of_ops("collective", "group", {"waiting", "bytes", "rate"});
+TableData collective_table(const std::vector<AreaOp>& ops) {
+  TableData table = table_of_ops("collective", "group", {"waiting", "bytes", "rate"});
   for (const AreaOp& op : ops) {
     if (!op.communication) continue;
     const double whole = op.mean_ns * static_cast<double>(op.count), waited = static_cast<double>(op.wait_ns);
     const double moving_s = (whole - waited) / static_cast<double>(op.count) * kNs;
     const auto bytes = static_cast<double>(op.bytes);
-    std::vector<TextCell>& row = table.rows.emplace_back(cells_of(op, op.group));
+    std::vector<TableCell>& row = table.rows.emplace_back(cells_of(op, op.group));
     row.push_back(percent(whole > 0 ? waited / whole : 0));
-    row.push_back({q(format_bytes(bytes)), bytes, QString::number(op.bytes)});
+    row.push_back({format_bytes(bytes), bytes, std::to_string(op.bytes)});
     row.push_back(rate(moving_s > 0 ? bytes / moving_s : 0, "B/s"));
   }
   return table;
 }
 
-TextTable details_table(const OpReport& r) {
+TableData details_table(const OpReport& r) {
   const OpDetails& d = r.details;
   Report report;
   report.add("op", d.name.empty() ? d.kind : d.kind + " " + d.name, d.phase);
@@ -217,14 +200,8 @@ TextTable details_table(const OpReport& r) {
   return report.take();
 }
 
-TextTable hits_table(const SearchHits& hits, const TimelineCatalog& catalog) {
-  TextTable table{{{QStringLiteral("start"), true},
-                   {QStringLiteral("op"), false},
-                   {QStringLiteral("rank"), true},
-                   {QStringLiteral("lane"), false},
-                   {QStringLiteral("step"), true},
-                   {QStringLiteral("time"), true}},
-                  {}};
+TableData hits_table(const SearchHits& hits, const TimelineCatalog& catalog) {
+  TableData table{{"start", "op", "rank", "lane", "step", "time"}, {}};
   for (const TiedSpan& hit : hits.first) {
     if (hit.track >= catalog.tracks.size()) continue;  // of a lane that is younger than the catalog
     const TimelineTrack& track = catalog.tracks[hit.track];
@@ -237,8 +214,8 @@ TextTable hits_table(const SearchHits& hits, const TimelineCatalog& catalog) {
   return table;
 }
 
-TextTable notes_table(const TimelineState& state) {
-  TextTable table{{{QStringLiteral("at"), true}, {QStringLiteral("rank"), false}, {QStringLiteral("note"), false}}, {}};
+TableData notes_table(const TimelineState& state) {
+  TableData table{{"at", "rank", "note"}, {}};
   for (const TimelineNote& note : state.notes) {
     table.rows.push_back({seconds(static_cast<double>(note.at_ns)),
                           text(note.rank < 0 ? "all" : std::to_string(note.rank)),
@@ -265,7 +242,7 @@ QString hover_text(const OpReport& r) {
         fmt::format("\n{} {}, {}{} beside it", d.predicted ? "measured" : "predicted",
                     format_seconds(r.other->mean_ns * kNs), off < 0 ? "-" : "+", format_seconds(std::abs(off) * kNs));
   }
-  return q(out);
+  return QString::fromStdString(out);
 }
 
 }  // namespace shardscope::gui

@@ -4,10 +4,11 @@
 //
 //   model.set_table(category_table(area_summary(timeline, time, 0, 7), time));
 
+#include <QString>
 #include <optional>
 #include <vector>
 
-#include "gui/models/text_table.h"
+#include "gui/models/table_data.h"
 #include "gui/models/timeline_tile.h"
 #include "profiler/query/area_ops.h"
 #include "profiler/query/area_summary.h"
@@ -18,13 +19,13 @@ namespace shardscope::gui {
 
 /// One row per class: how long the ranks spend on it; mean, p50, p99 and max are over the ranks, the share is of the
 /// time of the area on all of them. Lanes overlap, so that shares may add up to more than 100 %.
-TextTable category_table(const std::vector<AreaRow>& rows, TimeWindow time);
+TableData category_table(const std::vector<AreaRow>& rows, TimeWindow time);
 /// One row per rank, one column per class that is there.
-TextTable rank_table(const std::vector<AreaRow>& rows, TimeWindow time);
+TableData rank_table(const std::vector<AreaRow>& rows, TimeWindow time);
 /// One row per op; the share is of the time of all ops inside the area.
-TextTable op_table(const std::vector<AreaOp>& ops);
+TableData op_table(const std::vector<AreaOp>& ops);
 /// Those that move data between ranks, with what they wait, and bytes of one over its time without waiting.
-TextTable collective_table(const std::vector<AreaOp>& ops);
+TableData collective_table(const std::vector<AreaOp>& ops);
 
 /// One execution of an op with what is known of the op: property, value, and where the value is from.
 struct OpReport {
@@ -34,10 +35,10 @@ struct OpReport {
   int rank = 0;
   int tied_ranks = 0;  ///< that run the same collective
 };
-TextTable details_table(const OpReport& report);
+TableData details_table(const OpReport& report);
 
-TextTable hits_table(const SearchHits& hits, const TimelineCatalog& catalog);
-TextTable notes_table(const TimelineState& state);
+TableData hits_table(const SearchHits& hits, const TimelineCatalog& catalog);
+TableData notes_table(const TimelineState& state);
 
 /// "matmul h.0.mlp, 12.5 ms, rank 3": what a tooltip says, line by line.
 QString hover_text(const OpReport& report);

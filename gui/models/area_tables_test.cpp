@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <QStringList>
+
 namespace shardscope::gui {
 namespace {
 
@@ -13,16 +15,16 @@ std::vector<AreaRow> two_ranks() {
   return {a, b};
 }
 
-const TextCell& cell(const TextTable& table, std::size_t row, const char* column) {
+const TableCell& cell(const TableData& table, std::size_t row, const char* column) {
   for (std::size_t c = 0; c < table.columns.size(); ++c) {
-    if (table.columns[c].name == QLatin1String(column)) return table.rows[row][c];
+    if (table.columns[c] == column) return table.rows[row][c];
   }
   ADD_FAILURE() << column;
   return table.rows[row][0];
 }
 
 TEST(AreaTables, CategoriesAreAddedUpOverRanks) {
-  const TextTable table = category_table(two_ranks(), {0, 1'000'000});
+  const TableData table = category_table(two_ranks(), {0, 1'000'000});
   ASSERT_EQ(table.rows.size(), 2U) << "classes that nobody spends time on are left out";
   EXPECT_EQ(cell(table, 0, "class of work").text, "forward");
   EXPECT_EQ(cell(table, 0, "sum").text, "800 us");
@@ -33,7 +35,7 @@ TEST(AreaTables, CategoriesAreAddedUpOverRanks) {
 }
 
 TEST(AreaTables, EachRankHasItsRow) {
-  const TextTable table = rank_table(two_ranks(), {0, 1'000'000});
+  const TableData table = rank_table(two_ranks(), {0, 1'000'000});
   EXPECT_EQ(table.columns.size(), 4U);
   EXPECT_EQ(cell(table, 1, "waiting for ranks").text, "100 us");
   EXPECT_EQ(cell(table, 1, "compute share").text, "50.0 %");
@@ -43,7 +45,7 @@ TEST(AreaTables, CollectivesHaveTheirRateWithoutWaiting) {
   AreaOp gather{"all_gather", "h.0",   "forward", "dp",   WorkClass::kCommunication, true, 2, 300'000, 100'000, 200'000,
                 200'000,      250'000, 250'000,   150'000};
   AreaOp matmul{"matmul", "h.0", "forward", "", WorkClass::kForward, false, 4, 700'000, 0, 175'000, 1, 1, 1, 10};
-  const TextTable table = collective_table({matmul, gather});
+  const TableData table = collective_table({matmul, gather});
   ASSERT_EQ(table.rows.size(), 1U);
   EXPECT_EQ(cell(table, 0, "waiting").text, "25.0 %");
   EXPECT_EQ(cell(table, 0, "rate").text, "1 GB/s") << "150 kB in 150 us";
@@ -61,9 +63,9 @@ TEST(AreaTables, AnOpTellsWhatItReached) {
   r.details.times = {10, 1'000'000, 900'000, 1'100'000, 0};
   r.span = {0, 1'000'000, 0, 3, 7};
   r.other = OpTimes{3, 800'000, 800'000, 800'000, 0};
-  const TextTable table = details_table(r);
+  const TableData table = details_table(r);
   QStringList all;
-  for (const auto& row : table.rows) all << row[0].text + "|" + row[1].text + "|" + row[2].text;
+  for (const auto& row : table.rows) all << QString::fromStdString(row[0].text + "|" + row[1].text + "|" + row[2].text);
   EXPECT_TRUE(all.contains("reached|1 TFLOP/s|25.0 % of the rank's peak, 4 TFLOP/s")) << all.join("\n").toStdString();
   EXPECT_TRUE(all.contains("predicted, mean|800 us|-20.0 % beside this run")) << all.join("\n").toStdString();
   EXPECT_TRUE(all.contains("reached|1 GB/s|1000 FLOP per byte")) << all.join("\n").toStdString();

@@ -5,34 +5,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/xml_text.h"
+
 namespace shardscope::gui {
 namespace {
 
 std::string hex(Rgb c) { return fmt::format("#{:02x}{:02x}{:02x}", c.r, c.g, c.b); }
-
-/// Control characters have no place in XML 1.0, whatever a profile's names hold.
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (char c : text) {
-    switch (c) {
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '&':
-        out += "&amp;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-    }
-  }
-  return out;
-}
 
 std::string rect_svg(const PictureShape& s, const std::string& paint) {
   return fmt::format("<rect x=\"{:g}\" y=\"{:g}\" width=\"{:g}\" height=\"{:g}\" {}/>\n", s.x, s.y, s.width, s.height,
@@ -58,7 +36,7 @@ std::string text_svg(const Picture& picture, const PictureShape& s) {
   const std::string turn = s.upward ? fmt::format(" transform=\"rotate(-90 {:g} {:g})\"", s.x, s.y) : "";
   return fmt::format("<text x=\"{:g}\" y=\"{:g}\" fill=\"{}\"{}{}{}>{}</text>\n", s.x, s.y, hex(s.colour),
                      s.bold ? " font-weight=\"bold\"" : "", kAnchors[static_cast<int>(s.anchor)], turn,
-                     escaped(picture.texts[static_cast<std::size_t>(s.text)]));
+                     escape_xml(picture.texts[static_cast<std::size_t>(s.text)]));
 }
 
 std::string points_svg(const Picture& picture, const PictureShape& s) {

@@ -18,52 +18,15 @@ constexpr std::int64_t kMostSize = 4096, kMostRanks = 1 << 24, kMostSequences = 
 constexpr std::size_t kMostItems = 64;  ///< kinds, frameworks, pinned rows
 
 Json key_json(const PlanKey& key) {
-  const Plan& p = key.plan;
-  return {{"system", key.system},
-          {"framework", key.framework},
-          {"gpus", p.gpus},
-          {"dp", p.dp},
-          {"tp", p.tp},
-          {"pp", p.pp},
-          {"vpp", p.vpp},
-          {"cp", p.cp},
-          {"ulysses", p.ulysses},
-          {"ep", p.ep},
-          {"sp", p.sp},
-          {"zero", p.zero},
-          {"shard", p.shard},
-          {"offload", to_string(p.offload)},
-          {"recompute", to_string(p.recompute)},
-          {"micro_batch", p.micro_batch}};
-}
-
-/// A name that `of_name` knows, or its complaint with file and line.
-template <class Value>
-Value read_named(const JsonReader& json, const char* key, Value (*of_name)(std::string_view)) {
-  try {
-    return of_name(json.text(key, "none"));
-  } catch (const Error& error) {
-    json.fail(key, std::string("is not known: ") + error.what());
-  }
+  Json json{{"system", key.system}, {"framework", key.framework}};
+  json.update(plan_json(key.plan));
+  return json;
 }
 
 PlanKey read_key(const JsonReader& json) {
   json.refuse_unknown({"system", "framework", "gpus", "dp", "tp", "pp", "vpp", "cp", "ulysses", "ep", "sp", "zero",
                        "shard", "offload", "recompute", "micro_batch"});
-  const auto size = [&](const char* key) { return static_cast<int>(json.integer(key, {1, kMostRanks}, 1)); };
-  PlanKey key{json.text("system"), json.text("framework"), {}};
-  Plan& p = key.plan;
-  p.gpus = size("gpus"), p.dp = size("dp"), p.tp = size("tp"), p.pp = size("pp"), p.vpp = size("vpp");
-  p.cp = size("cp"), p.ulysses = size("ulysses"), p.ep = size("ep");
-  p.sp = json.boolean("sp", false);
-  p.zero = static_cast<int>(json.integer("zero", {0, 3}, 0));
-  p.shard = static_cast<int>(json.integer("shard", {0, kMostRanks}, 0));
-  p.offload = read_named(json, "offload", offload_from_name);
-  p.recompute = read_named(json, "recompute", recompute_from_name);
-  p.schedule = p.vpp > 1 ? PipelineSchedule::kInterleaved : PipelineSchedule::k1F1B;
-  p.micro_batch = json.integer("micro_batch", {1, kMostSequences}, 1);
-  if (ranks_of(p) != p.gpus) json.fail("gpus", "must be dp * tp * pp * cp * ulysses");
-  return key;
+  return {json.text("system"), json.text("framework"), read_plan(json)};
 }
 
 const std::vector<JsonNode>* list_at(const JsonReader& json, const char* key) {
@@ -118,8 +81,8 @@ PlanInputs read_inputs(const JsonReader& json) {
   read_fixed(json, "tp", {1, kMostSize}, in.tp);
   read_fixed(json, "pp", {1, kMostSize}, in.pp);
   read_fixed(json, "micro_batch", {1, kMostSequences}, in.micro_batch);
-  if (json.has("offload")) in.offload = read_named(json, "offload", offload_from_name);
-  if (json.has("recompute")) in.recompute = read_named(json, "recompute", recompute_from_name);
+  if (json.has("offload")) in.offload = json.named("offload", offload_from_name);
+  if (json.has("recompute")) in.recompute = json.named("recompute", recompute_from_name);
   in.usd_per_gpu_hour = json.real("usd_per_gpu_hour", {0, 1e9}, 0);
   in.deadline_days = json.real("deadline_days", {0, 1e9}, 0);
   in.budget_usd = json.real("budget_usd", {0, 1e18}, 0);

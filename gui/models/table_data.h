@@ -1,7 +1,7 @@
 #pragma once
-// A chart's twin: the same as a table of texts, with the numbers behind them to sort by. No Qt.
+// A table of texts, with the numbers behind them to sort by: a chart's twin, or a list of facts. No Qt.
 //
-//   TableData table = waterfall_table(waterfall);     // PlainTable (plain_table.h) shows it
+//   TableData table{{"op", "time"}, {{{"matmul"}, {"12.0 ms", 0.012}}}};     // TableModel (table_model.h) shows it
 
 #include <limits>
 #include <string>
@@ -11,7 +11,8 @@ namespace shardscope::gui {
 
 struct TableCell {
   std::string text;
-  double number = std::numeric_limits<double>::quiet_NaN();  ///< NaN: a text, sorted as one
+  double number = std::numeric_limits<double>::quiet_NaN();  ///< what it is sorted by; NaN: a text, sorted as one
+  std::string exact = {};                                    ///< what is copied, all digits; empty: the text
   bool is_number() const { return number == number; }
 };
 

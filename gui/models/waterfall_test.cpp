@@ -9,7 +9,6 @@
 #include "core/error.h"
 #include "gui/models/other_run.h"
 #include "gui/models/pair_load.h"
-#include "gui/models/plain_table.h"
 #include "profiler/store/test_profile.h"
 
 namespace shardscope::gui {
@@ -127,20 +126,6 @@ TEST(Scatter, ThePointUnderThePointerIsFound) {
   EXPECT_FALSE(found({}, 12));
   EXPECT_FALSE(found({.family = "attention"}, 0)) << "what is not shown is not found";
   EXPECT_EQ(describe(data.points[0]), "matmul h.0 (forward), micro-batch 0: measured 1 ms, predicted 1.1 ms, x1.10");
-}
-
-TEST(PlainTable, SortsNumbersByValue) {
-  PlainTable table;
-  QAbstractItemModelTester tester(&table, QAbstractItemModelTester::FailureReportingMode::Fatal);
-  table.set_table({{"name", "time"}, {{{"b"}, {"9 ms", 9}}, {{"a"}, {"10 ms", 10}}, {{"c"}, {"-"}}}});
-  table.sort(1, Qt::DescendingOrder);
-  EXPECT_EQ(table.index(1, 0).data().toString(), "a");
-  table.sort(1);
-  EXPECT_EQ(table.index(0, 0).data().toString(), "b");
-  EXPECT_EQ(table.headerData(1, Qt::Horizontal).toString(), "time");
-  EXPECT_EQ(table.index(0, 1).data(Qt::UserRole).toDouble(), 9);
-  table.set_table({{"name", "time"}, {{{"z"}, {"2", 2}}, {{"y"}, {"1", 1}}}});
-  EXPECT_EQ(table.index(0, 0).data().toString(), "y") << "sorted as before";
 }
 
 class PairLoad : public ::testing::Test {

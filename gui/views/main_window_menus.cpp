@@ -14,7 +14,7 @@
 #include <QTabWidget>
 
 #include "core/error.h"
-#include "gui/models/text_table.h"
+#include "gui/models/table_model.h"
 #include "gui/paint/paint_picture.h"
 #include "gui/views/main_window.h"
 #include "gui/views/shell/command_palette.h"

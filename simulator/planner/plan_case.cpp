@@ -27,27 +27,6 @@ Value value_of_name(const char* what, std::string_view name, const List& values)
               fmt::format("{} is \"{}\"; it must be one of {}", what, printable(name), fmt::join(known, ", ")));
 }
 
-int size_at(const JsonReader& json, std::string_view key) {
-  return static_cast<int>(json.integer(key, {1, 1 << 24}, 1));
-}
-
-Plan plan_of(const JsonReader& json) {
-  Plan p;
-  p.gpus = size_at(json, "gpus"), p.dp = size_at(json, "dp"), p.tp = size_at(json, "tp"), p.pp = size_at(json, "pp");
-  p.vpp = size_at(json, "vpp"), p.cp = size_at(json, "cp"), p.ulysses = size_at(json, "ulysses");
-  p.ep = size_at(json, "ep");
-  p.sp = json.boolean("sp", false);
-  p.zero = static_cast<int>(json.integer("zero", {0, 3}, 0));
-  p.shard = static_cast<int>(json.integer("shard", {0, 1 << 24}, 0));
-  p.offload = offload_from_name(json.text("offload", "none"));
-  p.recompute = recompute_from_name(json.text("recompute", "none"));
-  p.schedule = p.vpp > 1 ? PipelineSchedule::kInterleaved : PipelineSchedule::k1F1B;
-  p.micro_batch = json.integer("micro_batch", {1, 1 << 20});
-  p.global_batch = json.integer("global_batch", {1, std::int64_t{1} << 32});
-  if (ranks_of(p) != p.gpus) json.fail("gpus", "must be dp * tp * pp * cp * ulysses");
-  return p;
-}
-
 const JsonNode& point_of(const JsonNode& root, const std::string& file, int point) {
   const JsonNode* front = root.find("pareto");
   if (front == nullptr) return root;
@@ -106,10 +85,8 @@ Estimate estimate_case(const PlanCase& c) {
   return Estimator(c.workload, c.target, c.framework).estimate(c.plan);
 }
 
-nlohmann::ordered_json plan_case_json(const PlanCase& c) {
-  const Plan& p = c.plan;
-  return {{"gpu", c.target.gpu.name},
-          {"gpus", p.gpus},
+nlohmann::ordered_json plan_json(const Plan& p) {
+  return {{"gpus", p.gpus},
           {"dp", p.dp},
           {"tp", p.tp},
           {"pp", p.pp},
@@ -122,14 +99,36 @@ nlohmann::ordered_json plan_case_json(const PlanCase& c) {
           {"recompute", to_string(p.recompute)},
           {"sp", p.sp},
           {"ulysses", p.ulysses},
-          {"shard", p.shard},
-          {"global_batch", p.global_batch},
-          {"seq", c.workload.seq},
-          {"precision", to_string(c.workload.arithmetic)},
-          {"expert_imbalance", c.workload.expert_imbalance},
-          {"framework", c.framework.name},
-          {"system", c.target.system.name},
-          {"model", c.model}};
+          {"shard", p.shard}};
+}
+
+Plan read_plan(const JsonReader& json) {
+  const auto size = [&](const char* key) { return static_cast<int>(json.integer(key, {1, 1 << 24}, 1)); };
+  Plan p;
+  p.gpus = size("gpus"), p.dp = size("dp"), p.tp = size("tp"), p.pp = size("pp"), p.vpp = size("vpp");
+  p.cp = size("cp"), p.ulysses = size("ulysses"), p.ep = size("ep");
+  p.sp = json.boolean("sp", false);
+  p.zero = static_cast<int>(json.integer("zero", {0, 3}, 0));
+  p.shard = static_cast<int>(json.integer("shard", {0, 1 << 24}, 0));
+  p.offload = json.named("offload", offload_from_name);
+  p.recompute = json.named("recompute", recompute_from_name);
+  p.schedule = p.vpp > 1 ? PipelineSchedule::kInterleaved : PipelineSchedule::k1F1B;
+  p.micro_batch = json.integer("micro_batch", {1, std::int64_t{1} << 32});
+  if (ranks_of(p) != p.gpus) json.fail("gpus", "must be dp * tp * pp * cp * ulysses");
+  return p;
+}
+
+nlohmann::ordered_json plan_case_json(const PlanCase& c) {
+  nlohmann::ordered_json json{{"gpu", c.target.gpu.name}};
+  json.update(plan_json(c.plan));
+  json.update(nlohmann::ordered_json{{"global_batch", c.plan.global_batch},
+                                     {"seq", c.workload.seq},
+                                     {"precision", to_string(c.workload.arithmetic)},
+                                     {"expert_imbalance", c.workload.expert_imbalance},
+                                     {"framework", c.framework.name},
+                                     {"system", c.target.system.name},
+                                     {"model", c.model}});
+  return json;
 }
 
 bool is_plan_case(const std::string& json_text, const std::string& file_name) {
@@ -149,7 +148,8 @@ PlanCase parse_plan_case(const std::string& json_text, const std::string& file_n
   c.workload.expert_imbalance = json.real("expert_imbalance", {1, 1e3}, 1);
   c.target = target_of(catalog, find_system(catalog, json.text("system", json.text("gpu"))));
   c.framework = in_precision(find_framework(default_frameworks(), json.text("framework")), c.workload.arithmetic);
-  c.plan = plan_of(json);
+  c.plan = read_plan(json);
+  c.plan.global_batch = json.integer("global_batch", {1, std::int64_t{1} << 32});
   return c;
 }
 

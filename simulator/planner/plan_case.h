@@ -14,6 +14,8 @@
 
 namespace shardscope {
 
+class JsonReader;
+
 /// All that an estimate needs.
 struct PlanCase {
   std::string model;  ///< name in the catalog, or path of a config.json
@@ -24,6 +26,10 @@ struct PlanCase {
 };
 
 Estimate estimate_case(const PlanCase&);  ///< Error{kConfig} with find_plan_problem()'s reason if the plan is not legal
+
+/// A plan alone, without its global batch; read_plan() reads it again, and throws Error with file and key.
+nlohmann::ordered_json plan_json(const Plan&);
+Plan read_plan(const JsonReader&);
 
 nlohmann::ordered_json plan_case_json(const PlanCase&);
 

@@ -6,6 +6,8 @@
 #include <array>
 #include <cmath>
 
+#include "core/xml_text.h"
+
 namespace shardscope {
 namespace {
 
@@ -102,29 +104,6 @@ std::string legend(const std::vector<std::string>& names, double x, double y, do
 }
 
 }  // namespace
-
-std::string escape_xml(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += static_cast<unsigned char>(c) < ' ' && c != '\n' ? '?' : c;
-    }
-  }
-  return out;
-}
 
 std::string scatter_svg(const Axes& axes, const std::vector<Series>& all) {
   constexpr double kWidth = 720, kHeight = 420, kLeft = 70, kTop = 40, kRight = 20, kBottom = 50;

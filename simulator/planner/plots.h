@@ -38,6 +38,4 @@ struct Change {
 /// From a value, over changes, to a value.
 std::string waterfall_svg(const std::string& unit, double from, const std::vector<Change>&, double to);
 
-std::string escape_xml(std::string_view text);
-
 }  // namespace shardscope

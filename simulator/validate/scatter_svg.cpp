@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 
+#include "core/xml_text.h"
 #include "simulator/validate/score.h"
 
 namespace shardscope {
@@ -17,22 +18,6 @@ constexpr double kBand = 0.2;
 constexpr std::array<std::string_view, 10> kColours = {"#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f",
                                                        "#b07aa1", "#edc948", "#9c755f", "#d37295", "#666666"};
 constexpr int kMarks = 3;
-
-std::string escaped(std::string_view text) {
-  constexpr std::pair<char, std::string_view> kEntities[] = {
-      {'<', "&lt;"}, {'>', "&gt;"}, {'&', "&amp;"}, {'"', "&quot;"}};
-  std::string out;
-  for (const char c : text) {
-    const auto* found =
-        std::find_if(std::begin(kEntities), std::end(kEntities), [c](const auto& e) { return e.first == c; });
-    if (found == std::end(kEntities)) {
-      out += c;
-    } else {
-      out += found->second;
-    }
-  }
-  return out;
-}
 
 /// Decades that hold all values, and where a value lies in the square.
 class Axes {
@@ -62,7 +47,7 @@ class Axes {
 std::string mark(double x, double y, std::size_t source, const std::string& title) {
   const std::string_view colour = kColours[source % kColours.size()];
   const std::string style = fmt::format("fill=\"{}\" fill-opacity=\"0.55\" stroke=\"{}\"", colour, colour);
-  const std::string inside = title.empty() ? "/>" : fmt::format("><title>{}</title></", escaped(title));
+  const std::string inside = title.empty() ? "/>" : fmt::format("><title>{}</title></", escape_xml(title));
   const auto close = [&](const char* name) { return title.empty() ? inside : inside + name + ">"; };
   switch (source / kColours.size() % kMarks) {
     case 0:
@@ -76,7 +61,7 @@ std::string mark(double x, double y, std::size_t source, const std::string& titl
 }
 
 std::string label(double x, double y, std::string_view text, std::string_view more = "") {
-  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" {}>{}</text>\n", x, y, more, escaped(text));
+  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" {}>{}</text>\n", x, y, more, escape_xml(text));
 }
 
 std::string line(double x1, double y1, double x2, double y2, std::string_view style) {

@@ -4,7 +4,7 @@
 
 #include <QToolBar>
 
-#include "gui/models/plain_table.h"
+#include "gui/models/table_model.h"
 #include "gui/views/compare/picture_canvas.h"
 #include "gui/views/view.h"
 #include "gui/views/view_context.h"
@@ -41,7 +41,7 @@ class PairView : public View {
 
   ViewContext& context_;
   std::shared_ptr<const Session> session_;
-  PlainTable table_;
+  TableModel table_;
   QToolBar* bar_ = nullptr;
   QSplitter* splitter_ = nullptr;  ///< canvas, then what the view puts under it
   PictureCanvas* canvas_ = nullptr;

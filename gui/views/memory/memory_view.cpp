@@ -379,7 +379,7 @@ void MemoryView::show_controls() {
 }
 
 void MemoryView::show_table() {
-  table_model_.set_table(data_ ? memory_table(*data_, state_) : TextTable{});
+  table_model_.set_table(data_ ? memory_table(*data_, state_) : TableData{});
   table_title_->setText(data_ ? QString::fromStdString(memory_table_title(*data_, state_)) : QString());
   table_->resizeColumnsToContents();
 }

@@ -5,7 +5,7 @@
 //   {"memory", "Memory", make<MemoryView>},   // gui/views/view_list.cpp
 
 #include "gui/models/memory_data.h"
-#include "gui/models/text_table.h"
+#include "gui/models/table_model.h"
 #include "gui/models/timeline_picture.h"
 #include "gui/views/view.h"
 
@@ -82,7 +82,7 @@ class MemoryView : public View {
   QLineEdit* limit_ = nullptr;
   QLabel* table_title_ = nullptr;
   QTableView* table_ = nullptr;
-  TextTableModel table_model_;
+  TableModel table_model_;
 };
 
 /// "80 GiB", "80G", "85899345920", in powers of two; nothing if it is no size, 0 for an empty text.

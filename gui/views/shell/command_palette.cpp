@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "gui/models/app_state.h"
-#include "gui/models/text_table.h"
+#include "gui/models/table_model.h"
 
 namespace shardscope::gui {
 
@@ -93,9 +93,10 @@ bool CommandPalette::eventFilter(QObject* watched, QEvent* event) {
 KeySheet::KeySheet(const QList<QAction*>& actions, QWidget* parent) : QDialog(parent) {
   setWindowTitle(QStringLiteral("Keys"));
   resize(640, 560);
-  TextTable table{{{QStringLiteral("command"), false}, {QStringLiteral("keys"), false}}, {}};
+  TableData table{{"command", "keys"}, {}};
   for (const QAction* action : actions) {
-    if (!action->shortcuts().isEmpty()) table.rows.push_back({{name_of(*action), 0, {}}, {keys_of(*action), 0, {}}});
+    if (!action->shortcuts().isEmpty())
+      table.rows.push_back({{name_of(*action).toStdString()}, {keys_of(*action).toStdString()}});
   }
   const std::pair<const char*, const char*> gestures[] = {{"Zoom at the pointer", "Ctrl+wheel"},
                                                           {"Scroll rows", "wheel"},
@@ -104,9 +105,8 @@ KeySheet::KeySheet(const QList<QAction*>& actions, QWidget* parent) : QDialog(pa
                                                           {"Zoom to a stretch", "Alt+drag"},
                                                           {"Zoom to an op", "double-click"},
                                                           {"Show a rank by lanes, or in one row", "click on its name"}};
-  for (const auto& [what, how] : gestures)
-    table.rows.push_back({{QString::fromLatin1(what), 0, {}}, {QString::fromLatin1(how), 0, {}}});
-  auto* model = new TextTableModel(this);
+  for (const auto& [what, how] : gestures) table.rows.push_back({{what}, {how}});
+  auto* model = new TableModel(this);
   model->set_table(std::move(table));
   auto* view = new QTableView;
   view->setObjectName(QStringLiteral("keys"));

@@ -15,7 +15,7 @@ namespace {
 
 constexpr const char* kNames[] = {"By category", "By op", "By rank", "Collectives", "Details", "Search", "Notes"};
 
-QTableView* make_view(TextTableModel& model, const char* name) {
+QTableView* make_view(TableModel& model, const char* name) {
   auto* view = new QTableView;
   view->setModel(&model);
   view->setObjectName(QString::fromLatin1(name));
@@ -83,7 +83,7 @@ bool TimelinePanel::eventFilter(QObject* watched, QEvent* event) {
   return QWidget::eventFilter(watched, event);
 }
 
-void TimelinePanel::set_table(Tab tab, TextTable table) {
+void TimelinePanel::set_table(Tab tab, TableData table) {
   models_[tab].set_table(std::move(table));
   QTableView* view = views_[tab];
   view->resizeColumnsToContents();

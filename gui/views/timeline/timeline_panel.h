@@ -9,7 +9,7 @@
 #include <QTableView>
 #include <array>
 
-#include "gui/models/text_table.h"
+#include "gui/models/table_model.h"
 
 namespace shardscope::gui {
 
@@ -19,9 +19,9 @@ class TimelinePanel : public QWidget {
  public:
   enum Tab { kByCategory, kByOp, kByRank, kCollectives, kDetails, kHits, kNotes, kTabs };
   explicit TimelinePanel(QWidget* parent = nullptr);
-  TextTableModel& table(Tab tab) { return models_[tab]; }
+  TableModel& table(Tab tab) { return models_[tab]; }
   QTableView* view(Tab tab) const { return views_[static_cast<std::size_t>(tab)]; }
-  void set_table(Tab tab, TextTable table);
+  void set_table(Tab tab, TableData table);
   void set_caption(const QString& text);  ///< what the area is: "38.2 ms x 8 ranks"
   QString caption() const { return caption_->text(); }
   void show_tab(Tab tab);
@@ -33,7 +33,7 @@ class TimelinePanel : public QWidget {
 
  private:
   bool eventFilter(QObject* watched, QEvent* event) override;
-  std::array<TextTableModel, kTabs> models_;
+  std::array<TableModel, kTabs> models_;
   std::array<QTableView*, kTabs> views_{};
   QTabWidget* tabs_ = nullptr;
   QLabel* caption_ = nullptr;

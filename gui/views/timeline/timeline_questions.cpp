@@ -131,7 +131,7 @@ void TimelineView::ask_details() {
         return find_at(files, key, other, row, wanted.begin_ns, 0, true);
       },
       [this](const std::shared_ptr<const Found>& found) {
-        panel_->set_table(TimelinePanel::kDetails, found->hit ? details_table(found->report) : TextTable{});
+        panel_->set_table(TimelinePanel::kDetails, found->hit ? details_table(found->report) : TableData{});
       },
       [this](const QString& text) { Q_EMIT problem(text); });
 }

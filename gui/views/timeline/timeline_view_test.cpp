@@ -72,7 +72,7 @@ class TimelineTab : public ::testing::Test {
     return {};
   }
   QString cell(TimelinePanel::Tab tab, int row, int column) {
-    TextTableModel& model = panel_->table(tab);
+    TableModel& model = panel_->table(tab);
     return model.data(model.index(row, column)).toString();
   }
   void look_at_step_one() {

@@ -1,4 +1,4 @@
-#include "gui/models/text_table.h"
+#include "gui/models/table_model.h"
 
 #include <algorithm>
 #include <numeric>
@@ -6,59 +6,78 @@
 
 namespace shardscope::gui {
 
-void TextTableModel::set_table(TextTable table) {
-  const bool same_columns = table.columns.size() == table_.columns.size();
-  if (!same_columns) sorted_by_ = -1;
+namespace {
+
+bool before(const TableCell& x, const TableCell& y) {
+  if (x.is_number() != y.is_number()) return x.is_number();
+  return x.is_number() ? x.number < y.number : x.text < y.text;
+}
+
+std::vector<bool> columns_of_numbers(const TableData& table) {
+  std::vector<bool> numbers(table.columns.size(), false);
+  for (const auto& row : table.rows) {
+    for (std::size_t c = 0; c < row.size(); ++c) numbers[c] = numbers[c] || row[c].is_number();
+  }
+  return numbers;
+}
+
+QVariant side(bool right) { return {Qt::AlignVCenter | (right ? Qt::AlignRight : Qt::AlignLeft)}; }
+
+}  // namespace
+
+void TableModel::set_table(TableData table) {
+  if (table.columns.size() != table_.columns.size()) sorted_by_ = -1;
   beginResetModel();
   table_ = std::move(table);
+  numbers_ = columns_of_numbers(table_);
   put_in_order();
   endResetModel();
 }
 
-int TextTableModel::rowCount(const QModelIndex& parent) const {
+int TableModel::rowCount(const QModelIndex& parent) const {
   return parent.isValid() ? 0 : static_cast<int>(table_.rows.size());
 }
 
-int TextTableModel::columnCount(const QModelIndex& parent) const {
+int TableModel::columnCount(const QModelIndex& parent) const {
   return parent.isValid() ? 0 : static_cast<int>(table_.columns.size());
 }
 
-QVariant TextTableModel::data(const QModelIndex& index, int role) const {
+const TableCell& TableModel::cell(int row, int column) const {
+  return table_.rows[static_cast<std::size_t>(order_[static_cast<std::size_t>(row)])][static_cast<std::size_t>(column)];
+}
+
+QVariant TableModel::data(const QModelIndex& index, int role) const {
   if (!index.isValid()) return {};
-  const auto column = static_cast<std::size_t>(index.column());
-  const auto row = static_cast<std::size_t>(order_[static_cast<std::size_t>(index.row())]);
-  const TextCell& cell = table_.rows[row][column];
+  const TableCell& shown = cell(index.row(), index.column());
   switch (role) {
     case Qt::DisplayRole:
-      return cell.text;
+      return QString::fromStdString(shown.text);
     case Qt::ToolTipRole:
     case Qt::UserRole:
-      return cell.exact.isEmpty() ? cell.text : cell.exact;
+      return QString::fromStdString(shown.exact.empty() ? shown.text : shown.exact);
     case Qt::TextAlignmentRole:
-      return QVariant(Qt::AlignVCenter | (table_.columns[column].number ? Qt::AlignRight : Qt::AlignLeft));
+      return side(numbers_[static_cast<std::size_t>(index.column())]);
     default:
       return {};
   }
 }
 
-QVariant TextTableModel::headerData(int section, Qt::Orientation orientation, int role) const {
+QVariant TableModel::headerData(int section, Qt::Orientation orientation, int role) const {
   if (orientation != Qt::Horizontal || section < 0 || section >= columnCount()) return {};
-  const TextColumn& column = table_.columns[static_cast<std::size_t>(section)];
-  if (role == Qt::DisplayRole) return column.name;
-  if (role == Qt::TextAlignmentRole)
-    return QVariant(Qt::AlignVCenter | (column.number ? Qt::AlignRight : Qt::AlignLeft));
+  if (role == Qt::DisplayRole) return QString::fromStdString(table_.columns[static_cast<std::size_t>(section)]);
+  if (role == Qt::TextAlignmentRole) return side(numbers_[static_cast<std::size_t>(section)]);
   return {};
 }
 
-void TextTableModel::sort(int column, Qt::SortOrder order) {
+void TableModel::sort(int column, Qt::SortOrder order) {
   sorted_by_ = column;
   direction_ = order;
   Q_EMIT layoutAboutToBeChanged();
-  const std::vector<int> before = order_;
+  const std::vector<int> old = order_;
   put_in_order();
   QModelIndexList from = persistentIndexList(), to;
   for (const QModelIndex& index : from) {
-    const int original = before[static_cast<std::size_t>(index.row())];
+    const int original = old[static_cast<std::size_t>(index.row())];
     const auto now = std::find(order_.begin(), order_.end(), original) - order_.begin();
     to << createIndex(static_cast<int>(now), index.column());
   }
@@ -66,19 +85,15 @@ void TextTableModel::sort(int column, Qt::SortOrder order) {
   Q_EMIT layoutChanged();
 }
 
-void TextTableModel::put_in_order() {
+void TableModel::put_in_order() {
   order_.resize(table_.rows.size());
   std::iota(order_.begin(), order_.end(), 0);
   if (sorted_by_ < 0 || sorted_by_ >= columnCount()) return;
   const auto column = static_cast<std::size_t>(sorted_by_);
-  const bool number = table_.columns[column].number;
-  const auto before = [&](int a, int b) {
-    const TextCell& left = table_.rows[static_cast<std::size_t>(a)][column];
-    const TextCell& right = table_.rows[static_cast<std::size_t>(b)][column];
-    return number ? left.number < right.number : left.text < right.text;
-  };
-  std::stable_sort(order_.begin(), order_.end(),
-                   [&](int a, int b) { return direction_ == Qt::AscendingOrder ? before(a, b) : before(b, a); });
+  const auto at = [&](int row) -> const TableCell& { return table_.rows[static_cast<std::size_t>(row)][column]; };
+  std::stable_sort(order_.begin(), order_.end(), [&](int a, int b) {
+    return direction_ == Qt::AscendingOrder ? before(at(a), at(b)) : before(at(b), at(a));
+  });
 }
 
 namespace {

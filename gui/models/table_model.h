@@ -1,49 +1,41 @@
 #pragma once
-// A small table of texts and numbers as an item model, sortable; and any item model as text to paste elsewhere.
+// A TableData as an item model, sortable by each column; and any item model as text to paste elsewhere.
 //
-//   TextTableModel model;
-//   model.set_table({{{"op", false}, {"time", true}}, {{{"matmul"}, {"12.0 ms", 0.012}}}});
+//   TableModel model;
+//   model.set_table(waterfall_table(waterfall));
 //   QString text = to_text(model, TextFormat::kMarkdown);
 
 #include <QAbstractTableModel>
 #include <QString>
 #include <vector>
 
+#include "gui/models/table_data.h"
+
 namespace shardscope::gui {
 
-struct TextCell {
-  QString text;
-  double number = 0;  ///< what a column of numbers is sorted by, and copied as if `exact` is empty
-  QString exact;      ///< what is copied and shown as a tooltip: all digits
-};
-struct TextColumn {
-  QString name;
-  bool number = false;
-};
-struct TextTable {
-  std::vector<TextColumn> columns;
-  std::vector<std::vector<TextCell>> rows;  ///< each as long as `columns`
-};
-
-class TextTableModel : public QAbstractTableModel {
+/// Numbers are sorted by value and before texts, and stand at the right.
+class TableModel : public QAbstractTableModel {
   Q_OBJECT
 
  public:
   using QAbstractTableModel::QAbstractTableModel;
-  void set_table(TextTable table);  ///< sorted as the one before it
-  const TextTable& text_table() const { return table_; }
+  void set_table(TableData table);  ///< sorted as the one before it, if it has as many columns
+  const TableData& table() const { return table_; }
   int original_row(int row) const { return order_[static_cast<std::size_t>(row)]; }  ///< in what was set
 
   int rowCount(const QModelIndex& parent = {}) const override;
   int columnCount(const QModelIndex& parent = {}) const override;
+  /// UserRole and the tooltip: the exact text.
   QVariant data(const QModelIndex& index, int role = Qt::DisplayRole) const override;
   QVariant headerData(int section, Qt::Orientation orientation, int role = Qt::DisplayRole) const override;
   void sort(int column, Qt::SortOrder order = Qt::AscendingOrder) override;
 
  private:
   void put_in_order();
-  TextTable table_;
+  const TableCell& cell(int row, int column) const;
+  TableData table_;
   std::vector<int> order_;
+  std::vector<bool> numbers_;  ///< by column: some cell is a number
   int sorted_by_ = -1;
   Qt::SortOrder direction_ = Qt::AscendingOrder;
 };
