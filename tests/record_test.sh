@@ -63,7 +63,68 @@ check "what was recorded is there" test -d killed.db.capture
 check "import finishes it" "$shardscope" import killed.db.capture/* -o killed.db
 check "with all ranges" equals "$(count killed.db "select count(*) from slice s join rank r using (run, rank) join op o on o.program = r.program and o.op = s.op where o.name = 'step'")" 3
 
+# Chosen steps, slow steps, steps by optimizers' ranges.
+ops() { count "$1" "select group_concat(line, ' ') from (select o.name || ':' || count(*) || ':' || min(s.step) || '-' || max(s.step) as line from slice s join rank r using (run, rank) join op o on o.program = r.program and o.op = s.op group by o.name order by o.name)"; }
+check "record --steps" "$shardscope" record --quiet -o steps.db --steps 3-5 -- "$nvtx" steps 10
+check "only these" equals "$(ops steps.db)" "forward:3:3-5 step 3:1:3-3 step 4:1:4-4 step 5:1:5-5"
+check "whole" equals "$(count steps.db 'select group_concat(step) from step where dur_ns > 4000000')" '"3,4,5"'
+check "what is missing is said" equals "$(count steps.db "select why from loss where what = 'steps'")" "only steps 3 to 5 were recorded"
+check "record --slow-steps" "$shardscope" record --quiet -o slow.db --slow-steps 400 -- "$nvtx" steps 20
+check "details of the slow one" equals "$(ops slow.db)" "forward:1:15-15 step 15:1:15-15"
+check "times of all" equals "$(count slow.db 'select count(*) from step')" 20
+check "the others are counted" equals "$(count slow.db "select count from loss where why like '%not slow%'")" 76
+check "a budget" "$shardscope" record --quiet -o budget.db --slow-steps 0 --budget-mb 1 -- "$nvtx" flood 60000
+check "is kept to" equals "$(count budget.db "select count > 10000 from loss where why like '%--budget-mb%'")" 1
+check "record optimizers" "$shardscope" record --quiet -o optimizer.db -- "$nvtx" optimizer
+check "their steps" equals "$(count optimizer.db 'select group_concat(step) from step')" '"1,2,3,4,5"'
+check "some of them" "$shardscope" record --quiet -o optimizer2.db --steps 2-3 -- "$nvtx" optimizer
+check "only these again" equals "$(ops optimizer2.db)" "DeepSpeedZeroOptimizer_Stage3.step:2:2-3 Optimizer.step#AdamW.step:4:2-3 forward:2:2-3"
+refused "no such step" 0 "ended before step 3" "$shardscope" record --quiet -o nosteps.db --steps 3 -- "$nvtx" workers
+refused "no steps" 1 "no steps were seen" "$shardscope" record --quiet -o nosteps.db --steps 3 -- "$nccl" "$export_library"
+check "and nothing is left" test ! -e nosteps.db.capture
+
+# Started and stopped from outside. The job waits for files, not for time.
+"$shardscope" record --quiet --idle -o idle.db -- "$nvtx" follow . &
+recorder=$!
+until [[ -e waiting ]]; do sleep 0.01; done
+check "control start" "$shardscope" record --control start -o idle.db
+touch first; until [[ -e waiting2 ]]; do sleep 0.01; done
+check "control stop" "$shardscope" record --control stop -o idle.db
+touch second; until [[ -e waiting3 ]]; do sleep 0.01; done
+check "control steps" "$shardscope" record --control steps --steps 2 -o idle.db
+touch third
+wait "$recorder"
+check "the job's exit code" equals $? 0
+check "what was asked for" equals "$(ops idle.db)" "forward:1:2-2 started:1:-1--1 step 2:1:2-2"
+refused "control of nothing" 2 "no recording goes on" "$shardscope" record --control start -o nothing.db
+
+# A flight recorder, and a hang that is told while the job hangs.
+"$shardscope" record --quiet -o hang.db --ring-mb 2 --hang-seconds 0.5 -- sh -c "for r in 0 1 2; do RANK=\$r WORLD_SIZE=3 $nccl $export_library \$r 3000 & done; wait" 2>said
+check "the late rank is named" grep -q "rank 1 is late: ranks 0, 2 wait in AllReduce 5 of communicator dp since .* its last is 4" said
+check "the ring became a run meanwhile" equals "$(count hang.db "select group_concat(name) from run")" '"sh (hang),sh"'
+check "with what came before the hang" equals "$(count hang.db "select group_concat(n) from (select count(*) as n from collective_call where run = 1 and sequence is not null group by rank order by rank)")" '"6,5,6"'
+check "and after" equals "$(count hang.db "select count(*) from collective_call where run = 2 and sequence = 5")" 3
+check "diagnostic says it" equals "$(count hang.db "select count(*) from diagnostic where kind = 'hang_late'")" 2
+check "no false alarm" bash -c "'$shardscope' record --quiet -o calm.db --hang-seconds 20 -- '$nccl' '$export_library' 2>&1 | grep -c late | grep -qx 0"
+check "a ring keeps the newest" "$shardscope" record --quiet -o ring.db --ring-mb 2 -- "$nvtx" flood 200000
+check "which are counted" equals "$(count ring.db "select (select count(*) from slice) between 1000 and 60000 and (select count > 0 from loss where what = 'chunks')")" 1
+
+# A disk that fills up while it is recorded (here: files may not grow): the job does not feel it.
+bash -c "ulimit -f 6144; exec '$shardscope' record --quiet --spool-mb 1 -o full.db -- '$nvtx' flood 400000 slowly" 2>said
+check "the job went on" equals $? 0
+check "and it is said" grep -q "File too large; what comes after this is lost" said
+check "what came before is there" equals "$(count full.db "select count(*) > 1000 from slice")" 1
+check "two recordings at once" bash -c "'$shardscope' record --quiet -o one.db -- '$nvtx' steps 10 & '$shardscope' record --quiet -o two.db -- '$nvtx' steps 10; wait \$!"
+check "one" equals "$(count one.db 'select count(*) from step')" 10
+check "two" equals "$(count two.db 'select count(*) from step')" 10
+check "into one profile" bash -c "'$shardscope' record --quiet -o both.db -- '$nvtx' steps 5 && '$shardscope' record --quiet -o both.db -- '$nvtx' steps 7"
+check "two runs" equals "$(count both.db 'select count(distinct run) from step')" 2
+
 # What must be refused.
+refused "steps that are none" 2 "given as 10-20" "$shardscope" record --steps 5-3 -o x.db -- true
+refused "steps to control, unnamed" 2 "which" "$shardscope" record --control steps -o x.db
+refused "a wish that is none" 2 "control" "$shardscope" record --control pause -o x.db
+refused "both at once" 2 "excludes" "$shardscope" record --ring-mb 8 --slow-steps 10 -o x.db -- true
 refused "a missing program" 2 "no-such-program" "$shardscope" record -o x.db -- no-such-program
 check "and leaves nothing" test ! -e x.db.capture
 refused "an unknown source" 2 "'everything' is none of" "$shardscope" record --what everything -o x.db -- true

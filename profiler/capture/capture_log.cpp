@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <limits>
@@ -26,7 +27,11 @@ struct FactsBlock {
   std::int64_t started_ns;
   std::uint64_t lost_records, lost_strings, lost_activities, overwritten;
   char program[128];
+  // since version 2 of spools
+  std::int64_t first_step, last_step;
+  std::uint64_t thinned, over_budget;
 };
+constexpr std::size_t kFirstFactsBytes = offsetof(FactsBlock, first_step);
 
 struct TextHead {
   std::uint64_t id;
@@ -34,6 +39,7 @@ struct TextHead {
 };
 
 constexpr std::uint32_t kMostBlock = 64 << 20;
+constexpr std::size_t kMostHeld = 256 << 20;  ///< of records whose step is under way, by process
 
 FactsBlock facts_block(const SpoolHeader& header) {
   FactsBlock block{};
@@ -49,6 +55,8 @@ FactsBlock facts_block(const SpoolHeader& header) {
   block.lost_activities = header.lost_activities.load();
   block.overwritten = header.overwritten.load();
   std::memcpy(block.program, header.program, sizeof block.program);
+  block.first_step = header.first_step.load();
+  block.last_step = header.last_step.load();
   return block;
 }
 
@@ -66,6 +74,10 @@ ProcessFacts facts_of(const FactsBlock& block) {
   facts.lost_strings = block.lost_strings;
   facts.lost_activities = block.lost_activities;
   facts.overwritten_chunks = block.overwritten;
+  facts.first_step = block.first_step;
+  facts.last_step = block.last_step;
+  facts.thinned = block.thinned;
+  facts.over_budget = block.over_budget;
   return facts;
 }
 
@@ -119,6 +131,23 @@ void for_each_text(const RecordHead& head, Visit visit) {
   }
 }
 
+/// What the records of other times cannot be understood without, or cannot be had again.
+bool is_identity(RecordKind kind) {
+  switch (kind) {
+    case RecordKind::kSchemaField:
+    case RecordKind::kThreadName:
+    case RecordKind::kStep:
+    case RecordKind::kNcclInit:
+    case RecordKind::kNcclFinalize:
+    case RecordKind::kDevice:
+    case RecordKind::kDeviceMemory:  // few, and the live bytes are their sum
+    case RecordKind::kGap:
+      return true;
+    default:
+      return false;
+  }
+}
+
 /// Up to where a log consists of whole blocks: what comes behind was being written when its writer ended.
 off_t whole_length(int file) {
   off_t at = kCaptureLogMagic.size();
@@ -162,35 +191,120 @@ void CaptureLog::write(std::uint32_t kind, std::uint32_t thread, std::string_vie
   buffer_.clear();
 }
 
-std::int64_t CaptureLog::add(SpoolReader& spool) {
+/// What is on its way into the file: records of one thread in a row, and the texts that they name.
+struct CaptureLog::Pending {
   std::string texts, records;
   std::uint32_t thread = 0;
-  std::int64_t count = 0;
-  const auto flush = [&] {
-    if (!texts.empty()) write(kTexts, 0, texts);  // before the records that name them
-    if (!records.empty()) write(kRecords, thread, records);
-    texts.clear();
-    records.clear();
-  };
-  const auto keep_text = [&](std::uint64_t id) {
+};
+
+void CaptureLog::flush(Pending& pending) {
+  if (!pending.texts.empty()) write(kTexts, 0, pending.texts);  // before the records that name them
+  if (!pending.records.empty()) write(kRecords, pending.thread, pending.records);
+  pending.texts.clear();
+  pending.records.clear();
+}
+
+void CaptureLog::put(SpoolReader& spool, std::uint32_t thread, const RecordHead& head, Pending& pending) {
+  if (!problem_.empty()) return;
+  if (bytes_ > budget_bytes_ && !is_identity(head.kind)) {
+    ++over_budget_;
+    return;
+  }
+  if (thread != pending.thread || pending.records.size() > (1 << 20)) flush(pending);
+  pending.thread = thread;
+  for_each_text(head, [&](std::uint64_t id) {
     if (id == 0 || !texts_.emplace(id, true).second) return;
     const std::string_view text = spool.text(id);
-    const TextHead head{id, static_cast<std::uint32_t>(text.size()), 0};
-    texts.append(bytes_of(head));
-    texts.append(text);
-  };
-  spool.poll([&](std::uint32_t of, const RecordHead& head) {
-    if (!problem_.empty()) return;
-    if (of != thread || records.size() > (1 << 20)) flush();
-    thread = of;
-    for_each_text(head, keep_text);
-    records.append(reinterpret_cast<const char*>(&head), head.bytes);
-    ++count;
+    const TextHead text_head{id, static_cast<std::uint32_t>(text.size()), 0};
+    pending.texts.append(bytes_of(text_head));
+    pending.texts.append(text);
   });
-  flush();
-  if (count > 0 || spool.header().ended.load() != 0) write(kFacts, 0, bytes_of(facts_block(spool.header())));
-  records_ += count;
+  pending.records.append(reinterpret_cast<const char*>(&head), head.bytes);
+  ++records_;
+  bytes_ += head.bytes;
+}
+
+/// Kept, dropped, or held until it is known how long its step took.
+void CaptureLog::take(SpoolReader& spool, std::uint32_t thread, const RecordHead& head, Pending& pending) {
+  if (!slow_) return put(spool, thread, head, pending);
+  if (const auto* step = record_as<StepRecord>(head); step != nullptr && head.kind == RecordKind::kStep)
+    slow_->add(head.time_ns, step->end_ns);
+  if (is_identity(head.kind)) return put(spool, thread, head, pending);
+  switch (slow_->fate(head.time_ns)) {
+    case Fate::kKeep:
+      return put(spool, thread, head, pending);
+    case Fate::kDrop:
+      ++thinned_;
+      return;
+    case Fate::kWait:
+      held_.emplace_back(thread, std::string(reinterpret_cast<const char*>(&head), head.bytes));
+      held_bytes_ += head.bytes;
+      if (held_bytes_ > kMostHeld) {  // no step ends: the newest are held
+        held_bytes_ -= held_.front().second.size();
+        held_.pop_front();
+        ++thinned_;
+      }
+  }
+}
+
+void CaptureLog::settle_held(SpoolReader& spool, Pending& pending) {
+  std::deque<std::pair<std::uint32_t, std::string>> still;
+  std::size_t still_bytes = 0;
+  for (auto& [thread, bytes] : held_) {
+    const auto& head = *reinterpret_cast<const RecordHead*>(bytes.data());
+    const Fate fate = slow_->fate(head.time_ns);
+    if (fate == Fate::kKeep) put(spool, thread, head, pending);
+    if (fate == Fate::kDrop) ++thinned_;
+    if (fate != Fate::kWait) continue;
+    still_bytes += bytes.size();
+    still.emplace_back(thread, std::move(bytes));
+  }
+  held_ = std::move(still);
+  held_bytes_ = still_bytes;
+}
+
+void CaptureLog::write_facts(const SpoolHeader& header) {
+  FactsBlock block = facts_block(header);
+  block.thinned = thinned_;
+  block.over_budget = over_budget_;
+  write(kFacts, 0, bytes_of(block));
+}
+
+std::int64_t CaptureLog::add(SpoolReader& spool, const SpoolReader::Visit& also) {
+  Pending pending;
+  const std::int64_t steps = slow_ ? slow_->steps() : 0;
+  const std::int64_t count = spool.poll([&](std::uint32_t thread, const RecordHead& head) {
+    take(spool, thread, head, pending);
+    if (also) also(thread, head);
+  });
+  if (slow_ && slow_->steps() != steps) settle_held(spool, pending);
+  flush(pending);
+  if (count > 0 || spool.header().ended.load() != 0) write_facts(spool.header());
   return count;
+}
+
+std::int64_t CaptureLog::add_identities(SpoolReader& spool, const SpoolReader::Visit& also) {
+  Pending pending;
+  const std::int64_t count = spool.peek([&](std::uint32_t thread, const RecordHead& head) {
+    // Steps stay in the ring: what is dumped has them.
+    if (is_identity(head.kind) && head.kind != RecordKind::kStep) put(spool, thread, head, pending);
+    if (also) also(thread, head);
+  });
+  flush(pending);
+  return count;
+}
+
+void CaptureLog::keep_slow_steps(double percent, std::int64_t budget_bytes) {
+  slow_.emplace(percent);
+  budget_bytes_ = budget_bytes;
+}
+
+void CaptureLog::add_rest(SpoolReader& spool) {
+  add(spool);
+  thinned_ += held_.size();
+  held_.clear();
+  held_bytes_ = 0;
+  if (thinned_ + over_budget_ > 0) write_facts(spool.header());
 }
 
 CaptureLogReader::CaptureLogReader(const std::string& path) : path_(path) {
@@ -228,9 +342,10 @@ bool CaptureLogReader::read_block(const Visit& visit) {
   block_.resize(bytes);
   position_ += static_cast<std::int64_t>(sizeof head + bytes);
   if (head.kind == kTexts) take_texts(block_);
-  if (head.kind == kFacts && bytes == sizeof(FactsBlock)) {
+  if (head.kind == kFacts && bytes >= kFirstFactsBytes) {
     FactsBlock block{};
-    std::memcpy(&block, block_.data(), sizeof block);
+    block.last_step = -1;
+    std::memcpy(&block, block_.data(), std::min(bytes, sizeof block));
     facts_ = facts_of(block);
   }
   for (std::size_t at = 0; head.kind == kRecords && at + sizeof(RecordHead) <= bytes;) {

@@ -6,12 +6,15 @@
 //   CaptureLogReader reader("out/1234.capture");                                // afterwards
 //   reader.read([&](std::uint32_t thread, const RecordHead& head) { ... reader.text(id) ... });
 
+#include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 
+#include "profiler/capture/slow_steps.h"
 #include "profiler/capture/spool_reader.h"
 
 namespace shardscope::capture {
@@ -23,6 +26,9 @@ struct ProcessFacts {
   std::string program;
   bool ended = false;  ///< it said goodbye
   std::uint64_t lost_records = 0, lost_strings = 0, lost_activities = 0, overwritten_chunks = 0;
+  std::int64_t first_step = 0, last_step = -1;  ///< that were chosen; -1: none
+  std::uint64_t thinned = 0;                    ///< records of steps that were not slow
+  std::uint64_t over_budget = 0;                ///< records for which the log was full
 };
 ProcessFacts facts_of(const SpoolHeader& header);
 
@@ -34,18 +40,33 @@ class CaptureLog {
   CaptureLog(const CaptureLog&) = delete;
   CaptureLog& operator=(const CaptureLog&) = delete;
 
-  /// Everything that came in since the last call, and how much was lost. Returns the number of records. Once the disk
-  /// is full nothing more is taken and problem() says so.
-  std::int64_t add(SpoolReader& spool);
+  /// Everything that came in since the last call, and how much was lost. Returns the number of records, of which `also`
+  /// is told. Once the disk is full nothing more is taken and problem() says so.
+  std::int64_t add(SpoolReader& spool, const SpoolReader::Visit& also = {});
+  /// Of a ring, which stays as it is: only what later records cannot be read without (names, communicators, devices).
+  std::int64_t add_identities(SpoolReader& spool, const SpoolReader::Visit& also = {});
+  /// From now on, the details of slow steps only, and at most so many bytes.
+  void keep_slow_steps(double percent, std::int64_t budget_bytes);
+  void add_rest(SpoolReader& spool);  ///< what still waited for the end of its step: that step was not finished
   const std::string& problem() const { return problem_; }
   std::int64_t records() const { return records_; }
 
  private:
+  struct Pending;
   void write(std::uint32_t kind, std::uint32_t thread, std::string_view bytes);
+  void write_facts(const SpoolHeader& header);
+  void flush(Pending& pending);
+  void take(SpoolReader& spool, std::uint32_t thread, const RecordHead& head, Pending& pending);
+  void put(SpoolReader& spool, std::uint32_t thread, const RecordHead& head, Pending& pending);
+  void settle_held(SpoolReader& spool, Pending& pending);
   int file_ = -1;
   std::string path_, problem_, buffer_;
   std::unordered_map<std::uint64_t, bool> texts_;  ///< that the log has
-  std::int64_t records_ = 0;
+  std::int64_t records_ = 0, bytes_ = 0, budget_bytes_ = INT64_MAX;
+  std::uint64_t thinned_ = 0, over_budget_ = 0;
+  std::optional<SlowSteps> slow_;
+  std::deque<std::pair<std::uint32_t, std::string>> held_;  ///< thread and record, while their step is under way
+  std::size_t held_bytes_ = 0;
 };
 
 class CaptureLogReader {

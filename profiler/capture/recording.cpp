@@ -3,8 +3,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <thread>
 
 #include "core/error.h"
 
@@ -21,6 +25,14 @@ constexpr SourceName kNames[] = {{"kernels", kSourceKernels},  {"api", kSourceAp
                                  {"nccl", kSourceNccl},        {"proxy", kSourceNcclProxy | kSourceNccl},
                                  {"nvtx", kSourceNvtx},        {"memory", kSourceMemory},
                                  {"graph", kSourceGraphNodes}, {"sync", kSourceSync}};
+
+constexpr const char* kControlFile = "control";
+constexpr std::string_view kStepsWish = "steps ";
+
+std::int64_t now_ns() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+}
 
 constexpr const char* kInjectionVariables[] = {"CUDA_INJECTION64_PATH", "NVTX_INJECTION64_PATH",
                                                "NCCL_PROFILER_PLUGIN"};
@@ -45,6 +57,20 @@ std::uint32_t parse_sources(const std::string& text) {
   return bits;
 }
 
+Steps parse_steps(const std::string& text) {
+  Steps steps;
+  const char* const end = text.data() + text.size();
+  auto [at, error] = std::from_chars(text.data(), end, steps.first);
+  steps.last = steps.first;
+  if (error == std::errc() && at < end && *at == '-') {
+    const auto second = std::from_chars(at + 1, end, steps.last);
+    at = second.ptr, error = second.ec;
+  }
+  if (error != std::errc() || at != end || steps.first < 0 || steps.last < steps.first)
+    throw Error(ErrorKind::kConfig, "steps are '" + text + "'; they are given as 10-20, or 7");
+  return steps;
+}
+
 struct Recording::Watched {
   Watched(const std::string& spool, const std::string& log_path)
       : reader(spool), log(log_path, reader.header()), path(log_path) {}
@@ -54,7 +80,7 @@ struct Recording::Watched {
 };
 
 Recording::Recording(std::string folder, RecordOptions options)
-    : folder_(std::move(folder)), options_(std::move(options)) {
+    : folder_(std::move(folder)), options_(std::move(options)), on_(!options_.idle), hangs_(options_.hang_seconds) {
   std::error_code failed;
   std::filesystem::create_directories(folder_, failed);
   if (failed) throw Error(ErrorKind::kIo, folder_ + ": " + failed.message());
@@ -72,7 +98,13 @@ std::vector<std::pair<std::string, std::string>> Recording::environment() const 
   for (const char* name : kInjectionVariables) variables.emplace_back(name, options_.library);
   variables.emplace_back("SHARDSCOPE_SPOOL", folder_);
   variables.emplace_back("SHARDSCOPE_SPOOL_MB", std::to_string(options_.spool_mb));
-  variables.emplace_back("SHARDSCOPE_SOURCES", std::to_string(options_.sources));
+  variables.emplace_back("SHARDSCOPE_SOURCES", std::to_string(options_.idle ? 0 : options_.sources));
+  if (options_.ring) variables.emplace_back("SHARDSCOPE_RING", "1");
+  if (options_.slow_percent) variables.emplace_back("SHARDSCOPE_WATCH_STEPS", "1");
+  if (options_.steps) {
+    variables.emplace_back("SHARDSCOPE_STEPS",
+                           std::to_string(options_.steps->first) + "-" + std::to_string(options_.steps->last));
+  }
   return variables;
 }
 
@@ -90,7 +122,10 @@ void Recording::find_processes() {
     if (watched_.contains(path)) continue;
     const std::string log = path.substr(0, path.size() - std::string(".spool").size()) + ".capture";
     try {
-      watched_[path] = std::make_unique<Watched>(path, log);
+      auto& process = watched_[path] = std::make_unique<Watched>(path, log);
+      if (options_.slow_percent)
+        process->log.keep_slow_steps(*options_.slow_percent, std::int64_t{options_.budget_mb} << 20);
+      if (controlled_) apply(process->reader.header());
     } catch (const Error& error) {
       watched_[path] = nullptr;  // not asked again
       problems_.emplace_back(error.what());
@@ -98,14 +133,97 @@ void Recording::find_processes() {
   }
 }
 
+void Recording::apply(SpoolHeader& header) const {
+  header.wanted.store(options_.sources);
+  if (options_.steps) {
+    header.first_step.store(options_.steps->first);
+    header.last_step.store(options_.steps->last);
+    header.watch_steps.store(1);
+    const std::int64_t step = header.step.load();
+    if (step < options_.steps->first || step > options_.steps->last) header.enabled.store(0);
+  } else {
+    header.last_step.store(-1);
+    header.enabled.store(on_ ? options_.sources : 0);
+  }
+}
+
+void Recording::read_control() {
+  const std::filesystem::path file = std::filesystem::path(folder_) / kControlFile;
+  std::ifstream in(file);
+  std::string wish;
+  if (!std::getline(in, wish)) return;
+  std::error_code ignored;
+  std::filesystem::remove(file, ignored);  // the answer
+  if (wish == "dump") {
+    dump_wished_ = true;
+    return;
+  }
+  on_ = wish != "stop";
+  options_.steps.reset();
+  if (wish.starts_with(kStepsWish)) options_.steps = parse_steps(wish.substr(kStepsWish.size()));
+  controlled_ = true;
+  hangs_.forget();
+  for (auto& [path, process] : watched_) {
+    if (process != nullptr) apply(process->reader.header());
+  }
+}
+
 std::int64_t Recording::poll() {
   find_processes();
+  read_control();
+  // Where collectives are recorded now and then, nobody can say who entered which.
+  const bool always = options_.hang_seconds > 0 && !options_.idle && !options_.steps && !controlled_;
   std::int64_t count = 0;
+  int number = 0;
   for (auto& [path, process] : watched_) {
+    ++number;
     if (process == nullptr) continue;
-    count += process->log.add(process->reader);
+    SpoolReader::Visit also;
+    if (always) {
+      also = [this, number, &process = *process](std::uint32_t thread, const RecordHead& head) {
+        hangs_.take(number, thread, head, process.reader);
+      };
+    }
+    if (options_.ring) {
+      process->log.add_identities(process->reader, also);
+    } else {
+      count += process->log.add(process->reader, also);
+    }
   }
   return count;
+}
+
+std::vector<std::string> Recording::hangs() { return hangs_.look(now_ns()); }
+
+std::vector<std::string> Recording::dump(const std::string& folder) {
+  std::error_code failed;
+  std::filesystem::create_directories(folder, failed);
+  std::vector<std::string> links;
+  for (auto& [path, process] : watched_) {
+    if (process == nullptr) continue;
+    process->log.add(process->reader);
+    const auto link = std::filesystem::path(folder) / std::filesystem::path(process->path).filename();
+    std::filesystem::create_hard_link(process->path, link, failed);
+    if (failed) problems_.push_back(link.string() + ": " + failed.message());
+    if (!failed) links.push_back(link.string());
+  }
+  return links;
+}
+
+std::string Recording::remark() const {
+  if ((!options_.steps && !options_.slow_percent) || watched_.empty()) return "";
+  std::int64_t newest = -1;
+  for (const auto& [path, process] : watched_) {
+    if (process != nullptr) newest = std::max(newest, process->reader.header().step.load());
+  }
+  if (newest < 0) {
+    return "no steps were seen, so nothing of them was recorded: the job has no NVTX ranges called \"step 3\", "
+           "\"iteration 3\", \"train_step\" or the like, nor optimizers' (torch.autograd.profiler.emit_nvtx() makes "
+           "them)";
+  }
+  if (!options_.steps || newest >= options_.steps->first) return "";
+  return "the job ended before step " + std::to_string(options_.steps->first) +
+         ", so nothing was recorded; its last was " + std::to_string(newest);
 }
 
 std::vector<std::string> Recording::finish() {
@@ -113,7 +231,7 @@ std::vector<std::string> Recording::finish() {
   std::vector<std::pair<std::int64_t, std::string>> logs;
   for (auto& [path, process] : watched_) {
     if (process == nullptr) continue;
-    process->log.add(process->reader);
+    process->log.add_rest(process->reader);
     if (!process->log.problem().empty()) problems_.push_back(process->log.problem());
     logs.emplace_back(process->reader.header().started_ns, process->path);
     unlink(path.c_str());  // a process that still lives goes on writing into it, for nobody
@@ -134,5 +252,21 @@ std::vector<RecordedProcess> Recording::processes() const {
 }
 
 std::vector<std::string> Recording::problems() const { return problems_; }
+
+void control_recording(const std::string& folder, const std::string& wish) {
+  const std::filesystem::path file = std::filesystem::path(folder) / kControlFile, part = file.string() + ".part";
+  std::ofstream(part) << wish << "\n";
+  std::error_code failed;
+  std::filesystem::rename(part, file, failed);
+  if (failed) throw Error(ErrorKind::kConfig, folder + ": no recording goes on there");
+  constexpr int kTries = 100;  // of 50 ms: whoever records looks twenty times a second
+  for (int i = 0; i < kTries; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    if (!std::filesystem::exists(file)) return;
+  }
+  std::filesystem::remove(file, failed);
+  throw Error(ErrorKind::kConfig,
+              folder + ": whoever recorded there does not any more; `shardscope import " + folder + "/*` finishes it");
+}
 
 }  // namespace shardscope::capture

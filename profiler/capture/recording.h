@@ -9,18 +9,33 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "profiler/capture/capture_log.h"
+#include "profiler/capture/hang_watch.h"
 
 namespace shardscope::capture {
+
+/// Steps first to last.
+struct Steps {
+  std::int64_t first = 0, last = 0;
+};
+/// "10-20" or "7". Throws Error{kConfig}.
+Steps parse_steps(const std::string& text);
 
 struct RecordOptions {
   std::string library;  ///< libshardscope-capture.so
   std::uint32_t sources = kSourceNvtx | kSourceNccl | kSourceKernels | kSourceApi | kSourceMemory;
-  int spool_mb = 64;  ///< of each process
+  int spool_mb = 64;                   ///< of each process
+  bool idle = false;                   ///< nothing is recorded until control says so
+  std::optional<Steps> steps;          ///< only these
+  std::optional<double> slow_percent;  ///< only steps that take so much longer than usual
+  int budget_mb = 512;                 ///< with slow_percent: of the log of each process
+  bool ring = false;                   ///< spools keep the newest records, read when the job ends or hangs
+  double hang_seconds = 60;            ///< 0: hangs are not looked for
 };
 
 /// "kernels,api,nccl,nvtx,memory,graph,proxy,sync" to Source bits. Throws Error{kConfig} naming the word.
@@ -48,16 +63,31 @@ class Recording {
   /// The last poll; processes that are gone or will not be watched any more. Their logs, in order of their start.
   std::vector<std::string> finish();
 
+  /// Hangs that were not told yet: "rank 2 is late: ..."
+  std::vector<std::string> hangs();
+  /// What rings hold now, into the logs. Links to these, in a new folder without spools that the caller removes.
+  std::vector<std::string> dump(const std::string& folder);
+  bool take_dump_wish() { return std::exchange(dump_wished_, false); }  ///< control asked for one
+  /// Why there is less than was asked for: "no steps were seen ..."; empty if there is not.
+  std::string remark() const;
+
   std::vector<RecordedProcess> processes() const;
   std::vector<std::string> problems() const;
 
  private:
   struct Watched;
   void find_processes();
+  void read_control();
+  void apply(SpoolHeader& header) const;
   std::string folder_;
   RecordOptions options_;
   std::map<std::string, std::unique_ptr<Watched>> watched_;
   std::vector<std::string> problems_;
+  bool on_ = true, dump_wished_ = false, controlled_ = false;
+  HangWatch hangs_;
 };
+
+/// Asks whoever records into `folder`: "start", "stop", "dump", or "steps 10-20". Throws Error{kConfig} if nobody does.
+void control_recording(const std::string& folder, const std::string& wish);
 
 }  // namespace shardscope::capture

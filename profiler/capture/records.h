@@ -2,7 +2,7 @@
 // What a spool's chunks hold: a head, and behind it the body that its kind says. Plain structs, eight-byte aligned, in
 // the byte order of the machine, which reads them too. Times are ns of CLOCK_REALTIME unless said otherwise.
 //
-// A new kind: its number here, its struct, its writer in the handler, and a case in ingest.cpp.
+// A new kind: its number here, its struct, its writer in the handler, and a case in profiler/import/capture/.
 
 #include <cstdint>
 
@@ -18,6 +18,7 @@ enum class RecordKind : std::uint16_t {
   kMark = 5,         ///< RangeRecord
   kSchemaField = 6,  ///< SchemaFieldRecord: one field of a payload's layout
   kThreadName = 7,   ///< NameRecord
+  kStep = 8,         ///< StepRecord: a step is over
   // NCCL
   kNcclInit = 16,      ///< NcclInitRecord
   kNcclStart = 17,     ///< NcclStartRecord
@@ -61,6 +62,14 @@ struct SchemaFieldRecord {
 struct NameRecord {
   RecordHead head;  ///< small: thread
   std::uint64_t name;
+};
+
+/// What a step was known by; of the greatest that a process has.
+enum class StepSign : std::uint32_t { kNone, kOptimizer, kUnnumbered, kNumbered };
+
+struct StepRecord {
+  RecordHead head;  ///< small: StepSign; time_ns: when it began
+  std::int64_t end_ns, number;
 };
 
 struct NcclInitRecord {

@@ -15,7 +15,7 @@
 namespace shardscope::capture {
 
 inline constexpr std::uint64_t kSpoolMagic = 0x314c4f4f50535353;  ///< "SSSPOOL1", little-endian
-inline constexpr std::uint32_t kSpoolVersion = 1;
+inline constexpr std::uint32_t kSpoolVersion = 2;
 inline constexpr std::uint32_t kChunkBytes = 64 << 10, kStringBytes = 4 << 20;
 inline constexpr std::uint32_t kHeaderBytes = 4096;
 
@@ -70,6 +70,11 @@ struct SpoolHeader {
   std::atomic<std::uint64_t> lost_activities;  ///< dropped by CUPTI before we saw them
   std::atomic<std::uint64_t> overwritten;      ///< chunks, in a ring
   std::atomic<std::uint64_t> reader_ns;        ///< when a reader last looked; 0: never
+  // Steps of the process (inject/step_tracker.h).
+  std::atomic<std::uint32_t> watch_steps;           ///< 1: they are looked for, each ends with a StepRecord
+  std::atomic<std::uint32_t> wanted;                ///< Source bits that are on within the chosen steps
+  std::atomic<std::int64_t> first_step, last_step;  ///< the chosen ones; with none, -1: `enabled` is the reader's alone
+  std::atomic<std::int64_t> step;                   ///< under way or the last one; -1: none was seen
 };
 static_assert(sizeof(SpoolHeader) <= kHeaderBytes);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);

@@ -63,8 +63,7 @@ ChunkHeader* SpoolReader::chunk(std::uint32_t index) const {
   return reinterpret_cast<ChunkHeader*>(base_ + chunk_offset(index));
 }
 
-std::int64_t SpoolReader::poll(const Visit& visit) {
-  header_->reader_ns.store(static_cast<std::uint64_t>(clock_ns()), std::memory_order_relaxed);
+std::vector<std::pair<std::uint64_t, std::uint32_t>> SpoolReader::ready_chunks() const {
   // Chunks taken after this wait for the next call: an earlier one of the same thread may have been passed over.
   const std::uint64_t newest = header_->next_order.load();
   std::vector<std::pair<std::uint64_t, std::uint32_t>> ready;
@@ -74,21 +73,29 @@ std::int64_t SpoolReader::poll(const Visit& visit) {
       ready.emplace_back(chunk(i)->order, i);
   }
   std::sort(ready.begin(), ready.end());
+  return ready;
+}
+
+std::int64_t SpoolReader::poll(const Visit& visit) {
+  header_->reader_ns.store(static_cast<std::uint64_t>(clock_ns()), std::memory_order_relaxed);
+  const auto ready = ready_chunks();
   read_strings();
   std::int64_t count = 0;
   for (const auto& [order, index] : ready) count += read_chunk(index, visit);
   return count;
 }
 
-std::int64_t SpoolReader::read_chunk(std::uint32_t index, const Visit& visit) {
-  ChunkHeader* c = chunk(index);
-  ChunkState full = ChunkState::kFull;
-  const bool whole = c->state.compare_exchange_strong(full, ChunkState::kReading, std::memory_order_acq_rel);
-  Progress& progress = progress_[index];
-  if (progress.order != c->order) progress = {c->order, 0};
-  const std::uint32_t used = std::min<std::uint32_t>(c->used.load(std::memory_order_acquire),
-                                                     kChunkBytes - static_cast<std::uint32_t>(sizeof(ChunkHeader)));
-  const char* body = reinterpret_cast<const char*>(c + 1);
+std::int64_t SpoolReader::peek(const Visit& visit) {
+  header_->reader_ns.store(static_cast<std::uint64_t>(clock_ns()), std::memory_order_relaxed);
+  const auto ready = ready_chunks();
+  read_strings();
+  std::int64_t count = 0;
+  for (const auto& [order, index] : ready) count += peek_chunk(index, order, visit);
+  return count;
+}
+
+std::int64_t SpoolReader::read_records(const char* body, std::uint32_t used, std::uint32_t thread, Progress& progress,
+                                       const Visit& visit) {
   std::int64_t count = 0;
   while (progress.read + sizeof(RecordHead) <= used) {
     const auto& head = *reinterpret_cast<const RecordHead*>(body + progress.read);
@@ -98,11 +105,50 @@ std::int64_t SpoolReader::read_chunk(std::uint32_t index, const Visit& visit) {
       progress.read = used;  // what follows cannot be told apart
       break;
     }
-    visit(c->thread, head);
+    visit(thread, head);
     progress.read += bytes;
     ++count;
   }
+  return count;
+}
+
+namespace {
+
+std::uint32_t used_bytes(const ChunkHeader& chunk) {
+  return std::min<std::uint32_t>(chunk.used.load(std::memory_order_acquire),
+                                 kChunkBytes - static_cast<std::uint32_t>(sizeof(ChunkHeader)));
+}
+
+}  // namespace
+
+std::int64_t SpoolReader::read_chunk(std::uint32_t index, const Visit& visit) {
+  ChunkHeader* c = chunk(index);
+  ChunkState full = ChunkState::kFull;
+  const bool whole = c->state.compare_exchange_strong(full, ChunkState::kReading, std::memory_order_acq_rel);
+  Progress& progress = progress_[index];
+  if (progress.order != c->order) progress = {c->order, 0};
+  const std::int64_t count =
+      read_records(reinterpret_cast<const char*>(c + 1), used_bytes(*c), c->thread, progress, visit);
   if (whole) c->state.store(ChunkState::kFree, std::memory_order_release);
+  return count;
+}
+
+std::int64_t SpoolReader::peek_chunk(std::uint32_t index, std::uint64_t order, const Visit& visit) {
+  const ChunkHeader* c = chunk(index);
+  if (peeked_.empty()) peeked_.resize(progress_.size());
+  Progress& progress = peeked_[index];
+  if (progress.order != order) progress = {order, 0};
+  const std::uint32_t used = used_bytes(*c), thread = c->thread;
+  if (progress.read >= used) return 0;
+  // Copied, so that it can be seen afterwards whether it was still the same chunk.
+  std::vector<std::uint64_t> copy((used - progress.read + 7) / 8);
+  std::memcpy(copy.data(), reinterpret_cast<const char*>(c + 1) + progress.read, used - progress.read);
+  const ChunkState state = c->state.load(std::memory_order_acquire);
+  if (c->order != order || (state != ChunkState::kWriting && state != ChunkState::kFull)) return 0;
+  Progress within{order, 0};
+  const std::int64_t count =
+      read_records(reinterpret_cast<const char*>(copy.data()), used - progress.read, thread, within, visit);
+  progress.read = used;
   return count;
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "profiler/capture/records.h"
@@ -29,6 +30,10 @@ class SpoolReader {
   /// Every record that came in since the last call, each thread's in order; then gives the room back. Returns how many.
   std::int64_t poll(const Visit& visit);
 
+  /// The same, and gives no room back: of a ring that keeps the newest records for later. What is written over while it
+  /// is looked at is left out. poll() afterwards begins with the oldest that are there.
+  std::int64_t peek(const Visit& visit);
+
   /// Text of an id; empty for 0, "?" for one whose text found no room.
   std::string_view text(std::uint64_t id);
 
@@ -43,14 +48,19 @@ class SpoolReader {
     std::uint32_t read = 0;
   };
   ChunkHeader* chunk(std::uint32_t index) const;
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> ready_chunks() const;  ///< age and index, oldest first
   std::int64_t read_chunk(std::uint32_t index, const Visit& visit);
+  std::int64_t peek_chunk(std::uint32_t index, std::uint64_t order, const Visit& visit);
+  /// Records from progress on; moves it.
+  std::int64_t read_records(const char* body, std::uint32_t used, std::uint32_t thread, Progress& progress,
+                            const Visit& visit);
   void read_strings();
 
   std::string path_;
   char* base_ = nullptr;
   std::size_t bytes_ = 0;
   SpoolHeader* header_ = nullptr;
-  std::vector<Progress> progress_;
+  std::vector<Progress> progress_, peeked_;
   std::unordered_map<std::uint64_t, std::string> strings_;
   std::uint64_t strings_read_ = 0;
   std::int64_t damaged_ = 0;

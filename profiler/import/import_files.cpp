@@ -113,6 +113,7 @@ ImportResult import_files(const std::vector<std::string>& files, const ImportOpt
                                   : result.problems.front();
       throw Error(ErrorKind::kParse, why);
     }
+    for (const auto& [kind, text] : options.remarks) writer.diagnostic(-1, kind, text);
     writer.finish(result.cancelled ? ImportStatus::kCancelled : ImportStatus::kComplete);
     result.run = writer.run();
   } catch (const Error&) {

@@ -4,6 +4,7 @@
 //   ImportResult result = import_files({"rank0.json.gz", "rank1.json.gz"}, {.out = "run.db"}, control);
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "profiler/import/importer.h"
@@ -11,9 +12,10 @@
 namespace shardscope {
 
 struct ImportOptions {
-  std::string out;     ///< the profile: created, or a run is added to it
-  std::string name;    ///< of the run; empty: that of the first file
-  std::string format;  ///< an importer's name: not asked whether it recognises the files; empty: asked
+  std::string out;                                                ///< the profile: created, or a run is added to it
+  std::string name;                                               ///< of the run; empty: that of the first file
+  std::vector<std::pair<std::string, std::string>> remarks = {};  ///< kind and text of what diagnostic must say, too
+  std::string format = {};  ///< an importer's name: not asked whether it recognises the files; empty: asked
 };
 
 struct ImportResult {

@@ -97,25 +97,6 @@ bool is_nccl_kernel(std::string_view name) {
   return name.starts_with("nccl") || name.starts_with("rccl") || name.starts_with("msccl");
 }
 
-std::optional<StepName> step_name(std::string_view annotation) {
-  static constexpr std::string_view kWords[] = {"ProfilerStep", "training_step", "train_step", "iteration",
-                                                "iter",         "global_step",   "step"};
-  for (std::string_view word : kWords) {
-    const bool own = word == "ProfilerStep";
-    if (annotation.size() <= word.size()) continue;
-    const bool same = std::equal(word.begin(), word.end(), annotation.begin(),
-                                 [](char a, char b) { return a == b || (b >= 'A' && b <= 'Z' && a == b - 'A' + 'a'); });
-    if (!same) continue;
-    std::string_view rest = annotation.substr(word.size());
-    rest.remove_prefix(std::min(rest.find_first_not_of(" #_:=-"), rest.size()));
-    std::int64_t number = 0;
-    const auto [stop, error] = std::from_chars(rest.data(), rest.data() + rest.size(), number);
-    const bool to_the_end = stop == rest.data() + rest.size();
-    if (error == std::errc() && to_the_end && number >= 0 && number <= INT32_MAX) return StepName{number, own ? 2 : 1};
-  }
-  return std::nullopt;
-}
-
 std::optional<std::int64_t> rank_in_name(std::string_view file) {
   for (std::size_t at = 0; (at = file.find("rank", at)) != std::string_view::npos;) {
     at += 4;

@@ -8,6 +8,8 @@
 #include <optional>
 #include <string_view>
 
+#include "profiler/capture/step_name.h"
+
 namespace shardscope {
 
 /// all_reduce, all_gather, reduce_scatter, all_to_all, broadcast, reduce, gather, scatter, send, recv, send_recv or
@@ -29,14 +31,6 @@ std::string_view protocol_in(std::string_view kernel);
 
 /// Is it a kernel of NCCL, or of AMD's RCCL?
 bool is_nccl_kernel(std::string_view name);
-
-/// Of an annotation that looks like a training step, and how much it does: 2 for PyTorch's own ProfilerStep#3, 1 for
-/// "iteration 3", "step_3" and the like.
-struct StepName {
-  std::int64_t number;
-  int priority;
-};
-std::optional<StepName> step_name(std::string_view annotation);
 
 /// Number of "rank3" or "rank_3" or "rank-3" in a file's name.
 std::optional<std::int64_t> rank_in_name(std::string_view file);

@@ -41,7 +41,7 @@ struct Full {
 };
 
 Cupti cupti;
-std::mutex full_mutex;
+std::mutex full_mutex, switch_mutex;
 std::vector<Full> full;
 std::atomic<std::uint32_t> on{0};  ///< Source bits that are switched on
 bool running = false;
@@ -120,7 +120,7 @@ constexpr SourceKinds kKinds[] = {
     {kSourceKernels, CUPTI_ACTIVITY_KIND_DEVICE}, {kSourceKernels, CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL},
     {kSourceKernels, CUPTI_ACTIVITY_KIND_MEMCPY}, {kSourceKernels, CUPTI_ACTIVITY_KIND_MEMCPY2},
     {kSourceKernels, CUPTI_ACTIVITY_KIND_MEMSET}, {kSourceApi, CUPTI_ACTIVITY_KIND_RUNTIME},
-    {kSourceApi, CUPTI_ACTIVITY_KIND_DRIVER},     {kSourceApi, CUPTI_ACTIVITY_KIND_DRIVER},
+    {kSourceApi, CUPTI_ACTIVITY_KIND_DRIVER},     {kSourceApi, CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION},
     {kSourceMemory, CUPTI_ACTIVITY_KIND_MEMORY2}, {kSourceSync, CUPTI_ACTIVITY_KIND_SYNCHRONIZATION},
 };
 
@@ -186,6 +186,7 @@ bool start_cupti(Spool& spool) {
 
 void match_sources(Spool& spool) {
   if (!running) return;
+  const std::lock_guard lock(switch_mutex);  // the keeper, and a thread that begins a chosen step
   const std::uint32_t wanted = spool.header().enabled.load(std::memory_order_relaxed);
   const std::uint32_t before = on.exchange(wanted);
   if (wanted == before) return;
@@ -227,6 +228,7 @@ void flush_cupti(Spool& spool, bool everything) {
 
 void forget_cupti() {
   running = false;
+  new (&switch_mutex) std::mutex;
   new (&full_mutex) std::mutex;  // another thread of the parent may have held it
   new (&full) std::vector<Full>;
 }

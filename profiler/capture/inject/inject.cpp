@@ -62,6 +62,11 @@ void start_keeper() {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
+void sources_changed(Spool& spool) {
+  refresh_nccl_mask();
+  if (spool.header().enabled.load(std::memory_order_relaxed) != 0) match_sources(spool);
+}
+
 }  // namespace shardscope::capture
 
 extern "C" __attribute__((visibility("default"))) int InitializeInjection() {

@@ -4,10 +4,16 @@
 
 namespace shardscope::capture {
 
+class Spool;
+
 /// One thread a process, started when CUDA or NCCL shows up: flushes CUPTI and follows what the reader switches.
 void start_keeper();
 
 /// Makes NCCL ask for what is switched on now, after SpoolHeader::enabled changed.
 void refresh_nccl_mask();
+
+/// After a change of SpoolHeader::enabled in this process: CUPTI is switched on before it returns. To switch it off is
+/// left to the keeper: what was launched still runs.
+void sources_changed(Spool& spool);
 
 }  // namespace shardscope::capture

@@ -141,6 +141,18 @@ void older(void* library) {
   }
 }
 
+/// One rank of a job of three that enters five collectives together; rank 1 comes to the sixth only much later.
+void hang(void* library, int rank, int milliseconds) {
+  auto* plugin = find<PluginV5>(library, "ncclProfiler_v5");
+  if (plugin == nullptr) return;
+  void* context = nullptr;
+  plugin->init(&context, 0x1234, &mask, "dp", 1, 3, rank, nullptr);
+  for (std::uint64_t sequence = 0; sequence < 5; ++sequence) all_reduce(*plugin, context, rank, sequence, 1024);
+  if (rank == 1) usleep(static_cast<useconds_t>(milliseconds) * 1000);
+  all_reduce(*plugin, context, rank, 5, 1024);
+  if (rank != 1) usleep(static_cast<useconds_t>(milliseconds) * 1000);  // as one that waits for it
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -148,6 +160,10 @@ int main(int argc, char** argv) {
   if (library == nullptr) {
     std::printf("cannot open the library: %s\n", dlerror());
     return 2;
+  }
+  if (argc > 3) {  // LIBRARY RANK MILLISECONDS
+    hang(library, std::atoi(argv[2]), std::atoi(argv[3]));
+    return problems == 0 ? 0 : 1;
   }
   newest(library);
   older(library);

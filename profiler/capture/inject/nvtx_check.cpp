@@ -1,4 +1,5 @@
 // A program that knows nothing of us and says what it does through NVTX: handlers_test runs it under the library.
+#include <fcntl.h>
 #include <nvtx3/nvToolsExt.h>
 #include <nvtx3/nvToolsExtPayload.h>
 #include <sys/wait.h>
@@ -6,6 +7,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <string>
 #include <thread>
 
 namespace {
@@ -48,10 +50,82 @@ void all_reduce(nvtxDomainHandle_t domain, std::uint64_t communicator, std::size
   nvtxDomainRangePop(domain);
 }
 
+/// N steps of some ms, of which the 15th is slow.
+void steps(int count) {
+  for (int step = 0; step < count; ++step) {
+    nvtxRangePushA(("step " + std::to_string(step)).c_str());
+    nvtxRangePushA("forward");
+    usleep(step == 15 ? 100'000 : 5'000);
+    nvtxRangePop();
+    nvtxRangePop();
+  }
+}
+
+/// As PyTorch and DeepSpeed mark steps.
+void optimizers() {
+  for (int step = 0; step < 6; ++step) {
+    nvtxRangePushA("forward");
+    nvtxRangePop();
+    nvtxRangePushA("DeepSpeedZeroOptimizer_Stage3.step");
+    for (int part = 0; part < 2; ++part) {
+      nvtxRangePushA("Optimizer.step#AdamW.step");
+      nvtxRangePop();
+    }
+    nvtxRangePop();
+  }
+}
+
+/// Many ranges, the first ones in steps that are alike and short.
+void flood(int ranges, bool slowly) {
+  for (int i = 0; i < ranges; ++i) {
+    const bool stepping = i % 1000 == 0;
+    if (stepping) nvtxRangePushA(("step " + std::to_string(i / 1000)).c_str());
+    nvtxRangePushA("flood");
+    nvtxRangePop();
+    if (stepping && i > 10'000) usleep(2'000);
+    if (stepping) nvtxRangePop();
+    if (slowly && i % 4'000 == 0) usleep(20'000);  // the reader keeps up with it
+  }
+}
+
+void wait_for(const std::string& file) {
+  while (access(file.c_str(), F_OK) != 0) usleep(5'000);
+}
+
+void touch(const std::string& file) { close(open(file.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600)); }
+
+/// Goes on as somebody makes files in a folder.
+void follow(const std::string& folder) {
+  nvtxRangePushA("before");
+  nvtxRangePop();
+  touch(folder + "/waiting");
+  wait_for(folder + "/first");
+  nvtxRangePushA("started");
+  nvtxRangePop();
+  touch(folder + "/waiting2");
+  wait_for(folder + "/second");
+  nvtxRangePushA("stopped");
+  nvtxRangePop();
+  touch(folder + "/waiting3");
+  wait_for(folder + "/third");
+  steps(4);
+}
+
+bool with_steps(int argc, char** argv) {
+  const std::string mode = argv[1];
+  const int count = argc > 2 ? std::atoi(argv[2]) : 20;
+  if (mode == "steps") steps(count);
+  if (mode == "optimizer") optimizers();
+  if (mode == "flood") flood(count, argc > 3);
+  if (mode == "follow") follow(argv[2]);
+  return mode == "steps" || mode == "optimizer" || mode == "flood" || mode == "follow";
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const bool crash = argc > 1 && std::strcmp(argv[1], "crash") == 0;
+  if (argc > 1 && with_steps(argc, argv)) return 0;
   const bool workers = argc > 1 && std::strcmp(argv[1], "workers") == 0;
   nvtxNameOsThreadA(static_cast<std::uint32_t>(gettid()), "main loop");
   nvtxDomainHandle_t nccl = nvtxDomainCreateA("NCCL");

@@ -4,10 +4,12 @@
 #include <nvtx3/nvToolsExt.h>
 #include <nvtx3/nvToolsExtPayload.h>
 
+#include <algorithm>
 #include <cwchar>
 #include <string_view>
 
 #include "profiler/capture/inject/spool_writer.h"
+#include "profiler/capture/inject/step_tracker.h"
 
 namespace shardscope::capture {
 
@@ -17,6 +19,7 @@ namespace {
 /// that programs register strings without end is a leak of theirs.
 struct Named {
   std::uint64_t id;
+  char text[48];  ///< its begin
 };
 
 std::atomic<std::uint64_t> next_range{1}, next_schema{1ULL << 32};
@@ -48,6 +51,14 @@ std::uint64_t message_id(Spool& spool, const nvtxEventAttributes_t& event) {
     default:
       return 0;
   }
+}
+
+/// The name of an event, for whoever looks for steps; null if it has none of a kind that steps have.
+const char* text_of(const nvtxEventAttributes_t& event) {
+  if (event.messageType == NVTX_MESSAGE_TYPE_ASCII) return event.message.ascii;
+  if (event.messageType == NVTX_MESSAGE_TYPE_REGISTERED && event.message.registered != nullptr)
+    return reinterpret_cast<const Named*>(event.message.registered)->text;
+  return nullptr;
 }
 
 /// The first binary payload of an event, null if it has none.
@@ -123,36 +134,49 @@ void NVTX_API mark_w(const wchar_t* text) {
 }
 nvtxRangeId_t NVTX_API start_ex(const nvtxEventAttributes_t* event) {
   const std::uint64_t range = next_range.fetch_add(1, std::memory_order_relaxed);
-  if (event != nullptr) write(RecordKind::kRangeStart, 0, range, *event);
+  if (event == nullptr) return range;
+  step_range_started(text_of(*event), range);
+  write(RecordKind::kRangeStart, 0, range, *event);
   return range;
 }
 nvtxRangeId_t NVTX_API start_a(const char* text) {
   const std::uint64_t range = next_range.fetch_add(1, std::memory_order_relaxed);
+  step_range_started(text, range);
   write_text(RecordKind::kRangeStart, range, text != nullptr ? text : "");
   return range;
 }
 nvtxRangeId_t NVTX_API start_w(const wchar_t* text) {
   char buffer[512];
   const std::uint64_t range = next_range.fetch_add(1, std::memory_order_relaxed);
-  write_text(RecordKind::kRangeStart, range, narrow(text, buffer));
+  const std::string_view name = narrow(text, buffer);
+  step_range_started(buffer, range);
+  write_text(RecordKind::kRangeStart, range, name);
   return range;
 }
-void NVTX_API range_end(nvtxRangeId_t range) { write_end(RecordKind::kRangeEnd, 0, range); }
+void NVTX_API range_end(nvtxRangeId_t range) {
+  write_end(RecordKind::kRangeEnd, 0, range);
+  step_range_ended(range);
+}
 int NVTX_API push_ex(const nvtxEventAttributes_t* event) {
+  step_range_pushed(event != nullptr ? text_of(*event) : nullptr);
   if (event != nullptr) write(RecordKind::kRangePush, 0, 0, *event);
   return depth++;
 }
 int NVTX_API push_a(const char* text) {
+  step_range_pushed(text);
   write_text(RecordKind::kRangePush, 0, text != nullptr ? text : "");
   return depth++;
 }
 int NVTX_API push_w(const wchar_t* text) {
   char buffer[512];
-  write_text(RecordKind::kRangePush, 0, narrow(text, buffer));
+  const std::string_view name = narrow(text, buffer);
+  step_range_pushed(buffer);
+  write_text(RecordKind::kRangePush, 0, name);
   return depth++;
 }
 int NVTX_API pop() {
   write_end(RecordKind::kRangePop, 0, 0);
+  step_range_popped();
   return depth > 0 ? --depth : -1;
 }
 void NVTX_API name_thread_a(std::uint32_t thread, const char* text) {
@@ -183,17 +207,22 @@ void NVTX_API domain_end(nvtxDomainHandle_t domain, nvtxRangeId_t range) {
   write_end(RecordKind::kRangeEnd, id_of(domain), range);
 }
 int NVTX_API domain_push(nvtxDomainHandle_t domain, const nvtxEventAttributes_t* event) {
+  if (domain == nullptr) step_range_pushed(event != nullptr ? text_of(*event) : nullptr);
   if (event != nullptr) write(RecordKind::kRangePush, id_of(domain), 0, *event);
   return depth++;
 }
 int NVTX_API domain_pop(nvtxDomainHandle_t domain) {
   write_end(RecordKind::kRangePop, id_of(domain), 0);
+  if (domain == nullptr) step_range_popped();
   return depth > 0 ? --depth : -1;
 }
 void* make_name(const char* text) {
   Spool* spool = Spool::get();
   const std::string_view view = text != nullptr ? text : "";
-  return new (std::nothrow) Named{spool != nullptr ? spool->intern(view) : string_id(view.data(), view.size())};
+  auto* named =
+      new (std::nothrow) Named{spool != nullptr ? spool->intern(view) : string_id(view.data(), view.size()), {}};
+  if (named != nullptr) std::memcpy(named->text, view.data(), std::min(view.size(), sizeof named->text - 1));
+  return named;
 }
 nvtxStringHandle_t NVTX_API register_a(nvtxDomainHandle_t, const char* text) {
   return static_cast<nvtxStringHandle_t>(make_name(text));

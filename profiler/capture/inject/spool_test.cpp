@@ -135,6 +135,32 @@ TEST_F(SpoolTest, RingKeepsTheNewest) {
   EXPECT_EQ(reader.header().lost_records.load(), 0u);
 }
 
+TEST_F(SpoolTest, PeekingLeavesTheRingAsItIs) {
+  setenv("SHARDSCOPE_RING", "1", 1);
+  constexpr int kMany = 200'000;
+  const pid_t child = fork();
+  if (child == 0) {
+    for (int i = 0; i < kMany; ++i) write_mark("ring", i);
+    _exit(0);
+  }
+  while (list_spools(folder_.string()).empty()) usleep(1000);
+  SpoolReader reader(only_spool());
+  std::int64_t seen = 0, last = -1;
+  int status = 0;
+  for (bool ended = false; !ended;) {
+    ended = waitpid(child, &status, WNOHANG) == child;
+    seen += reader.peek([&](std::uint32_t, const RecordHead& head) {
+      EXPECT_GT(head.time_ns, last) << "each once, in order";
+      last = head.time_ns;
+    });
+  }
+  EXPECT_EQ(last, kMany - 1);
+  EXPECT_EQ(reader.damaged(), 0) << "what was written over meanwhile is not looked at";
+  const std::int64_t there = reader.poll([](std::uint32_t, const RecordHead&) {});
+  EXPECT_GT(there, 10'000);
+  EXPECT_LE(there, seen);
+}
+
 TEST_F(SpoolTest, ReaderGivesRoomBackWhileTheWriterGoesOn) {
   constexpr int kMany = 200'000;
   const pid_t child = fork();

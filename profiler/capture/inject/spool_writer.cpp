@@ -95,6 +95,14 @@ SpoolOptions spool_options() {
     options.enabled = static_cast<std::uint32_t>(std::strtoul(what, nullptr, 0));
   const char* ring = std::getenv("SHARDSCOPE_RING");
   options.ring = ring != nullptr && *ring == '1';
+  const char* watch = std::getenv("SHARDSCOPE_WATCH_STEPS");
+  options.watch_steps = watch != nullptr && *watch == '1';
+  if (const char* steps = std::getenv("SHARDSCOPE_STEPS"); steps != nullptr) {
+    char* end = nullptr;
+    options.first_step = std::strtoll(steps, &end, 10);
+    options.last_step = *end == '-' ? std::strtoll(end + 1, nullptr, 10) : options.first_step;
+    options.watch_steps = true;
+  }
   return options;
 }
 
@@ -146,7 +154,12 @@ Spool* Spool::open() {
   header.parent = getppid();
   header.ring = options.ring ? 1 : 0;
   header.started_ns = now;
-  header.enabled.store(options.enabled);
+  header.wanted.store(options.enabled);
+  header.enabled.store(options.last_step >= 0 ? 0 : options.enabled);
+  header.watch_steps.store(options.watch_steps ? 1 : 0);
+  header.first_step.store(options.first_step);
+  header.last_step.store(options.last_step);
+  header.step.store(-1);
   fill_ranks(header);
   fill_program(header);
   std::atomic_thread_fence(std::memory_order_release);

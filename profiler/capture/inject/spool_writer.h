@@ -22,6 +22,8 @@ struct SpoolOptions {
   std::uint32_t chunks = 1024;   ///< 64 KiB each
   std::uint32_t enabled = kSourceAll;
   bool ring = false;
+  bool watch_steps = false;
+  std::int64_t first_step = 0, last_step = -1;  ///< chosen ones; -1: none
 };
 SpoolOptions spool_options();
 

@@ -71,6 +71,12 @@ void CaptureImport::take(std::uint32_t thread, const RecordHead& head) {
       if (const auto* name = record_as<capture::NameRecord>(head))
         thread_names_[head.small] = std::string(reader_.text(name->name));
       break;
+    case RecordKind::kStep:
+      with(record_as<capture::StepRecord>(head), &CaptureImport::take_step);
+      break;
+    case RecordKind::kExternal:
+      writer_.count(rank_, "external_correlations");
+      break;
     case RecordKind::kKernel:
     case RecordKind::kGraph:
       with(record_as<capture::KernelRecord>(head), &CaptureImport::take_kernel);
@@ -147,6 +153,7 @@ void CaptureImport::take_range(std::uint32_t thread, const capture::RangeRecord&
       }
       if (open.payload_bytes != 0) stack.back().payload_bytes = open.payload_bytes;
       add_range(state.track, stack.back(), range.head.time_ns);
+      if (range.domain == 0) end_optimizer(stack, range.head.time_ns);
       stack.pop_back();
       break;
     }
@@ -182,10 +189,28 @@ void CaptureImport::add_range(int track, const Open& open, std::int64_t end_ns) 
 
 void CaptureImport::add_step(std::string_view name, std::int64_t start_ns, std::int64_t end_ns) {
   std::optional<StepName> step = step_name(name);
-  // A step of no number is the next one of that name.
-  if (!step && step_name(fmt::format("{} 0", name)))
-    step = step_name(fmt::format("{} {}", name, unnumbered_[std::string(name)]++));
+  if (!step && is_unnumbered_step(name)) step = StepName{unnumbered_[std::string(name)]++, 1};
   if (step) writer_.step(rank_, step->number, start_ns, end_ns - start_ns, step->priority);
+}
+
+/// With nothing better, a step lasts from the end of one optimizer's range to that of the next; not of those within
+/// one.
+void CaptureImport::end_optimizer(const std::vector<Open>& stack, std::int64_t end_ns) {
+  const auto is_optimizer = [&](const Open& open) { return is_optimizer_step(reader_.text(open.name)); };
+  if (!is_optimizer(stack.back()) || std::any_of(stack.begin(), stack.end() - 1, is_optimizer)) return;
+  if (optimizer_end_ns_ > 0 && end_ns > optimizer_end_ns_)
+    writer_.step(rank_, ++optimizer_steps_, optimizer_end_ns_, end_ns - optimizer_end_ns_, 0);
+  optimizer_end_ns_ = end_ns;
+}
+
+/// What the watched process itself took for its steps is believed before what ranges are called.
+void CaptureImport::take_step(const capture::StepRecord& step) {
+  constexpr int kOwnPriority = 3;
+  const capture::ProcessFacts& facts = reader_.facts();
+  const bool chosen = step.number >= facts.first_step && step.number <= facts.last_step;
+  if (facts.last_step >= 0 && !chosen) return;
+  first_step_ns_ = std::min(first_step_ns_, step.head.time_ns);
+  writer_.step(rank_, step.number, step.head.time_ns, step.end_ns - step.head.time_ns, kOwnPriority);
 }
 
 int CaptureImport::stream_track(std::uint32_t device, std::uint32_t stream) {
@@ -293,6 +318,8 @@ void CaptureImport::take_device(const capture::DeviceRecord& device) {
 
 void CaptureImport::finish() {
   nccl_.finish();
+  std::optional<std::int64_t>& origin = writer_.facts(rank_).origin_ns;  // steps may begin before anything is recorded
+  if (first_step_ns_ != INT64_MAX) origin = std::min(origin.value_or(INT64_MAX), first_step_ns_);
   if (main_) tally_.write(writer_, rank_, /*has_nvtx=*/true, /*has_memory=*/true);
   const capture::ProcessFacts& facts = reader_.facts();
   const auto lost = [&](const char* what, std::uint64_t count, const char* why) {
@@ -303,6 +330,11 @@ void CaptureImport::finish() {
   lost("activities", facts.lost_activities, "dropped by CUPTI");
   lost("chunks", facts.overwritten_chunks, "written over by newer records");
   lost("records", static_cast<std::uint64_t>(reader_.damaged()), "damaged in the log");
+  lost("records", facts.thinned, "of steps that were not slow");
+  lost("records", facts.over_budget, "beyond what the log may hold: more with --budget-mb");
+  if (facts.last_step >= 0)
+    writer_.loss(rank_, "steps", {},
+                 fmt::format("only steps {} to {} were recorded", facts.first_step, facts.last_step));
   std::int64_t open = static_cast<std::int64_t>(started_.size());
   for (const auto& [thread, state] : threads_)
     for (const auto& [domain, stack] : state.ranges) open += static_cast<std::int64_t>(stack.size());

@@ -45,9 +45,11 @@ class CaptureImport {
   void take_sync(const capture::SyncRecord& sync);
   void take_memory(const capture::MemoryRecord& memory);
   void take_device(const capture::DeviceRecord& device);
+  void take_step(const capture::StepRecord& step);
 
   void add_range(int track, const Open& open, std::int64_t end_ns);
   void add_step(std::string_view name, std::int64_t start_ns, std::int64_t end_ns);
+  void end_optimizer(const std::vector<Open>& stack, std::int64_t end_ns);
   std::uint64_t payload_bytes(const capture::RangeRecord& range);
   ThreadState& thread_state(std::uint32_t thread);
   int stream_track(std::uint32_t device, std::uint32_t stream);
@@ -69,7 +71,7 @@ class CaptureImport {
   std::unordered_map<std::uint64_t, std::string> readable_;
   std::map<std::string, std::int64_t> unnumbered_;        ///< steps so far, by name
   std::unordered_map<std::uint64_t, std::int64_t> live_;  ///< bytes by address
-  std::int64_t live_bytes_ = 0, unmatched_ = 0;
+  std::int64_t live_bytes_ = 0, unmatched_ = 0, optimizer_steps_ = 0, optimizer_end_ns_ = 0, first_step_ns_ = INT64_MAX;
 };
 
 }  // namespace shardscope

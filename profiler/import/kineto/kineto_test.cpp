@@ -53,6 +53,10 @@ TEST(KinetoNames, OfCollectivesTypesAndSteps) {
   for (const char* text :
        {"step", "steps 3", "ProfilerStep#x", "stepping 3", "iteration 3 of 5", "Optimizer.step#Adam"})
     EXPECT_FALSE(step_name(text).has_value()) << text;
+  EXPECT_TRUE(is_unnumbered_step("Train_Step") && is_unnumbered_step("step:"));
+  EXPECT_FALSE(is_unnumbered_step("step 3") || is_unnumbered_step("stepping") || is_unnumbered_step(""));
+  EXPECT_TRUE(is_optimizer_step("Optimizer.step#AdamW.step"));
+  EXPECT_FALSE(is_optimizer_step("Optimizer.zero_grad#AdamW.zero_grad") || is_optimizer_step("LRScheduler.step"));
 }
 
 // ---------------------------------------------------------------- layouts
