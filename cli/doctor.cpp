@@ -7,8 +7,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "cli/capture_library.h"
 #include "cli/command.h"
+#include "cli/find_library.h"
 #include "profiler/capture/doctor.h"
 
 namespace shardscope::cli {
@@ -22,7 +22,7 @@ struct Options {
 
 std::string library_or_nothing() {
   try {
-    return find_capture_library();
+    return find_library(kCaptureLibrary);
   } catch (const Error&) {
     return "";
   }

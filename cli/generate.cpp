@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 
+#include "cli/backends.h"
 #include "cli/command.h"
 #include "cli/generate_report.h"
 #include "cli/run_json.h"
@@ -18,7 +19,6 @@
 #include "core/program/text.h"
 #include "core/spec/hardware.h"
 #include "core/spec/model_catalog.h"
-#include "kernels/cpu/cpu_backend.h"
 #include "profiler/store/profile_writer.h"
 
 namespace shardscope::cli {
@@ -33,6 +33,7 @@ struct Options {
   std::int64_t device_memory = 0;
   std::uint64_t seed = 0;
   int tp = 1, threads = 0;
+  BackendChoice backend;
   bool json = false, quiet = false, begin = false, ignore_end = false, predict = false;
 };
 
@@ -245,8 +246,7 @@ class Generate {
       }
     }
     std::signal(SIGINT, request_stop);
-    result_ = generate(
-        spec_, prompts_, [](int /*rank*/, int threads) { return make_cpu_backend(threads); }, g);
+    result_ = generate(spec_, prompts_, backend_factory(options_.backend), g);
     std::signal(SIGINT, SIG_DFL);
     for (ProfileWriter* writer : {prefill.get(), decode.get()}) {
       if (writer == nullptr) continue;
@@ -323,6 +323,10 @@ void add_options(CLI::App& c, Options& o) {
   c.add_option("--dtype", o.dtype,
                "How weights lie in memory: fp32, bf16, fp16, or int8 (one scale per output channel)");
   c.add_option("--tp", o.tp, "Tensor-parallel ranks");
+  c.add_option("--backend", o.backend.name, "cpu (default), or cuda: one GPU for each rank (docs/cuda.md)")
+      ->check(CLI::IsMember({"cpu", "cuda"}));
+  c.add_flag("--share-gpu", o.backend.share_gpu,
+             "Ranks may share a GPU: collectives go through host memory instead of NCCL. Slow; for tests");
   c.add_option("--threads", o.threads, "Threads per rank; 0: cores / ranks")->check(CLI::Range(0, 4096));
   c.add_option("--device-memory", o.device_memory, "Limit of a rank's device memory, e.g. 2GiB")
       ->type_name("BYTES")

@@ -14,8 +14,8 @@
 #include <memory>
 #include <optional>
 
-#include "cli/capture_library.h"
 #include "cli/command.h"
+#include "cli/find_library.h"
 #include "profiler/capture/recording.h"
 #include "profiler/import/import_files.h"
 
@@ -143,7 +143,7 @@ int exit_code(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128
 
 capture::RecordOptions record_options(const Options& o) {
   capture::RecordOptions options;
-  options.library = find_capture_library();
+  options.library = find_library(kCaptureLibrary);
   options.sources = capture::parse_sources(o.what);
   options.spool_mb = o.ring_mb > 0 ? o.ring_mb : o.spool_mb;
   options.ring = o.ring_mb > 0;

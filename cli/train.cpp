@@ -12,6 +12,7 @@
 #include <optional>
 #include <thread>
 
+#include "cli/backends.h"
 #include "cli/command.h"
 #include "cli/job_options.h"
 #include "cli/memory_json.h"
@@ -25,7 +26,6 @@
 #include "core/engine/trainer.h"
 #include "core/error.h"
 #include "core/program/lower.h"
-#include "kernels/cpu/cpu_backend.h"
 #include "profiler/store/merge.h"
 #include "profiler/store/profile_writer.h"
 #include "simulator/like/measured_run.h"
@@ -38,7 +38,7 @@ struct Options {
   JobOptions job;
   std::string dump_weights, dump_batches, name;
   int threads = 0;
-  bool json = false, quiet = false;
+  bool json = false, quiet = false, share_gpu = false;
 };
 
 // A signal handler can reach nothing else. The first Ctrl-C finishes the step; the second ends the process.
@@ -93,9 +93,7 @@ class Train {
  public:
   Train(const Options& options, Job job, const Ranks& ranks) : options_(options), ranks_(ranks), job_(std::move(job)) {
     ranks.check_world(job_.parallel.ranks());
-    if (job_.backend != "cpu") {
-      throw Error(ErrorKind::kUnsupported, "backend: \"" + job_.backend + "\" is not done yet; \"cpu\" runs here");
-    }
+    backends_ = backend_factory({.name = job_.backend, .share_gpu = options.share_gpu});
     if (job_.data.path.empty()) job_.data.path = default_text_path();
     for (int rank = 0; rank < job_.parallel.ranks(); ++rank) programs_.push_back(lower(job_, rank));
     data_ = open_sequences(job_);
@@ -215,8 +213,7 @@ class Train {
   /// change.
   void train_or_suggest(const TrainOptions& train_options) {
     try {
-      result_ = train(
-          job_, [](int /*rank*/, int threads) { return make_cpu_backend(threads); }, train_options);
+      result_ = train(job_, backends_, train_options);
     } catch (const Error& error) {
       const std::int64_t limit = job_.device_memory_bytes;
       if (error.kind() != ErrorKind::kDevice || limit == 0 || largest_predicted() <= limit) throw;
@@ -322,6 +319,7 @@ class Train {
   Job job_;
   std::vector<Program> programs_;
   std::unique_ptr<SequenceSource> data_;
+  BackendFactory backends_;
   std::unique_ptr<TrainCheckpoints> checkpoints_;
   Machine machine_;
   double flops_per_token_ = 0;
@@ -360,6 +358,12 @@ void add_train(CLI::App& app, int& exit_code) {
   add_job_options(*command, options->job);
   add_checkpoint_options(*command, options->job.overrides);
   command->add_option("--name", options->name, "Name of the run in the profile; zero-STAGE without it");
+  command
+      ->add_option("--backend", options->job.overrides.backend,
+                   "cpu (default), or cuda: one GPU for each rank (docs/cuda.md)")
+      ->type_name("cpu|cuda");
+  command->add_flag("--share-gpu", options->share_gpu,
+                    "Ranks may share a GPU: collectives go through host memory instead of NCCL. Slow; for tests");
   command->add_option("--threads", options->threads, "Threads per rank; 0: cores / ranks")->check(CLI::Range(0, 4096));
   command->add_option("--dump-weights", options->dump_weights, "Write the initial weights there before training")
       ->type_name("W.safetensors");

@@ -29,6 +29,8 @@ class Communicator {
   virtual void recv(void* data, std::int64_t count, DType dtype, int peer) = 0;
   /// Whether calls only enqueue on a lane's stream, and return before the data has moved.
   virtual bool enqueues() const { return false; }
+  /// Throws PeerStopped if the run was stopped since. For who waits for peers by other means. Any thread.
+  virtual void check_peers() const {}
   /// Nanoseconds the last call spent waiting for other ranks to arrive; 0 if it only enqueued.
   virtual std::int64_t last_wait_ns() const = 0;
 };

@@ -92,6 +92,9 @@ class ThreadHub::End : public Communicator {
   int rank() const override { return self_; }
   int size() const override { return shared_.size; }
   std::int64_t last_wait_ns() const override { return last_wait_ns_; }
+  void check_peers() const override {
+    if (hub_.aborted()) hub_.throw_peer_stopped();
+  }
 
   void all_reduce(void* data, std::int64_t count, DType dtype, ReduceOp op) override {
     last_wait_ns_ = 0;

@@ -328,6 +328,7 @@ void put_flag_words(JsonNode& root, const JobOverrides& flags) {
   set("zero_mode", "--zero-mode", flags.zero_mode);
   set("recompute", "--recompute", flags.recompute);
   set("launcher", "--launcher", flags.launcher);
+  set("backend", "--backend", flags.backend);
 }
 
 }  // namespace

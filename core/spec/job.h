@@ -83,7 +83,7 @@ struct JobOverrides {
   std::optional<std::string> resume;  ///< empty: the folder of `checkpoint`; "auto": the same if it holds any
   std::optional<int> ranks;           ///< sets dp so that dp*tp*pp*cp = ranks
   std::optional<int> stage;           ///< zero_optimization.stage
-  std::optional<std::string> launcher;
+  std::optional<std::string> launcher, backend;
   std::optional<double> hang_timeout_s;
   std::optional<std::int64_t> steps, seq_len, micro_batch, accumulation, checkpoint_every, checkpoint_keep;
   std::optional<std::uint64_t> seed;

@@ -5,6 +5,7 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <mutex>
 #include <thread>
 
 #include "core/check.h"
@@ -17,9 +18,14 @@
 #include "kernels/cuda/devices.h"
 #include "kernels/cuda/events.h"
 #include "kernels/cuda/kernel.h"
+#include "kernels/cuda/nccl_communicator.h"
+#include "kernels/cuda/staged_communicator.h"
 
 namespace shardscope {
 namespace {
+
+/// How long waiting may keep a core busy: longer than the gaps between kernels.
+constexpr std::int64_t kSpinForNs = 200'000;
 
 /// Lanes whose work the host processor does, in host memory.
 bool is_host_lane(Lane lane) { return lane == Lane::kHost || lane == Lane::kNvmeRead || lane == Lane::kNvmeWrite; }
@@ -57,7 +63,7 @@ class CudaBackend final : public Backend {
     if (is_host_lane(lane)) return worker(lane).push(std::move(work));
     worker(lane).push([this, &state = state(lane), work = std::move(work)] {
       state.open();
-      cuda::check(cudaStreamSynchronize(state.stream()), "waiting for the lane");
+      wait_for(state.stream(), "waiting for the lane");
       work();
     });
   }
@@ -74,6 +80,7 @@ class CudaBackend final : public Backend {
     failure_.on_first(std::move(notify));
   }
   void synchronize() override;
+  std::unique_ptr<Communicator> on_device(std::unique_ptr<Communicator> host, Lane lane) override;
 
  private:
   struct Mark {
@@ -89,6 +96,12 @@ class CudaBackend final : public Backend {
   void run_on_host(const LaneWorker::OpWork& work);
   void copy_now(void* to, const void* from, std::int64_t bytes, const char* what) const;
   void write_stamps();
+  template <class Query>
+  void wait_until_done(const Query& query, const char* what);
+  void wait_for(cudaStream_t stream, const char* what) {
+    wait_until_done([stream] { return cudaStreamQuery(stream); }, what);
+  }
+  void give_up_with_peers();
 
   CudaOptions options_;
   cuda::DeviceInfo device_;
@@ -97,6 +110,8 @@ class CudaBackend final : public Backend {
   std::array<std::vector<cudaEvent_t>, kLanes> points_;  ///< of each lane in this step; null: a lane of host work
   std::array<std::int64_t, kLanes> points_before_{};     ///< passed in earlier steps
   std::vector<Mark> stamps_;
+  std::vector<cuda::NcclCommunicator*> communicators_;  ///< that live
+  std::mutex giving_up_;
   shardscope::LaneState host_state_;
   std::array<std::unique_ptr<cuda::LaneState>, kLanes> states_;
   std::array<std::unique_ptr<LaneWorker>, kLanes> lanes_;
@@ -171,8 +186,8 @@ void CudaBackend::wait(Lane lane, Lane other, std::int64_t point) {
   SS_CHECK(place < points_[index(other)].size(), point);
   const cudaEvent_t event = points_[index(other)][place];
   if (event == nullptr) return;
-  worker(lane).push([&state = state(lane), event, on_host = is_host_lane(lane)] {
-    if (on_host) return cuda::check(cudaEventSynchronize(event), "waiting for another lane");
+  worker(lane).push([this, &state = state(lane), event, on_host = is_host_lane(lane)] {
+    if (on_host) return wait_until_done([event] { return cudaEventQuery(event); }, "waiting for another lane");
     state.open();
     cuda::check(cudaStreamWaitEvent(state.stream(), event, 0), "cudaStreamWaitEvent");
   });
@@ -190,10 +205,8 @@ void CudaBackend::stamp(Lane lane, std::function<void(std::int64_t)> then) {
 /// GPU times by the host's clock: an event recorded now tells how far apart the two are, to a few microseconds.
 void CudaBackend::write_stamps() {
   if (stamps_.empty()) return;
-  cuda::LaneState& lane = state(Lane::kCompute);
-  lane.open();
   const cudaEvent_t now = marks_.take();
-  cuda::check(cudaEventRecord(now, lane.stream()), "cudaEventRecord");
+  cuda::check(cudaEventRecord(now, nullptr), "cudaEventRecord");  // our streams and that one do not wait for each other
   cuda::check(cudaEventSynchronize(now), "cudaEventSynchronize");
   const std::int64_t now_ns = steady_now_ns();
   for (const Mark& mark : stamps_) {
@@ -205,6 +218,35 @@ void CudaBackend::write_stamps() {
   marks_.take_back_all();
 }
 
+/// As cudaStreamSynchronize, but a collective whose peer is gone would never end: then all of ours are given up.
+template <class Query>
+void CudaBackend::wait_until_done(const Query& query, const char* what) {
+  const std::int64_t start = steady_now_ns();
+  cudaError_t status = cudaSuccess;
+  while ((status = query()) == cudaErrorNotReady) {
+    give_up_with_peers();
+    if (steady_now_ns() - start > kSpinForNs) std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+  cuda::check(status, what);
+}
+
+/// Of the thread that comes first; others see that the lane ended.
+void CudaBackend::give_up_with_peers() {
+  const std::lock_guard lock(giving_up_);
+  try {
+    for (const cuda::NcclCommunicator* comm : communicators_) comm->check_health();
+  } catch (...) {
+    for (cuda::NcclCommunicator* comm : communicators_) comm->abort();
+    throw;
+  }
+}
+
+std::unique_ptr<Communicator> CudaBackend::on_device(std::unique_ptr<Communicator> host, Lane lane) {
+  if (is_host_lane(lane)) return host;
+  if (options_.shares_device) return std::make_unique<cuda::StagedCommunicator>(std::move(host), device_);
+  return std::make_unique<cuda::NcclCommunicator>(std::move(host), state(lane), communicators_);
+}
+
 void CudaBackend::synchronize() {
   for (const auto& lane : lanes_) lane->drain();
   failure_.rethrow();
@@ -212,7 +254,7 @@ void CudaBackend::synchronize() {
   for (std::size_t i = 0; i < kLanes; ++i) {
     if (states_[i]->stream() == nullptr) continue;
     const std::string what = fmt::format("lane {}", to_string(static_cast<Lane>(i)));
-    cuda::check(cudaStreamSynchronize(states_[i]->stream()), what.c_str());
+    wait_for(states_[i]->stream(), what.c_str());
   }
   write_stamps();
   for (std::size_t i = 0; i < kLanes; ++i) {

@@ -16,6 +16,7 @@ class WireCommunicator : public Communicator {
   int rank() const override { return ends_.self; }
   int size() const override { return ends_.size(); }
   std::int64_t last_wait_ns() const override { return last_wait_ns_; }
+  void check_peers() const override { ends_.check(); }
   void all_reduce(void* data, std::int64_t count, DType dtype, ReduceOp op) override;
   void reduce_scatter(const void* in, void* out, std::int64_t count, DType dtype) override;
   void all_gather(const void* in, void* out, std::int64_t count, DType dtype) override;

@@ -1,0 +1,90 @@
+// The CUDA backend, on a GPU or on the emulated device (tests/cudasim/run): whatever the job, it trains as the CPU
+// does. Ranks are threads, each with a device of its own; where there are fewer devices, they share the first. Skipped
+// without any.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include "core/engine/trainer.h"
+#include "core/error.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "tests/closeness.h"
+#include "tests/random_job.h"
+
+namespace shardscope {
+namespace {
+
+int device_count() {
+  try {
+    return static_cast<int>(cuda_devices().size());
+  } catch (const Error&) {
+    return 0;
+  }
+}
+
+BackendFactory cpu_backends() {
+  return [](int, int threads) { return make_cpu_backend(threads); };
+}
+
+BackendFactory cuda_backends(int ranks) {
+  const int devices = device_count();
+  return [ranks, devices](int rank, int threads) {
+    const bool shares = ranks > devices;
+    return make_cuda_backend({.device = shares ? 0 : rank, .host_threads = threads, .shares_device = shares});
+  };
+}
+
+TrainResult run(Job job, const BackendFactory& backends) {
+  job.steps = 2;
+  const auto data = make_random_sequences(job.model.vocab_size, job.data.seq_len, 99);
+  TrainOptions options;
+  options.data = data.get();
+  options.poison_memory = true;  // a read of memory that nothing wrote shows as NaN
+  options.threads_per_rank = 1;
+  return train(job, backends, options);
+}
+
+class Cuda : public testing::Test {
+  void SetUp() override {
+    if (device_count() == 0) GTEST_SKIP() << "no GPU, and not on the emulated device";
+  }
+};
+
+TEST_F(Cuda, AnyMixTrainsAsOnTheCpu) {
+  EXPECT_TRUE(rc::check([] {
+    const JobChoice choice = *gen_job();
+    const Job job = job_of(choice);
+    const TrainResult on_gpu = run(job, cuda_backends(job.parallel.ranks()));
+    const TrainResult on_cpu = run(job, cpu_backends());
+    expect_close(on_gpu, on_cpu, closeness_of(job));
+    for (std::size_t r = 0; r < on_cpu.ranks.size(); ++r) {
+      RC_ASSERT(on_gpu.ranks.at(r).peak.peak_bytes == on_cpu.ranks[r].peak.peak_bytes);
+    }
+  }));
+}
+
+TEST_F(Cuda, NoSuchDeviceIsSaidInOneLine) {
+  try {
+    (void)make_cuda_backend({.device = 99});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("GPU 99: this process sees"));
+  }
+}
+
+TEST_F(Cuda, OutOfMemorySaysWhatIsFree) {
+  const auto backend = make_cuda_backend({});
+  try {
+    (void)backend->allocate(Space::kDevice, std::int64_t{1} << 50);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("are needed and"));
+  }
+  std::byte* const data = backend->allocate(Space::kDevice, 1024);  // and goes on
+  backend->release(Space::kDevice, data, 1024);
+}
+
+}  // namespace
+}  // namespace shardscope
