@@ -1,0 +1,53 @@
+#pragma once
+// Attention as its kernels see it: one head's queries against one head's keys, wherever they lie.
+//
+//   const AttentionCall call = ...;                    // attention.cu, cached_attention.cu
+//   attention_forward<T>(call, out, lse, merge, kernel);
+
+#include "kernels/cuda/device.cuh"
+
+namespace shardscope::cuda {
+
+/// Which keys the queries of a head see: always the first ones, and later queries at least as many.
+struct Visible {
+  std::int64_t queries, keys;
+  SequencePart q, kv;
+  const std::int32_t* starts;  ///< or null: query i of sequence b stands at q.start + starts[b] + i instead
+
+  __device__ std::int64_t operator()(std::int64_t sequence, std::int64_t query) const {
+    const std::int64_t position = q.position(query, queries) + (starts != nullptr ? starts[sequence] : 0);
+    const std::int64_t ahead = position + 1 - kv.start, early = (keys + 1) / 2;
+    return within(ahead, early) + within(ahead - kv.jump - early, keys - early);
+  }
+
+ private:
+  __device__ static std::int64_t within(std::int64_t n, std::int64_t most) { return n < 0 ? 0 : (n < most ? n : most); }
+};
+
+/// Where the rows of a matrix of heads lie: row r of head h of sequence b at b * sequence + h * head + r * row.
+struct HeadRows {
+  std::int64_t sequence, head, row;
+  __device__ std::int64_t at(std::int64_t b, std::int64_t h) const { return b * sequence + h * head; }
+};
+
+/// What all kernels of attention go by. out and lse have rows [batch * seq, heads * d] and [batch, heads, seq].
+struct AttentionShape {
+  std::int64_t batch, heads, kv_heads, d;
+  HeadRows q, kv, out;
+  Visible visible;
+  __device__ std::int64_t lse_at(std::int64_t b, std::int64_t h) const { return (b * heads + h) * visible.queries; }
+};
+
+/// out and lse of all heads; with `merge` over what they hold. Without lse (null): out alone.
+template <class T>
+struct AttentionForwardCall {
+  AttentionShape shape;
+  const T *q, *k, *v;
+  T* out;
+  float* lse;
+  bool merge;
+};
+template <class T>
+void attention_forward(const AttentionForwardCall<T>& call, const Kernel& kernel);
+
+}  // namespace shardscope::cuda

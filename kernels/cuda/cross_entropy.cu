@@ -1,0 +1,57 @@
+// Softmax cross-entropy, a block to a row. Moves twice the bytes of the logits (4 per element in bf16): a row is read
+// twice, the second time from the second-level cache.
+#include <cfloat>
+
+#include "kernels/cuda/loss.cuh"
+#include "kernels/cuda/packs.cuh"
+
+namespace shardscope::cuda {
+namespace {
+
+/// A sum of exponentials relative to the largest number so far, one exponential per number.
+struct Running {
+  float top = -FLT_MAX, sum = 0;
+  __device__ void add(float v) {
+    const float above = v - top, e = expf(-fabsf(above));
+    sum = above > 0 ? sum * e + 1 : sum + e;
+    top = fmaxf(top, v);
+  }
+};
+
+/// Logits become their gradient; row_loss = -log softmax(row)[target]. A target outside the vocabulary: NaN.
+template <class T>
+__global__ void cross_entropy(T* logits, const std::int32_t* targets, std::int64_t vocab, float scale,
+                              double* row_loss) {
+  const std::int64_t r = blockIdx.x;
+  T* row = logits + r * vocab;
+  const std::int32_t target = targets[r];
+  const bool is_known = target >= 0 && target < vocab;
+  const float chosen = is_known ? to_float(row[target]) : NAN;
+  Running running;
+  read_row(row, vocab, [&](std::int64_t, float v) { running.add(v); });
+  const float top = block_max(running.top);
+  const double total = block_sum(static_cast<double>(running.sum * expf(running.top - top)));
+  const auto factor = static_cast<float>(static_cast<double>(scale) / total);  // all have read `chosen`
+  update_row(row, vocab, [&](std::int64_t i, float v) {
+    const float gradient = expf(v - top) * factor;
+    return i == target ? gradient - scale : gradient;
+  });
+  if (threadIdx.x == 0) row_loss[r] = log(total) + static_cast<double>(top) - static_cast<double>(chosen);
+}
+
+}  // namespace
+
+void run(const CrossEntropy& op, Kernel& kernel) {
+  const auto* targets = kernel.data<std::int32_t>(op.targets);
+  auto* row_loss = kernel.scratch<double>(op.rows);
+  const auto scale = static_cast<float>(op.scale * kernel.scalars.loss_scale);
+  for_dtype(kernel.dtype(op.logits), [&](auto type) {
+    using T = decltype(type);
+    cross_entropy<<<static_cast<unsigned>(op.rows), threads_for_row(op.vocab), 0, kernel.stream()>>>(
+        kernel.data<T>(op.logits), targets, op.vocab, scale, row_loss);
+  });
+  check_launch("cross_entropy");
+  add_losses(RowLosses{row_loss}, op.rows, op.scale, kernel.data(op.loss), kernel);
+}
+
+}  // namespace shardscope::cuda
