@@ -147,8 +147,10 @@ CaseBuilder::CaseBuilder(const std::string& name, const CaseTypes& types)
 
 Region CaseBuilder::out(std::int64_t count, std::optional<DType> wanted) {
   const DType dtype = wanted.value_or(dtype_);
+  const std::int64_t size = size_of(dtype);
   std::int64_t end = 0;
-  for (const Buffer& b : case_.program.buffers) end += b.bytes();
+  if (!case_.program.buffers.empty()) end = case_.program.buffers.back().address + case_.program.buffers.back().bytes();
+  end = (end + size - 1) / size * size;  // devices reach an element only at a multiple of its size
   Buffer buffer{"b" + std::to_string(case_.program.buffers.size()), dtype, kBefore + count + kAfter};
   buffer.address = end;
   case_.contents.emplace_back(static_cast<std::size_t>(buffer.bytes()), std::byte{0xff});
