@@ -31,6 +31,9 @@ cublasHandle_t LaneState::blas() {
   check(cublasSetStream(blas_, stream_), "cublasSetStream");
   check(cudaMalloc(reinterpret_cast<void**>(&blas_workspace_), kBlasWorkspace), "cudaMalloc (cuBLAS workspace)");
   check(cublasSetWorkspace(blas_, blas_workspace_, kBlasWorkspace), "cublasSetWorkspace");
+  // Sums of 16-bit products stay in fp32 also where cuBLAS splits them.
+  constexpr int kMode = CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION;
+  check(cublasSetMathMode(blas_, static_cast<cublasMath_t>(kMode)), "cublasSetMathMode");
   return blas_;
 }
 

@@ -1,0 +1,58 @@
+#pragma once
+// Ops that make each element of their outputs from the same element of their inputs. F has kIn, kOut and
+// operator()(const float* in, float* out); an output may be an input. Moves the bytes of all operands per element.
+//
+//   map(kernel, "swiglu", SwiGluValue{}, n, {op.gate, op.up, op.out});   // inputs, then outputs
+
+#include "kernels/cuda/access.cuh"
+
+namespace shardscope::cuda {
+
+template <class A, int kCount>
+struct Operands {
+  A at[kCount];
+};
+
+template <class F, class A>
+__global__ void map_elements(F f, Operands<A, F::kIn + F::kOut> operands, std::int64_t n) {
+  constexpr int kN = A::kN;
+  const std::int64_t whole = n / kN;
+  for (std::int64_t i = first_index(); i < whole; i += index_stride()) {
+    float in[F::kIn][kN], out[F::kOut][kN];
+#pragma unroll
+    for (int k = 0; k < F::kIn; ++k) operands.at[k].load(i * kN, in[k]);
+#pragma unroll
+    for (int j = 0; j < kN; ++j) {
+      float x[F::kIn], y[F::kOut];
+#pragma unroll
+      for (int k = 0; k < F::kIn; ++k) x[k] = in[k][j];
+      f(x, y);
+#pragma unroll
+      for (int k = 0; k < F::kOut; ++k) out[k][j] = y[k];
+    }
+#pragma unroll
+    for (int k = 0; k < F::kOut; ++k) operands.at[F::kIn + k].store(i * kN, out[k]);
+  }
+  const std::int64_t i = whole * kN + first_index();  // fewer than kN are left
+  if (i >= n) return;
+  float x[F::kIn], y[F::kOut];
+#pragma unroll
+  for (int k = 0; k < F::kIn; ++k) x[k] = operands.at[k].load(i);
+  f(x, y);
+#pragma unroll
+  for (int k = 0; k < F::kOut; ++k) operands.at[F::kIn + k].store(i, y[k]);
+}
+
+template <class F>
+void map(const Kernel& kernel, const char* what, F f, std::int64_t n, std::initializer_list<Region> operands) {
+  for_access(kernel, 0, operands, [&](auto access) {
+    using A = decltype(access);
+    Operands<A, F::kIn + F::kOut> all;
+    int k = 0;
+    for (const Region& region : operands) all.at[k++] = A::of(kernel, region);
+    map_elements<<<blocks_for(kernel, (n + A::kN - 1) / A::kN), kThreads, 0, kernel.stream()>>>(f, all, n);
+    check_launch(what);
+  });
+}
+
+}  // namespace shardscope::cuda
