@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <optional>
 
 #include "cli/find_library.h"
 #include "core/error.h"
@@ -57,6 +58,16 @@ BackendFactory cuda_factory(bool /*share_gpu*/) {
 #endif
 
 }  // namespace
+
+std::optional<Gpu> gpu_of([[maybe_unused]] const BackendChoice& choice) {
+#ifdef SHARDSCOPE_HAS_CUDA
+  if (choice.name == "cuda") {
+    const CudaDeviceName device = cuda_module().devices().front();
+    return Gpu{device.name, device.memory_bytes};
+  }
+#endif
+  return std::nullopt;
+}
 
 BackendFactory backend_factory(const BackendChoice& choice) {
   if (choice.name == "cuda") return cuda_factory(choice.share_gpu);

@@ -26,6 +26,7 @@
 #include "core/engine/trainer.h"
 #include "core/error.h"
 #include "core/program/lower.h"
+#include "core/spec/hardware.h"
 #include "profiler/store/merge.h"
 #include "profiler/store/profile_writer.h"
 #include "simulator/like/measured_run.h"
@@ -93,7 +94,10 @@ class Train {
  public:
   Train(const Options& options, Job job, const Ranks& ranks) : options_(options), ranks_(ranks), job_(std::move(job)) {
     ranks.check_world(job_.parallel.ranks());
-    backends_ = backend_factory({.name = job_.backend, .share_gpu = options.share_gpu});
+    const BackendChoice backend{.name = job_.backend, .share_gpu = options.share_gpu};
+    backends_ = backend_factory(backend);
+    gpu_ = gpu_of(backend);
+    if (gpu_) find_cluster();
     if (job_.data.path.empty()) job_.data.path = default_text_path();
     for (int rank = 0; rank < job_.parallel.ranks(); ++rank) programs_.push_back(lower(job_, rank));
     data_ = open_sequences(job_);
@@ -113,6 +117,29 @@ class Train {
   }
 
  private:
+  /// GPUs are predicted as the cluster given, or as the usual system of the one that is here.
+  void find_cluster() {
+    if (!job_.cluster.empty()) {
+      cluster_ = load_cluster(default_catalog(), job_.cluster);
+      return;
+    }
+    try {
+      cluster_ = load_cluster(default_catalog(), fmt::format("{}:{}", gpu_->name, job_.parallel.ranks()));
+    } catch (const Error&) {  // prediction_note() says so
+    }
+  }
+
+  /// What the prediction rests on, where that is less than a calibrated machine.
+  std::string prediction_note() const {
+    if (cluster_) return fmt::format(" (as {})", cluster_->name);
+    if (gpu_) return fmt::format(" (for this machine's cores: the catalog has no {}; give --cluster)", gpu_->name);
+    return prediction_.calibrated ? "" : " (a guess: calibrate this machine and give --machine)";
+  }
+
+  double peak_flops() const {
+    return cluster_ ? prediction_.peak_flops_per_rank : machine_.peak_per_rank(job_.parallel.ranks()).value;
+  }
+
   void write_dumps() const {
     if (!options_.dump_weights.empty()) dump_weights(job_, options_.dump_weights);
     if (!options_.dump_batches.empty()) dump_batches(*data_, job_, options_.dump_batches);
@@ -120,7 +147,8 @@ class Train {
 
   Prediction predict(TraceSink* sink) const {
     const int steps = static_cast<int>(std::clamp<std::int64_t>(job_.steps, 1, 3));
-    return simulate(programs_, machine_, {.sink = sink, .steps = steps, .flops_per_token = flops_per_token_});
+    const SimulateOptions simulation{.sink = sink, .steps = steps, .flops_per_token = flops_per_token_};
+    return cluster_ ? simulate(programs_, *cluster_, simulation) : simulate(programs_, machine_, simulation);
   }
 
   RunInfo run_info(bool predicted) const {
@@ -135,7 +163,7 @@ class Train {
             .parameters = parameter_count(job_.model),
             .tokens_per_step = programs_.front().tokens_per_step,
             .flops_per_token = flops_per_token_,
-            .peak_flops_per_rank = machine_.peak_per_rank(job_.parallel.ranks()).value,
+            .peak_flops_per_rank = peak_flops(),
             .device_memory_limit = job_.device_memory_bytes};
   }
 
@@ -215,7 +243,7 @@ class Train {
     try {
       result_ = train(job_, backends_, train_options);
     } catch (const Error& error) {
-      const std::int64_t limit = job_.device_memory_bytes;
+      const std::int64_t limit = job_.device_memory_bytes == 0 && gpu_ ? gpu_->memory_bytes : job_.device_memory_bytes;
       if (error.kind() != ErrorKind::kDevice || limit == 0 || largest_predicted() <= limit) throw;
       throw Error(error.kind(), fmt::format("{}; {}", error.what(), describe(suggest_fit(job_, limit))));
     }
@@ -245,8 +273,8 @@ class Train {
                programs_.front().tokens_per_step);
     fmt::print(stderr, "data {}: {}\n", job_.data.path, data_->describe());
     if (!checkpoints_->start_line().empty()) fmt::print(stderr, "{}\n", checkpoints_->start_line());
-    fmt::print(stderr, "predicted: {:.3f} s a step{}, {} per rank\n", prediction_.step_time_s,
-               prediction_.calibrated ? "" : " (a guess: no --machine)", format_bytes(largest_predicted()));
+    fmt::print(stderr, "predicted: {:.3f} s a step{}, {} per rank\n", prediction_.step_time_s, prediction_note(),
+               format_bytes(largest_predicted()));
   }
 
   std::int64_t largest_predicted() const {
@@ -286,7 +314,7 @@ class Train {
       fmt::print("skipped     {} steps, whose gradients overflowed\n", result_.skipped_steps);
     }
     fmt::print("step        {:.4f} s measured, {:.4f} s predicted{}\n", time, prediction_.step_time_s,
-               prediction_.calibrated ? "" : " (a guess: calibrate this machine and give --machine)");
+               prediction_note());
     fmt::print("speed       {:.0f} tokens/s\n", tokens_per_second(result_));
     for (const RankResult& rank : result_.ranks) {
       const std::int64_t predicted = device_peak(prediction_.ranks[static_cast<std::size_t>(rank.rank)].peak);
@@ -322,6 +350,8 @@ class Train {
   BackendFactory backends_;
   std::unique_ptr<TrainCheckpoints> checkpoints_;
   Machine machine_;
+  std::optional<ClusterSpec> cluster_;  // of GPUs; nothing: the machine's cores
+  std::optional<Gpu> gpu_;
   double flops_per_token_ = 0;
   Prediction prediction_;
   TrainResult result_;

@@ -66,8 +66,20 @@ void Arena::take_spaces() {
     if (s == kNvme && bytes > 0) {
       SS_CHECK(options_.nvme != nullptr && options_.nvme->size() >= bytes, bytes);
       memory_.nvme = options_.nvme;
-    } else if (bytes > 0)
-      memory_.bases[s] = backend_.allocate(static_cast<Space>(s), bytes);
+    } else if (bytes > 0) {
+      memory_.bases[s] = take_space(static_cast<Space>(s), bytes);
+    }
+  }
+}
+
+/// What is wanted, and for what, where the device has too little.
+std::byte* Arena::take_space(Space space, std::int64_t bytes) const {
+  try {
+    return backend_.allocate(space, bytes);
+  } catch (const Error& error) {
+    throw Error(error.kind(),
+                fmt::format("{} memory of rank {}: {}; at its fullest: {}", to_string(space), program_->rank,
+                            error.what(), describe(compute_memory_peak(*program_).at_peak, space)));
   }
 }
 

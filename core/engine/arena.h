@@ -51,6 +51,7 @@ class Arena {
 
  private:
   void take_spaces();
+  std::byte* take_space(Space space, std::int64_t bytes) const;
   void give_back_spaces();
   void claim_range(BufferId id);
   void count_peak(const Buffer& buffer, OpId op);
