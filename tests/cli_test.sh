@@ -77,7 +77,7 @@ refuses 'subcommand' # nothing at all
 refuses 'no-such-flag' lower job.json --no-such-flag
 refuses '--ranks' lower job.json --ranks many
 check '--help' "$shardscope" --help
-for command in calibrate check compact compare export generate hardware import lower models predict query report stragglers train weights; do
+for command in breakdown calibrate check compact compare export generate hardware import lower models predict query report stragglers train weights; do
   check "$command has --help with examples" bash -c "'$shardscope' $command --help | grep -q 'shardscope $command'"
 done
 
@@ -92,7 +92,7 @@ for bad in missing empty binary enormous deep two folder; do
   refuses "$bad" predict job.json --cluster "$bad"
   refuses "$bad" predict job.json --machine "$bad"
   refuses "$bad" train job.json --machine "$bad"
-  for command in report compare query compact stragglers; do
+  for command in breakdown report compare query compact stragglers; do
     [[ $command == query ]] && sql=(--limit 1 'SELECT 1') || sql=()
     refuses "$bad" "$command" "$bad" "${sql[@]}"
   done
@@ -421,6 +421,19 @@ if command -v python3 >/dev/null; then
     'abs(d["clocks"][1]["offset_ns"] + 5e6) <= d["clocks"][1]["error_ns"] and not d["clocks"][1]["may_be_same"]'
 fi
 check 'one rank waits for none' bash -c "'$shardscope' stragglers imported.db | grep -q 'one rank: none waits'"
+
+# Where the time goes, to the nanosecond.
+refuses 'no-such-run' breakdown run.db --run no-such-run
+refuses 'no step 99' breakdown run.db --step 99
+refuses 'a rank 7' breakdown run.db --rank 7
+refuses 'rank' breakdown run.db --rank -1
+check 'breakdown' bash -c "'$shardscope' breakdown run.db | grep -q 'step .*100.0 %'"
+check 'breakdown --json' bash -c "'$shardscope' breakdown run.db --json >breakdown.json"
+check 'parts add up to every step' json_ok breakdown.json \
+  'len(d["steps"]) == 6 and all(sum(s["parts_ns"].values()) == s["dur_ns"] for s in d["steps"]) and abs(sum(d["mean"]["shares"].values()) - 1) < 1e-9'
+check 'and memory to its peak' json_ok breakdown.json 'sum(d["memory"]["by_category"].values()) == d["memory"]["peak_bytes"]'
+check 'breakdown of an imported run' bash -c "'$shardscope' breakdown imported.db --json >breakdown.json"
+check 'without marks it is one step' json_ok breakdown.json 'd["steps_from"] == "whole" and d["mean"]["shares"]["compute"] == 1 and d["memory"] is None'
 
 # A view as a picture; needs Qt, as the window does.
 if [[ -n $window ]]; then

@@ -11,7 +11,13 @@ struct Part {
   int rank = 0;
   std::int64_t start_ns = 0, duration_ns = 0;
   double error_ns = 0;
+  std::int64_t recorded_ns = 0;  ///< its start by its own clock
 };
+
+/// A clock that is a little off could make a rank wait after it has left.
+std::int64_t wait_of(const Part& part, const Part& last) {
+  return std::clamp<std::int64_t>(last.start_ns - part.start_ns, 0, part.duration_ns);
+}
 
 struct GroupSums {
   GroupWaits shown;
@@ -32,7 +38,7 @@ std::vector<Part> by_arrival(const MatchedCollective& call, const std::map<int, 
     const auto clock = clocks.find(a.rank);
     if (clock == clocks.end() || !clock->second->error_ns) return {};
     const std::int64_t start = common_ns(*clock->second, a.start_ns);
-    parts.push_back({a.rank, start, a.end_ns - a.start_ns, common_error_ns(*clock->second)});
+    parts.push_back({a.rank, start, a.end_ns - a.start_ns, common_error_ns(*clock->second), a.start_ns});
   }
   std::stable_sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.start_ns < b.start_ns; });
   return parts;
@@ -44,8 +50,7 @@ void add(const std::vector<Part>& parts, std::int64_t bytes, std::map<int, Strag
   std::int64_t waited = 0;
   ++group.shown.calls;
   for (const Part& part : parts) {
-    // A clock that is a little off could make a rank wait after it has left.
-    const std::int64_t waits = std::clamp<std::int64_t>(last.start_ns - part.start_ns, 0, part.duration_ns);
+    const std::int64_t waits = wait_of(part, last);
     Straggler& rank = ranks[part.rank];
     ++rank.collectives;
     rank.waits_ns += waits;
@@ -77,11 +82,31 @@ GroupWaits finished(GroupSums& group) {
   return group.shown;
 }
 
+std::map<int, const RankClock*> clocks_by_rank(const ClockAlignment& clocks) {
+  std::map<int, const RankClock*> by_rank;
+  for (const RankClock& clock : clocks.ranks) by_rank[clock.rank] = &clock;
+  return by_rank;
+}
+
 }  // namespace
 
+std::vector<WaitedCall> waited_calls(const MatchedCollectives& matched, const ClockAlignment& clocks) {
+  const std::map<int, const RankClock*> clock_of = clocks_by_rank(clocks);
+  std::vector<WaitedCall> calls;
+  for (std::size_t i = 0; i < matched.calls.size(); ++i) {
+    if (!matched.calls[i].synchronizes) continue;
+    const std::vector<Part> parts = by_arrival(matched.calls[i], clock_of);
+    if (parts.size() < 2) continue;
+    for (const Part& part : parts) {
+      calls.push_back({i, part.rank, part.recorded_ns, part.recorded_ns + part.duration_ns, wait_of(part, parts.back()),
+                       parts.back().rank});
+    }
+  }
+  return calls;
+}
+
 CollectiveWaits collective_waits(const MatchedCollectives& matched, const ClockAlignment& clocks) {
-  std::map<int, const RankClock*> clock_of;
-  for (const RankClock& clock : clocks.ranks) clock_of[clock.rank] = &clock;
+  const std::map<int, const RankClock*> clock_of = clocks_by_rank(clocks);
   std::map<int, Straggler> ranks;
   std::map<std::pair<std::string, std::string>, GroupSums> groups;
   for (const MatchedCollective& call : matched.calls) {

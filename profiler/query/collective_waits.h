@@ -41,6 +41,17 @@ struct CollectiveWaits {
   std::vector<GroupWaits> groups;     ///< longest waits first
 };
 
+/// One rank's part in one collective.
+struct WaitedCall {
+  std::size_t call = 0;  ///< index into MatchedCollectives::calls
+  int rank = 0;
+  std::int64_t start_ns = 0, end_ns = 0;  ///< by its own clock, as recorded
+  std::int64_t wait_ns = 0;               ///< until the last rank came
+  int last_rank = 0;                      ///< who that was
+};
+/// Of collectives that synchronize, between ranks whose clocks are known.
+std::vector<WaitedCall> waited_calls(const MatchedCollectives& matched, const ClockAlignment& clocks);
+
 CollectiveWaits collective_waits(const MatchedCollectives& matched, const ClockAlignment& clocks);
 
 /// Why a table is empty, or not to be relied on, in sentences; empty if there is nothing to say.
