@@ -1,0 +1,99 @@
+#pragma once
+// The emulated devices of this process: their memory, streams, and who runs what when. A C API has process-wide state,
+// and this is all of it; everything else is handed around.
+//
+//   Machine& m = machine();
+//   OperationPtr copy = m.enqueue(m.stream(handle), OperationKind::kCopy, "memcpy", run);
+//   m.wait(copy);
+//
+// Operations run on the threads that wait for something (Schedule::kLate), never under the lock, so that several host
+// threads run several streams at once; a thread of ours helps where everybody waits for something else.
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "tests/cudasim/core/memory.h"
+#include "tests/cudasim/core/operation.h"
+#include "tests/cudasim/core/order_check.h"
+#include "tests/cudasim/core/report.h"
+#include "tests/cudasim/core/settings.h"
+
+namespace cudasim {
+
+/// Whoever wants to know, for records: called with no lock held.
+struct Hooks {
+  std::function<void(const Operation&)> done;
+  /// Before (`exit` false) and after a call of the runtime.
+  std::function<void(u32 callback_id, const char* name, bool exit, u64 start_ns, u64 end_ns, u64 correlation,
+                     int result)>
+      call;
+  std::function<void(int type, const Stream* stream, u32 event, u64 start_ns, u64 end_ns, u64 correlation)> waited;
+};
+
+class Machine {
+ public:
+  explicit Machine(const Settings& settings);
+
+  Stream* create_stream(int device, bool blocking, int priority);
+  void destroy_stream(Stream* stream);
+  Stream* stream(cudaStream_t handle, int device);  ///< null where the handle is not known
+  std::vector<Stream*> streams_of(int device);
+
+  using Run = std::function<bool(Operation&)>;
+  OperationPtr enqueue(Stream* stream, OperationKind kind, std::string name, Run run,
+                       const std::function<void(Operation&)>& describe = {}, const OperationPtr& after = nullptr);
+  void wait(const OperationPtr& operation);
+  void wait_device(int device);
+  bool is_done(const OperationPtr& operation);  ///< runs something else meanwhile, if anything is ready
+  OperationPtr last_of(const Stream* stream);
+  void notify() { changed_.notify_all(); }  ///< what an operation waits for has come
+
+  cudaError_t sticky(int device) const { return sticky_[static_cast<size_t>(device)].load(); }
+  void set_sticky(int device, cudaError_t code) { sticky_[static_cast<size_t>(device)].store(code); }
+  /// The code that CUDASIM_FAIL wants this call to return now, or 0.
+  int injected(const char* call);
+  u64 next_correlation() { return ++correlation_; }
+  unsigned draw();
+  void set_seed(unsigned seed);
+  void forget();  ///< reports, sticky errors and the history: for a test that goes on after a planted bug
+
+  Settings settings;
+  Reports reports;
+  Memory memory;
+  Hooks hooks;
+
+ private:
+  bool run_one(std::unique_lock<std::mutex>& lock);
+  OperationPtr choose(const std::vector<const Operation*>& tried);
+  bool execute(Operation& operation);
+  void check_order(const OperationPtr& operation);
+  void help();
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::unique_ptr<Stream>> streams_;  ///< the default streams of all devices first
+  std::vector<std::atomic<cudaError_t>> sticky_;
+  std::vector<std::pair<std::string, int>> calls_;
+  OrderCheck order_;
+  std::mt19937 random_;
+  Clock host_clock_;  ///< what any host thread has waited for; one for all, so threads that order each other are not
+                      ///< accused
+  u64 operations_ = 0;
+  std::atomic<u64> correlation_ = 0;
+  u64 progress_ = 0;  ///< operations that ran
+  std::vector<std::thread> helpers_;
+};
+
+Machine& machine();
+u64 now_ns();
+int& current_device();       ///< of this thread
+u64& current_correlation();  ///< of the call that this thread is in
+cudaError_t& last_error();   ///< of this thread
+
+}  // namespace cudasim

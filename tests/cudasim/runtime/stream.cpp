@@ -1,0 +1,157 @@
+// Streams, events and host functions.
+
+#include "tests/cudasim/runtime/call.h"
+
+namespace cudasim {
+
+Stream* stream_of(cudaStream_t handle) {
+  if (handle == cudaStreamPerThread)
+    throw Fault{cudaErrorNotSupported, "per-thread default streams are not implemented"};
+  Stream* const stream = machine().stream(handle, current_device());
+  if (stream == nullptr) throw Fault{cudaErrorInvalidResourceHandle, "the stream is not there, or was destroyed"};
+  if (stream->device != current_device()) {
+    throw Fault{cudaErrorInvalidResourceHandle, "the stream belongs to device " + std::to_string(stream->device) +
+                                                    ", and device " + std::to_string(current_device()) + " is current"};
+  }
+  return stream;
+}
+
+namespace {
+
+Event& event_of(cudaEvent_t handle) {
+  if (handle == nullptr) throw Fault{cudaErrorInvalidResourceHandle, "no event"};
+  return *reinterpret_cast<Event*>(handle);
+}
+
+std::atomic<u32> event_count = 0;
+
+void say_waited(int type, const Stream* stream, u32 event, u64 start) {
+  Machine& m = machine();
+  if (m.hooks.waited) m.hooks.waited(type, stream, event, start, now_ns(), current_correlation());
+}
+
+}  // namespace
+
+}  // namespace cudasim
+
+using namespace cudasim;
+
+CUDASIM_API cudaError_t cudaStreamCreateWithPriority(cudaStream_t* out, unsigned flags, int priority) {
+  return CUDASIM_CALL(cudaStreamCreateWithPriority, cudaStreamCreateWithPriority_v5050, [&] {
+    *out = reinterpret_cast<cudaStream_t>(
+        machine().create_stream(current_device(), (flags & cudaStreamNonBlocking) == 0, priority));
+    return cudaSuccess;
+  });
+}
+CUDASIM_API cudaError_t cudaStreamCreateWithFlags(cudaStream_t* out, unsigned flags) {
+  return CUDASIM_CALL(cudaStreamCreateWithFlags, cudaStreamCreateWithFlags_v5000, [&] {
+    *out = reinterpret_cast<cudaStream_t>(
+        machine().create_stream(current_device(), (flags & cudaStreamNonBlocking) == 0, 0));
+    return cudaSuccess;
+  });
+}
+CUDASIM_API cudaError_t cudaStreamCreate(cudaStream_t* out) {
+  return cudaStreamCreateWithFlags(out, cudaStreamDefault);
+}
+CUDASIM_API cudaError_t cudaStreamDestroy(cudaStream_t handle) {
+  return CUDASIM_CALL(cudaStreamDestroy, cudaStreamDestroy_v5050, [&] {
+    machine().destroy_stream(stream_of(handle));
+    return cudaSuccess;
+  });
+}
+CUDASIM_API cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
+  return CUDASIM_CALL(cudaStreamSynchronize, cudaStreamSynchronize_v3020, [&] {
+    const u64 start = now_ns();
+    Stream* const stream = stream_of(handle);
+    machine().wait(machine().last_of(stream));
+    say_waited(CUPTI_ACTIVITY_SYNCHRONIZATION_TYPE_STREAM_SYNCHRONIZE, stream, 0, start);
+    return machine().sticky(stream->device);
+  });
+}
+CUDASIM_API cudaError_t cudaStreamQuery(cudaStream_t handle) {
+  return CUDASIM_CALL(cudaStreamQuery, cudaStreamQuery_v3020, [&] {
+    Stream* const stream = stream_of(handle);
+    const bool done = machine().is_done(machine().last_of(stream));
+    return machine().sticky(stream->device) != cudaSuccess ? machine().sticky(stream->device)
+           : done                                          ? cudaSuccess
+                                                           : cudaErrorNotReady;
+  });
+}
+CUDASIM_API cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned) {
+  return CUDASIM_CALL(cudaStreamWaitEvent, cudaStreamWaitEvent_v3020, [&] {
+    Stream* const stream = stream_of(handle);
+    if (const OperationPtr recorded = event_of(event).recorded) {
+      machine().enqueue(stream, OperationKind::kWait, "wait", nullptr, {}, recorded);
+    }
+    return cudaSuccess;
+  });
+}
+CUDASIM_API cudaError_t cudaStreamGetPriority(cudaStream_t handle, int* priority) {
+  *priority = stream_of(handle)->priority;
+  return cudaSuccess;
+}
+CUDASIM_API cudaError_t cudaStreamGetFlags(cudaStream_t handle, unsigned* flags) {
+  *flags = stream_of(handle)->blocking ? cudaStreamDefault : cudaStreamNonBlocking;
+  return cudaSuccess;
+}
+CUDASIM_API cudaError_t cudaLaunchHostFunc(cudaStream_t handle, cudaHostFn_t function, void* data) {
+  return CUDASIM_CALL(cudaLaunchHostFunc, cudaLaunchHostFunc_v10000, [&] {
+    machine().enqueue(stream_of(handle), OperationKind::kHost, "host function", [=](Operation&) {
+      function(data);
+      return true;
+    });
+    return cudaSuccess;
+  });
+}
+
+CUDASIM_API cudaError_t cudaEventCreateWithFlags(cudaEvent_t* out, unsigned flags) {
+  return CUDASIM_CALL(cudaEventCreateWithFlags, cudaEventCreateWithFlags_v3020, [&] {
+    *out = reinterpret_cast<cudaEvent_t>(new Event{nullptr, ++event_count, flags, current_device()});
+    return cudaSuccess;
+  });
+}
+CUDASIM_API cudaError_t cudaEventCreate(cudaEvent_t* out) { return cudaEventCreateWithFlags(out, cudaEventDefault); }
+CUDASIM_API cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  return CUDASIM_CALL(cudaEventDestroy, cudaEventDestroy_v3020, [&] {
+    delete &event_of(event);
+    return cudaSuccess;
+  });
+}
+CUDASIM_API cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t handle, unsigned) {
+  return CUDASIM_CALL(cudaEventRecord, cudaEventRecord_v3020, [&] {
+    Stream* const stream = stream_of(handle);
+    Event& to = event_of(event);
+    if (to.device != stream->device)
+      throw Fault{cudaErrorInvalidResourceHandle, "the event is of another device than the stream"};
+    to.recorded = machine().enqueue(stream, OperationKind::kEvent, "event", nullptr);
+    return cudaSuccess;
+  });
+}
+CUDASIM_API cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
+  return cudaEventRecordWithFlags(event, handle, 0);
+}
+CUDASIM_API cudaError_t cudaEventQuery(cudaEvent_t event) {
+  return CUDASIM_CALL(cudaEventQuery, cudaEventQuery_v3020,
+                      [&] { return machine().is_done(event_of(event).recorded) ? cudaSuccess : cudaErrorNotReady; });
+}
+CUDASIM_API cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  return CUDASIM_CALL(cudaEventSynchronize, cudaEventSynchronize_v3020, [&] {
+    const u64 start = now_ns();
+    const Event& on = event_of(event);
+    machine().wait(on.recorded);
+    say_waited(CUPTI_ACTIVITY_SYNCHRONIZATION_TYPE_EVENT_SYNCHRONIZE, on.recorded ? on.recorded->stream : nullptr,
+               on.id, start);
+    return machine().sticky(on.device);
+  });
+}
+CUDASIM_API cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t first, cudaEvent_t last) {
+  return CUDASIM_CALL(cudaEventElapsedTime, cudaEventElapsedTime_v3020, [&] {
+    const Event &from = event_of(first), &to = event_of(last);
+    if (!from.recorded || !to.recorded || ((from.flags | to.flags) & cudaEventDisableTiming) != 0)
+      return cudaErrorInvalidResourceHandle;
+    if (!machine().is_done(from.recorded) || !machine().is_done(to.recorded)) return cudaErrorNotReady;
+    *milliseconds = static_cast<float>(
+        (static_cast<double>(to.recorded->end_ns) - static_cast<double>(from.recorded->end_ns)) * 1e-6);
+    return cudaSuccess;
+  });
+}
