@@ -133,6 +133,8 @@ std::byte* CudaBackend::allocate(Space space, std::int64_t bytes) {
     throw cuda::out_of_memory(device_, bytes, status);
   }
   cuda::check(cudaMemset(data, 0, size), "cudaMemset");
+  // It returns before it is done, and the lanes' streams do not wait for the default stream.
+  cuda::check(cudaStreamSynchronize(cudaStreamLegacy), "cudaStreamSynchronize");
   return static_cast<std::byte*>(data);
 }
 
