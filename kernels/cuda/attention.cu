@@ -1,6 +1,7 @@
 // Attention and its gradients, flash style: keys and values go through shared memory a tile at a time, and scores are
-// never stored. This file has the version in fp32 arithmetic for any shape. Limited by arithmetic: 4 d FLOP per visible
-// pair and head forward, 14 d backward (the scores are computed twice, once in each of its kernels).
+// never stored. This file has the version in fp32 arithmetic for any shape.
+// Limited by arithmetic: 4 d FLOP per visible pair and head forward, 14 d backward (the scores are computed twice, once
+// in each of its kernels).
 #include "kernels/cuda/attention.cuh"
 
 #include "core/check.h"
@@ -18,19 +19,6 @@ struct Tiles {
 };
 
 constexpr int tile_floats(int rows, int width) { return rows * padded_row(width); }
-
-/// A block's place in the grid: a tile of rows, the last (and longest) first; a head; a sequence.
-struct Place {
-  std::int64_t first, head, sequence;
-  __device__ Place(std::int64_t rows, int tile, std::int64_t heads) {
-    const std::int64_t tiles = (rows + tile - 1) / tile;
-    first = (tiles - 1 - blockIdx.x % tiles) * tile;
-    head = blockIdx.x / tiles % heads;
-    sequence = blockIdx.x / tiles / heads;
-  }
-};
-
-__device__ inline std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
 /// The running softmax of R rows: the largest score so far, and the sum of exponentials relative to it.
 template <int R>
@@ -69,7 +57,7 @@ __global__ void __launch_bounds__(kTileThreads) forward(AttentionForwardCall<T> 
   float* p_tile = kv_tile + tile_floats(kKeys, D);   // [kRows, kKeys]
   const AttentionShape& s = call.shape;
   const int d = static_cast<int>(s.d);
-  const Place place(s.visible.queries, kRows, s.heads);
+  const Place place(s.visible.queries, kRows, s.heads, true);
   const std::int64_t b = place.sequence, rows = least(kRows, s.visible.queries - place.first);
   const std::int64_t keys = s.visible(b, place.first + rows - 1);
   const T* q = call.q + s.q.at(b, place.head) + place.first * s.q.row;
@@ -133,19 +121,9 @@ __global__ void __launch_bounds__(kTileThreads) forward(AttentionForwardCall<T> 
   }
 }
 
-template <class T>
-struct BackwardCall {
-  AttentionShape shape;
-  const T *d_out, *q, *k, *v, *out;
-  const float* lse;
-  float* delta;  ///< as lse: of each row, the sum of d_out * out
-  T *d_q, *d_k, *d_v;
-  bool accumulate;
-};
-
 /// A warp to a row and head.
 template <class T>
-__global__ void row_products(BackwardCall<T> call) {
+__global__ void row_products(AttentionBackwardCall<T> call) {
   const AttentionShape& s = call.shape;
   const std::int64_t n = s.batch * s.heads * s.visible.queries;
   for (std::int64_t i = first_index() / kWarp; i < n; i += index_stride() / kWarp) {
@@ -162,7 +140,7 @@ __global__ void row_products(BackwardCall<T> call) {
 
 /// d_q of a tile of queries, over all keys they see.
 template <class T, int D>
-__global__ void __launch_bounds__(kTileThreads) backward_queries(BackwardCall<T> call) {
+__global__ void __launch_bounds__(kTileThreads) backward_queries(AttentionBackwardCall<T> call) {
   constexpr int kRows = Tiles<D>::kBackward, R = kRows / 16;
   extern __shared__ float4 shared[];
   float* q_tile = reinterpret_cast<float*>(shared);     // [kRows, D], scaled
@@ -172,7 +150,7 @@ __global__ void __launch_bounds__(kTileThreads) backward_queries(BackwardCall<T>
   const AttentionShape& s = call.shape;
   const int d = static_cast<int>(s.d), ty = threadIdx.x / 16, tx = threadIdx.x % 16;
   const float scale = 1.0f / sqrtf(static_cast<float>(d));
-  const Place place(s.visible.queries, kRows, s.heads);
+  const Place place(s.visible.queries, kRows, s.heads, true);
   const std::int64_t b = place.sequence, rows = least(kRows, s.visible.queries - place.first);
   const std::int64_t keys = s.visible(b, place.first + rows - 1);
   const std::int64_t q = s.q.at(b, place.head) + place.first * s.q.row;
@@ -223,7 +201,7 @@ __global__ void __launch_bounds__(kTileThreads) backward_queries(BackwardCall<T>
 
 /// d_k and d_v of a tile of keys, over all queries of the group's heads that see any of them.
 template <class T, int D>
-__global__ void __launch_bounds__(kTileThreads) backward_keys(BackwardCall<T> call) {
+__global__ void __launch_bounds__(kTileThreads) backward_keys(AttentionBackwardCall<T> call) {
   constexpr int kRows = Tiles<D>::kBackward, R = kRows / 16;
   extern __shared__ float4 shared[];
   float* k_tile = reinterpret_cast<float*>(shared);  // [kRows, D]
@@ -233,7 +211,7 @@ __global__ void __launch_bounds__(kTileThreads) backward_keys(BackwardCall<T> ca
   const AttentionShape& s = call.shape;
   const int d = static_cast<int>(s.d), ty = threadIdx.x / 16, tx = threadIdx.x % 16;
   const float scale = 1.0f / sqrtf(static_cast<float>(d));
-  const Place place(s.visible.keys, kRows, s.kv_heads);
+  const Place place(s.visible.keys, kRows, s.kv_heads, false);
   const std::int64_t b = place.sequence, rows = least(kRows, s.visible.keys - place.first);
   const std::int64_t kv = s.kv.at(b, place.head) + place.first * s.kv.row, group = s.heads / s.kv_heads;
   load_tile<kRows, D>(k_tile, call.k + kv, s.kv.row, rows, d, 1.0f);
@@ -288,9 +266,9 @@ template <class Call>
 void launch(void (*kernel_of)(Call), const Call& call, std::int64_t rows, int tile, std::int64_t heads, int floats,
             const Kernel& kernel, const char* name) {
   const int bytes = floats * static_cast<int>(sizeof(float));
-  const std::int64_t blocks = (rows + tile - 1) / tile * heads * call.shape.batch;
   check(cudaFuncSetAttribute(kernel_of, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), name);
-  kernel_of<<<static_cast<unsigned>(blocks), kTileThreads, static_cast<std::size_t>(bytes), kernel.stream()>>>(call);
+  kernel_of<<<static_cast<unsigned>(blocks_of(call.shape, rows, tile, heads)), kTileThreads,
+              static_cast<std::size_t>(bytes), kernel.stream()>>>(call);
   check_launch(name);
 }
 
@@ -345,18 +323,18 @@ void run(const AttentionBackward& op, Kernel& kernel) {
   auto* delta = kernel.scratch<float>(rows);
   for_dtype(kernel.dtype(op.q), [&](auto type) {
     using T = decltype(type);
-    const BackwardCall<T> call{s,
-                               kernel.data<T>(op.d_out),
-                               kernel.data<T>(op.q),
-                               kernel.data<T>(op.k),
-                               kernel.data<T>(op.v),
-                               kernel.data<T>(op.out),
-                               kernel.data(op.lse),
-                               delta,
-                               kernel.data<T>(op.d_q),
-                               kernel.data<T>(op.d_k),
-                               kernel.data<T>(op.d_v),
-                               op.accumulate};
+    const AttentionBackwardCall<T> call{s,
+                                        kernel.data<T>(op.d_out),
+                                        kernel.data<T>(op.q),
+                                        kernel.data<T>(op.k),
+                                        kernel.data<T>(op.v),
+                                        kernel.data<T>(op.out),
+                                        kernel.data(op.lse),
+                                        delta,
+                                        kernel.data<T>(op.d_q),
+                                        kernel.data<T>(op.d_k),
+                                        kernel.data<T>(op.d_v),
+                                        op.accumulate};
     row_products<<<blocks_for(kernel, rows * kWarp), kThreads, 0, kernel.stream()>>>(call);
     check_launch("row_products");
     for_width(op.head_dim, [&](auto width) {

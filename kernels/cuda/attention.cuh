@@ -38,6 +38,22 @@ struct AttentionShape {
   __device__ std::int64_t lse_at(std::int64_t b, std::int64_t h) const { return (b * heads + h) * visible.queries; }
 };
 
+/// A block's place in the grid: a tile of rows of a head of a sequence. `last_first`: where later rows take longer.
+struct Place {
+  std::int64_t first, head, sequence;
+  __device__ Place(std::int64_t rows, int tile, std::int64_t heads, bool last_first) {
+    const std::int64_t tiles = (rows + tile - 1) / tile, number = blockIdx.x % tiles;
+    first = (last_first ? tiles - 1 - number : number) * tile;
+    head = blockIdx.x / tiles % heads;
+    sequence = blockIdx.x / tiles / heads;
+  }
+};
+inline std::int64_t blocks_of(const AttentionShape& s, std::int64_t rows, int tile, std::int64_t heads) {
+  return (rows + tile - 1) / tile * heads * s.batch;
+}
+
+__device__ inline std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+
 /// out and lse of all heads; with `merge` over what they hold. Without lse (null): out alone.
 template <class T>
 struct AttentionForwardCall {
@@ -49,5 +65,15 @@ struct AttentionForwardCall {
 };
 template <class T>
 void attention_forward(const AttentionForwardCall<T>& call, const Kernel& kernel);
+
+template <class T>
+struct AttentionBackwardCall {
+  AttentionShape shape;
+  const T *d_out, *q, *k, *v, *out;
+  const float* lse;
+  float* delta;  ///< as lse: of each row, the sum of d_out * out
+  T *d_q, *d_k, *d_v;
+  bool accumulate;
+};
 
 }  // namespace shardscope::cuda

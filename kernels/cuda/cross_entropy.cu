@@ -3,7 +3,7 @@
 #include <cfloat>
 
 #include "kernels/cuda/loss.cuh"
-#include "kernels/cuda/packs.cuh"
+#include "kernels/cuda/rows.cuh"
 
 namespace shardscope::cuda {
 namespace {
@@ -18,15 +18,16 @@ struct Running {
   }
 };
 
-/// Logits become their gradient; row_loss = -log softmax(row)[target]. A target outside the vocabulary: NaN.
+/// Logits become their gradient; row_loss = -log softmax(row)[target]. A target outside the vocabulary stops the
+/// device: the host cannot see it.
 template <class T>
 __global__ void cross_entropy(T* logits, const std::int32_t* targets, std::int64_t vocab, float scale,
                               double* row_loss) {
   const std::int64_t r = blockIdx.x;
   T* row = logits + r * vocab;
   const std::int32_t target = targets[r];
-  const bool is_known = target >= 0 && target < vocab;
-  const float chosen = is_known ? to_float(row[target]) : NAN;
+  if (target < 0 || target >= vocab) __trap();
+  const float chosen = to_float(row[target]);
   Running running;
   read_row(row, vocab, [&](std::int64_t, float v) { running.add(v); });
   const float top = block_max(running.top);

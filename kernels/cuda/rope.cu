@@ -1,7 +1,7 @@
 // Rotary position embedding: Rope and RopeAt. First a table of the angles, then the rotation, which moves twice the
 // bytes of x per element (4 in bf16); the table stays in the second-level cache.
 #include "core/check.h"
-#include "kernels/cuda/packs.cuh"
+#include "kernels/cuda/access.cuh"
 
 namespace shardscope::cuda {
 namespace {
@@ -35,30 +35,30 @@ struct Shape {
 };
 
 /// A thread has a pack of angles of one row, and rotates kHeads heads by it.
-template <class Access>
-__global__ void rotate(Access x, const float2* table, Shape s, float sign) {
-  constexpr int kWidth = Access::kWidth;
-  const std::int64_t packs = s.half / kWidth, chunks = (s.heads + kHeads - 1) / kHeads;
+template <class A>
+__global__ void rotate(A x, const float2* table, Shape s, float sign) {
+  constexpr int kN = A::kN;
+  const std::int64_t packs = s.half / kN, chunks = (s.heads + kHeads - 1) / kHeads;
   for (std::int64_t item = first_index(); item < s.rows * chunks * packs; item += index_stride()) {
     const std::int64_t pack = item % packs, chunk = item / packs % chunks, row = item / packs / chunks;
-    float cosine[kWidth], sine[kWidth];
+    float cosine[kN], sine[kN];
 #pragma unroll
-    for (int j = 0; j < kWidth; ++j) {
-      const float2 angle = table[row % s.table_rows * s.half + pack * kWidth + j];
+    for (int j = 0; j < kN; ++j) {
+      const float2 angle = table[row % s.table_rows * s.half + pack * kN + j];
       cosine[j] = angle.x, sine[j] = angle.y * sign;
     }
 #pragma unroll
     for (int h = 0; h < kHeads; ++h) {
-      const std::int64_t head = chunk * kHeads + h, at = (row * s.heads + head) * 2 * packs + pack;
+      const std::int64_t head = chunk * kHeads + h, at = (row * s.heads + head) * 2 * s.half + pack * kN;
       if (head >= s.heads) break;
-      float a[kWidth], b[kWidth], c[kWidth], d[kWidth];
-      x.load(at, a), x.load(at + packs, b);
+      float a[kN], b[kN], c[kN], d[kN];
+      x.load(at, a), x.load(at + s.half, b);
 #pragma unroll
-      for (int j = 0; j < kWidth; ++j) {
+      for (int j = 0; j < kN; ++j) {
         c[j] = a[j] * cosine[j] - b[j] * sine[j];
         d[j] = b[j] * cosine[j] + a[j] * sine[j];
       }
-      x.store(at, c), x.store(at + packs, d);
+      x.store(at, c), x.store(at + s.half, d);
     }
   }
 }
@@ -71,10 +71,10 @@ void rotate_all(const Op& op, const Positions& positions, float sign, Kernel& ke
   angles<<<blocks_for(kernel, positions.rows * shape.half), kThreads, 0, kernel.stream()>>>(positions, shape.half,
                                                                                             op.theta, table);
   check_launch("angles");
-  with_packs(kernel, shape.half, {op.x}, [&](auto access) {
-    const auto x = access(op.x);
-    const std::int64_t items = op.rows * ((op.heads + kHeads - 1) / kHeads) * (shape.half / x.kWidth);
-    rotate<<<blocks_for(kernel, items), kThreads, 0, kernel.stream()>>>(x, table, shape, sign);
+  for_access(kernel, shape.half, {op.x}, [&](auto access) {
+    using A = decltype(access);
+    const std::int64_t items = op.rows * ((op.heads + kHeads - 1) / kHeads) * (shape.half / A::kN);
+    rotate<<<blocks_for(kernel, items), kThreads, 0, kernel.stream()>>>(A::of(kernel, op.x), table, shape, sign);
   });
   check_launch("rotate");
 }

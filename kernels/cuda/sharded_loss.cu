@@ -1,7 +1,7 @@
 // The loss over a vocabulary that is split among ranks: RowMax, ShiftedExp, ShardedCrossEntropy. A block to a row;
 // bytes moved per logit: its own once (RowMax), twice (the others).
 #include "kernels/cuda/loss.cuh"
-#include "kernels/cuda/packs.cuh"
+#include "kernels/cuda/rows.cuh"
 
 namespace shardscope::cuda {
 namespace {
@@ -17,18 +17,19 @@ struct Part {
 };
 
 template <class T>
-__global__ void row_max(const T* logits, Part part, float* top) {
+__global__ void row_max(T* logits, Part part, float* top) {
   float most = -INFINITY;
   read_row(logits + blockIdx.x * part.vocab, part.real, [&](std::int64_t, float v) { most = fmaxf(most, v); });
   most = block_max(most);
   if (threadIdx.x == 0) top[blockIdx.x] = most;
 }
 
-/// A target outside the whole vocabulary makes its row's sum NaN.
+/// A target outside the whole vocabulary stops the device.
 template <class T>
 __global__ void shifted_exp(T* logits, const float* top, const std::int32_t* targets, Part part, std::int64_t total,
                             std::int64_t rows, float* sums) {
   const std::int64_t r = blockIdx.x, column = part.column_of(targets[r]);
+  if (targets[r] < 0 || targets[r] >= total) __trap();
   T* row = logits + r * part.vocab;
   const float shift = top[r], chosen = column < 0 ? 0.0f : to_float(row[column]) - shift;
   __syncthreads();  // all have read it
@@ -41,8 +42,7 @@ __global__ void shifted_exp(T* logits, const float* top, const std::int32_t* tar
   update_row(row + part.real, part.vocab - part.real, [](std::int64_t, float) { return 0.0f; });
   const double row_sum = block_sum(static_cast<double>(sum));
   if (threadIdx.x != 0) return;
-  const bool is_known = targets[r] >= 0 && targets[r] < total;
-  sums[r] = is_known ? static_cast<float>(row_sum) : NAN;
+  sums[r] = static_cast<float>(row_sum);
   sums[rows + r] = chosen;
 }
 
