@@ -43,6 +43,9 @@ check "render draws it" "$shardscope" render run.db -o run.svg
 "$shardscope" record --quiet -o crash.db -- "$nvtx" crash 2>/dev/null
 check "a crash's exit code" equals $? 134
 check "a crash's ranges" equals "$(count crash.db "select count(*) from slice s join rank r using (run, rank) join op o on o.program = r.program and o.op = s.op where o.name = 'half way'")" 3
+"$shardscope" record --quiet -o nine.db -- "$nvtx" killed 2>/dev/null
+check "kill -9 of the job: its exit code" equals $? 137
+check "and its ranges" equals "$(count nine.db "select count(*) from slice s join rank r using (run, rank) join op o on o.program = r.program and o.op = s.op where o.name = 'half way'")" 3
 "$shardscope" record --quiet -o seven.db -- sh -c 'exit 7' 2>/dev/null
 check "an exit code" equals $? 7
 check "nothing recorded, nothing left" test ! -e seven.db.capture
@@ -114,6 +117,9 @@ bash -c "ulimit -f 6144; exec '$shardscope' record --quiet --spool-mb 1 -o full.
 check "the job went on" equals $? 0
 check "and it is said" grep -q "File too large; what comes after this is lost" said
 check "what came before is there" equals "$(count full.db "select count(*) > 1000 from slice")" 1
+# The reader, a process of its own, takes more from a job than its spool (of 18,000 records) ever holds.
+check "a small spool" "$shardscope" record --quiet --spool-mb 1 -o fast.db -- "$nvtx" flood 400000 slowly
+check "is emptied while the job runs" equals "$(count fast.db "select count(*) > 50000 from slice")" 1
 check "two recordings at once" bash -c "'$shardscope' record --quiet -o one.db -- '$nvtx' steps 10 & '$shardscope' record --quiet -o two.db -- '$nvtx' steps 10; wait \$!"
 check "one" equals "$(count one.db 'select count(*) from step')" 10
 check "two" equals "$(count two.db 'select count(*) from step')" 10

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "profiler/import/write_clocks.h"
 #include "profiler/store/schema.h"
 
 namespace shardscope {
@@ -116,6 +117,11 @@ ImportResult import_files(const std::vector<std::string>& files, const ImportOpt
     for (const auto& [kind, text] : options.remarks) writer.diagnostic(-1, kind, text);
     writer.finish(result.cancelled ? ImportStatus::kCancelled : ImportStatus::kComplete);
     result.run = writer.run();
+    try {
+      write_clocks(options.out, result.run);
+    } catch (const Error& error) {  // the run itself is whole
+      result.problems.emplace_back(error.what());
+    }
   } catch (const Error&) {
     remove_new();
     throw;

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "profiler/import/import_writer.h"
+#include "profiler/import/write_clocks.h"
 #include "profiler/query/align_clocks.h"
 #include "profiler/query/collective_waits.h"
 #include "profiler/store/test_profile.h"
@@ -149,6 +150,25 @@ TEST_F(Clocks, EqualClocksMayBeTheSame) {
   EXPECT_TRUE(clocks.ranks[1].may_be_same);
   EXPECT_LE(error_of(clocks.ranks[1], {}, 20 * kMs, 500 * kMs), *clocks.ranks[1].error_ns);
   EXPECT_EQ(common_ns(clocks.ranks[1], 12345), 12345) << "what contradicts nothing stays as it is";
+}
+
+TEST_F(Clocks, AreWrittenIntoTheProfile) {
+  std::mt19937 random(9);
+  const std::vector<TrueClock> truth = {{}, {5 * kMs, 20}, {}};
+  Job job(path_, truth);
+  meet_often(job, "dp", {0, 1}, 100, random);
+  const ClockAlignment clocks = align_clocks(matched(job));
+  write_clocks(path_, 1);
+  const Profile profile(path_);
+  Rows rows = profile.rows("SELECT rank, offset_ns, drift_ppm, error_ns, method FROM clock ORDER BY rank");
+  ASSERT_TRUE(rows.next());
+  EXPECT_EQ(rows.real(1), 0);
+  ASSERT_TRUE(rows.next());
+  EXPECT_EQ(rows.real(1), clocks.ranks[1].offset_ns);
+  EXPECT_LE(error_of({.offset_ns = rows.real(1), .drift_ppm = rows.real(2)}, truth[1], 20 * kMs, 1000 * kMs),
+            rows.real(3));
+  EXPECT_EQ(rows.text(4), "collectives");
+  EXPECT_FALSE(rows.next()) << "of rank 2 nothing is known";
 }
 
 TEST_F(Clocks, GroupsChain) {

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -125,6 +126,7 @@ bool with_steps(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   const bool crash = argc > 1 && std::strcmp(argv[1], "crash") == 0;
+  const bool killed = argc > 1 && std::strcmp(argv[1], "killed") == 0;
   if (argc > 1 && with_steps(argc, argv)) return 0;
   const bool workers = argc > 1 && std::strcmp(argv[1], "workers") == 0;
   nvtxNameOsThreadA(static_cast<std::uint32_t>(gettid()), "main loop");
@@ -137,6 +139,7 @@ int main(int argc, char** argv) {
     const nvtxRangeId_t range = nvtxRangeStartA("overlapped");
     nvtxMarkA("half way");
     if (crash && step == 2) std::abort();
+    if (killed && step == 2) raise(SIGKILL);
     nvtxRangePop();
     nvtxRangeEnd(range);
   }
