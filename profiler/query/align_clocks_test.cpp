@@ -171,6 +171,35 @@ TEST_F(Clocks, AreWrittenIntoTheProfile) {
   EXPECT_FALSE(rows.next()) << "of rank 2 nothing is known";
 }
 
+/// Two groups of tensor parallelism have one name, and one program.
+TEST_F(Clocks, GroupsOfOneNameAreToldApartByTheirRanks) {
+  {
+    RunInfo info = testing::tiny_run("tp");
+    info.world = 4;
+    ProfileWriter writer(path_, info);
+    for (int rank = 0; rank < 4; ++rank) {
+      Program program = testing::tiny_program(rank % 2, 2);
+      program.rank = rank;
+      program.world = 4;
+      program.groups[0] = {"tp", {rank / 2 * 2, rank / 2 * 2 + 1}, rank % 2};
+      testing::trace_step(*writer.open_rank(rank, program), 0, 1000 + rank / 2);
+    }
+    writer.finish();
+  }
+  EXPECT_EQ(Connection(path_, Connection::Mode::kReadOnly).integer("SELECT count(*) FROM program"), 1);
+  const MatchedCollectives all = match_collectives(Profile(path_), 1);
+  EXPECT_EQ(all.executions, 8);
+  EXPECT_EQ(all.unmatched, 0);
+  ASSERT_EQ(all.calls.size(), 4U);
+  for (const MatchedCollective& call : all.calls) {
+    ASSERT_EQ(call.arrivals.size(), 2U);
+    EXPECT_EQ(call.arrivals[0].rank / 2, call.arrivals[1].rank / 2);
+    EXPECT_EQ(call.arrivals[0].start_ns, call.arrivals[1].start_ns);
+  }
+  testing::make_older(path_, 4);
+  EXPECT_EQ(match_collectives(Profile(path_), 1).unmatched, 8) << "nobody names the ranks";
+}
+
 TEST_F(Clocks, GroupsChain) {
   std::mt19937 random(5);
   const std::vector<TrueClock> truth = {{}, {5 * kMs, 20}, {-9 * kMs, -30}, {}};

@@ -37,11 +37,15 @@ bool waits_for_all(const std::string& kind) {
 bool is_collective(const std::string& kind) { return kind != "send" && kind != "recv" && kind != "ring_shift"; }
 
 void load_ops(const Profile& profile, std::int64_t run, Candidates& all) {
-  const bool more = profile.schema_version() >= 4;
-  const std::string sql = std::string("SELECT k.rank, o.op, o.kind, o.group_name, o.group_size, o.collective_bytes, ") +
-                          (more ? "c.group_ranks, c.split_in, c.split_out, c.elements_in" : "NULL, NULL, NULL, NULL") +
+  const bool more = profile.schema_version() >= 4, grouped = profile.schema_version() >= 5;
+  const std::string members = grouped ? "coalesce(c.group_ranks, g.ranks)" : "c.group_ranks";
+  const std::string sql = "SELECT k.rank, o.op, o.kind, o.group_name, o.group_size, o.collective_bytes, " +
+                          (more ? members + ", c.split_in, c.split_out, c.elements_in" : "NULL, NULL, NULL, NULL") +
                           " FROM rank k JOIN op o ON o.program = k.program" +
                           (more ? " LEFT JOIN op_collective c ON c.program = o.program AND c.op = o.op" : "") +
+                          (grouped ? " LEFT JOIN rank_group g ON g.run = k.run AND g.rank = k.rank AND g.name = "
+                                     "o.group_name"
+                                   : "") +
                           " WHERE k.run = ? AND o.communication = 1 AND o.group_name IS NOT NULL AND o.group_size > 1";
   for (Rows rows = profile.rows(sql, {Value(run)}); rows.next();) {
     Described d;

@@ -5,8 +5,9 @@
 //   for (const Arrival& a : matched.calls[0].arrivals) use(a.rank, a.start_ns, a.end_ns);
 //
 // Where an imported file numbers its collectives: by group, kind and number. Else by group, kind and lane, in order
-// within each step. What ranks do not have equally often is left out, as is a group whose ranks nobody names (several
-// groups of one name, as of tensor parallelism): a wrong match would be worse than none.
+// within each step. Groups of one name are told apart by their ranks. What ranks do not have equally often is left out,
+// as is a group whose ranks nobody names (in files of other programs that do not, and older profiles): a wrong match
+// would be worse than none.
 
 #include <cstdint>
 #include <string>

@@ -131,6 +131,10 @@ void copy_all(Connection& db) {
     copy_table(db, "op_buffer", {{"program", "s.program + " + program}, text("name")});
     copy_table(db, "memory_level", {{"id", "s.id + " + offset(db, "memory_level")}, run});
   }
+  if (version >= 5) {
+    copy_table(db, "rank_group", {run});
+    copy_table(db, "op_after", {{"program", "s.program + " + program}});
+  }
   copy_table(db, "memory_chunk", {{"id", "s.id + " + memory}, run});
   copy_table(db, "diagnostic", {{"id", "s.id + " + diagnostic}, run});
   for (const char* table : {"op_total", "step", "memory_peak"}) copy_table(db, table, {run});

@@ -59,7 +59,8 @@ class ProfileWriter::Impl {
   }
 
   RankTrace* open_rank(int rank, const Program& program) {
-    NewRank opened{rank, op_records(program), op_buffer_records(program), 0};
+    NewRank opened{
+        rank, op_records(program), op_buffer_records(program), op_after_records(program), group_records(program), 0};
     opened.hash = hash_of(opened.records);
     const std::lock_guard lock(mutex_);
     for (const auto& recorder : ranks_) SS_CHECK(recorder->rank() != rank, rank);
@@ -67,6 +68,7 @@ class ProfileWriter::Impl {
     if (!hashes_.insert({opened.hash, opened.records.size()}).second) {  // known already
       opened.records.clear();
       opened.buffers.clear();
+      opened.after.clear();
     }
     new_ranks_.push_back(std::move(opened));
     return ranks_.back().get();
@@ -86,6 +88,8 @@ class ProfileWriter::Impl {
     int rank;
     std::vector<OpRecord> records;  ///< empty if a rank opened before has the same
     std::vector<OpBufferRecord> buffers;
+    std::vector<OpAfterRecord> after;
+    std::vector<GroupRecord> groups;
     std::int64_t hash;
   };
 
@@ -189,9 +193,11 @@ void ProfileWriter::Impl::write_rows() {
   for (const NewRank& opened : pending_ranks_) {
     auto known = programs_.find(opened.hash);
     if (known == programs_.end()) {
-      known = programs_.emplace(opened.hash, store_->add_program(opened.records, opened.buffers, opened.hash)).first;
+      const std::int64_t id = store_->add_program(opened.records, opened.buffers, opened.hash, opened.after);
+      known = programs_.emplace(opened.hash, id).first;
     }
     store_->add_rank(opened.rank, known->second);
+    store_->add_groups(opened.rank, opened.groups);
   }
   for (const auto& [rank, batch] : pending_) store_->write(rank, batch);
   for (RankRecorder* recorder : known_ranks_) {

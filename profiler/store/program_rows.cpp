@@ -72,6 +72,25 @@ std::vector<OpBufferRecord> op_buffer_records(const Program& program) {
   return records;
 }
 
+std::vector<OpAfterRecord> op_after_records(const Program& program) {
+  std::vector<OpAfterRecord> records;
+  for (std::size_t i = 0; i < program.instructions.size(); ++i) {
+    for (const OpId after : program.instructions[i].after)
+      records.push_back({static_cast<std::int64_t>(i), std::int64_t{after.index}});
+  }
+  return records;
+}
+
+std::vector<GroupRecord> group_records(const Program& program) {
+  std::vector<GroupRecord> records;
+  for (const Group& group : program.groups) {
+    std::string ranks;
+    for (const int rank : group.ranks) ranks += (ranks.empty() ? "[" : ", ") + std::to_string(rank);
+    records.push_back({group.name, ranks + "]"});
+  }
+  return records;
+}
+
 std::int64_t hash_of(const std::vector<OpRecord>& records) {
   Fnv fnv;
   for (const OpRecord& r : records) {

@@ -32,6 +32,18 @@ struct OpBufferRecord {
 };
 std::vector<OpBufferRecord> op_buffer_records(const Program& program);
 
+/// One row of `op_after`: op waits for one of another lane.
+struct OpAfterRecord {
+  std::int64_t op = 0, after = 0;
+};
+std::vector<OpAfterRecord> op_after_records(const Program& program);
+
+/// One row of `rank_group`.
+struct GroupRecord {
+  std::string name, ranks;  ///< ranks: "[0, 4]"
+};
+std::vector<GroupRecord> group_records(const Program& program);
+
 /// In program order, Alloc and Free included (memory samples refer to them).
 std::vector<OpRecord> op_records(const Program& program);
 

@@ -57,7 +57,7 @@ std::int64_t RunStore::intern(const std::string& text) {
 }
 
 std::int64_t RunStore::add_program(const std::vector<OpRecord>& records, const std::vector<OpBufferRecord>& buffers,
-                                   std::int64_t hash) {
+                                   std::int64_t hash, const std::vector<OpAfterRecord>& after) {
   Statement(connection_, "INSERT INTO program (run, hash, ops) VALUES (?, ?, ?)")
       .run(run_, hash, static_cast<std::int64_t>(records.size()));
   const std::int64_t program = connection_.last_id();
@@ -76,7 +76,14 @@ std::int64_t RunStore::add_program(const std::vector<OpRecord>& records, const s
   Statement insert_buffer(connection_, "INSERT INTO op_buffer VALUES (?, ?, ?, ?, ?, ?)");
   for (const OpBufferRecord& b : buffers)
     insert_buffer.run(program, b.op, intern(b.name), to_string(b.space), to_string(b.category), b.bytes);
+  Statement insert_after(connection_, "INSERT OR IGNORE INTO op_after VALUES (?, ?, ?)");
+  for (const OpAfterRecord& a : after) insert_after.run(program, a.op, a.after);
   return program;
+}
+
+void RunStore::add_groups(int rank, const std::vector<GroupRecord>& groups) {
+  Statement insert(connection_, "INSERT INTO rank_group VALUES (?, ?, ?, ?)");
+  for (const GroupRecord& group : groups) insert.run(run_, rank, group.name, group.ranks);
 }
 
 void RunStore::add_rank(int rank, std::int64_t program) {

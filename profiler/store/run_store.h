@@ -27,8 +27,9 @@ class RunStore {
 
   // The following need a transaction around them.
   std::int64_t add_program(const std::vector<OpRecord>& records, const std::vector<OpBufferRecord>& buffers,
-                           std::int64_t hash);  ///< id of the program
+                           std::int64_t hash, const std::vector<OpAfterRecord>& after = {});  ///< id of the program
   void add_rank(int rank, std::int64_t program);
+  void add_groups(int rank, const std::vector<GroupRecord>& groups);
   std::int64_t add_track(int rank, std::string_view lane);  ///< id of the track
   void add_slices(std::int64_t track, const Chunk& chunk);
   void add_memory(int rank, const Chunk& chunk);

@@ -101,7 +101,7 @@ Start with the views. This page is made from the declaration in `profiler/store/
 
 std::span<const Migration> schema_migrations() {
   static const std::vector<Migration> migrations = {
-      {2, migration_sql(2)}, {3, migration_sql(3)}, {4, migration_sql(4)}};
+      {2, migration_sql(2)}, {3, migration_sql(3)}, {4, migration_sql(4)}, {5, migration_sql(5)}};
   return migrations;
 }
 

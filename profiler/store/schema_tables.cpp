@@ -134,6 +134,32 @@ std::vector<SchemaTable> op_tables() {
   };
 }
 
+/// What version 5 brought: which ranks talk to each other, and what waits for what.
+std::vector<SchemaTable> order_tables() {
+  return {
+      {"rank_group",
+       "A group of ranks that a rank of a run of ours is in. Ranks that share a program are in different groups of one "
+       "name.",
+       {kRun,
+        kRank,
+        {"name", "TEXT", "", "The group, as op.group_name has it."},
+        {"ranks", "TEXT", "", "JSON list of its ranks, in the order of the group."}},
+       {"run", "rank", "name"},
+       "",
+       5},
+      {"op_after",
+       "An op of a program of ours that waits for one of another lane. Ops of one lane run one after another and have "
+       "no "
+       "rows for that.",
+       {{"program", "INTEGER", "", "Program: program.id."},
+        {"op", "INTEGER", "", "Index in the program."},
+        {"after", "INTEGER", "", "Index of the op that must have finished."}},
+       {"program", "op", "after"},
+       "",
+       5},
+  };
+}
+
 std::vector<SchemaTable> time_tables() {
   return {
       {"step",
@@ -379,7 +405,8 @@ std::vector<SchemaTable> import_tables() {
 const std::vector<SchemaTable>& schema_tables() {
   static const std::vector<SchemaTable> tables = [] {
     std::vector<SchemaTable> all = run_tables();
-    for (auto part : {op_tables(), time_tables(), import_tables()}) all.insert(all.end(), part.begin(), part.end());
+    for (auto part : {op_tables(), time_tables(), import_tables(), order_tables()})
+      all.insert(all.end(), part.begin(), part.end());
     return all;
   }();
   return tables;
