@@ -393,6 +393,23 @@ check 'a recorded run, all ranks and steps' bash -c "'$shardscope' export run.db
 check 'csv' "$shardscope" export run.db --format csv -o slices.csv
 check 'has a row for each slice' bash -c "test \$('$shardscope' query run.db 'SELECT count(*) FROM slice WHERE run = (SELECT min(id) FROM run WHERE predicted = 0)' --csv | tail -1) = \$((\$(wc -l <slices.csv) - 1))"
 
+# A step as Chakra's execution traces, one a rank, and back.
+refuses 'step is for chakra' export run.db --format csv --step 1 -o refused.csv
+refuses 'no step 99' export run.db --format chakra --step 99 -o refused
+check 'nothing is left of a step that is not there' test ! -e refused.0.et
+check 'chakra' "$shardscope" export run.db --format chakra --step 1 -o replay
+check 'with the groups of ranks' bash -c "python3 -c 'import json; assert [0, 1] in json.load(open(\"replay.comm_groups.json\")).values()'"
+check 'a step comes back' bash -c "'$shardscope' import replay.0.et replay.1.et -o replayed.db
+  sql='SELECT s.rank, s.lane, o.kind, o.name, s.dur_ns FROM slice s JOIN rank k USING (run, rank) JOIN op o USING (program, op) WHERE s.step = 1 AND run ='
+  diff <('$shardscope' query run.db \"\$sql (SELECT min(id) FROM run WHERE predicted = 0) ORDER BY 1, 2, 3, 4, 5\" --csv --limit 0) \\
+    <('$shardscope' query replayed.db \"\$sql 1 ORDER BY 1, 2, 3, 4, 5\" --csv --limit 0) >&2"
+printf 'time (ms) | nothing [Rank 0]\n' >log.txt
+refuses 'none of DeepSpeed' import log.txt -o imported2.db
+printf '{"schema": "1.1.0", "nodes": [], "rf_id": 0}' >et.json
+refuses 'without a node' import et.json -o imported2.db
+refuses 'not a Chakra' import --format chakra binary -o imported2.db
+check 'and nothing was made' test ! -e imported2.db
+
 check 'a cut file gives what comes before' "$shardscope" import cut.json -o cut.db
 check 'and says so' bash -c "'$shardscope' report cut.db | grep -q 'ends in the middle'"
 check 'compact works on a copy' bash -c "cp run.db packed.db && '$shardscope' compact packed.db"
@@ -411,6 +428,8 @@ check 'stragglers runs' bash -c "'$shardscope' stragglers run.db | grep -q 'as r
 check 'stragglers --json' bash -c "'$shardscope' stragglers run.db --json >stragglers.json"
 check 'clocks that are the same are within the bound' json_ok stragglers.json \
   'len(d["clocks"]) == 2 and all(c["may_be_same"] and abs(c["offset_ns"]) <= c["error_ns"] for c in d["clocks"]) and d["unmatched"] == 0 and d["remarks"] == []'
+check 'ranks in groups of one name' bash -c "sed 's/\"dp\": 2/\"dp\": 2, \"tp\": 2/' job.json >tp.json && '$shardscope' train tp.json --profile tp.db && '$shardscope' stragglers tp.db --json >tp.json.out"
+check 'are told apart' json_ok tp.json.out 'len(d["clocks"]) == 4 and d["collectives"] > 0 and d["unmatched"] == 0 and {g["group"] for g in d["groups"]} >= {"dp", "tp"}'
 check 'every collective has ranks that wait and move' json_ok stragglers.json \
   'len(d["stragglers"]) == 2 and sum(s["last"] for s in d["stragglers"]) <= sum(g["calls"] for g in d["groups"]) and sum(s["waits_ns"] for s in d["stragglers"]) == sum(g["waits_ns"] for g in d["groups"])'
 if command -v python3 >/dev/null; then

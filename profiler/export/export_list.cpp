@@ -8,11 +8,12 @@
 
 namespace shardscope {
 
+extern const Exporter kChakraExporter;
 extern const Exporter kCsvExporter;
 extern const Exporter kPerfettoExporter;
 
 std::span<const Exporter* const> exporters() {
-  static constexpr std::array kAll = {&kPerfettoExporter, &kCsvExporter};
+  static constexpr std::array kAll = {&kPerfettoExporter, &kCsvExporter, &kChakraExporter};
   return kAll;
 }
 
@@ -25,13 +26,14 @@ const Exporter& exporter_of(const std::string& name) {
   throw Error(ErrorKind::kConfig, "there is no format '" + name + "' to export; there are " + names);
 }
 
-void export_run(const Profile& profile, const RunRow& run, const Exporter& exporter, const std::string& path) {
+void export_run(const Profile& profile, const RunRow& run, const Exporter& exporter, const std::string& path,
+                const ExportOptions& options) {
   std::error_code none;
   if (std::filesystem::equivalent(profile.path(), path, none))
     throw Error(ErrorKind::kConfig, path + ": is the profile itself; -o must name another file");
-  TextFile out(path);
-  exporter.write(profile, run, out);
-  out.finish();
+  if (options.step && !exporter.one_step)
+    throw Error(ErrorKind::kConfig, std::string(exporter.name) + ": holds a whole run; a step is for chakra");
+  exporter.write(profile, run, options, path);
 }
 
 }  // namespace shardscope

@@ -1,12 +1,13 @@
 #pragma once
 // What writes a run as a file that other programs read. One folder per format, one line in export_list.cpp:
 //
-//   const Exporter kCsv = {"csv", "one row for each slice", write};
+//   const Exporter kCsv = {"csv", "one row for each slice", false, write};
 //
 //   export_run(profile, find_run(profile, "zero-2"), exporter_of("perfetto"), "trace.json");
 //
 // Memory stays the same however long the run is: an exporter reads through RunReader and writes through TextFile.
 
+#include <optional>
 #include <span>
 #include <string>
 
@@ -15,10 +16,16 @@
 
 namespace shardscope {
 
+struct ExportOptions {
+  std::optional<int> step;  ///< of formats that hold one step: which; else the last
+};
+
 struct Exporter {
   const char* name;  ///< what --format takes
   const char* what;  ///< for people
-  void (*write)(const Profile& profile, const RunRow& run, TextFile& out);
+  bool one_step;     ///< holds a step, not a run
+  /// Writes the file, or files whose names begin with `path`. Throws as export_run() does.
+  void (*write)(const Profile& profile, const RunRow& run, const ExportOptions& options, const std::string& path);
 };
 
 std::span<const Exporter* const> exporters();
@@ -27,6 +34,7 @@ const Exporter& exporter_of(const std::string& name);
 
 /// Throws Error{kConfig} if `path` is the profile itself or cannot be opened, {kIo} if it cannot be written to the end;
 /// then no file of that name is left.
-void export_run(const Profile& profile, const RunRow& run, const Exporter& exporter, const std::string& path);
+void export_run(const Profile& profile, const RunRow& run, const Exporter& exporter, const std::string& path,
+                const ExportOptions& options = {});
 
 }  // namespace shardscope

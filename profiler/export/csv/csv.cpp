@@ -23,7 +23,8 @@ std::string op_cells(const ExportOp& op) {
                      of_group(op.group_size), of_group(op.collective_bytes));
 }
 
-void write_csv(const Profile& profile, const RunRow& run, TextFile& out) {
+void write_csv(const Profile& profile, const RunRow& run, const ExportOptions&, const std::string& path) {
+  TextFile out(path);
   out.text(
       "run,rank,track,op,step,start_ns,dur_ns,wait_ns,correlation,sequence,communicator,kind,name,lane,phase,layer,"
       "micro_batch,flops,bytes,communication,group_name,group_size,collective_bytes\n");
@@ -43,11 +44,13 @@ void write_csv(const Profile& profile, const RunRow& run, TextFile& out) {
       });
     }
   }
+  out.finish();
 }
 
 }  // namespace
 
 extern const Exporter kCsvExporter;
-const Exporter kCsvExporter = {"csv", "one row for each slice, with its op: for spreadsheets and pandas", write_csv};
+const Exporter kCsvExporter = {"csv", "one row for each slice, with its op: for spreadsheets and pandas", false,
+                               write_csv};
 
 }  // namespace shardscope

@@ -193,14 +193,16 @@ void PerfettoWriter::write_arrows(Arrows& arrows) {
   });
 }
 
-void write_perfetto(const Profile& profile, const RunRow& run, TextFile& out) {
+void write_perfetto(const Profile& profile, const RunRow& run, const ExportOptions&, const std::string& path) {
+  TextFile out(path);
   PerfettoWriter(profile, run, out).write();
+  out.finish();
 }
 
 }  // namespace
 
 extern const Exporter kPerfettoExporter;
-const Exporter kPerfettoExporter = {"perfetto", "Chrome JSON, for ui.perfetto.dev and chrome://tracing",
+const Exporter kPerfettoExporter = {"perfetto", "Chrome JSON, for ui.perfetto.dev and chrome://tracing", false,
                                     write_perfetto};
 
 }  // namespace shardscope

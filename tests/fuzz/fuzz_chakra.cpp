@@ -1,0 +1,7 @@
+// A Chakra execution trace from anybody.
+
+#include "tests/fuzz/fuzz_import.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  return shardscope::fuzz_import(data, size, "trace.0.et");
+}
