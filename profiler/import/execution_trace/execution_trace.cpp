@@ -200,9 +200,10 @@ std::int32_t ExecutionTrace::op(const json& node, const std::string& name, bool 
 }
 
 int ExecutionTrace::track(const json& node, bool on_device) {
-  if (on_device)
+  if (on_device) {
     return writer_.track(rank_, "gpu0 stream " + std::to_string(integer_in(node, "stream").value_or(0)),
                          TrackKind::kDevice);
+  }
   return writer_.track(rank_, "thread " + std::to_string(integer_in(node, "tid").value_or(0)), TrackKind::kHost);
 }
 
