@@ -44,6 +44,9 @@ Machine& machine() {
     std::atexit([] { machine().reports.finish(); });
     return fresh;
   }();
+  // What the driver does when it starts. Whoever is injected calls back into here.
+  static std::atomic_flag injected = ATOMIC_FLAG_INIT;
+  if (!injected.test_and_set()) inject_library();
   return *made;
 }
 
@@ -173,7 +176,7 @@ bool Machine::run_one(std::unique_lock<std::mutex>& lock) {
     lock.unlock();
     operation->end_ns = std::max(now_ns(), operation->start_ns + 1);
     operation->run = nullptr;
-    if (hooks.done) hooks.done(*operation);
+    if (Observer* watching = observer) watching->finished(*operation);
     lock.lock();
     operation->stream->queue.pop_front();
     operation->done = true;
@@ -201,6 +204,26 @@ void Machine::check_order(const OperationPtr& operation) {
   std::vector<Stream*> all;
   for (const auto& stream : streams_) all.push_back(stream.get());
   order_.finished(operation, all);
+}
+
+cudaError_t Machine::allocate(MemoryKind kind, int device, u64 bytes, const std::string& call, void** out) {
+  const cudaError_t code = memory.allocate(kind, device, bytes, call, out);
+  Observer* const watching = observer;
+  if (watching != nullptr && code == cudaSuccess) {
+    watching->memory({true, kind, reinterpret_cast<u64>(*out), bytes, current_correlation(), device});
+  }
+  return code;
+}
+
+cudaError_t Machine::release(void* pointer, bool host, const std::string& call) {
+  const Allocation* found = memory.find(reinterpret_cast<u64>(pointer));
+  const u64 bytes = found != nullptr ? found->size : 0;
+  const cudaError_t code = memory.release(pointer, host, call);
+  Observer* const watching = observer;
+  if (watching != nullptr && code == cudaSuccess && found != nullptr) {
+    watching->memory({false, found->kind, reinterpret_cast<u64>(pointer), bytes, current_correlation(), found->device});
+  }
+  return code;
 }
 
 void Machine::wait(const OperationPtr& operation) {
@@ -248,7 +271,10 @@ void Machine::help() {
   std::unique_lock lock(mutex_);
   const bool always = settings.schedule == Schedule::kThreads;
   for (u64 seen = progress_;; seen = progress_) {
-    changed_.wait_for(lock, kHelpAfter);
+    const auto until = std::chrono::steady_clock::now() + kHelpAfter;
+    while (!always && changed_.wait_until(lock, until) != std::cv_status::timeout) {
+    }
+    if (always) changed_.wait_for(lock, kHelpAfter);
     if (always || progress_ == seen) {
       while (run_one(lock) && always) {
       }

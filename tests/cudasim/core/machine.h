@@ -26,14 +26,36 @@
 
 namespace cudasim {
 
-/// Whoever wants to know, for records: called with no lock held.
-struct Hooks {
-  std::function<void(const Operation&)> done;
-  /// Before (`exit` false) and after a call of the runtime.
-  std::function<void(u32 callback_id, const char* name, bool exit, u64 start_ns, u64 end_ns, u64 correlation,
-                     int result)>
-      call;
-  std::function<void(int type, const Stream* stream, u32 event, u64 start_ns, u64 end_ns, u64 correlation)> waited;
+/// A call of the runtime, as records tell of it.
+struct CallInfo {
+  u32 id = 0;                    ///< CUpti_runtime_api_trace_cbid
+  const char* name = "";         ///< "cudaMalloc"
+  const char* versioned = "";    ///< "cudaMalloc_v3020"
+  u64 start_ns = 0, end_ns = 0;  ///< the end is 0 while it runs
+  u64 correlation = 0;
+  int result = 0;
+};
+struct WaitInfo {
+  int type = 0;  ///< CUpti_ActivitySynchronizationType
+  const Stream* stream = nullptr;
+  u32 event = 0;
+  u64 start_ns = 0, end_ns = 0, correlation = 0;
+};
+struct MemoryInfo {
+  bool allocates = false;
+  MemoryKind kind = MemoryKind::kDevice;
+  u64 address = 0, bytes = 0, correlation = 0;
+  int device = 0;
+};
+
+/// Whoever writes records of what happens. Called with no lock held, from any thread.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void called(const CallInfo& call) = 0;  ///< before, and after
+  virtual void finished(const Operation& operation) = 0;
+  virtual void waited(const WaitInfo& wait) = 0;
+  virtual void memory(const MemoryInfo& change) = 0;
 };
 
 class Machine {
@@ -54,6 +76,10 @@ class Machine {
   OperationPtr last_of(const Stream* stream);
   void notify() { changed_.notify_all(); }  ///< what an operation waits for has come
 
+  /// As Memory's, and the observer is told.
+  cudaError_t allocate(MemoryKind kind, int device, u64 bytes, const std::string& call, void** out);
+  cudaError_t release(void* pointer, bool host, const std::string& call);
+
   cudaError_t sticky(int device) const { return sticky_[static_cast<size_t>(device)].load(); }
   void set_sticky(int device, cudaError_t code) { sticky_[static_cast<size_t>(device)].store(code); }
   /// The code that CUDASIM_FAIL wants this call to return now, or 0.
@@ -66,7 +92,7 @@ class Machine {
   Settings settings;
   Reports reports;
   Memory memory;
-  Hooks hooks;
+  std::atomic<Observer*> observer = nullptr;
 
  private:
   bool run_one(std::unique_lock<std::mutex>& lock);
@@ -91,6 +117,7 @@ class Machine {
 };
 
 Machine& machine();
+void inject_library();  ///< cupti/cupti.cpp
 u64 now_ns();
 int& current_device();       ///< of this thread
 u64& current_correlation();  ///< of the call that this thread is in

@@ -7,10 +7,16 @@
 
 namespace cudasim {
 
+namespace {
+
+constexpr size_t kMostPrinted = 50;  ///< the rest is only counted
+
+}  // namespace
+
 void Reports::add(const std::string& line) {
   std::lock_guard lock(mutex_);
-  std::fprintf(stderr, "[cudasim] %s\n", line.c_str());
   lines_.push_back(line);
+  if (lines_.size() <= kMostPrinted) std::fprintf(stderr, "[cudasim] %s\n", line.c_str());
 }
 
 int Reports::count() const {

@@ -4,6 +4,7 @@
 #include <cctype>
 
 #include "tests/cudasim/ptx/decoder.h"
+#include "tests/cudasim/ptx/mutate.h"
 #include "tests/cudasim/ptx/text.h"
 
 namespace cudasim::ptx {
@@ -54,8 +55,8 @@ u32 place(u32& top, const Declaration& what) {
 
 class Body {
  public:
-  Body(const Module& module, Kernel& kernel, Rows& rows, int depth)
-      : module_(module), kernel_(kernel), rows_(rows), depth_(depth) {}
+  Body(const Module& module, Kernel& kernel, Rows& rows, Mutation& mutation, int depth)
+      : module_(module), kernel_(kernel), rows_(rows), mutation_(mutation), depth_(depth) {}
 
   Names names;
   void decode(const std::string& text);
@@ -78,6 +79,7 @@ class Body {
   const Module& module_;
   Kernel& kernel_;
   Rows& rows_;
+  Mutation& mutation_;
   int depth_;
   int line_ = 0;
   std::string last_label_;
@@ -117,7 +119,7 @@ void Body::decode(const std::string& text) {
       for (char& c : one) c = std::isspace(static_cast<unsigned char>(c)) != 0 ? ' ' : c;
       if (end < text.size() && text[end] == ':') {
         label(one);
-      } else if (!one.empty()) {
+      } else if (one = mutation_.apply(one); !one.empty()) {
         statement(one);
       }
       at = std::min(end + 1, text.size());
@@ -229,7 +231,7 @@ void Body::call(const std::string& text) {
 
 void Body::inline_call(const Function& callee, const std::vector<std::string>& results,
                        const std::vector<std::string>& arguments) {
-  Body inner(module_, kernel_, rows_, depth_ + 1);
+  Body inner(module_, kernel_, rows_, mutation_, depth_ + 1);
   for (const auto& [name, symbol] : names.symbols) {
     if (module_.dynamic_shared().contains(name) || module_.static_shared().contains(name))
       inner.names.symbols[name] = symbol;
@@ -253,7 +255,8 @@ std::unique_ptr<Kernel> decode_kernel(const Module& module, const Function& func
   auto kernel = std::make_unique<Kernel>();
   kernel->name = function.name;
   Rows rows(*kernel);
-  Body body(module, *kernel, rows, 0);
+  Mutation mutation(function.name);
+  Body body(module, *kernel, rows, mutation, 0);
   for (const std::string& text : function.params) {
     const Declaration what = read_declaration(text);
     const u32 at = place(kernel->param_bytes, what);

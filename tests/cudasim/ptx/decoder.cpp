@@ -254,8 +254,8 @@ void Decoder::refuse(const std::string& why) const {
 const DecodeTable& decode_table() {
   static const DecodeTable table = [] {
     DecodeTable out;
-    for (auto add : {add_integer, add_bits, add_float, add_compare, add_move, add_convert, add_memory, add_atomic,
-                     add_async_copy, add_matrix, add_warp, add_control}) {
+    for (auto add : {add_integer, add_carry, add_bits, add_float, add_compare, add_move, add_convert, add_memory,
+                     add_atomic, add_async_copy, add_matrix, add_warp, add_control}) {
       add(out);
     }
     return out;

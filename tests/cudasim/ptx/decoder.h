@@ -107,6 +107,7 @@ const DecodeTable& decode_table();
 /// Families.
 void add_integer(DecodeTable& table);
 void add_bits(DecodeTable& table);
+void add_carry(DecodeTable& table);
 void add_float(DecodeTable& table);
 void add_compare(DecodeTable& table);
 void add_move(DecodeTable& table);

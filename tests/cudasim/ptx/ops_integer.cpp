@@ -177,10 +177,12 @@ void decode_wide(Decoder& d, const std::string& type, bool add_third) {
 #define SS_BY_INTEGER(F, type) by_integer((type), [](auto t) -> Exec { return F<decltype(t)>; })
 
 void integer_add(Decoder& d, const std::string& type) {
+  if (d.take("cc")) return carry_add(d, type);
   operands(d, type_bytes(type), 2);
   d.emit(SS_BY_WIDTH(add, type));
 }
 void integer_sub(Decoder& d, const std::string& type) {
+  if (d.take("cc")) return carry_sub(d, type);
   operands(d, type_bytes(type), 2);
   d.emit(SS_BY_WIDTH(subtract, type));
 }
@@ -216,6 +218,7 @@ namespace {
 
 void decode_mad(Decoder& d) {
   const std::string type = d.take_type();
+  if (d.take("cc")) return carry_mad(d, type);
   if (d.take("wide")) return decode_wide(d, type, true);
   operands(d, type_bytes(type), 3);
   if (d.take("hi")) return d.emit(SS_BY_INTEGER(multiply_high_add, type));

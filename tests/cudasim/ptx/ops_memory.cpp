@@ -1,5 +1,7 @@
 // Loads and stores. Hints about caches change nothing that could be seen here, and are taken by name.
 
+#include <algorithm>
+
 #include "tests/cudasim/ptx/access.h"
 #include "tests/cudasim/ptx/lanes.h"
 #include "tests/cudasim/ptx/text.h"
@@ -54,11 +56,32 @@ Flow load(Warp& w, const Inst& i, u32 mask) {
   return Flow::kNext;
 }
 
+template <class U>
+void spread(Warp& w, u32 row, u32 mask, const u8* from) {
+  U value;
+  std::memcpy(&value, from, sizeof value);
+  U* to = w.row<U>(row);
+  if (mask == kAll) {
+    std::fill(to, to + 32, value);
+  } else {
+    each_lane(mask, [&](int l) { to[l] = value; });
+  }
+}
+
 /// A parameter is the same for all lanes.
 Flow load_param(Warp& w, const Inst& i, u32 mask) {
   const u32* rows = &w.block->kernel->lists[i.list];
   for (int k = 0; k < i.count; ++k) {
-    each_lane(mask, [&](int l) { put(w.rows + rows[k] + l * i.reg, w.block->params + i.imm + k * i.memory, i); });
+    if (rows[k] == kNone) continue;
+    u8 value[8];
+    put(value, w.block->params + i.imm + k * i.memory, i);
+    if (i.reg == 8) {
+      spread<u64>(w, rows[k], mask, value);
+    } else if (i.reg == 4) {
+      spread<u32>(w, rows[k], mask, value);
+    } else {
+      spread<u16>(w, rows[k], mask, value);
+    }
   }
   return Flow::kNext;
 }

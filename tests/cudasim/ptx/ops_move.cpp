@@ -1,6 +1,7 @@
 // Moves, packing and unpacking of registers, and what turns addresses of one space into generic ones and back.
 
 #include <algorithm>
+#include <cctype>
 
 #include "tests/cudasim/ptx/lanes.h"
 #include "tests/cudasim/ptx/text.h"
@@ -15,8 +16,9 @@ Flow move(Warp& w, const Inst& i, u32 m) {
   store_lanes(w.row<U>(i.d), w.row<U>(i.a), m);
   return Flow::kNext;
 }
+/// imm: the value, where there is no predicate a.
 Flow move_predicate(Warp& w, const Inst& i, u32 m) {
-  set_predicate(w, i.d, m, w.predicates[i.a]);
+  set_predicate(w, i.d, m, i.a == kNone ? static_cast<u32>(i.imm) : w.predicates[i.a]);
   return Flow::kNext;
 }
 
@@ -60,7 +62,9 @@ void decode_mov(Decoder& d) {
   const std::string type = d.take_type();
   if (type == "pred") {
     d.inst.d = d.predicate(d.arg(0));
-    d.inst.a = d.predicate(d.arg(1));
+    const bool literal = d.arg(1)[0] == '-' || std::isdigit(static_cast<unsigned char>(d.arg(1)[0])) != 0;
+    d.inst.imm = literal && literal_bits(d.arg(1)) != 0 ? -1 : 0;
+    if (!literal) d.inst.a = d.predicate(d.arg(1));
     return d.emit(move_predicate);
   }
   const int bytes = type_bytes(type);

@@ -39,6 +39,11 @@ inline bool is_half_type(const std::string& type) {
   return type == "f16" || type == "bf16" || type == "f16x2" || type == "bf16x2";
 }
 
+/// What sets the carry (ops_carry.cpp).
+void carry_add(Decoder& d, const std::string& type);
+void carry_sub(Decoder& d, const std::string& type);
+void carry_mad(Decoder& d, const std::string& type);
+
 /// Opcodes that exist for integers and floats meet in ops_float.cpp; these are the integers (ops_integer.cpp).
 void integer_add(Decoder& d, const std::string& type);
 void integer_sub(Decoder& d, const std::string& type);

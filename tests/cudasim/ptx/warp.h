@@ -39,6 +39,7 @@ struct Warp {
   u32 lane_pc[32] = {};
   u32 park_mask[32] = {};  ///< the member mask that a parked lane named
   u32 epoch = 1;           ///< counts what orders the memory accesses of this warp's lanes
+  u32 carry = 0;           ///< of add.cc and the like, a bit a lane
   u64 spin = 0;            ///< signs of a loop that waits for others
   u32 random = 1;
   u32 copy_group[32] = {};  ///< each lane's groups of cp.async, counted

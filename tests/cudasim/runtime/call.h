@@ -3,7 +3,7 @@
 // thread's last error.
 //
 //   CUDASIM_API cudaError_t cudaFree(void* p) {
-//     return call("cudaFree", CUPTI_RUNTIME_TRACE_CBID_cudaFree_v3020, [&] { return ...; });
+//     return CUDASIM_CALL(cudaFree, cudaFree_v3020, [&] { return ...; });
 //   }
 
 #include <cuda_runtime_api.h>
@@ -25,26 +25,29 @@ inline cudaError_t keep(cudaError_t code) {
 /// Calls that work without a device leave `needs_device` false; the others return the device's sticky error, if it has
 /// one.
 template <class Work>
-cudaError_t call(const char* name, u32 callback_id, Work work, bool needs_device = true) {
+cudaError_t call(CallInfo info, Work work, bool needs_device = true) {
   Machine& m = machine();
   if (needs_device && m.settings.devices == 0) return keep(cudaErrorNoDevice);
-  const u64 correlation = m.next_correlation(), outer = std::exchange(current_correlation(), correlation);
-  const u64 start = now_ns();
-  if (m.hooks.call) m.hooks.call(callback_id, name, false, start, start, correlation, 0);
-  cudaError_t code = static_cast<cudaError_t>(m.injected(name));
+  info.correlation = m.next_correlation();
+  const u64 outer = std::exchange(current_correlation(), info.correlation);
+  info.start_ns = now_ns();
+  if (Observer* watching = m.observer) watching->called(info);
+  cudaError_t code = static_cast<cudaError_t>(m.injected(info.name));
   if (code == cudaSuccess && needs_device) code = m.sticky(current_device());
   try {
     if (code == cudaSuccess) code = work();
   } catch (const Fault& fault) {
-    m.reports.add(std::string(name) + ": " + fault.what);
+    m.reports.add(std::string(info.name) + ": " + fault.what);
     code = fault.code;
   }
-  if (m.hooks.call) m.hooks.call(callback_id, name, true, start, now_ns(), correlation, code);
+  info.end_ns = now_ns();
+  info.result = code;
+  if (Observer* watching = m.observer) watching->called(info);
   current_correlation() = outer;
   return keep(code);
 }
 
-#define CUDASIM_CALL(name, id, ...) ::cudasim::call(#name, CUPTI_RUNTIME_TRACE_CBID_##id, __VA_ARGS__)
+#define CUDASIM_CALL(name, id, ...) ::cudasim::call({CUPTI_RUNTIME_TRACE_CBID_##id, #name, #id}, __VA_ARGS__)
 
 /// The stream of a handle on the current device. Throws Fault where it is none of them.
 Stream* stream_of(cudaStream_t handle);

@@ -185,9 +185,9 @@ CUDASIM_API cudaError_t cudaDeviceSynchronize() {
     Machine& m = machine();
     const u64 start = now_ns();
     m.wait_device(current_device());
-    if (m.hooks.waited) {
-      m.hooks.waited(CUPTI_ACTIVITY_SYNCHRONIZATION_TYPE_CONTEXT_SYNCHRONIZE, nullptr, 0, start, now_ns(),
-                     current_correlation());
+    if (Observer* watching = m.observer) {
+      watching->waited({CUPTI_ACTIVITY_SYNCHRONIZATION_TYPE_CONTEXT_SYNCHRONIZE, nullptr, 0, start, now_ns(),
+                        current_correlation()});
     }
     return m.sticky(current_device());
   });

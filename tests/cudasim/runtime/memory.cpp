@@ -14,7 +14,7 @@ namespace {
 cudaError_t allocate(void** out, size_t bytes, MemoryKind kind, const char* name) {
   if (out == nullptr) return cudaErrorInvalidValue;
   *out = nullptr;
-  return bytes == 0 ? cudaSuccess : machine().memory.allocate(kind, current_device(), bytes, name, out);
+  return bytes == 0 ? cudaSuccess : machine().allocate(kind, current_device(), bytes, name, out);
 }
 
 struct Side {
@@ -116,7 +116,7 @@ cudaError_t set(void* to, int value, size_t bytes, cudaStream_t handle, bool asy
 cudaError_t release(void* pointer, bool host, const char* name) {
   if (pointer == nullptr) return cudaSuccess;
   machine().wait_device(current_device());
-  return machine().memory.release(pointer, host, name);
+  return machine().release(pointer, host, name);
 }
 
 }  // namespace

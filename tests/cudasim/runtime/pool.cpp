@@ -26,7 +26,7 @@ Pool* default_pool(int device) {
 cudaError_t allocate(void** out, size_t bytes, int device, cudaStream_t stream, const char* name) {
   stream_of(stream);
   *out = nullptr;
-  return bytes == 0 ? cudaSuccess : machine().memory.allocate(MemoryKind::kDevice, device, bytes, name, out);
+  return bytes == 0 ? cudaSuccess : machine().allocate(MemoryKind::kDevice, device, bytes, name, out);
 }
 
 }  // namespace
@@ -51,7 +51,7 @@ CUDASIM_API cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
       const Allocation* found = m.memory.find(reinterpret_cast<u64>(pointer));
       if (found != nullptr && found->live)
         op.accesses.touch(found->base, found->size, true);  // what still uses it races
-      m.memory.release(pointer, false, "cudaFreeAsync");
+      m.release(pointer, false, "cudaFreeAsync");
       return true;
     });
     return cudaSuccess;

@@ -26,8 +26,8 @@ Event& event_of(cudaEvent_t handle) {
 std::atomic<u32> event_count = 0;
 
 void say_waited(int type, const Stream* stream, u32 event, u64 start) {
-  Machine& m = machine();
-  if (m.hooks.waited) m.hooks.waited(type, stream, event, start, now_ns(), current_correlation());
+  if (Observer* watching = machine().observer)
+    watching->waited({type, stream, event, start, now_ns(), current_correlation()});
 }
 
 }  // namespace
