@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstring>
@@ -83,6 +84,10 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Communicator> on_device(std::unique_ptr<Communicator> host, Lane lane) override;
 
  private:
+  struct Point {
+    std::int64_t number;
+    cudaEvent_t event;  ///< null: of a lane of host work
+  };
   struct Mark {
     cudaEvent_t event;
     std::function<void(std::int64_t)> then;
@@ -95,6 +100,7 @@ class CudaBackend final : public Backend {
   void run_here(const LaneWorker::OpWork& work, Lane lane);
   void run_on_host(const LaneWorker::OpWork& work);
   void copy_now(void* to, const void* from, std::int64_t bytes, const char* what) const;
+  cudaEvent_t event_of(Lane lane, std::int64_t point) const;
   void write_stamps();
   template <class Query>
   void wait_until_done(const Query& query, const char* what);
@@ -106,9 +112,8 @@ class CudaBackend final : public Backend {
   CudaOptions options_;
   cuda::DeviceInfo device_;
   Failure failure_;
-  cuda::EventPool events_, marks_;  ///< of points, and (timed) of stamps; the rank's thread takes them
-  std::array<std::vector<cudaEvent_t>, kLanes> points_;  ///< of each lane in this step; null: a lane of host work
-  std::array<std::int64_t, kLanes> points_before_{};     ///< passed in earlier steps
+  cuda::EventPool events_, marks_;                 ///< of points, and (timed) of stamps; the rank's thread takes them
+  std::array<std::vector<Point>, kLanes> points_;  ///< of each lane in this step, in order
   std::vector<Mark> stamps_;
   std::vector<cuda::NcclCommunicator*> communicators_;  ///< that live
   std::mutex giving_up_;
@@ -170,23 +175,29 @@ void CudaBackend::run_on_host(const LaneWorker::OpWork& work) {
 
 /// The event is taken here, so that the lanes' threads share nothing but it.
 std::int64_t CudaBackend::record(Lane lane) {
-  std::vector<cudaEvent_t>& points = points_[index(lane)];
-  points.push_back(is_host_lane(lane) ? nullptr : events_.take());
-  if (points.back() != nullptr) {
-    worker(lane).push([&state = state(lane), event = points.back()] {
+  const cudaEvent_t event = is_host_lane(lane) ? nullptr : events_.take();
+  if (event != nullptr) {
+    worker(lane).push([&state = state(lane), event] {
       state.open();
       cuda::check(cudaEventRecord(event, state.stream()), "cudaEventRecord");
     });
   }
-  return worker(lane).push_point();
+  points_[index(lane)].push_back({worker(lane).push_point(), event});
+  return points_[index(lane)].back().number;
+}
+
+cudaEvent_t CudaBackend::event_of(Lane lane, std::int64_t point) const {
+  const std::vector<Point>& points = points_[index(lane)];
+  const auto found = std::lower_bound(points.begin(), points.end(), point,
+                                      [](const Point& p, std::int64_t number) { return p.number < number; });
+  SS_CHECK(found != points.end() && found->number == point, point);
+  return found->event;
 }
 
 /// First the threads, so that the event is recorded before it is waited for; then the streams.
 void CudaBackend::wait(Lane lane, Lane other, std::int64_t point) {
   worker(lane).push_wait(worker(other), point);
-  const auto place = static_cast<std::size_t>(point - points_before_[index(other)] - 1);
-  SS_CHECK(place < points_[index(other)].size(), point);
-  const cudaEvent_t event = points_[index(other)][place];
+  const cudaEvent_t event = event_of(other, point);
   if (event == nullptr) return;
   worker(lane).push([this, &state = state(lane), event, on_host = is_host_lane(lane)] {
     if (on_host) return wait_until_done([event] { return cudaEventQuery(event); }, "waiting for another lane");
@@ -259,10 +270,7 @@ void CudaBackend::synchronize() {
     wait_for(states_[i]->stream(), what.c_str());
   }
   write_stamps();
-  for (std::size_t i = 0; i < kLanes; ++i) {
-    points_before_[i] += static_cast<std::int64_t>(points_[i].size());
-    points_[i].clear();
-  }
+  for (std::vector<Point>& points : points_) points.clear();
   events_.take_back_all();
 }
 
