@@ -28,6 +28,7 @@
 #include "core/program/lower.h"
 #include "core/spec/hardware.h"
 #include "profiler/store/merge.h"
+#include "profiler/store/op_counters.h"
 #include "profiler/store/profile_writer.h"
 #include "simulator/like/measured_run.h"
 #include "simulator/simulate.h"
@@ -39,7 +40,7 @@ struct Options {
   JobOptions job;
   std::string dump_weights, dump_batches, name;
   int threads = 0;
-  bool json = false, quiet = false, share_gpu = false;
+  bool json = false, quiet = false, share_gpu = false, counters = false;
 };
 
 // A signal handler can reach nothing else. The first Ctrl-C finishes the step; the second ends the process.
@@ -98,6 +99,8 @@ class Train {
     backends_ = backend_factory(backend);
     gpu_ = gpu_of(backend);
     if (gpu_) find_cluster();
+    if (options_.counters && job_.profile.empty())
+      throw Error(ErrorKind::kConfig, "--counters: counts go into a profile; give --profile");
     if (job_.data.path.empty()) job_.data.path = default_text_path();
     for (int rank = 0; rank < job_.parallel.ranks(); ++rank) programs_.push_back(lower(job_, rank));
     data_ = open_sequences(job_);
@@ -179,10 +182,13 @@ class Train {
   void measure() {
     const bool shows = ranks_.rank() == 0 && !options_.quiet;
     const std::unique_ptr<ProfileWriter> writer = open_profile();
+    std::optional<OpCounters> counters;
+    if (writer != nullptr && options_.counters) counters.emplace(*writer);
+    if (counters && shows && !counters->missing().empty()) fmt::print("{}\n", counters->missing());
     if (shows) print_header();
     TrainProgress progress(job_.steps);
     TrainOptions train_options{.hub = ranks_.hub(),
-                               .trace = writer.get(),
+                               .trace = counters ? static_cast<TraceSink*>(&*counters) : writer.get(),
                                .stop = &stop_requested,
                                .data = data_.get(),
                                .programs = &programs_,
@@ -202,15 +208,27 @@ class Train {
     if (writer != nullptr) {
       writer->finish(result_.interrupted ? RunStatus::kInterrupted : RunStatus::kFinished);
       if (problem_.empty()) problem_ = writer->problem();
+      if (counters && problem_.empty()) write_counters(*counters, writer->run());
     }
     gather_problems();
   }
+
+  /// Without them the profile is whole.
+  void write_counters(const OpCounters& counters, std::int64_t run) {
+    try {
+      counters.write(writer_path(), run);
+    } catch (const Error& error) {
+      problem_ = error.what();
+    }
+  }
+
+  std::string writer_path() const { return ranks_.rank() == 0 ? job_.profile : part_path(job_.profile, ranks_.rank()); }
 
   /// Each process writes a file of its own; they become one when all are done. The first makes room for the others.
   std::unique_ptr<ProfileWriter> open_profile() const {
     if (job_.profile.empty()) return nullptr;
     const int rank = ranks_.rank();
-    const std::string path = rank == 0 ? job_.profile : part_path(job_.profile, rank);
+    const std::string path = writer_path();
     if (rank != 0) ranks_.meet();
     auto writer = std::make_unique<ProfileWriter>(path, run_info(false), WriterOptions{.run_key = ranks_.run_key()});
     if (rank == 0) ranks_.meet();
@@ -394,6 +412,8 @@ void add_train(CLI::App& app, int& exit_code) {
       ->type_name("cpu|cuda");
   command->add_flag("--share-gpu", options->share_gpu,
                     "Ranks may share a GPU: collectives go through host memory instead of NCCL. Slow; for tests");
+  command->add_flag("--counters", options->counters,
+                    "With --profile: count cycles, instructions, cache misses, processor time in each op");
   command->add_option("--threads", options->threads, "Threads per rank; 0: cores / ranks")->check(CLI::Range(0, 4096));
   command->add_option("--dump-weights", options->dump_weights, "Write the initial weights there before training")
       ->type_name("W.safetensors");
@@ -409,6 +429,7 @@ void add_train(CLI::App& app, int& exit_code) {
       "Examples:\n"
       "  shardscope train --model data/models/gpt-10m.json --ranks 2 --stage 3 --seq 128 --micro-batch 2 --steps 50\n"
       "  shardscope train job.json --profile run.db --machine machine.json\n"
+      "  shardscope train job.json --profile run.db --counters --threads 1\n"
       "  shardscope train job.json --checkpoint ckpt --checkpoint-every 100      # and later, on any number of ranks:\n"
       "  shardscope train job.json --checkpoint ckpt --resume --ranks 8 --stage 3\n"
       "  shardscope train --model config.json --deepspeed ds_config.json --ranks 4 --data books/ --json\n"

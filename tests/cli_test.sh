@@ -419,6 +419,10 @@ check 'query runs' "$shardscope" query run.db 'select * from step_breakdown'
 refuses 'nowhere' query run.db 'select nosuch from nowhere'
 refuses 'only SELECT' query run.db 'delete from run'
 refuses 'no-such-run' report run.db --run no-such-run
+refuses 'give --profile' train job.json --counters
+check 'counters' bash -c "'$shardscope' train job.json --profile counted.db --counters --threads 1 >counted.out"
+check 'of each op, if anything may be counted here' bash -c "'$shardscope' query counted.db \"SELECT sum(c.value) FROM op_counter c JOIN rank k USING (run, rank) JOIN op o USING (program, op) WHERE o.kind = 'matmul' AND c.name = 'cpu_ns'\" --csv >counted.csv
+  grep -q 'no .*cpu_ns' counted.out || test \"\$(tail -1 counted.csv)\" -gt 0"
 # Clocks and stragglers. Ranks of one machine share a clock; one of them is then set 5 ms ahead.
 refuses 'no-such-run' stragglers run.db --run no-such-run
 check 'a profile of two runs' bash -c "'$shardscope' import trace.json -o runs.db --name a && '$shardscope' import trace.json -o runs.db --name b"

@@ -91,6 +91,8 @@ Start with the views. This page is made from the declaration in `profiler/store/
 - Levels of detail (`level_chunk`, `memory_level`) are made when a run ends, so that a picture of a whole run reads about
   as many rows as it has pixels. They can be made again from the slices and the samples of memory; readers do so where
   they are missing.
+- `shardscope train --counters` adds what the processor counted in each op (`op_counter`): cycles, instructions and cache misses
+  where the kernel lets us count them, and always processor time and page faults.
 - A full disk stops the recording, not the run. The row `stopped` in `diagnostic` says so if it could still be written.
 - Ranks in several processes write `RUN.db.rank0`, `RUN.db.rank1`, ...: complete profiles of their own, joined by the
   run's key at the end, or, if they were killed, by whoever opens RUN.db next.
@@ -100,8 +102,11 @@ Start with the views. This page is made from the declaration in `profiler/store/
 }  // namespace
 
 std::span<const Migration> schema_migrations() {
-  static const std::vector<Migration> migrations = {
-      {2, migration_sql(2)}, {3, migration_sql(3)}, {4, migration_sql(4)}, {5, migration_sql(5)}};
+  static const std::vector<Migration> migrations = {{2, migration_sql(2)},
+                                                    {3, migration_sql(3)},
+                                                    {4, migration_sql(4)},
+                                                    {5, migration_sql(5)},
+                                                    {6, migration_sql(6)}};
   return migrations;
 }
 

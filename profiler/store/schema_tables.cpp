@@ -157,6 +157,17 @@ std::vector<SchemaTable> order_tables() {
        {"program", "op", "after"},
        "",
        5},
+      {"op_counter",
+       "What the processor counted while a rank's threads ran an op, over all its executions (train --counters).",
+       {kRun,
+        kRank,
+        {"op", "INTEGER", "", "Index in the rank's program."},
+        {"name", "TEXT", "",
+         "cycles, instructions, cache_misses, cpu_ns or page_faults; no row where it is 0 or unknown."},
+        {"value", "INTEGER", "", "The sum; of cpu_ns in ns. Of user code, of the thread of the op's lane."}},
+       {"run", "rank", "op", "name"},
+       "",
+       6},
   };
 }
 

@@ -16,6 +16,7 @@
 #include "profiler/capture/inject/cupti_decode.h"
 #include "profiler/capture/inject/nccl_profiler.h"
 #include "profiler/capture/inject/spool_writer.h"
+#include "profiler/capture/inject/step_tracker.h"
 #include "profiler/capture/spool_reader.h"
 
 extern "C" {
@@ -73,6 +74,18 @@ void range_record(benchmark::State& state) {
   state.counters["lost"] = drain.lost();
 }
 BENCHMARK(range_record);
+
+/// What a range costs more where steps are looked for (--steps, --slow-steps).
+void step_watch(benchmark::State& state) {
+  SpoolHeader& header = Spool::get()->header();
+  header.watch_steps.store(1);
+  for (auto _ : state) {
+    step_range_pushed("transformer.h.12.attention");
+    step_range_popped();
+  }
+  header.watch_steps.store(0);
+}
+BENCHMARK(step_watch);
 
 void nccl_collective(benchmark::State& state) {
   const Drain drain;
