@@ -63,7 +63,7 @@ using namespace cudasim;
 CUDASIM_API cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
   Machine& m = machine();
   if (const int injected = m.injected("cublasCreate")) return static_cast<cublasStatus_t>(injected);
-  if (m.settings.devices == 0) return CUBLAS_STATUS_NOT_INITIALIZED;
+  if (m.settings.unavailable() != cudaSuccess) return CUBLAS_STATUS_NOT_INITIALIZED;
   *handle = reinterpret_cast<cublasHandle_t>(new Handle{current_device()});
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -138,7 +138,7 @@ cublasStatus_t read(const Description& d, const Layout& la, const Layout& lb, co
 using namespace cudasim;
 
 CUDASIM_API cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
-  if (machine().settings.devices == 0) return CUBLAS_STATUS_NOT_INITIALIZED;
+  if (machine().settings.unavailable() != cudaSuccess) return CUBLAS_STATUS_NOT_INITIALIZED;
   *handle = reinterpret_cast<cublasLtHandle_t>(new int(current_device()));
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -203,7 +203,7 @@ void Machine::check_order(const OperationPtr& operation) {
   if ((settings.checks & kCheckStreamRace) == 0) return;
   std::vector<Stream*> all;
   for (const auto& stream : streams_) all.push_back(stream.get());
-  order_.finished(operation, all);
+  order_.finished(operation, all, host_clock_);
 }
 
 cudaError_t Machine::allocate(MemoryKind kind, int device, u64 bytes, const std::string& call, void** out) {

@@ -54,9 +54,8 @@ struct Operation {
   KernelShape kernel;
   CopyShape copy;
 
-  bool before(const Operation& other) const {
-    return component < other.clock.size() && clock[component] <= other.clock[component];
-  }
+  bool before(const Clock& other) const { return component < other.size() && clock[component] <= other[component]; }
+  bool before(const Operation& other) const { return before(other.clock); }
 };
 using OperationPtr = std::shared_ptr<Operation>;
 

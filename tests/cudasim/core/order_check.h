@@ -3,7 +3,7 @@
 // stream or a wait of the host. That they happened to run one after the other does not count.
 //
 //   OrderCheck check(memory, reports);
-//   check.finished(operation, streams);
+//   check.finished(operation, streams, host_clock);
 
 #include <deque>
 #include <memory>
@@ -18,12 +18,13 @@ class OrderCheck {
  public:
   OrderCheck(const Memory& memory, Reports& reports) : memory_(memory), reports_(reports) {}
   /// Compares the operation with those that ran before, and keeps it as long as a later one may be unordered with it.
-  void finished(const OperationPtr& operation, const std::vector<Stream*>& streams);
+  /// `host`: what the host has waited for, which comes before all that is enqueued from now on.
+  void finished(const OperationPtr& operation, const std::vector<Stream*>& streams, const Clock& host);
   void clear() { history_.clear(); }
 
  private:
   void compare(const Operation& earlier, const Operation& later);
-  void forget_ordered(const std::vector<Stream*>& streams);
+  void forget_ordered(const std::vector<Stream*>& streams, const Clock& host);
 
   static constexpr size_t kMostKept = 512;
   const Memory& memory_;

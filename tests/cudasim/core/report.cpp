@@ -1,5 +1,6 @@
 #include "tests/cudasim/core/report.h"
 
+#include <cxxabi.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -12,6 +13,19 @@ namespace {
 constexpr size_t kMostPrinted = 50;  ///< the rest is only counted
 
 }  // namespace
+
+std::string readable(const std::string& mangled) {
+  int status = 0;
+  char* const text = abi::__cxa_demangle(mangled.c_str(), nullptr, nullptr, &status);
+  if (text == nullptr) return mangled;
+  std::string out = text;
+  std::free(text);
+  const std::string anonymous = "(anonymous namespace)::";
+  for (size_t at = out.find(anonymous); at != std::string::npos; at = out.find(anonymous))
+    out.erase(at, anonymous.size());
+  if (out.starts_with("void ")) out.erase(0, 5);
+  return out.substr(0, out.find('('));
+}
 
 void Reports::add(const std::string& line) {
   std::lock_guard lock(mutex_);

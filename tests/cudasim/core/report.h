@@ -21,6 +21,9 @@ struct Fault {
   std::string what;
 };
 
+/// "shardscope::cuda::scale<float>" of the mangled name; without arguments.
+std::string readable(const std::string& mangled);
+
 class Reports {
  public:
   explicit Reports(bool keep_exit_code) : keep_exit_code_(keep_exit_code) {}

@@ -67,6 +67,7 @@ void read_visible(const std::string& text, Settings& out) {
 Settings settings_from_environment() {
   Settings out;
   out.devices = static_cast<int>(number("CUDASIM_DEVICES", out.devices, 0, 64));
+  out.driver = static_cast<int>(number("CUDASIM_DRIVER", kRuntimeVersion, 0, 100000));
   out.memory_bytes = static_cast<u64>(number("CUDASIM_MEM_MB", 2048, 1, 1 << 20)) << 20;
   out.arena_bytes = static_cast<u64>(number("CUDASIM_ARENA_GB", 64, 1, 1024)) << 30;
   out.seed = static_cast<unsigned>(number("CUDASIM_SEED", 1, 0, 1L << 32));

@@ -3,6 +3,8 @@
 //
 //   CUDASIM_DEVICES=4 CUDASIM_SEED=7 CUDASIM_FAIL=cudaMalloc:3:2 tests/cudasim/run PROGRAM
 
+#include <driver_types.h>
+
 #include <map>
 #include <string>
 #include <vector>
@@ -29,7 +31,10 @@ enum Check : unsigned {
   kCheckAll = 15,
 };
 
+inline constexpr int kRuntimeVersion = 13000;
+
 struct Settings {
+  int driver = kRuntimeVersion;         ///< CUDASIM_DRIVER: 12000 is too old, 0 is none
   int devices = 2;                      ///< CUDASIM_DEVICES
   u64 memory_bytes = 2048ull << 20;     ///< CUDASIM_MEM_MB, of each device
   u64 arena_bytes = 64ull << 30;        ///< CUDASIM_ARENA_GB: addresses of each device; they are never used twice
@@ -42,6 +47,11 @@ struct Settings {
   std::vector<int> visible;             ///< CUDA_VISIBLE_DEVICES: numbers of those that the process sees; empty: all
   std::map<std::string, std::map<int, int>> fail;  ///< CUDASIM_FAIL=call:n:code,...: the n-th call returns code
 
+  /// Why no device can be used, or cudaSuccess.
+  cudaError_t unavailable() const {
+    if (driver < kRuntimeVersion) return cudaErrorInsufficientDriver;
+    return devices == 0 ? cudaErrorNoDevice : cudaSuccess;
+  }
   /// What the device is among all of the machine.
   int physical(int device) const { return visible.empty() ? device : visible[static_cast<size_t>(device)]; }
 };

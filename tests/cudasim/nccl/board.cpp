@@ -2,15 +2,30 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include <fstream>
 
 #include "tests/cudasim/core/machine.h"
 
 namespace cudasim {
+
+namespace {
+
+constexpr u64 kLookEveryNs = 5'000'000;
+
+/// A process that ended is gone also while nobody has waited for it.
+bool lives(s32 process) {
+  std::ifstream stat("/proc/" + std::to_string(process) + "/stat");
+  std::string text;
+  if (!std::getline(stat, text)) return false;
+  const size_t name_end = text.rfind(')');
+  return name_end != std::string::npos && text.size() > name_end + 2 && text[name_end + 2] != 'Z' &&
+         text[name_end + 2] != 'X';
+}
+
+}  // namespace
 
 std::string Board::create() {
   static std::atomic<int> made = 0;
@@ -39,14 +54,17 @@ void Board::join(int rank, int ranks, int gpu) {
   if (shared_->joined.fetch_add(1) + 1 == ranks) shm_unlink(name_.c_str());  // all have it open: it goes with the last
 }
 
-int Board::missing(int me, int ranks) const {
+int Board::missing(int me, int ranks) {
+  const u64 now = now_ns();
+  const bool look = now >= next_look_;
+  if (look) next_look_ = now + kLookEveryNs;
   for (int rank = 0; rank < ranks; ++rank) {
     const Slot& slot = shared_->slots[rank];
     if (rank == me || slot.finished) continue;
-    const bool gone = kill(slot.process, 0) != 0 && errno == ESRCH;
-    if (slot.left || gone) return rank;
+    if (slot.left) return rank;
+    if (look && slot.process != getpid() && !lives(slot.process)) gone_ = rank;
   }
-  return -1;
+  return gone_;
 }
 
 }  // namespace cudasim

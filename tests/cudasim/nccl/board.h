@@ -63,11 +63,13 @@ class Board {
   const std::string& name() const { return name_; }
   Shared* operator->() const { return shared_; }
   /// A rank that left, or whose process is gone; -1: all are there.
-  int missing(int me, int ranks) const;
+  int missing(int me, int ranks);
 
  private:
   std::string name_;
   Shared* shared_ = nullptr;
+  std::atomic<u64> next_look_ = 0;  ///< ns: processes are looked at now and then only
+  std::atomic<int> gone_ = -1;
 };
 
 }  // namespace cudasim

@@ -42,7 +42,7 @@ ncclResult_t join(const std::string& board, int rank, int ranks, int device, boo
 ncclResult_t init(ncclComm_t* handle, int ranks, const ncclUniqueId& id, int rank, bool blocking) {
   Machine& m = machine();
   if (const int injected = m.injected("ncclCommInitRank")) return fail(static_cast<ncclResult_t>(injected), "injected");
-  if (m.settings.devices == 0) return fail(ncclUnhandledCudaError, "no device");
+  if (m.settings.unavailable() != cudaSuccess) return fail(ncclUnhandledCudaError, "no device");
   CommPtr comm;
   if (const ncclResult_t code = join(id.internal, rank, ranks, current_device(), blocking, comm); code != ncclSuccess)
     return code;

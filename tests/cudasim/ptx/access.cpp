@@ -58,6 +58,7 @@ u8* shared_place(Warp& w, const Inst& inst, int lane, u64 at, u32 bytes, Use use
                 w.id * 32 + lane, verb(use), offset, other));
     }
   }
+  if (value != nullptr) std::memcpy(&block.shared[from], value, bytes);
   return &block.shared[from];
 }
 
@@ -69,13 +70,16 @@ u8* local_place(Warp& w, const Inst& inst, int lane, u64 at, u32 bytes) {
   return w.local.data() + static_cast<u64>(lane) * size + at;
 }
 
-void check_global_race(Warp& w, const Inst& inst, int lane, u64 address, u32 bytes, Use use, const u8* data,
-                       const u8* value, const Arena& arena) {
+void check_global_race(Warp& w, const Inst& inst, int lane, u64 address, u32 bytes, Use use, u8* data, const u8* value,
+                       const Arena& arena) {
   const GlobalToucher me(*w.block, w, lane);
   RaceCell* cells = arena.cells(address);
   const bool changes = value == nullptr || std::memcmp(data, value, bytes) != 0;
   const auto other = use == Use::kRead ? me.read(cells, bytes) : me.write(cells, bytes, changes);
-  if (!other) return;
+  if (!other) {
+    if (value != nullptr) std::memcpy(data, value, bytes);
+    return;
+  }
   const Allocation* at = arena.find(address);
   fault(w, inst, cudaErrorLaunchFailure,
         fmt::format("global memory race: block {} thread {} {}s byte {} of allocation #{}; {}", w.block->linear,

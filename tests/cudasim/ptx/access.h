@@ -17,7 +17,8 @@ struct Places {
   bool contiguous = false;  ///< all 32 lanes, one after the other from at[0]
 };
 
-/// `values`: what a write will store, lane by lane `bytes` apart; null: unknown, taken as a change.
+/// `values`: what a write stores, lane by lane `bytes` apart: stored already where a check of races compares it with
+/// what is there, so that lanes that write the same do not race. Null: unknown, taken as a change.
 void resolve(Warp& warp, const Inst& inst, u32 mask, const u64* addresses, u32 bytes, Use use, Places& out,
              const u8* values = nullptr);
 /// The same for one lane, in the space given.

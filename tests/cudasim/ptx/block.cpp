@@ -144,13 +144,13 @@ State run_warp(Warp& w, u64 budget, u64& instructions) {
                             w->park_mask[lane] & ~w->parked, place(*w, b.kernel->code[pc], lane))};
   }
   throw Fault{cudaErrorLaunchFailure,
-              "kernel " + b.kernel->name + ": some threads wait at a barrier that others never reach"};
+              "kernel " + b.kernel->title + ": some threads wait at a barrier that others never reach"};
 }
 
 }  // namespace
 
 std::unique_ptr<Block> make_block(const Kernel& kernel, const Launch& launch, Machine& machine, AccessSet* accesses,
-                                  u64 number) {
+                                  u64 number, Releases& releases) {
   auto b = std::make_unique<Block>();
   b->kernel = &kernel;
   b->memory = &machine.memory;
@@ -161,7 +161,7 @@ std::unique_ptr<Block> make_block(const Kernel& kernel, const Launch& launch, Ma
   b->device = launch.device;
   b->checks = machine.settings.checks;
   b->diverge = machine.settings.diverge;
-  b->cooperative = launch.cooperative;
+  b->releases = &releases;
   b->grid = launch.grid;
   b->size = launch.block;
   b->launch = number;
@@ -180,13 +180,15 @@ void make_ready(Block& b, u64 linear, std::mt19937& random) {
   b.at[1] = static_cast<u32>(linear / b.grid.x % b.grid.y);
   b.at[2] = static_cast<u32>(linear / b.grid.x / b.grid.y);
   ++b.epoch;
+  b.fenced = false;
+  b.taken_at = 0;
   std::memset(b.shared.data(), kShared, b.shared.size());
   b.shared_check.begin_block(static_cast<u32>(b.shared.size()));
   b.order.resize(b.warps.size());
   for (size_t i = 0; i < b.order.size(); ++i) b.order[i] = static_cast<u32>(i);
   std::shuffle(b.order.begin(), b.order.end(), random);
   for (const auto& w : b.warps) {
-    w->exited = w->parked = w->barred = 0;
+    w->exited = w->parked = w->barred = w->voting = w->votes = 0;
     w->spin = 0;
     w->random = static_cast<u32>(random());
     w->copies.clear();
@@ -208,8 +210,9 @@ bool run_block(Block& b, u64 budget, u64& instructions) {
     for (const auto& w : b.warps) {
       if ((w->exist & ~w->exited & ~w->barred) != 0) stuck(b);
     }
+    count_votes(b);
     for (const auto& w : b.warps) {
-      w->barred = 0;
+      w->barred = w->voting = w->votes = 0;
       ++w->epoch;
     }
     ++b.epoch;

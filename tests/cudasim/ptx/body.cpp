@@ -254,8 +254,9 @@ void Body::inline_call(const Function& callee, const std::vector<std::string>& r
 std::unique_ptr<Kernel> decode_kernel(const Module& module, const Function& function) {
   auto kernel = std::make_unique<Kernel>();
   kernel->name = function.name;
+  kernel->title = readable(function.name);
   Rows rows(*kernel);
-  Mutation mutation(function.name);
+  Mutation mutation(kernel->title);
   Body body(module, *kernel, rows, mutation, 0);
   for (const std::string& text : function.params) {
     const Declaration what = read_declaration(text);

@@ -247,7 +247,7 @@ void Decoder::emit(Exec exec) {
 }
 
 void Decoder::refuse(const std::string& why) const {
-  throw Fault{cudaErrorInvalidPtx, "PTX, kernel " + kernel_.name.substr(0, 80) + ", line " + std::to_string(line_) +
+  throw Fault{cudaErrorInvalidPtx, "PTX, kernel " + kernel_.title.substr(0, 160) + ", line " + std::to_string(line_) +
                                        ": '" + statement_ + "': " + why};
 }
 

@@ -1,7 +1,8 @@
 #pragma once
-// Two threads of one launch that touch the same two bytes of device memory, one of them writing, with no barrier of
-// their block between and no atomic, race: which comes first is luck. Blocks of a cooperative launch may have a barrier
-// of their own, which is not seen, so they are not compared. Accesses of single bytes are not checked.
+// Two threads of one launch that touch the same two bytes of device memory, one of them writing, with no order between
+// them, race: which comes first is luck. Threads of a block are ordered by its barriers. Blocks are ordered where one
+// lets go (a fence, then an atomic or volatile access) and the other takes hold afterwards (an atomic or volatile
+// access): the last block of a sum, a barrier of the whole grid. Accesses of single bytes are not checked.
 //
 //   GlobalToucher me(block, warp, lane);
 //   if (auto other = me.write(arena.cells(address), 4, /*changes=*/true)) ...   // who it races with
@@ -26,7 +27,10 @@ class GlobalToucher {
   /// [launch 16 | block 24 | epoch of the block 13 | thread + 1, 11 bits]; wrapped around, which may hide a race and
   /// never makes one.
   u64 me_;
-  bool cooperative_;
+  const Block& block_;
 };
+
+/// An atomic or volatile access of this block.
+void strong_access(Block& block);
 
 }  // namespace cudasim::ptx

@@ -88,7 +88,8 @@ struct Source {
 };
 
 struct Kernel {
-  std::string name;
+  std::string name;   ///< mangled
+  std::string title;  ///< for people
   std::vector<Param> params;
   u32 param_bytes = 0;
   u32 static_shared = 0;  ///< bytes

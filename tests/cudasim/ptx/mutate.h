@@ -1,6 +1,6 @@
 #pragma once
 // One planted change in one kernel, made while it is decoded: what a test of the tests asks for. CUDASIM_MUTATE is
-// "KERNEL:KIND:N": in kernels whose name contains KERNEL, the N-th statement (from 1) that KIND fits.
+// "KERNEL:KIND:N": in kernels whose readable name contains KERNEL, the N-th statement (from 1) that KIND fits.
 //
 //   Mutation mutation(kernel_name);              // from the environment
 //   const std::string text = mutation.apply(statement);

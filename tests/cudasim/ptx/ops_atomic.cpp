@@ -5,6 +5,7 @@
 
 #include "tests/cudasim/core/numbers.h"
 #include "tests/cudasim/ptx/access.h"
+#include "tests/cudasim/ptx/global_check.h"
 #include "tests/cudasim/ptx/lanes.h"
 #include "tests/cudasim/ptx/text.h"
 #include "tests/cudasim/ptx/types.h"
@@ -69,6 +70,7 @@ T changed(T old, T value, T swap, u16 how) {
 
 template <class T>
 Flow atomic(Warp& w, const Inst& i, u32 mask) {
+  if (i.flag) w.block->fenced = true;
   u64 addresses[32];
   addresses_of(w, i, addresses);
   Places places;
@@ -82,6 +84,7 @@ Flow atomic(Warp& w, const Inst& i, u32 mask) {
     std::memcpy(places.at[l], &fresh, sizeof(T));
     if (i.d != kNone) w.row<T>(i.d)[l] = old;
   });
+  strong_access(*w.block);
   ++w.spin;
   return Flow::kNext;
 }
@@ -102,7 +105,7 @@ void decode_atomic(Decoder& d) {
   const bool returns = d.opcode() == "atom";
   const std::string type = d.take_type();
   d.space();
-  d.take_one({"relaxed", "acquire", "release", "acq_rel"});
+  d.inst.flag = d.take_one({"relaxed", "acquire", "release", "acq_rel"}) >= 2;  // is its own fence
   d.take_one({"cta", "cluster", "gpu", "sys"});
   d.take("noftz");
   const int how = d.take_one({"add", "min", "max", "exch", "cas", "and", "or", "xor", "inc", "dec"});

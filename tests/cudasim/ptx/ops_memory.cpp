@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tests/cudasim/ptx/access.h"
+#include "tests/cudasim/ptx/global_check.h"
 #include "tests/cudasim/ptx/lanes.h"
 #include "tests/cudasim/ptx/text.h"
 #include "tests/cudasim/ptx/types.h"
@@ -38,7 +39,10 @@ Flow load(Warp& w, const Inst& i, u32 mask) {
   const u32 bytes = static_cast<u32>(i.memory) * i.count;
   resolve(w, i, mask, addresses, bytes, Use::kRead, places);
   const u32* rows = &w.block->kernel->lists[i.list];
-  if (!i.weak) ++w.spin;
+  if (!i.weak) {
+    strong_access(*w.block);
+    ++w.spin;
+  }
   if (i.memory != i.reg) {
     for (int k = 0; k < i.count; ++k) {
       if (rows[k] == kNone) continue;
@@ -102,6 +106,10 @@ Flow store(Warp& w, const Inst& i, u32 mask) {
   }
   Places places;
   resolve(w, i, mask, addresses, bytes, Use::kWrite, places, values);
+  if (!i.weak) {
+    if (i.flag) w.block->fenced = true;
+    strong_access(*w.block);
+  }
   if (places.contiguous) {
     std::memcpy(places.at[0], values, 32 * bytes);
   } else {
@@ -124,6 +132,7 @@ void take_strength(Decoder& d) {
   const int order = d.take_one({"weak", "relaxed", "acquire", "release"});
   const int scope = d.take_one({"cta", "cluster", "gpu", "sys"});
   d.inst.weak = !is_volatile && order <= 0;
+  d.inst.flag = order == 3;  // is its own fence
   if (scope >= 0 && order < 1) d.refuse("a scope without an order");
 }
 

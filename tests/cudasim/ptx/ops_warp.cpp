@@ -70,7 +70,13 @@ Flow shuffle(Warp& w, const Inst& i, u32 mask) {
                                              : first | (by & ~segment);
       const bool in = i.aux == kUp ? from >= last : from <= last;
       const int lane = in ? from : l;
-      out[l] = (group >> lane & 1) != 0 ? source[lane] : kFromNobody;
+      const bool there = (group >> lane & 1) != 0;
+      if (!there && !w.block->said_nobody) {
+        w.block->said_nobody = true;
+        w.block->reports->add(
+            fmt::format("a shuffle reads lane {}, which has left or does not exist [{}]", lane, place(w, i, l)));
+      }
+      out[l] = there ? source[lane] : kFromNobody;
       inside |= static_cast<u32>(in) << l;
     });
     store_lanes(w.row<u32>(i.d), out, group);

@@ -38,12 +38,13 @@ void run(const Kernel& kernel, const Launch& launch, Machine& machine, AccessSet
   const u64 number = ++launches;
   const u64 budget = launch.cooperative ? kCooperativeBudget : kBudget;
   std::vector<std::unique_ptr<Block>> live, spare;
+  Releases releases;
   Count count;
   u64 next = 0, wanted = launch.cooperative ? blocks : 1;
   int idle = 0;
   while (next < blocks || !live.empty()) {
     while (live.size() < wanted && next < blocks) {
-      if (spare.empty()) spare.push_back(make_block(kernel, launch, machine, accesses, number));
+      if (spare.empty()) spare.push_back(make_block(kernel, launch, machine, accesses, number, releases));
       make_ready(*spare.back(), order[next++], random);
       live.push_back(std::move(spare.back()));
       spare.pop_back();
@@ -62,7 +63,7 @@ void run(const Kernel& kernel, const Launch& launch, Machine& machine, AccessSet
     if (finished) idle = 0;
     if (++idle > kMostIdleRounds) {
       throw Fault{cudaErrorLaunchTimeout,
-                  "kernel " + kernel.name + ": no block finishes (does it wait for more blocks than fit?)"};
+                  "kernel " + kernel.title + ": no block finishes (does it wait for more blocks than fit?)"};
     }
   }
 }

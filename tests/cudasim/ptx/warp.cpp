@@ -58,7 +58,7 @@ void Warp::choose() {
 std::string place(const Warp& warp, const Inst& inst, int lane) {
   const Block& block = *warp.block;
   const Source& source = block.kernel->sources[inst.index];
-  return fmt::format("kernel {}, block ({},{},{}), thread {}, line {}: {}", block.kernel->name.substr(0, 80),
+  return fmt::format("kernel {}, block ({},{},{}), thread {}, line {}: {}", block.kernel->title.substr(0, 160),
                      block.at[0], block.at[1], block.at[2], warp.id * 32 + lane, source.line,
                      source.text.substr(0, 80));
 }

@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "tests/cudasim/core/memory.h"
@@ -31,9 +32,10 @@ struct Warp {
   Block* block = nullptr;
   int id = 0;
   u32 exist = 0, exited = 0;
-  u32 parked = 0;  ///< lanes that wait for other lanes of this warp
-  u32 barred = 0;  ///< lanes that wait at a barrier of the block
-  u32 mask = 0;    ///< the lanes that run now, all at pc
+  u32 parked = 0;             ///< lanes that wait for other lanes of this warp
+  u32 barred = 0;             ///< lanes that wait at a barrier of the block
+  u32 voting = 0, votes = 0;  ///< of those, who bring a predicate to it (bar.red), and what it is
+  u32 mask = 0;               ///< the lanes that run now, all at pc
   u32 pc = 0;
   u32 next_other = kAll;  ///< the smallest pc of the other lanes: at or behind it, choose again
   u32 lane_pc[32] = {};
@@ -59,6 +61,15 @@ struct Warp {
   void choose();  ///< sets mask and pc; mask is 0 where no lane can run
 };
 
+/// Of a launch: which blocks let go of what they had written, when and in which of their epochs.
+struct Releases {
+  struct Release {
+    u64 epoch, moment;
+  };
+  u64 moment = 0;
+  std::unordered_map<u64, Release> by_block;
+};
+
 struct Block {
   const Kernel* kernel = nullptr;
   const Memory* memory = nullptr;
@@ -69,11 +80,14 @@ struct Block {
   int device = 0;
   unsigned checks = 0;
   Diverge diverge = Diverge::kLow;
-  bool cooperative = false;
+  bool said_nobody = false;  ///< that a shuffle read from a lane that is not there: once is enough
   dim3 grid, size;
   u32 at[3] = {};
   u64 linear = 0;
   u64 launch = 0;  ///< counts launches
+  Releases* releases = nullptr;
+  bool fenced = false;  ///< has run a fence since it began
+  u64 taken_at = 0;     ///< the moment of its last atomic or volatile access
   u32 threads = 0;
   u32 dynamic_shared = 0, dynamic_at = 0;  ///< bytes, and where they begin in `shared`
   std::vector<u8> shared;
@@ -82,6 +96,9 @@ struct Block {
   std::vector<std::unique_ptr<Warp>> warps;
   std::vector<u32> order;  ///< in which warps run
 };
+
+/// What bar.red gives its lanes, once all threads of the block are there (ptx/ops_control.cpp).
+void count_votes(Block& block);
 
 /// Stops the kernel: with where in it.
 [[noreturn]] void fault(const Warp& warp, const Inst& inst, cudaError_t code, const std::string& what);

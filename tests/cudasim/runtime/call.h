@@ -27,7 +27,7 @@ inline cudaError_t keep(cudaError_t code) {
 template <class Work>
 cudaError_t call(CallInfo info, Work work, bool needs_device = true) {
   Machine& m = machine();
-  if (needs_device && m.settings.devices == 0) return keep(cudaErrorNoDevice);
+  if (needs_device && m.settings.unavailable() != cudaSuccess) return keep(m.settings.unavailable());
   info.correlation = m.next_correlation();
   const u64 outer = std::exchange(current_correlation(), info.correlation);
   info.start_ns = now_ns();

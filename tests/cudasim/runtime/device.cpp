@@ -10,8 +10,6 @@ namespace cudasim {
 
 namespace {
 
-constexpr int kVersion = 13000;
-
 bool exists(int device) { return device >= 0 && device < machine().settings.devices; }
 
 cudaDeviceProp properties(int device) {
@@ -131,7 +129,7 @@ CUDASIM_API cudaError_t cudaGetDeviceCount(int* count) {
       cudaGetDeviceCount, cudaGetDeviceCount_v3020,
       [&] {
         *count = machine().settings.devices;
-        return *count > 0 ? cudaSuccess : cudaErrorNoDevice;
+        return machine().settings.unavailable();
       },
       false);
 }
@@ -139,6 +137,7 @@ CUDASIM_API cudaError_t cudaSetDevice(int device) {
   return CUDASIM_CALL(
       cudaSetDevice, cudaSetDevice_v3020,
       [&] {
+        if (machine().settings.unavailable() != cudaSuccess) return machine().settings.unavailable();
         if (!exists(device)) return cudaErrorInvalidDevice;
         current_device() = device;
         return machine().sticky(device);
@@ -150,7 +149,7 @@ CUDASIM_API cudaError_t cudaInitDevice(int device, unsigned, unsigned) {
 }
 CUDASIM_API cudaError_t cudaGetDevice(int* device) {
   *device = current_device();
-  return machine().settings.devices > 0 ? cudaSuccess : keep(cudaErrorNoDevice);
+  return keep(machine().settings.unavailable());
 }
 CUDASIM_API cudaError_t cudaGetDeviceProperties(cudaDeviceProp* out, int device) {
   return CUDASIM_CALL(cudaGetDeviceProperties, cudaGetDeviceProperties_v3020, [&] {
@@ -206,11 +205,11 @@ CUDASIM_API cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned) {
   });
 }
 CUDASIM_API cudaError_t cudaDriverGetVersion(int* version) {
-  *version = machine().settings.devices > 0 ? kVersion : 0;
+  *version = machine().settings.driver;
   return cudaSuccess;
 }
 CUDASIM_API cudaError_t cudaRuntimeGetVersion(int* version) {
-  *version = kVersion;
+  *version = kRuntimeVersion;
   return cudaSuccess;
 }
 CUDASIM_API cudaError_t cudaSetDeviceFlags(unsigned) { return cudaSuccess; }
