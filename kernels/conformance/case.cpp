@@ -184,6 +184,30 @@ ConformanceCase CaseBuilder::build(const Op& op) {
   return std::move(case_);
 }
 
+ConformanceCase aligned(ConformanceCase test) {
+  constexpr std::int64_t kLine = 16;
+  std::int64_t end = 0;
+  for (Buffer& buffer : test.program.buffers) {
+    const std::int64_t before = kBefore * size_of(buffer.dtype);
+    buffer.address = (end + before + kLine - 1) / kLine * kLine - before;
+    end = buffer.address + buffer.bytes();
+  }
+  test.program.arena_bytes[static_cast<int>(Space::kDevice)] = end;
+  test.name += ", aligned";
+  return test;
+}
+
+ConformanceCase on_tensor_cores(ConformanceCase test) {
+  test = aligned(std::move(test));
+  for (Expectation& e : test.expectations) {
+    const DType dtype = test.program.buffer(e.region.buffer).dtype;
+    double most = 0;
+    for (const double v : e.want) most = std::isfinite(v) ? std::max(most, std::abs(v)) : most;
+    if (dtype != DType::kF32) e.tolerance.absolute += std::ldexp(most, dtype == DType::kBF16 ? -8 : -11);
+  }
+  return test;
+}
+
 Doubles CaseBuilder::random(std::int64_t count, double size) {
   std::normal_distribution<double> normal(0, size);
   Doubles values(static_cast<std::size_t>(count));

@@ -77,6 +77,13 @@ class CaseBuilder {
   std::mt19937_64 generator_;
 };
 
+/// The case with its operands at multiples of 16 bytes, as most lie in a program: what vector loads and tensor cores
+/// want.
+ConformanceCase aligned(ConformanceCase test);
+/// Aligned attention, as tensor cores may do it: probabilities and the gradients of scores are rounded to the dtype
+/// before they are multiplied. Such roundings of the terms of a sum come to about one of the sum itself.
+ConformanceCase on_tensor_cores(ConformanceCase test);
+
 /// The number nearest to v that the dtype has, ties to even; infinity beyond its range (integers: held at the ends).
 double rounded(DType dtype, double v);
 void encode(DType dtype, double v, std::byte* to);

@@ -137,6 +137,16 @@ void add_combine_backward(std::vector<ConformanceCase>& cases, DType dtype, cons
   cases.push_back(b.build(op));
 }
 
+/// Moves of rows that are whole vectors.
+void add_aligned_moves(std::vector<ConformanceCase>& cases, DType dtype) {
+  const std::size_t first = cases.size();
+  const ExpertCase c{16, 4, 4, 16, 4, 64};
+  add_moves(cases, dtype, c, false);
+  add_moves(cases, dtype, c, true);
+  add_combine_backward(cases, dtype, c);
+  for (std::size_t i = first; i < cases.size(); ++i) cases[i] = aligned(std::move(cases[i]));
+}
+
 }  // namespace
 
 void add_expert_cases(std::vector<ConformanceCase>& cases) {
@@ -154,6 +164,7 @@ void add_expert_cases(std::vector<ConformanceCase>& cases) {
       add_combine_backward(cases, dtype, c);
     }
   }
+  for (const DType dtype : kFloats) add_aligned_moves(cases, dtype);
   const ExpertCase tied{5, 6, 3, 5, 1, 1};
   CaseBuilder b("route with ties");
   cases.push_back(route_case(b, tied, Doubles(30, 0.5)));

@@ -38,7 +38,9 @@ void add_rope_at(std::vector<ConformanceCase>& cases, DType dtype, const Doubles
   }
   RopeAt op{b.in(x), b.in(positions, DType::kI32), rows, heads, d, 500};
   b.expect(op.x, want, {2e-6, 2e-6});
-  cases.push_back(b.build(op));
+  const ConformanceCase test = b.build(op);
+  cases.push_back(test);
+  if (d % 16 == 0) cases.push_back(aligned(test));
 }
 
 /// Keys and values side by side with queries in fused rows; old places keep what they held.
@@ -73,7 +75,9 @@ void add_append(std::vector<ConformanceCase>& cases, DType dtype, std::int64_t s
   if (std::any_of(starts.begin(), starts.end(), [](double s) { return s > 0; })) op.starts = b.in(starts, DType::kI32);
   b.expect(k_cache, caches[0]);
   b.expect(v_cache, caches[1]);
-  cases.push_back(b.build(op));
+  const ConformanceCase test = b.build(op);
+  cases.push_back(test);
+  if (d % 16 == 0) cases.push_back(aligned(test));
 }
 
 struct CachedCase {
@@ -117,7 +121,9 @@ void add_cached_attention(std::vector<ConformanceCase>& cases, DType dtype, cons
                      width,
                      c.capacity};
   b.expect(op.out, want, {1e-5, 1e-5});
-  cases.push_back(b.build(op));
+  const ConformanceCase test = b.build(op);
+  cases.push_back(test);
+  if (c.d % 64 == 0) cases.push_back(on_tensor_cores(test));
 }
 
 void add_last_rows(std::vector<ConformanceCase>& cases, DType dtype, std::int64_t seq, std::int64_t hidden,
@@ -219,7 +225,8 @@ void add_inference_cases(std::vector<ConformanceCase>& cases) {
                                {1, 4, 1, 8, 20, {0, 19, 7}},   {1, 8, 1, 64, 300, {255, 127, 128}},
                                {1, 6, 2, 20, 520, {513, 12}},  {1, 14, 2, 5, 140, {130}},
                                {3, 2, 1, 7, 12, {4, 0, 9}},    {5, 4, 2, 32, 270, {130, 251}},
-                               {130, 1, 1, 16, 280, {0, 150}}, {1, 3, 3, 80, 1030, {1024}}};
+                               {130, 1, 1, 16, 280, {0, 150}}, {1, 3, 3, 80, 1030, {1024}},
+                               {2, 4, 2, 128, 70, {67, 3}},    {40, 2, 1, 64, 150, {100, 0}}};
   for (const DType dtype : kFloats) {
     add_rope_at(cases, dtype, {0}, 1, 2);
     add_rope_at(cases, dtype, {5, 0, 63, 5}, 3, 10);

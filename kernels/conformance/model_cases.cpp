@@ -263,7 +263,9 @@ void add_rope(std::vector<ConformanceCase>& cases, DType dtype, std::int64_t row
   const Doubles x = b.random(rows * heads * head_dim);
   const Rope op{b.in(x), rows, heads, head_dim, seq, 10000, inverse, part};
   b.expect(op.x, reference::rope(op, x), {1e-6, 1e-6});
-  cases.push_back(b.build(op));
+  const ConformanceCase test = b.build(op);
+  cases.push_back(test);
+  if (head_dim % 16 == 0) cases.push_back(aligned(test));
 }
 
 }  // namespace

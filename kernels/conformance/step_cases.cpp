@@ -1,6 +1,7 @@
 // Attention, the loss, and the optimizer's step.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -177,6 +178,27 @@ void add_fused_attention(std::vector<ConformanceCase>& cases, DType dtype, std::
   cases.push_back(back.build(backward));
 }
 
+/// Around tiles of 32, 64 and 128 rows.
+void add_tensor_core_attention(std::vector<ConformanceCase>& cases, DType dtype) {
+  const std::size_t first = cases.size();
+  constexpr AttentionSize kSizes[] = {{1, 1, 1, 1, 64},   {2, 65, 4, 2, 64}, {1, 129, 1, 1, 128},
+                                      {1, 300, 2, 1, 64}, {1, 65, 1, 1, 64}, {1, 257, 2, 1, 128}};
+  for (const AttentionSize& size : kSizes) {
+    add_attention(cases, dtype, size);
+    add_attention_backward(cases, dtype, size);
+  }
+  const std::pair<AttentionSize, AttentionSpan> parts[] = {{{2, 40, 2, 1, 64}, {{20, 0}, {0, 40}}},
+                                                           {{1, 300, 1, 1, 64}, {{0, 300}, {150, 0}}},
+                                                           {{1, 50, 2, 1, 128}, {{5, 0}, {}, 300}},
+                                                           {{1, 97, 1, 1, 64}, {{0, 0}, {49, 0}, 49}},
+                                                           {{1, 48, 2, 1, 128}, {{0, 48}, {0, 48}}}};
+  for (const auto& [size, span] : parts) {
+    for (const bool merge : {false, true}) add_attention_part(cases, dtype, size, span, merge);
+  }
+  add_fused_attention(cases, dtype, 130, 2, 64);
+  for (std::size_t i = first; i < cases.size(); ++i) cases[i] = on_tensor_cores(std::move(cases[i]));
+}
+
 }  // namespace
 
 void add_attention_cases(std::vector<ConformanceCase>& cases) {
@@ -188,6 +210,7 @@ void add_attention_cases(std::vector<ConformanceCase>& cases) {
     add_attention_parts(cases, dtype);
     add_fused_attention(cases, dtype, 9, 3, 5);
     add_fused_attention(cases, dtype, 130, 2, 16);
+    if (dtype != DType::kF32) add_tensor_core_attention(cases, dtype);
   }
 }
 
