@@ -101,8 +101,7 @@ __device__ void store_block(const Decode<T>& call, const State<Q, L::kEach>& sta
   for (int i = 0; i < Q; ++i) {
 #pragma unroll
     for (int c = 0; c < L::kEach; ++c) acc[own][i][L::column(c)] = state.acc[i][c];
-    tops[own][i] = state.top[i];
-    sums[own][i] = state.sum[i];
+    if (threadIdx.x % L::kLanes == 0) tops[own][i] = state.top[i], sums[own][i] = state.sum[i];
   }
   __syncthreads();
   for (int at = threadIdx.x; at < Q * d; at += kDecodeThreads) {

@@ -1,20 +1,25 @@
 // Softmax cross-entropy, a block to a row. Moves twice the bytes of the logits (4 per element in bf16): a row is read
 // twice, the second time from the second-level cache.
-#include <cfloat>
-
 #include "kernels/cuda/loss.cuh"
+#include "kernels/cuda/powers.cuh"
 #include "kernels/cuda/rows.cuh"
 
 namespace shardscope::cuda {
 namespace {
 
-/// A sum of exponentials relative to the largest number so far, one exponential per number.
+/// A sum of exponentials relative to the largest number so far.
 struct Running {
-  float top = -FLT_MAX, sum = 0;
-  __device__ void add(float v) {
-    const float above = v - top, e = expf(-fabsf(above));
-    sum = above > 0 ? sum * e + 1 : sum + e;
-    top = fmaxf(top, v);
+  float top = -1e30f, sum = 0;
+  template <int N>
+  __device__ void add(const float (&values)[N]) {
+    float most = top;
+#pragma unroll
+    for (const float v : values) most = fmaxf(most, v);
+    const float base = most * kLog2E;
+    sum *= power_of_two(top * kLog2E - base);
+#pragma unroll
+    for (const float v : values) sum += power_of_two(v * kLog2E - base);
+    top = most;
   }
 };
 
@@ -29,15 +34,16 @@ __global__ void cross_entropy(T* logits, const std::int32_t* targets, std::int64
   if (target < 0 || target >= vocab) __trap();
   const float chosen = to_float(row[target]);
   Running running;
-  read_row(row, vocab, [&](std::int64_t, float v) { running.add(v); });
-  const float top = block_max(running.top);
-  const double total = block_sum(static_cast<double>(running.sum * expf(running.top - top)));
-  const auto factor = static_cast<float>(static_cast<double>(scale) / total);  // all have read `chosen`
-  update_row(row, vocab, [&](std::int64_t i, float v) {
-    const float gradient = expf(v - top) * factor;
-    return i == target ? gradient - scale : gradient;
-  });
-  if (threadIdx.x == 0) row_loss[r] = log(total) + static_cast<double>(top) - static_cast<double>(chosen);
+  read_row(row, vocab, [&](const auto& values) { running.add(values); });
+  const float top = block_max(running.top), base = top * kLog2E;
+  const double total = block_sum(static_cast<double>(running.sum * power_of_two((running.top - top) * kLog2E)));
+  const auto factor = static_cast<float>(static_cast<double>(scale) / total);
+  const auto gradient = [&](float v) { return power_of_two(v * kLog2E - base) * factor; };
+  update_row(row, vocab, gradient);  // all have read `chosen`
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  row[target] = from_float<T>(gradient(chosen) - scale);
+  row_loss[r] = log(total) + static_cast<double>(top) - static_cast<double>(chosen);
 }
 
 }  // namespace

@@ -2,8 +2,8 @@
 // Rows that begin anywhere (of a vocabulary that is no multiple of 8), by all threads of a block: 16 bytes at a time
 // but for the ends.
 //
-//   read_row(row, n, [&](std::int64_t i, float v) { most = fmaxf(most, v); });
-//   update_row(row, n, [&](std::int64_t i, float v) { return v * factor; });
+//   read_row(row, n, [&](const auto& values) { for (const float v : values) most = fmaxf(most, v); });
+//   update_row(row, n, [&](float v) { return v * factor; });
 
 #include "kernels/cuda/access.cuh"
 
@@ -22,39 +22,36 @@ struct RowSplit {
   }
 };
 
-/// f(element's number, value) for the elements of a row, shared out to the threads of a block.
+/// f(array of floats) for the elements of a row, kN or one at a time, shared out to the threads of a block.
 template <class T, class F>
 __device__ inline void read_row(T* row, std::int64_t n, F&& f) {
   constexpr int kN = Vectors<T>::kN;
   const RowSplit split(row, n);
-  if (threadIdx.x < split.lead) f(std::int64_t{threadIdx.x}, to_float(row[threadIdx.x]));
-  for (std::int64_t p = threadIdx.x; p < split.packs; p += blockDim.x) {
-    const std::int64_t first = split.lead + p * kN;
-    float v[kN];
-    Vectors<T>{row}.load(first, v);
-#pragma unroll
-    for (int j = 0; j < kN; ++j) f(first + j, v[j]);
+  const std::int64_t i = threadIdx.x, last = split.lead + split.packs * kN + i;
+  float one[1], pack[kN];
+  if (i < split.lead) one[0] = to_float(row[i]), f(one);
+  for (std::int64_t p = i; p < split.packs; p += blockDim.x) {
+    Vectors<T>{row}.load(split.lead + p * kN, pack);
+    f(pack);
   }
-  const std::int64_t last = split.lead + split.packs * kN + threadIdx.x;
-  if (last < n) f(last, to_float(row[last]));
+  if (last < n) one[0] = to_float(row[last]), f(one);
 }
 
-/// Each element becomes f(its number, its value).
+/// Each element becomes f(its value).
 template <class T, class F>
 __device__ inline void update_row(T* row, std::int64_t n, F&& f) {
   constexpr int kN = Vectors<T>::kN;
   const RowSplit split(row, n);
-  if (threadIdx.x < split.lead) row[threadIdx.x] = from_float<T>(f(threadIdx.x, to_float(row[threadIdx.x])));
-  for (std::int64_t p = threadIdx.x; p < split.packs; p += blockDim.x) {
-    const std::int64_t first = split.lead + p * kN;
-    float v[kN];
-    Vectors<T>{row}.load(first, v);
+  const std::int64_t i = threadIdx.x, last = split.lead + split.packs * kN + i;
+  if (i < split.lead) row[i] = from_float<T>(f(to_float(row[i])));
+  for (std::int64_t p = i; p < split.packs; p += blockDim.x) {
+    float pack[kN];
+    Vectors<T>{row}.load(split.lead + p * kN, pack);
 #pragma unroll
-    for (int j = 0; j < kN; ++j) v[j] = f(first + j, v[j]);
-    Vectors<T>{row}.store(first, v);
+    for (float& v : pack) v = f(v);
+    Vectors<T>{row}.store(split.lead + p * kN, pack);
   }
-  const std::int64_t last = split.lead + split.packs * kN + threadIdx.x;
-  if (last < n) row[last] = from_float<T>(f(last, to_float(row[last])));
+  if (last < n) row[last] = from_float<T>(f(to_float(row[last])));
 }
 
 /// Threads of a block for rows of n elements: whole warps, each thread with a few packs.

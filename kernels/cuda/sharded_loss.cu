@@ -19,7 +19,9 @@ struct Part {
 template <class T>
 __global__ void row_max(T* logits, Part part, float* top) {
   float most = -INFINITY;
-  read_row(logits + blockIdx.x * part.vocab, part.real, [&](std::int64_t, float v) { most = fmaxf(most, v); });
+  read_row(logits + blockIdx.x * part.vocab, part.real, [&](const auto& values) {
+    for (const float v : values) most = fmaxf(most, v);
+  });
   most = block_max(most);
   if (threadIdx.x == 0) top[blockIdx.x] = most;
 }
@@ -34,12 +36,12 @@ __global__ void shifted_exp(T* logits, const float* top, const std::int32_t* tar
   const float shift = top[r], chosen = column < 0 ? 0.0f : to_float(row[column]) - shift;
   __syncthreads();  // all have read it
   float sum = 0;
-  update_row(row, part.real, [&](std::int64_t, float v) {
+  update_row(row, part.real, [&](float v) {
     const float e = expf(v - shift);
     sum += e;
     return e;
   });
-  update_row(row + part.real, part.vocab - part.real, [](std::int64_t, float) { return 0.0f; });
+  update_row(row + part.real, part.vocab - part.real, [](float) { return 0.0f; });
   const double row_sum = block_sum(static_cast<double>(sum));
   if (threadIdx.x != 0) return;
   sums[r] = static_cast<float>(row_sum);
@@ -51,8 +53,12 @@ __global__ void sharded_cross_entropy(T* logits, const float* sums, const std::i
                                       double scale) {
   const std::int64_t r = blockIdx.x, column = part.column_of(targets[r]);
   const auto factor = static_cast<float>(scale / static_cast<double>(sums[r])), one = static_cast<float>(scale);
-  update_row(logits + r * part.vocab, part.real,
-             [&](std::int64_t i, float v) { return i == column ? v * factor - one : v * factor; });
+  T* row = logits + r * part.vocab;
+  const float chosen = column < 0 ? 0.0f : to_float(row[column]);
+  __syncthreads();  // all have read it
+  update_row(row, part.real, [&](float v) { return v * factor; });
+  __syncthreads();
+  if (threadIdx.x == 0 && column >= 0) row[column] = from_float<T>(chosen * factor - one);
 }
 
 /// Each row's log(sum) - target's logit.
