@@ -1,5 +1,5 @@
 // Attention and its gradients, flash style: keys and values go through shared memory a tile at a time, and scores are
-// never stored. This file has the version in fp32 arithmetic for any shape.
+// never stored. This file has the version in fp32 arithmetic for any shape, attention_mma.cu that for tensor cores.
 // Limited by arithmetic: 4 d FLOP per visible pair and head forward, 14 d backward (the scores are computed twice, once
 // in each of its kernels).
 #include "kernels/cuda/attention.cuh"
@@ -298,6 +298,7 @@ AttentionShape shape_of(const Op& op) {
 
 template <class T>
 void attention_forward(const AttentionForwardCall<T>& call, const Kernel& kernel) {
+  if (mma_attention_forward(call, kernel)) return;
   for_width(call.shape.d, [&](auto width) {
     constexpr int D = width, kRows = Tiles<D>::kForward, kKeys = Tiles<D>::kKeys;
     constexpr int kFloats = tile_floats(kRows, D) + tile_floats(kKeys, D) + tile_floats(kRows, kKeys);
@@ -335,6 +336,7 @@ void run(const AttentionBackward& op, Kernel& kernel) {
                                         kernel.data<T>(op.d_k),
                                         kernel.data<T>(op.d_v),
                                         op.accumulate};
+    if (mma_attention_backward(call, kernel)) return;
     row_products<<<blocks_for(kernel, rows * kWarp), kThreads, 0, kernel.stream()>>>(call);
     check_launch("row_products");
     for_width(op.head_dim, [&](auto width) {

@@ -63,6 +63,7 @@ struct AttentionForwardCall {
   float* lse;
   bool merge;
 };
+/// On tensor cores where they can be used, else in fp32 arithmetic.
 template <class T>
 void attention_forward(const AttentionForwardCall<T>& call, const Kernel& kernel);
 
@@ -75,5 +76,12 @@ struct AttentionBackwardCall {
   T *d_q, *d_k, *d_v;
   bool accumulate;
 };
+
+/// The versions for tensor cores. Nothing is done and the answer is false where dtype, head size, alignment or GPU do
+/// not allow them.
+template <class T>
+bool mma_attention_forward(const AttentionForwardCall<T>& call, const Kernel& kernel);
+template <class T>
+bool mma_attention_backward(const AttentionBackwardCall<T>& call, const Kernel& kernel);
 
 }  // namespace shardscope::cuda
