@@ -46,6 +46,41 @@ std::string_view without_version(std::string_view call) {
   return version ? call.substr(0, at) : call;
 }
 
+constexpr std::int64_t kLastTime = std::int64_t{1} << 61;                ///< the year 2043
+constexpr std::int64_t kLongest = std::int64_t{86'400} * 1'000'000'000;  ///< of one kernel or call: a day
+constexpr std::uint64_t kLargest = std::uint64_t{1} << 48;               ///< bytes of one copy or allocation
+
+bool is_time(std::int64_t ns) { return ns >= 0 && ns <= kLastTime; }
+
+template <class Record>
+bool is_span(const RecordHead& head) {
+  const auto* record = record_as<Record>(head);
+  return record != nullptr && is_time(record->end_ns) && record->end_ns - head.time_ns <= kLongest;
+}
+
+/// Numbers that a sound log can have, so that what follows may add and subtract them.
+bool is_sound(const RecordHead& head) {
+  if (!is_time(head.time_ns)) return false;
+  switch (head.kind) {
+    case RecordKind::kStep:
+      return record_as<capture::StepRecord>(head) != nullptr && is_time(record_as<capture::StepRecord>(head)->end_ns);
+    case RecordKind::kKernel:
+    case RecordKind::kGraph:
+      return is_span<capture::KernelRecord>(head);
+    case RecordKind::kCopy:
+      return is_span<capture::CopyRecord>(head) && record_as<capture::CopyRecord>(head)->bytes <= kLargest;
+    case RecordKind::kApi:
+      return is_span<capture::ApiRecord>(head);
+    case RecordKind::kSync:
+      return is_span<capture::SyncRecord>(head);
+    case RecordKind::kDeviceMemory:
+      return record_as<capture::MemoryRecord>(head) != nullptr &&
+             record_as<capture::MemoryRecord>(head)->bytes <= kLargest;
+    default:
+      return true;
+  }
+}
+
 }  // namespace
 
 CaptureImport::CaptureImport(const capture::CaptureLogReader& reader, ImportWriter& writer, int rank, bool main)
@@ -53,6 +88,10 @@ CaptureImport::CaptureImport(const capture::CaptureLogReader& reader, ImportWrit
 
 void CaptureImport::take(std::uint32_t thread, const RecordHead& head) {
   tally_.event();
+  if (!is_sound(head)) {
+    ++bad_;
+    return;
+  }
   const auto with = [&]<class Record>(const Record* record, auto method) {
     if (record != nullptr) (this->*method)(*record);
   };
@@ -297,7 +336,7 @@ void CaptureImport::take_memory(const capture::MemoryRecord& memory) {
   const auto bytes = static_cast<std::int64_t>(memory.bytes & INT64_MAX);
   if (memory.head.small == kAllocation) {
     live_[memory.address] = bytes;
-    live_bytes_ += bytes;
+    if (__builtin_add_overflow(live_bytes_, bytes, &live_bytes_)) live_bytes_ = INT64_MAX;
   } else {
     const auto found = live_.find(memory.address);
     if (found == live_.end()) return;  // allocated before the recording began
@@ -339,6 +378,8 @@ void CaptureImport::finish() {
   for (const auto& [thread, state] : threads_)
     for (const auto& [domain, stack] : state.ranges) open += static_cast<std::int64_t>(stack.size());
   if (open > 0) writer_.diagnostic(rank_, "open_ranges", "ranges that were begun and never ended are left out", open);
+  if (bad_ > 0)
+    writer_.diagnostic(rank_, "bad_event", "records with times or sizes that cannot be were not kept", bad_);
   if (unmatched_ > 0)
     writer_.diagnostic(rank_, "unmatched_ranges", "ends of ranges that began before the recording", unmatched_);
 }
