@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # shardscope record, as people use it: programs that know nothing of it, run under it.
-#   record_test.sh SHARDSCOPE NVTX_CHECK NCCL_CHECK LIBRARY
+#   record_test.sh SHARDSCOPE NVTX_CHECK NCCL_CHECK LIBRARY [CUDA_CHECK EMULATED_LIBRARIES]
 set -uo pipefail
-shardscope=$1 nvtx=$2 nccl=$3 export_library=$4
+shardscope=$1 nvtx=$2 nccl=$3 export_library=$4 cuda=${5:-} emulated=${6:-}
+run_emulated=$(realpath "$(dirname "$0")/cudasim/run")
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
@@ -99,6 +100,9 @@ touch third
 wait "$recorder"
 check "the job's exit code" equals $? 0
 check "what was asked for" equals "$(ops idle.db)" "forward:1:2-2 started:1:-1--1 step 2:1:2-2"
+"$shardscope" record --quiet -o odd.db -- sh -c "echo nonsense >odd.db.capture/control; while [ -e odd.db.capture/control ]; do sleep 0.01; done; $nvtx" 2>said
+check "a wish that nobody knows is said" grep -q "'nonsense' is none of" said
+check "and goes no further" equals "$(count odd.db 'select count(*) from step')" 3
 refused "control of nothing" 2 "no recording goes on" "$shardscope" record --control start -o nothing.db
 
 # A flight recorder, and a hang that is told while the job hangs.
@@ -125,6 +129,22 @@ check "one" equals "$(count one.db 'select count(*) from step')" 10
 check "two" equals "$(count two.db 'select count(*) from step')" 10
 check "into one profile" bash -c "'$shardscope' record --quiet -o both.db -- '$nvtx' steps 5 && '$shardscope' record --quiet -o both.db -- '$nvtx' steps 7"
 check "two runs" equals "$(count both.db 'select count(distinct run) from step')" 2
+
+# CUDA: kernels, copies and calls of an emulated device, whole and of chosen steps only.
+of_kind() { count "$1" "select count(*) from slice s join rank r using (run, rank) join op o on o.program = r.program and o.op = s.op where o.kind = '$2' and s.step $3"; }
+if [[ -n $emulated && -e $emulated/libcupti.so ]]; then
+  export CUDASIM_LIB=$emulated
+  check "record CUDA" "$shardscope" record --quiet -o cuda.db -- "$run_emulated" "$cuda" 10
+  check "its kernels" equals "$(of_kind cuda.db kernel '>= 0')" 40
+  check "its copies and memsets" equals "$(of_kind cuda.db copy '>= 0') $(of_kind cuda.db memset '>= 0')" "10 10"
+  check "each with its launch" equals "$(count cuda.db "select value from source_count where name = 'kernels_with_launch'")" 40
+  check "chosen steps of it" "$shardscope" record --quiet -o chosen.db --steps 4-6 -- "$run_emulated" "$cuda" 20 6
+  check "their kernels, all" equals "$(of_kind chosen.db kernel 'between 4 and 6')" 12
+  check "their copies" equals "$(of_kind chosen.db copy 'between 4 and 6')" 3
+  check "and none of others" equals "$(of_kind chosen.db kernel '< 999')" 12
+  check "idle until the end" "$shardscope" record --quiet --idle -o off.db -- "$run_emulated" "$cuda" 20
+  check "is nothing" test ! -e off.db
+fi
 
 # What must be refused.
 refused "steps that are none" 2 "given as 10-20" "$shardscope" record --steps 5-3 -o x.db -- true

@@ -154,13 +154,20 @@ void Recording::read_control() {
   if (!std::getline(in, wish)) return;
   std::error_code ignored;
   std::filesystem::remove(file, ignored);  // the answer
-  if (wish == "dump") {
-    dump_wished_ = true;
+  std::optional<Steps> steps;
+  try {
+    if (wish.starts_with(kStepsWish)) steps = parse_steps(wish.substr(kStepsWish.size()));
+  } catch (const Error& error) {
+    problems_.emplace_back(error.what());
+    return;
+  }
+  if (wish == "dump") dump_wished_ = true;
+  if (!steps && wish != "start" && wish != "stop") {
+    if (wish != "dump") problems_.push_back(file.string() + ": '" + wish + "' is none of start, stop, dump, steps N-M");
     return;
   }
   on_ = wish != "stop";
-  options_.steps.reset();
-  if (wish.starts_with(kStepsWish)) options_.steps = parse_steps(wish.substr(kStepsWish.size()));
+  options_.steps = steps;
   controlled_ = true;
   hangs_.forget();
   for (auto& [path, process] : watched_) {

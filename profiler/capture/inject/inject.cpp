@@ -31,6 +31,8 @@ void* keep(void*) {
     refresh_nccl_mask();
     flush_cupti(*spool, false);
   }
+  // Here and not in at_exit(): by then the exiting thread's place in the spool is gone.
+  if (Spool* spool = Spool::get()) flush_cupti(*spool, true);
   return nullptr;
 }
 
@@ -38,7 +40,6 @@ void at_exit() {
   if (!kept.load()) return;
   stop.store(true);
   pthread_join(keeper, nullptr);
-  if (Spool* spool = Spool::get()) flush_cupti(*spool, true);
   Spool::say_goodbye();
 }
 

@@ -209,7 +209,10 @@ ChunkHeader* Spool::take_chunk(std::uint32_t thread) {
 
 void* Spool::reserve(std::size_t bytes) {
   ThreadChunk& mine = local;
-  if (mine.ended) return nullptr;  // a destructor of the thread that runs after ours
+  if (mine.ended) {  // a destructor of the thread that runs after ours
+    header_->lost_records.fetch_add(1, std::memory_order_relaxed);
+    return nullptr;
+  }
   if (mine.generation != generation_ || mine.spool != this) {
     mine.chunk = nullptr;
     mine.generation = generation_;
