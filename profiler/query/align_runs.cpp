@@ -41,7 +41,7 @@ RunSteps read_steps(const Profile& profile, std::int64_t run) {
     found.steps[rows.integer(1)].push_back({rows.small(0), {begin, begin + length}});
   }
   if (found.steps.empty())
-    throw Error(ErrorKind::kConfig, found.name + ": has no finished step, so there is nothing to compare step by step");
+    throw Error(ErrorKind::kConfig, found.name + " has no finished step, so there is nothing to compare step by step");
   return found;
 }
 

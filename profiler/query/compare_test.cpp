@@ -78,7 +78,7 @@ TEST_F(CompareQueries, WhatHasNothingBesideItIsSaid) {
 }
 
 TEST_F(CompareQueries, RunsThatShareNothingAreRefused) {
-  EXPECT_THAT(problem(1, 4), HasSubstr("run none of " + path_ + ": has no finished step"));
+  EXPECT_THAT(problem(1, 4), HasSubstr("run none of " + path_ + " has no finished step"));
   EXPECT_THAT(problem(3, 5), HasSubstr("have no rank in common"));
   EXPECT_THAT(problem(1, 99), HasSubstr("there is no run 99"));
 }

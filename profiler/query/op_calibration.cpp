@@ -73,6 +73,11 @@ std::vector<CalibrationPoint> op_calibration(const Profile& measured, std::int64
     points[a.order] = {std::get<0>(key), std::get<1>(key),  std::get<2>(key),
                        a.work,           a.sum_s / a.ranks, b->second.sum_s / b->second.ranks};
   }
+  if (in_a.empty() || in_b.empty()) {
+    const auto& [profile, run] = in_a.empty() ? std::tie(measured, measured_run) : std::tie(predicted, predicted_run);
+    throw Error(ErrorKind::kConfig,
+                "run " + std::to_string(run) + " of " + profile.path() + ": no execution of any op was recorded");
+  }
   if (points.empty()) {
     throw Error(ErrorKind::kConfig, "run " + std::to_string(measured_run) + " of " + measured.path() + " and run " +
                                         std::to_string(predicted_run) + " of " + predicted.path() +

@@ -111,6 +111,11 @@ std::vector<OpDifference> op_differences(const Profile& profile_a, std::int64_t 
   std::vector<OpDifference> ops = labels.take();
   std::erase_if(ops, [](const OpDifference& op) { return op.a_count == 0 && op.b_count == 0; });
   const auto in_both = [](const OpDifference& op) { return op.a_count > 0 && op.b_count > 0; };
+  if (ops.empty()) {
+    throw Error(ErrorKind::kConfig, "no execution of any op was recorded, neither in run " + std::to_string(run_a) +
+                                        " of " + profile_a.path() + " nor in run " + std::to_string(run_b) + " of " +
+                                        profile_b.path());
+  }
   if (std::none_of(ops.begin(), ops.end(), in_both)) {
     throw Error(ErrorKind::kConfig, "run " + std::to_string(run_a) + " of " + profile_a.path() + " and run " +
                                         std::to_string(run_b) + " of " + profile_b.path() +

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <optional>
 
 #include "core/error.h"
 #include "profiler/store/chunks.h"
@@ -16,15 +17,51 @@ struct OpRole {
   bool communication = false, computes = false;
 };
 
-std::vector<OpRole> load_roles(const Profile& profile, std::int64_t run, int rank) {
-  std::vector<OpRole> roles;
-  Rows rows = profile.rows(
-      "SELECT o.op, o.kind, o.lane, o.communication FROM rank k JOIN op o ON o.program = k.program WHERE k.run = ? AND "
-      "k.rank = ? ORDER BY o.op",
-      {Value(run), Value(std::int64_t{rank})});
+using SlicesOfSteps = std::map<std::int64_t, std::vector<ActiveSlice>>;
+
+/// The slices of one rank after the other. What all ranks share is read once: asked for rank by rank, a run of
+/// thousands would look through all its lanes thousands of times.
+class RankSlices {
+ public:
+  RankSlices(const Profile& profile, std::int64_t run) : profile_(profile) {
+    for (Rows rows = profile.rows("SELECT rank, program FROM rank WHERE run = ?", {Value(run)}); rows.next();)
+      ranks_[rows.small(0)].program = rows.integer(1);
+    for (Rows rows = profile.rows("SELECT rank, id FROM track WHERE run = ?", {Value(run)}); rows.next();)
+      ranks_[rows.small(0)].tracks.push_back(rows.integer(1));
+  }
+
+  /// Compute, and of communication the part that moves; nothing if the rank has no slices at all.
+  std::optional<SlicesOfSteps> read(int rank) {
+    const Of& of = ranks_[rank];
+    if (of.tracks.empty()) return std::nullopt;
+    const std::vector<OpRole>& roles = roles_of(of.program);
+    SlicesOfSteps slices;
+    for (std::int64_t track : of.tracks) add_track(track, roles, slices);
+    return slices;
+  }
+
+ private:
+  struct Of {
+    std::int64_t program = 0;
+    std::vector<std::int64_t> tracks;
+  };
+  const std::vector<OpRole>& roles_of(std::int64_t program);
+  void add_track(std::int64_t track, const std::vector<OpRole>& roles, SlicesOfSteps& slices) const;
+
+  const Profile& profile_;
+  std::map<int, Of> ranks_;
+  std::map<std::int64_t, std::vector<OpRole>> roles_;  ///< by program
+};
+
+const std::vector<OpRole>& RankSlices::roles_of(std::int64_t program) {
+  const auto [known, is_new] = roles_.try_emplace(program);
+  std::vector<OpRole>& roles = known->second;
+  if (!is_new) return roles;
+  Rows rows =
+      profile_.rows("SELECT op, kind, lane, communication FROM op WHERE program = ? ORDER BY op", {Value(program)});
   while (rows.next()) {
     if (rows.integer(0) != static_cast<std::int64_t>(roles.size()))
-      throw Error(ErrorKind::kParse, profile.path() + ": damaged (ops of a program have gaps)");
+      throw Error(ErrorKind::kParse, profile_.path() + ": damaged (ops of a program have gaps)");
     const std::string kind = rows.text(1);
     const bool works = kind != "alloc" && kind != "free" && kind != "hold", communication = rows.integer(3) != 0;
     roles.push_back({communication, works && !communication && rows.text(2) == to_string(Lane::kCompute)});
@@ -32,15 +69,8 @@ std::vector<OpRole> load_roles(const Profile& profile, std::int64_t run, int ran
   return roles;
 }
 
-using SlicesOfSteps = std::map<std::int64_t, std::vector<ActiveSlice>>;
-
-/// Compute, and of communication the part that moves.
-SlicesOfSteps load_slices(const Profile& profile, std::int64_t run, int rank) {
-  const std::vector<OpRole> roles = load_roles(profile, run, rank);
-  SlicesOfSteps slices;
-  Rows rows = profile.rows(
-      "SELECT c.start_ns, c.data FROM slice_chunk c JOIN track t ON t.id = c.track WHERE t.run = ? AND t.rank = ?",
-      {Value(run), Value(std::int64_t{rank})});
+void RankSlices::add_track(std::int64_t track, const std::vector<OpRole>& roles, SlicesOfSteps& slices) const {
+  Rows rows = profile_.rows("SELECT start_ns, data FROM slice_chunk WHERE track = ?", {Value(track)});
   while (rows.next()) {
     const bool whole = decode_slices(rows.bytes(1), rows.integer(0), [&](const SliceEvent& e) {
       const auto op = static_cast<std::size_t>(e.op.index);
@@ -49,9 +79,8 @@ SlicesOfSteps load_slices(const Profile& profile, std::int64_t run, int rank) {
       slices[e.step].push_back({e.op.index, roles[op].computes ? Activity::kCompute : Activity::kCommunication,
                                 e.start_ns + waits, e.start_ns + e.duration_ns});
     });
-    if (!whole) throw Error(ErrorKind::kParse, profile.path() + ": damaged (slice_chunk.data)");
+    if (!whole) throw Error(ErrorKind::kParse, profile_.path() + ": damaged (slice_chunk.data)");
   }
-  return slices;
 }
 
 /// Of the exposed communication of a step what is not moving.
@@ -61,8 +90,8 @@ std::int64_t straggler_ns(const std::vector<ActiveSlice>& slices, TimeWindow ste
   return std::clamp<std::int64_t>(exposed_ns - moving, 0, std::max<std::int64_t>(0, exposed_ns));
 }
 
-void add_rank(const Profile& profile, std::int64_t run, int rank, std::vector<StepCauses>& causes) {
-  const SlicesOfSteps slices = load_slices(profile, run, rank);
+void add_rank(const Profile& profile, std::int64_t run, int rank, const std::optional<SlicesOfSteps>& slices,
+              std::vector<StepCauses>& causes) {
   const std::vector<ActiveSlice> none;
   Rows rows = profile.rows(
       "SELECT step, start_ns, dur_ns, compute_ns, optimizer_ns, load_ns, exposed_communication_ns, offload_ns FROM "
@@ -70,9 +99,11 @@ void add_rank(const Profile& profile, std::int64_t run, int rank, std::vector<St
       {Value(run), Value(std::int64_t{rank})});
   while (rows.next()) {
     const std::int64_t begin = rows.integer(1), length = rows.integer(2), exposed = rows.integer(6);
-    const auto found = slices.find(rows.integer(0));
-    const std::int64_t waits =
-        straggler_ns(found == slices.end() ? none : found->second, {begin, begin + length}, exposed);
+    std::int64_t waits = 0;  // where nothing says what communication did, it is not said to wait
+    if (slices) {
+      const auto found = slices->find(rows.integer(0));
+      waits = straggler_ns(found == slices->end() ? none : found->second, {begin, begin + length}, exposed);
+    }
     StepCauses step{rank,
                     rows.integer(0),
                     {rows.integer(3), rows.integer(4), rows.integer(5), exposed - waits, waits, rows.integer(7), 0}};
@@ -110,7 +141,8 @@ std::string_view to_string(Cause cause) {
 
 std::vector<StepCauses> step_causes(const Profile& profile, std::int64_t run, const std::vector<int>& ranks) {
   std::vector<StepCauses> causes;
-  for (int rank : ranks) add_rank(profile, run, rank, causes);
+  RankSlices slices(profile, run);
+  for (int rank : ranks) add_rank(profile, run, rank, slices.read(rank), causes);
   return causes;
 }
 

@@ -36,7 +36,8 @@ struct StepCauses {
   CauseTimes ns{};  ///< adds up to the step's duration
 };
 
-/// Of the ranks given, by rank, then step. Reads all slices of their compute and communication lanes.
+/// Of the ranks given, by rank, then step. Reads all slices of their lanes. Of a rank without slices all exposed
+/// communication counts as moving.
 std::vector<StepCauses> step_causes(const Profile& profile, std::int64_t run, const std::vector<int>& ranks);
 
 /// Sums over the same steps and ranks of both runs.

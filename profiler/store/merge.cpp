@@ -1,5 +1,8 @@
 #include "profiler/store/merge.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
@@ -154,7 +157,14 @@ std::string part_path(const std::string& path, int rank) {
 bool has_parts(const std::string& path) { return !parts_of(path).empty(); }
 
 void merge_parts(const std::string& path) {
-  for (const std::string& part : parts_of(path)) {
+  const std::vector<std::string> parts = parts_of(path);
+  const fs::path folder = fs::path(path).parent_path();
+  if (!parts.empty() && ::faccessat(AT_FDCWD, folder.empty() ? "." : folder.c_str(), W_OK, AT_EACCESS) != 0) {
+    throw Error(ErrorKind::kIo, path + ": " + std::to_string(parts.size()) +
+                                    " files of its ranks lie beside it, which are to be merged into it, and nothing "
+                                    "can be written there; copy all of them to a folder where it can");
+  }
+  for (const std::string& part : parts) {
     if (!is_abandoned(part)) continue;
     merge_profile(path, part);
     std::error_code error;

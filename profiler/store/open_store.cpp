@@ -100,18 +100,21 @@ std::map<std::string, std::string> expected_schema(int version) {
   return objects;
 }
 
+/// A write-ahead log in a folder that cannot be written cannot be read, nor made where the file asks for one; the file
+/// itself can. What is only in the log is missing then.
 Connection open_read_only(const std::string& path) {
+  const char* first_touch = "SELECT count(*) FROM sqlite_schema";
+  Connection connection(path, Connection::Mode::kReadOnly);
   try {
-    Connection connection(path, Connection::Mode::kReadOnly);
-    connection.integer("SELECT count(*) FROM sqlite_schema");  // the file is first touched here
+    connection.integer(first_touch);
     return connection;
   } catch (const Error& error) {
-    // A write-ahead log in a folder that cannot be written cannot be read either; the file itself can.
-    if (error.kind() != ErrorKind::kIo || !fs::exists(path + "-wal")) throw;
-    Connection connection(path, Connection::Mode::kImmutable);
-    connection.integer("SELECT count(*) FROM sqlite_schema");
-    return connection;
+    const bool half_written = fs::exists(path + "-journal");  // of a commit that did not end
+    if (error.kind() != ErrorKind::kIo || is_busy(connection.handle()) || half_written) throw;
   }
+  Connection alone(path, Connection::Mode::kImmutable);
+  alone.integer(first_touch);
+  return alone;
 }
 
 }  // namespace

@@ -83,9 +83,10 @@ Connection::Connection(std::string path, Mode mode) : path_(std::move(path)) {
   if (mode == Mode::kReadWrite) flags |= SQLITE_OPEN_READWRITE;
   if (mode == Mode::kReadOnly) flags |= SQLITE_OPEN_READONLY;
   if (mode == Mode::kImmutable) flags |= SQLITE_OPEN_READONLY | SQLITE_OPEN_URI;
-  const std::string name = mode == Mode::kImmutable ? immutable_uri(path_) : "./" + path_;
   const bool absolute = !path_.empty() && path_[0] == '/';  // "./" keeps a name like ":memory:" a file's name
-  if (sqlite3_open_v2((absolute ? path_ : name).c_str(), &database_, flags, nullptr) != SQLITE_OK) {
+  const std::string plain = absolute ? path_ : "./" + path_;
+  const std::string name = mode == Mode::kImmutable ? immutable_uri(plain) : plain;
+  if (sqlite3_open_v2(name.c_str(), &database_, flags, nullptr) != SQLITE_OK) {
     try {
       throw_sqlite(database_, path_, "opening");
     } catch (...) {
