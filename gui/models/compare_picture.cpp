@@ -30,8 +30,8 @@ class Drawing {
   Picture draw() {
     if (!scene_.facts) {
       picture_.text(kMargin, kMargin + kTextSize, "Compare two runs", shades_.text, true);
-      picture_.text(kMargin, kMargin + kTextSize + 2 * kLine,
-                    elide(scene_.problem, picture_.width - 2 * kMargin, measure_), shades_.text);
+      draw_paragraph(picture_, kMargin, kMargin + kTextSize + 2 * kLine, picture_.width - 2 * kMargin, scene_.problem,
+                     shades_.text, measure_);
       return std::move(picture_);
     }
     window_ = window_of(scene_);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 
 #include "core/xml_text.h"
 
@@ -145,13 +146,25 @@ void Picture::frame(double x, double y, double w, double h, Rgb colour) {
   add(PictureShape::Kind::kFrame, colour, x, y, w, h);
 }
 
+namespace {
+
+std::string shortened(std::string text) {
+  if (text.size() <= kLongestText) return text;
+  std::size_t end = kLongestText;
+  while (end > 0 && continues_character(text[end])) --end;
+  text.resize(end);
+  return text + "…";
+}
+
+}  // namespace
+
 void Picture::text(double x, double baseline, std::string text, Rgb colour, bool bold, TextAnchor anchor) {
   if (text.empty()) return;
   PictureShape& s = add(PictureShape::Kind::kText, colour, x, baseline, 0, 0);
   s.bold = bold;
   s.anchor = anchor;
   s.text = static_cast<std::int32_t>(texts.size());
-  texts.push_back(std::move(text));
+  texts.push_back(shortened(std::move(text)));
 }
 
 void Picture::text_upward(double x, double y, std::string text, Rgb colour, TextAnchor anchor) {
@@ -256,7 +269,8 @@ std::array<int, kStackParts> heights_of(Stack stack, int height) {
   return heights;
 }
 
-std::string elide(const std::string& text, double width, const TextWidth& measure, bool bold) {
+std::string elide(const std::string& whole, double width, const TextWidth& measure, bool bold) {
+  const std::string text = shortened(whole);
   if (measure(text, bold) <= width) return text;
   constexpr std::size_t kFewestLetters = 2;
   std::size_t fits = 0, above = text.size();  // bytes
@@ -266,6 +280,54 @@ std::string elide(const std::string& text, double width, const TextWidth& measur
   }
   while (fits > 0 && continues_character(text[fits])) --fits;
   return fits < kFewestLetters ? "" : text.substr(0, fits) + "…";
+}
+
+namespace {
+
+/// A word that is longer than a line, in pieces.
+std::vector<std::string> pieces_of(const std::string& word, double width, const TextWidth& measure) {
+  std::vector<std::string> pieces(1);
+  for (std::size_t at = 0; at < word.size();) {
+    std::size_t end = at + 1;
+    while (end < word.size() && continues_character(word[end])) ++end;
+    const std::string letter = word.substr(at, end - at);
+    if (!pieces.back().empty() && measure(pieces.back() + letter, false) > width) pieces.emplace_back();
+    pieces.back() += letter;
+    at = end;
+  }
+  return pieces;
+}
+
+}  // namespace
+
+std::vector<std::string> wrap(const std::string& text, double width, const TextWidth& measure) {
+  std::vector<std::string> lines;
+  std::istringstream words(text);
+  std::string line, word;
+  while (words >> word) {
+    const std::string longer = line.empty() ? word : line + " " + word;
+    const bool belongs = word.size() == 1;  // "$137.3 k": a unit stays with its number
+    if (belongs || measure(longer, false) <= width) {
+      line = longer;
+      continue;
+    }
+    if (!line.empty()) lines.push_back(std::move(line));
+    std::vector<std::string> pieces = pieces_of(word, width, measure);
+    line = std::move(pieces.back());
+    pieces.pop_back();
+    for (std::string& piece : pieces) lines.push_back(std::move(piece));
+  }
+  if (!line.empty()) lines.push_back(std::move(line));
+  return lines;
+}
+
+void draw_paragraph(Picture& picture, double x, double baseline, double width, const std::string& text, Rgb colour,
+                    const TextWidth& measure) {
+  constexpr double kLineHeight = 18;
+  for (std::string& line : wrap(shortened(text), width, measure)) {
+    picture.text(x, baseline, std::move(line), colour);
+    baseline += kLineHeight;
+  }
 }
 
 std::string to_svg(const Picture& picture) {

@@ -81,8 +81,9 @@ struct PictureShape {
   float radius() const { return width / 2; }  ///< of a disc
 };
 
-inline constexpr double kTextSize = 12;  ///< pixels, of every text
-inline constexpr double kDash = 4;       ///< pixels, of a stroke and of a gap
+inline constexpr double kTextSize = 12;            ///< pixels, of every text
+inline constexpr std::size_t kLongestText = 2000;  ///< bytes: names in a profile may have millions
+inline constexpr double kDash = 4;                 ///< pixels, of a stroke and of a gap
 
 /// Width of a text in pixels: fonts are the painter's.
 using TextWidth = std::function<double(std::string_view text, bool bold)>;
@@ -122,6 +123,12 @@ struct Picture {
 
 /// The text, or as much of it as fits with "…" behind; empty if not even two letters do. Cuts between UTF-8 characters.
 std::string elide(const std::string& text, double width, const TextWidth& measure, bool bold = false);
+
+/// The text in lines of at most that width, cut between words, and within one that is longer than a line.
+std::vector<std::string> wrap(const std::string& text, double width, const TextWidth& measure);
+/// Why there is nothing to see: its lines, the first at `baseline`.
+void draw_paragraph(Picture& picture, double x, double baseline, double width, const std::string& text, Rgb colour,
+                    const TextWidth& measure);
 
 std::string to_svg(const Picture& picture);
 

@@ -64,24 +64,6 @@ std::vector<PlanPart> parts_of(const Estimate& e, const std::array<Part<Term>, n
 std::vector<PlanPart> memory_parts(const Estimate& estimate) { return parts_of(estimate, kMemoryParts); }
 std::vector<PlanPart> time_parts(const Estimate& estimate) { return parts_of(estimate, kTimeParts); }
 
-std::vector<std::string> wrap(const std::string& text, double width, const TextWidth& measure) {
-  std::vector<std::string> lines;
-  std::istringstream words(text);
-  std::string line, word;
-  while (words >> word) {
-    const std::string longer = line.empty() ? word : line + " " + word;
-    const bool belongs = word.size() == 1;  // "$137.3 k": a unit stays with its number
-    if (!line.empty() && !belongs && measure(longer, false) > width) {
-      lines.push_back(std::move(line));
-      line = word;
-    } else {
-      line = longer;
-    }
-  }
-  if (!line.empty()) lines.push_back(std::move(line));
-  return lines;
-}
-
 std::vector<std::string> describe_dot(const PlanResult& result, const PlanDot& dot) {
   const Candidate& c = result.request.candidates[dot.point.candidate];
   const Plan& p = dot.point.plan;

@@ -63,9 +63,6 @@ struct PlanPart {
 std::vector<PlanPart> memory_parts(const Estimate& estimate);
 std::vector<PlanPart> time_parts(const Estimate& estimate);
 
-/// Lines no wider than `width`, broken between words.
-std::vector<std::string> wrap(const std::string& text, double width, const TextWidth& measure);
-
 /// All that a tip says of a dot, a line each.
 std::vector<std::string> describe_dot(const PlanResult& result, const PlanDot& dot);
 

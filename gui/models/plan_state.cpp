@@ -14,7 +14,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kVersion = 1;
-constexpr std::int64_t kMostSize = 4096, kMostRanks = 1 << 24, kMostSequences = std::int64_t{1} << 32;
+constexpr std::int64_t kMostSize = 4096, kMostSequences = std::int64_t{1} << 32;
 constexpr std::size_t kMostItems = 64;  ///< kinds, frameworks, pinned rows
 
 Json key_json(const PlanKey& key) {

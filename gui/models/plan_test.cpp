@@ -330,11 +330,5 @@ TEST(PlanPicture, StagesDifferInMarkAndColour) {
   EXPECT_EQ(points.size(), 4U);
 }
 
-TEST(PlanPicture, LongLinesAreBrokenBetweenWords) {
-  EXPECT_EQ(wrap("one two three", 55, measure), (std::vector<std::string>{"one two", "three"}));
-  EXPECT_EQ(wrap("unbreakable", 5, measure), (std::vector<std::string>{"unbreakable"}));
-  EXPECT_TRUE(wrap("", 5, measure).empty());
-}
-
 }  // namespace
 }  // namespace shardscope::gui

@@ -63,7 +63,10 @@ void ProfileLoader::load(std::vector<std::string> paths) {
     const auto first = ask([&] { return list_summaries(profiles.value); });
     if (!first.problem.isEmpty()) return refuse(first.problem);
     deliver(false, [this, runs = first.value] { Q_EMIT listed(runs); });
-    const auto answer = ask([&] { return load_summaries(profiles.value, stop.get()); });
+    const auto gathered = [&](int done) {
+      deliver(false, [this, done, all = static_cast<int>(first.value.size())] { Q_EMIT reading(done, all); });
+    };
+    const auto answer = ask([&] { return load_summaries(profiles.value, stop.get(), gathered); });
     if (!answer.problem.isEmpty()) return refuse(answer.problem);
     deliver(true, [this, runs = answer.value] { Q_EMIT loaded(runs); });
   });

@@ -35,6 +35,7 @@ class ProfileLoader : public QObject {
 
  Q_SIGNALS:
   void importing(const QString& file, qint64 done, qint64 size);      ///< bytes of a file that is no profile
+  void reading(int done, int runs);                                   ///< of the runs whose numbers are gathered
   void prepared(const std::vector<std::string>& profiles);            ///< what is read: `paths`, or imported
   void listed(const std::vector<shardscope::gui::RunSummary>& runs);  ///< names and sizes, before any numbers
   void loaded(const std::vector<shardscope::gui::RunSummary>& runs);

@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "gui/models/plain_text.h"
 #include "profiler/query/step_times.h"
 #include "profiler/store/profile.h"
 
@@ -24,6 +25,12 @@ void add_memory(RunSummary& summary, const Profile& profile) {
   }
 }
 
+/// Names that are no recorder's may be of any length and hold line ends.
+RunRow as_shown(RunRow run) {
+  for (std::string* text : {&run.name, &run.model}) *text = one_line(QString::fromStdString(*text)).toStdString();
+  return run;
+}
+
 bool is_prediction_of(const RunSummary& prediction, const RunSummary& measured) {
   return !measured.run.predicted && prediction.run.name == measured.run.name && prediction.file == measured.file;
 }
@@ -33,7 +40,7 @@ bool is_prediction_of(const RunSummary& prediction, const RunSummary& measured) 
 RunSummary load_summary(const Profile& profile, const RunRow& run) {
   RunSummary summary;
   summary.file = profile.path();
-  summary.run = run;
+  summary.run = as_shown(run);
   const StepTimes times = step_times(profile, run.id);
   summary.step_time_s = times.median_s;
   summary.tokens_per_s = times.tokens_per_s;
@@ -44,13 +51,15 @@ RunSummary load_summary(const Profile& profile, const RunRow& run) {
   return summary;
 }
 
-std::vector<RunSummary> load_summaries(const std::vector<std::string>& paths, const std::atomic<bool>* stop) {
+std::vector<RunSummary> load_summaries(const std::vector<std::string>& paths, const std::atomic<bool>* stop,
+                                       const std::function<void(int done)>& progress) {
   std::vector<RunSummary> runs;
   for (const std::string& path : paths) {
     const Profile profile(path);
     for (const RunRow& run : list_runs(profile)) {
       if (stop != nullptr && *stop) return runs;
       runs.push_back(load_summary(profile, run));
+      progress(static_cast<int>(runs.size()));
     }
   }
   return pair_predictions(std::move(runs));
@@ -60,10 +69,10 @@ std::vector<RunSummary> list_summaries(const std::vector<std::string>& paths) {
   std::vector<RunSummary> runs;
   for (const std::string& path : paths) {
     const Profile profile(path);
-    for (RunRow& run : list_runs(profile)) {
+    for (const RunRow& run : list_runs(profile)) {
       RunSummary& summary = runs.emplace_back();
       summary.file = path;
-      summary.run = std::move(run);
+      summary.run = as_shown(run);
       summary.last_loss = std::numeric_limits<double>::quiet_NaN();
     }
   }
@@ -93,7 +102,8 @@ std::vector<RunSummary> pair_predictions(std::vector<RunSummary> runs) {
 }
 
 std::string display_name(const RunSummary& summary) {
-  return summary.run.name.empty() ? "run " + std::to_string(summary.run.id) : summary.run.name;
+  if (summary.run.name.empty()) return "run " + std::to_string(summary.run.id);
+  return summary.run.name;
 }
 
 std::string describe(const RunRow& run) {

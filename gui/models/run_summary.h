@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -31,8 +32,10 @@ struct RunSummary {
 RunSummary load_summary(const Profile& profile, const RunRow& run);
 /// Runs of all files, in order of recording, each prediction moved behind the measured run of its name and file.
 /// Throws Error (core/error.h) for the first file that cannot be read. `stop`, if given, makes it return early with
-/// what it has.
-std::vector<RunSummary> load_summaries(const std::vector<std::string>& paths, const std::atomic<bool>* stop = nullptr);
+/// what it has. `progress` is told how many are done.
+std::vector<RunSummary> load_summaries(
+    const std::vector<std::string>& paths, const std::atomic<bool>* stop = nullptr,
+    const std::function<void(int done)>& progress = [](int) {});
 
 /// The same runs in the same order, without what takes long to ask: only `file` and `run` are filled in.
 std::vector<RunSummary> list_summaries(const std::vector<std::string>& paths);

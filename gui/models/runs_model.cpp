@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "gui/models/bar_chart.h"
+#include "gui/models/plain_text.h"
 
 namespace shardscope::gui {
 
@@ -85,8 +86,8 @@ int RunsModel::columnCount(const QModelIndex& parent) const { return parent.isVa
 QVariant RunsModel::data(const QModelIndex& index, int role) const {
   if (!checkIndex(index, CheckIndexOption::IndexIsValid | CheckIndexOption::ParentIsInvalid)) return {};
   const RunSummary& summary = runs_[static_cast<std::size_t>(index.row())];
-  if (role == Qt::DisplayRole) return text_of(summary, index.column());
-  if (role == Qt::ToolTipRole) return full_text_of(summary, index.column());
+  if (role == Qt::DisplayRole) return one_line(text_of(summary, index.column()));
+  if (role == Qt::ToolTipRole) return plain_tip(full_text_of(summary, index.column()));
   if (role == Qt::TextAlignmentRole && is_number(index.column())) {
     return QVariant(static_cast<int>(Qt::AlignRight | Qt::AlignVCenter));
   }

@@ -93,8 +93,8 @@ class Drawing {
   Picture draw() {
     draw_title();
     if (!data_.problem.empty()) {
-      picture_.text(kMargin, kMargin + kTextSize + 2 * kLine,
-                    elide(data_.problem, picture_.width - 2 * kMargin, measure_), shades_.text);
+      draw_paragraph(picture_, kMargin, kMargin + kTextSize + 2 * kLine, picture_.width - 2 * kMargin, data_.problem,
+                     shades_.text, measure_);
       return std::move(picture_);
     }
     plot_ = plot_of(data_, picture_.width, picture_.height, measure_);

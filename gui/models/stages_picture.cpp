@@ -36,8 +36,8 @@ class Drawing {
         data_.remark.empty() ? fmt::format("the median step of rank {}", data_.rank) : data_.remark;
     picture_.text(after, kMargin + kTextSize, elide(remark, picture_.width - after - kMargin, measure_), shades_.faint);
     if (!data_.problem.empty() || data_.panels.empty()) {
-      picture_.text(kMargin, kMargin + kTextSize + 2 * kLine,
-                    elide(data_.problem, picture_.width - 2 * kMargin, measure_), shades_.text);
+      draw_paragraph(picture_, kMargin, kMargin + kTextSize + 2 * kLine, picture_.width - 2 * kMargin, data_.problem,
+                     shades_.text, measure_);
       return std::move(picture_);
     }
     lay_out();

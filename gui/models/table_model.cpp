@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 #include <utility>
+#include "gui/models/plain_text.h"
 
 namespace shardscope::gui {
 
@@ -51,10 +52,11 @@ QVariant TableModel::data(const QModelIndex& index, int role) const {
   const TableCell& shown = cell(index.row(), index.column());
   switch (role) {
     case Qt::DisplayRole:
-      return QString::fromStdString(shown.text);
-    case Qt::ToolTipRole:
+      return one_line(QString::fromStdString(shown.text));
     case Qt::UserRole:
       return QString::fromStdString(shown.exact.empty() ? shown.text : shown.exact);
+    case Qt::ToolTipRole:
+      return plain_tip(QString::fromStdString(shown.exact.empty() ? shown.text : shown.exact));
     case Qt::TextAlignmentRole:
       return side(numbers_[static_cast<std::size_t>(index.column())]);
     default:

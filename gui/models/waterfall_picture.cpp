@@ -45,8 +45,8 @@ class Drawing {
     const double after = kMargin + measure_(title, true) + kLine;
     picture_.text(after, baseline, elide(w_.remark, picture_.width - after - kMargin, measure_), shades_.faint);
     if (!w_.problem.empty()) {
-      picture_.text(kMargin, baseline + 2 * kLine, elide(w_.problem, picture_.width - 2 * kMargin, measure_),
-                    shades_.text);
+      draw_paragraph(picture_, kMargin, baseline + 2 * kLine, picture_.width - 2 * kMargin, w_.problem, shades_.text,
+                     measure_);
       return std::move(picture_);
     }
     lay_out();

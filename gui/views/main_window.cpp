@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "gui/models/plain_text.h"
 #include "gui/views/shell/start_page.h"
 #include "gui/views/view.h"
 
@@ -26,6 +27,7 @@ namespace shardscope::gui {
 namespace {
 
 constexpr int kLookForGrowthMs = 1000;
+constexpr qsizetype kLongestMessage = 380;  ///< characters: a few lines of a narrow window
 
 QString file_names(const std::vector<std::string>& paths) {
   QStringList names;
@@ -68,6 +70,10 @@ MainWindow::MainWindow(QWidget* parent) : QMainWindow(parent) {
   connect(&loader_, &ProfileLoader::prepared, this, [this](const std::vector<std::string>& profiles) {
     reading_ = profiles;
     std::tie(seen_size_, seen_time_) = look_at(profiles);
+  });
+  connect(&loader_, &ProfileLoader::reading, this, [this](int done, int runs) {
+    progress_->setRange(0, runs);
+    progress_->setValue(done);
   });
   connect(&loader_, &ProfileLoader::listed, this, &MainWindow::runs_listed);
   connect(&loader_, &ProfileLoader::loaded, this, &MainWindow::runs_loaded);
@@ -136,7 +142,7 @@ void MainWindow::build_status() {
   progress_ = new QProgressBar;
   progress_->setRange(0, 0);
   progress_->setFixedWidth(120);
-  progress_->setTextVisible(false);
+  progress_->setFormat(QStringLiteral("%p %"));
   progress_->setAccessibleName(QStringLiteral("Reading"));
   progress_->hide();
   cancel_ = new QToolButton;
@@ -149,7 +155,10 @@ void MainWindow::build_status() {
     cancel_->hide();
     statusBar()->showMessage(QStringLiteral("Stopped: what has been read is shown."));
   });
-  connect(&pool_, &QueryPool::busy_changed, this, [this](bool on) { progress_->setVisible(on || loader_.busy()); });
+  connect(&pool_, &QueryPool::busy_changed, this, [this](bool on) {
+    if (!loader_.busy()) progress_->setRange(0, 0);  // how long a view's question takes nobody knows
+    progress_->setVisible(on || loader_.busy());
+  });
   statusBar()->addPermanentWidget(progress_);
   statusBar()->addPermanentWidget(cancel_);
 }
@@ -235,7 +244,7 @@ void MainWindow::runs_listed(const std::vector<RunSummary>& runs) {
   show_session(std::make_shared<Session>(session_of(runs)));
   for (std::size_t i = 0; i < views_.size(); ++i)
     history_.start(QString::fromLatin1(view_list()[i].id), views_[i]->state());
-  setWindowTitle(QStringLiteral("%1 – Shardscope").arg(file_names(asked_)));
+  setWindowTitle(QStringLiteral("%1 – Shardscope").arg(one_line(file_names(asked_))));
   for (const std::string& file : asked_) remember_file(QString::fromStdString(file));
   if (to_restore_) restore_views(*std::exchange(to_restore_, std::nullopt));
 }
@@ -300,7 +309,7 @@ void MainWindow::show_problem(const QString& message) {
 }
 
 void MainWindow::set_message(const QString& text) {
-  message_->setText(text);
+  message_->setText(one_line(text, kLongestMessage));
   message_->setVisible(!text.isEmpty());
   message_of_ = nullptr;
 }

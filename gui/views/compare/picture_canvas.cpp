@@ -5,6 +5,7 @@
 #include <QToolTip>
 #include <QWheelEvent>
 
+#include "gui/models/plain_text.h"
 #include "gui/paint/paint_picture.h"
 
 namespace shardscope::gui {
@@ -79,7 +80,7 @@ void PictureCanvas::mouseMoveEvent(QMouseEvent* event) {
     return;
   }
   const QString text = describe_ ? describe_(at) : QString();
-  text.isEmpty() ? QToolTip::hideText() : QToolTip::showText(event->globalPosition().toPoint(), text, this);
+  text.isEmpty() ? QToolTip::hideText() : QToolTip::showText(event->globalPosition().toPoint(), plain_tip(text), this);
 }
 
 void PictureCanvas::mousePressEvent(QMouseEvent* event) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "gui/models/plain_text.h"
 #include "gui/models/timeline_colours.h"
 #include "gui/paint/paint_picture.h"
 
@@ -61,7 +62,7 @@ Picture MemoryCanvas::picture(double width, double height) const {
   if (data_) return draw_memory(*data_, title_, state_, width, height, measure_);
   const TimelineShades shades = shades_of(state_.dark);
   Picture picture(width, height, shades.ground);
-  picture.text(12, 24, elide(text_.toStdString(), width - 24, measure_), shades.text);
+  draw_paragraph(picture, 12, 24, width - 24, text_.toStdString(), shades.text, measure_);
   return picture;
 }
 
@@ -105,7 +106,7 @@ bool MemoryCanvas::event(QEvent* event) {
   if (event->type() != QEvent::ToolTip) return QWidget::event(event);
   const auto* help = static_cast<QHelpEvent*>(event);
   const QString text = data_ ? QString::fromStdString(describe(*data_, hit_at(help->pos()))) : QString();
-  text.isEmpty() ? QToolTip::hideText() : QToolTip::showText(help->globalPos(), text, this);
+  text.isEmpty() ? QToolTip::hideText() : QToolTip::showText(help->globalPos(), plain_tip(text), this);
   return true;
 }
 
