@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "gui/models/memory_why.h"
+
 namespace shardscope::gui {
 namespace {
 
@@ -174,6 +176,7 @@ MemoryData load_memory_data(const MemoryTimeline& memory, const MemoryTimeline* 
     data.overview = memory.overview(state.space, data.window, std::min(pixels, kOverviewColumns));
     find_first_over(memory, state.space, data);
   }
+  data.why = load_why(memory, state.space, data);
   if (state.cursor) data.at_cursor = live_allocations(memory, state.cursor->rank, state.space, state.cursor->time_ns);
   return data;
 }

@@ -53,6 +53,12 @@ struct MemoryPanel {
   std::optional<MemoryMark> peak_at, over;
 };
 
+/// The first instant over the limit.
+struct MemoryWhy {
+  int rank = 0;
+  MemoryMark mark;
+};
+
 struct MemoryData {
   std::vector<Space> spaces;  ///< that some rank holds something in
   std::vector<int> ranks;     ///< that hold something in the space shown, ascending
@@ -63,6 +69,7 @@ struct MemoryData {
   MemoryOverview overview;           ///< only where there is a heat map
   int first_over_rank = -1;          ///< which is over the limit first in the window; -1: none
   std::int64_t first_over_ns = 0;
+  std::optional<MemoryWhy> why;  ///< memory_why.h
   std::optional<LiveAllocations> at_cursor;
 };
 

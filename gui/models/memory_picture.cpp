@@ -8,6 +8,7 @@
 #include "gui/models/colour_map.h"
 #include "gui/models/memory_looks.h"
 #include "gui/models/memory_rows.h"
+#include "gui/models/memory_why.h"
 #include "gui/models/timeline_colours.h"
 
 namespace shardscope::gui {
@@ -15,6 +16,16 @@ namespace {
 
 constexpr double kMargin = 10, kLine = 18, kGap = 6, kTickWidth = 110;
 constexpr double kBaseline = kTextSize * 0.36;  ///< from the middle of a line of text down
+
+bool shows_live(const MemoryData& data) { return data.at_cursor && !data.at_cursor->rows.empty(); }
+
+/// Of the peaks at the side: what is below them has its room first.
+double peaks_height(const MemoryData& data, const MemoryFrame& frame) {
+  const double room = frame.bottom - frame.top, wanted = static_cast<double>(data.peaks.size()) * kPeakBarHeight;
+  if (shows_live(data)) return std::min(wanted, std::floor(room * 0.45));
+  if (!data.why) return std::min(wanted, room);
+  return std::min(wanted, std::max(kPeakBarHeight, std::floor(room - why_height(*data.why) - 2 * kLine)));
+}
 
 class Drawing {
  public:
@@ -106,7 +117,7 @@ void Drawing::draw_nothing() {
     for (Space space : data_.spaces) text += (space == data_.spaces.front() ? " " : ", ") + name_of(space);
     text += ".";
   }
-  draw_text(kMargin, frame_.top + kLine, picture_.width - kMargin, text, shades_.text);
+  draw_paragraph(picture_, kMargin, frame_.top + kLine, picture_.width - 2 * kMargin, text, shades_.text, measure_);
 }
 
 void Drawing::draw_ruler() {
@@ -232,12 +243,18 @@ void Drawing::draw_heat() {
 void Drawing::draw_side() {
   const double right = frame_.side_left + frame_.side_width;
   draw_text(frame_.side_left, frame_.top - kGap - 4, right, "Peak by rank, highest first", shades_.text, true);
-  const double room = frame_.bottom - frame_.top;
-  const bool with_live = data_.at_cursor && !data_.at_cursor->rows.empty();
-  const double wanted = static_cast<double>(data_.peaks.size()) * kPeakBarHeight;
-  const double height = std::min(wanted, with_live ? std::floor(room * 0.45) : room);
+  const bool with_live = shows_live(data_);
+  const double height = peaks_height(data_, frame_);
   draw_peak_bars(picture_, data_, {frame_.side_left, frame_.top, frame_.side_width, height}, shades_, measure_);
-  if (with_live) draw_live(frame_.top + height + kLine);
+  const double top = frame_.top + height + kLine;
+  if (with_live) return draw_live(top);
+  if (!data_.why) return;
+  draw_text(
+      frame_.side_left, top, right,
+      fmt::format("Why rank {} is over the limit at {}", data_.why->rank, time_text(data_.why->mark.instant.time_ns)),
+      shades_.text, true);
+  draw_why(picture_, *data_.why, data_.limit_bytes,
+           {frame_.side_left, top + kGap, frame_.side_width, frame_.bottom - top - kGap}, shades_, measure_);
 }
 
 void Drawing::draw_live(double top) {
@@ -316,7 +333,7 @@ MemoryHit hit_memory(const MemoryData& data, const MemoryState& state, double wi
   }
   if (frame.side_width > 0 && x >= frame.side_left) {
     const auto bar = static_cast<std::size_t>(std::max(0.0, (y - frame.top) / kPeakBarHeight));
-    if (y < frame.top || bar >= data.peaks.size()) return hit;
+    if (y < frame.top || y >= frame.top + peaks_height(data, frame) || bar >= data.peaks.size()) return hit;
     hit.part = MemoryHit::Part::kPeak;
     hit.rank = data.peaks[bar].rank;
     return hit;

@@ -6,6 +6,7 @@
 
 #include "gui/models/memory_looks.h"
 #include "gui/models/memory_rows.h"
+#include "gui/models/memory_why.h"
 #include "gui/models/timeline_picture.h"
 
 namespace shardscope::gui {
@@ -70,7 +71,10 @@ TableData memory_table(const MemoryData& data, const MemoryState& state) {
 }
 
 std::string memory_table_title(const MemoryData& data, const MemoryState& state) {
-  if (!shows_live(data, state)) return "Peak of each rank, " + name_of(state.space) + " memory";
+  if (!shows_live(data, state)) {
+    const std::string peaks = "Peak of each rank, " + name_of(state.space) + " memory";
+    return data.why ? peaks + "; " + describe(*data.why, data.limit_bytes) : peaks;
+  }
   return fmt::format("Live on rank {} at {}: {} in {} {}{}", state.cursor->rank,
                      memory_time_text(state.cursor->time_ns, data.window),
                      format_bytes(static_cast<double>(data.at_cursor->instant.total_bytes)),

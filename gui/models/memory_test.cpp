@@ -10,6 +10,8 @@
 #include "gui/models/memory_picture.h"
 #include "gui/models/memory_rows.h"
 #include "gui/models/memory_sample.h"
+#include "gui/models/memory_table.h"
+#include "gui/models/memory_why.h"
 #include "gui/models/timeline_colours.h"
 #include "profiler/store/sqlite.h"
 
@@ -215,6 +217,25 @@ TEST_F(MemoryView, TheCursorShowsWhatIsLive) {
   EXPECT_THAT(draw(state).texts, Contains(HasSubstr("grad.1 (gradients), backward, layer 1")));
   state.cursor->rank = 99;
   EXPECT_TRUE(load(state).at_cursor->rows.empty());
+}
+
+TEST_F(MemoryView, TheFirstInstantOverTheLimitIsTakenApart) {
+  const MemoryData data = load({});
+  ASSERT_TRUE(data.why);
+  EXPECT_EQ(data.why->rank, data.first_over_rank);
+  EXPECT_EQ(data.why->mark.instant.time_ns, 5'000'000) << "the gradient of 12 MiB crosses it";
+  EXPECT_THAT(data.why->mark.where, HasSubstr("backward, layer 1"));
+  EXPECT_EQ(
+      describe(*data.why, data.limit_bytes),
+      "rank 1 is first over the limit of 40 MiB, by 1 MiB: parameters 8 MiB, gradients 12 MiB, activations 21 MiB");
+  const Picture picture = draw({});
+  EXPECT_THAT(picture.texts, Contains(HasSubstr("Why rank 1 is over the limit at 5")));
+  EXPECT_THAT(picture.texts, Contains("limit 40 MiB, 1 MiB over it"));
+  EXPECT_THAT(memory_table_title(data, {}), HasSubstr("first over the limit of 40 MiB"));
+  MemoryState roomy;
+  roomy.limit_bytes = 64LL << 20;
+  EXPECT_FALSE(load(roomy).why);
+  EXPECT_THAT(draw(roomy).texts, Not(Contains(HasSubstr("Why rank"))));
 }
 
 TEST_F(MemoryView, NothingIsDrawnOutsideThePicture) {
