@@ -19,6 +19,7 @@
 #include "core/program/lower.h"
 #include "core/spec/hardware.h"
 #include "profiler/store/profile_writer.h"
+#include "simulator/like/measured_run.h"
 #include "simulator/predict.h"
 
 namespace shardscope::cli {
@@ -124,9 +125,7 @@ class Predict {
             .model = job_.model.name,
             .world = job_.parallel.ranks(),
             .zero_stage = stage,
-            .job_json = fmt::format(R"({{"ranks":{},"zero_stage":{},"micro_batch":{},"accumulation":{},"seq_len":{}}})",
-                                    job_.parallel.ranks(), stage, job_.training.micro_batch, job_.training.accumulation,
-                                    job_.data.seq_len),
+            .job_json = job_record(job_, machine_.cores, machine_.threads_per_rank(job_.parallel.ranks())),
             .parameters = parameter_count(job_.model),
             .tokens_per_step = tokens_per_step(),
             .flops_per_token = flops_per_token_,

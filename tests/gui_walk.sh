@@ -77,12 +77,27 @@ keys Return Return
 shot 12-hit
 keys Escape Escape Escape
 dialog ctrl+shift+p 13-palette
+# Typed to whatever has the focus, which is the dialog: sent to a window, letters would pass it by.
+xdotool key --window "$id" ctrl+shift+p; sleep 0.8
+xdotool type --delay 60 'dark'; sleep 0.6
+import -window root "$out/13-palette-typed.png"
+xdotool key Return; sleep 0.4
+shot 13-palette-ran
+differ 10-whole 13-palette-ran
+xdotool key --window "$id" ctrl+shift+p; sleep 0.8
+xdotool type --delay 60 'dark'; xdotool key Return; sleep 0.4
 keys shift+Right shift+Right
 shot 14-step
 differ 10-whole 14-step
 dialog question 15-keys
 keys b b b
 shot 16-undone
+for view in 3-memory 4-compare 5-waterfall 6-scatter 7-plan; do
+  keys "${view%%-*}"; sleep 0.8
+  shot "2$view"
+done
+differ 23-memory 24-compare
+differ 24-compare 25-waterfall
 stop
 theme=dark start --view timeline "$profile"
 xdotool mousemove --window "$id" 700 300

@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "gui/models/bar_chart.h"
+#include "gui/models/memory_looks.h"
+#include "gui/models/memory_state.h"
 #include "gui/models/timeline_colours.h"
 #include "profiler/query/step_times.h"
 
@@ -46,7 +48,7 @@ double inside_of(const std::vector<AreaOp>& ops) {
 /// Rows of "what, value, remark" below one another.
 class Report {
  public:
-  void add(const char* what, const std::string& value, const std::string& remark = {}) {
+  void add(const std::string& what, const std::string& value, const std::string& remark = {}) {
     table_.rows.push_back({text(what), text(value), text(remark)});
   }
   TableData take() { return std::move(table_); }
@@ -96,6 +98,41 @@ void add_rates(Report& report, const OpReport& r) {
     report.add("moved", format_bytes(static_cast<double>(d.collective_bytes)), "as nccl-tests counts it");
     report.add("reached", rate(static_cast<double>(d.collective_bytes) / busy_s, "B/s").text, "without waiting");
   }
+}
+
+/// What the op could reach at most, between its arithmetic and its memory.
+void add_roofline(Report& report, const OpReport& r) {
+  const OpDetails& d = r.details;
+  const double busy_s = static_cast<double>(r.span.end_ns - r.span.begin_ns - r.span.wait_ns) * kNs;
+  if (!(busy_s > 0) || !(d.flops > 0) || d.bytes <= 0) return;
+  const double peak = d.peak_flops > 0 ? d.peak_flops : r.facts ? r.facts->peak_flops : 0;
+  if (!r.facts || !(r.facts->bandwidth > 0) || !(peak > 0)) {
+    return report.add("roofline", "not known", "neither the run nor its job says how fast the memory is");
+  }
+  const double intensity = d.flops / static_cast<double>(d.bytes), by_memory = intensity * r.facts->bandwidth;
+  const double roof = std::min(peak, by_memory), reached = d.flops / busy_s;
+  report.add("roofline", rate(roof, "FLOP/s").text,
+             fmt::format("{:.1f} % of it reached; {} is the bound: {:.4g} FLOP per byte, {} and {}",
+                         reached / roof * 100, by_memory < peak ? "memory" : "arithmetic", intensity,
+                         rate(r.facts->bandwidth, "B/s").text, rate(peak, "FLOP/s").text));
+  report.add("memory bandwidth", rate(r.facts->bandwidth, "B/s").text, r.facts->bandwidth_source);
+}
+
+std::string shown(const CostFact& fact) {
+  if (fact.unit == "s") return format_seconds(fact.value);
+  return fmt::format("{:.4g} {}", fact.value, fact.unit);
+}
+
+/// Operands, and what the simulator makes of the op, each number with where it is from.
+void add_facts(Report& report, const OpFacts& facts) {
+  if (!facts.problem.empty()) return report.add("operands, costs", "not known", facts.problem);
+  for (const OperandFact& o : facts.operands) {
+    report.add((o.written ? "writes " : "reads ") + o.role, o.shape,
+               fmt::format("{}, {}", o.buffer, format_bytes(static_cast<double>(o.bytes))));
+  }
+  if (!facts.sizes.empty()) report.add("sizes", facts.sizes);
+  for (const CostFact& part : facts.parts) report.add("cost alone: " + part.what, shown(part), part.source);
+  for (const CostFact& c : facts.constants) report.add("constant " + c.what, shown(c), c.source);
 }
 
 /// Columns of a table of ops: what the op is, what it belongs to, its times, and others behind.
@@ -183,6 +220,28 @@ TableData collective_table(const std::vector<AreaOp>& ops) {
   return table;
 }
 
+TableData memory_area_table(const std::vector<AreaMemory>& rows) {
+  TableData table{{"rank", "memory", "at its start", "at most", "at least", "at its end", "change"}, {}};
+  const auto bytes = [](std::int64_t n) {
+    const auto number = static_cast<double>(n);
+    return TableCell{(n < 0 ? "-" : "") + format_bytes(std::abs(number)), number, std::to_string(n)};
+  };
+  std::vector<MemoryLook> used;
+  for (const MemoryLook& look : kMemoryLooks) {
+    const auto c = static_cast<std::size_t>(look.category);
+    const auto holds = [c](const AreaMemory& row) { return row.at_highest[c] > 0; };
+    if (std::any_of(rows.begin(), rows.end(), holds)) used.push_back(look);
+  }
+  for (const MemoryLook& look : used) table.columns.push_back(std::string(look.name) + ", at most");
+  for (const AreaMemory& row : rows) {
+    std::vector<TableCell>& cells = table.rows.emplace_back(
+        std::vector<TableCell>{count(row.rank), text(name_of(row.space)), bytes(row.at_begin), bytes(row.highest),
+                               bytes(row.lowest), bytes(row.at_end), bytes(row.at_end - row.at_begin)});
+    for (const MemoryLook& look : used) cells.push_back(bytes(row.at_highest[static_cast<std::size_t>(look.category)]));
+  }
+  return table;
+}
+
 TableData details_table(const OpReport& r) {
   const OpDetails& d = r.details;
   Report report;
@@ -197,6 +256,8 @@ TableData details_table(const OpReport& r) {
   }
   add_times(report, r);
   add_rates(report, r);
+  add_roofline(report, r);
+  if (r.facts) add_facts(report, *r.facts);
   return report.take();
 }
 

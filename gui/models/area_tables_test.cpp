@@ -69,6 +69,24 @@ TEST(AreaTables, AnOpTellsWhatItReached) {
   EXPECT_TRUE(all.contains("reached|1 TFLOP/s|25.0 % of the rank's peak, 4 TFLOP/s")) << all.join("\n").toStdString();
   EXPECT_TRUE(all.contains("predicted, mean|800 us|-20.0 % beside this run")) << all.join("\n").toStdString();
   EXPECT_TRUE(all.contains("reached|1 GB/s|1000 FLOP per byte")) << all.join("\n").toStdString();
+  EXPECT_TRUE(all.join("\n").contains("roofline|not known")) << "no job says how fast the memory is";
+  OpFacts facts;
+  facts.operands = {{"a", "x", "f32 [256, 960]", 983'040, false}};
+  facts.parts = {{"arithmetic", 8e-4, "s", "matmul, 2 threads, of this machine"}};
+  facts.constants = {{"memory_bandwidth", 2e9, "B/s", "Guess: from the number of cores"}};
+  facts.bandwidth = 2e9;
+  facts.bandwidth_source = "Guess";
+  r.facts = facts;
+  all.clear();
+  for (const auto& row : details_table(r).rows)
+    all << QString::fromStdString(row[0].text + "|" + row[1].text + "|" + row[2].text);
+  const std::string text = all.join("\n").toStdString();
+  EXPECT_TRUE(all.contains(
+      "roofline|2 TFLOP/s|50.0 % of it reached; memory is the bound: 1000 FLOP per byte, 2 GB/s and 4 TFLOP/s"))
+      << text;
+  EXPECT_TRUE(all.contains("reads a|f32 [256, 960]|x, 960 KiB")) << text;
+  EXPECT_TRUE(all.contains("cost alone: arithmetic|800 us|matmul, 2 threads, of this machine")) << text;
+  EXPECT_TRUE(all.contains("constant memory_bandwidth|2e+09 B/s|Guess: from the number of cores")) << text;
   EXPECT_TRUE(hover_text(r).contains("predicted 800 us, +200 us beside it")) << hover_text(r).toStdString();
 }
 

@@ -16,6 +16,8 @@ struct TimelineRow {
   int rank = 0;
   bool whole_rank = false;
   std::vector<std::size_t> tracks;  ///< indices into Timeline::tracks(): one, or all of the rank
+  int depth = 1;                    ///< levels of a lane whose spans lie in one another, from top to bottom
+  int level = -1;                   ///< of them, the one that is pointed at
   double y = 0, height = 0;         ///< from the top of the rows; scrolled already
   bool first_of_rank = true, pinned = false;
 };
@@ -33,6 +35,7 @@ struct TimelineLayout {
   double content = 0;             ///< height of all rows that scroll
   double pinned = 0;              ///< height of those that do not
   const TimelineRow* row_at(double y) const;
+  std::optional<TimelineRow> pointed_at(double y) const;  ///< likewise, with its level
   double furthest_scroll(double height) const { return std::max(0.0, content - (height - pinned)); }
 };
 

@@ -55,7 +55,7 @@ void draw_row(Picture& picture, const TimelineScene& scene, const TimelineRow& r
   draw_unknown(picture, place, covered.end, width, shades.line);
   picture.strip(place.x, place.y, place.height, std::move(columns), work_looks());
   const std::vector<TimelineOp>& ops = scene.catalog->ops_of(scene.catalog->tracks[row.tracks.front()]);
-  draw_spans(picture, ops, known->spans, scene.window, place, measure);
+  draw_spans(picture, ops, known->spans, scene.window, place, measure, row.depth);
 }
 
 /// Title, ruler, bands, names and legend around the rows.
@@ -132,6 +132,10 @@ void Around::draw_ruler() {
 void Around::draw_bands() {
   double y = frame_.top - kBandRows * kLine - kGap / 2;
   draw_band_row(catalog_.steps, "steps", y);
+  if (catalog_.steps.empty()) {
+    picture_.text(frame_.left + 4, y + kLine / 2 + kTextSize * 0.36 - 1,
+                  elide("no steps were recorded", frame_.width, measure_), shades_.faint);
+  }
   if (!scene_.tile) return;
   draw_band_row(scene_.tile->phases, "phases", y += kLine);
   draw_band_row(scene_.tile->micro_batches, "micro-batches", y + kLine);
@@ -182,6 +186,12 @@ void Around::draw_label(const TimelineRow& row, double baseline) {
     picture_.text(frame_.left - kGap - lane, baseline, name, shades_.faint);
   }
   if (!row.first_of_rank) return;
+  if (shows_checks(scene_.state)) {
+    const auto& out = scene_.state.unchecked;
+    const bool counted = !std::binary_search(out.begin(), out.end(), row.rank);
+    picture_.frame(1, baseline - 8, 8, 8, shades_.text);
+    if (counted) picture_.fill(3, baseline - 6, 4, 4, shades_.text);
+  }
   std::string name = (row.pinned ? "* rank " : "rank ") + std::to_string(row.rank);
   picture_.text(kMargin, baseline, name, shades_.text, row.pinned);
   if (!scene_.layout.heat || row.whole_rank) return;
@@ -259,6 +269,7 @@ class Marks {
   Picture draw() {
     if (scene_.catalog->tracks.empty() || scene_.window.length() <= 0) return std::move(picture_);
     draw_selection();
+    draw_flow();
     draw_area();
     for (const TimelineNote& note : scene_.state.notes) draw_note(note);
     return std::move(picture_);
@@ -267,6 +278,8 @@ class Marks {
  private:
   bool in_window(std::int64_t ns) const { return ns >= scene_.window.begin_ns && ns < scene_.window.end_ns; }
   void draw_selection();
+  void draw_flow();
+  std::optional<Point> end_of(const TiedSpan& span, bool begins) const;
   void frame_span(std::size_t track, const Span& span);
   void draw_area();
   void draw_note(const TimelineNote& note);
@@ -283,7 +296,7 @@ void Marks::frame_span(std::size_t track, const Span& span) {
   if (span.end_ns <= scene_.window.begin_ns || span.begin_ns >= scene_.window.end_ns) return;
   for (const TimelineRow& row : scene_.layout.rows) {
     if (std::find(row.tracks.begin(), row.tracks.end(), track) == row.tracks.end()) continue;
-    const RowPlace place = scene_.place_of(row);
+    const RowPlace place = level_place(scene_.place_of(row), span.depth, row.depth);
     if (place.height <= 0) continue;
     const double width = std::max(3.0, right - left), at = std::min(left, frame_.left + frame_.width - width);
     picture_.frame(at, place.y - 1, width, place.height + 2, shades_.text);
@@ -299,6 +312,33 @@ void Marks::draw_selection() {
   if (all.size() > 1 && in_window(end))
     picture_.fill(std::floor(scene_.x(end)), frame_.top, 1, scene_.rows_bottom() - frame_.top, shades_.text);
   for (const TiedSpan& tied : all) frame_span(tied.track, tied.span);
+}
+
+/// The middle of a span's edge, if its row can be seen.
+std::optional<Point> Marks::end_of(const TiedSpan& tied, bool begins) const {
+  const std::int64_t at = begins ? tied.span.begin_ns : tied.span.end_ns;
+  for (const TimelineRow& row : scene_.layout.rows) {
+    if (std::find(row.tracks.begin(), row.tracks.end(), tied.track) == row.tracks.end()) continue;
+    const RowPlace place = level_place(scene_.place_of(row), tied.span.depth, row.depth);
+    if (place.height <= 0) return std::nullopt;
+    return Point{static_cast<float>(scene_.clamped_x(at)), static_cast<float>(place.y + place.height / 2)};
+  }
+  return std::nullopt;
+}
+
+/// From the end of what was waited for to the start of what waited: a light line under a dark one, with a head.
+void Marks::draw_flow() {
+  if (scene_.state.flow == 0 || !scene_.flow || !scene_.state.selection) return;
+  constexpr float kHead = 5;
+  for (const FlowArrow& arrow : *scene_.flow) {
+    const std::optional<Point> from = end_of(arrow.from, false), to = end_of(arrow.to, true);
+    if (!from || !to) continue;
+    picture_.line(from->x, from->y, to->x, to->y, shades_.ground, {3, false});
+    picture_.line(from->x, from->y, to->x, to->y, shades_.text, {1.5, false});
+    const Point head[] = {*to, {to->x - kHead, to->y - kHead}, {to->x - kHead, to->y + kHead}};
+    picture_.polygon(head, shades_.text);
+    picture_.disc(from->x, from->y, 2.5, shades_.text);
+  }
 }
 
 void Marks::draw_area() {
@@ -337,6 +377,8 @@ void Marks::draw_note(const TimelineNote& note) {
 }
 
 }  // namespace
+
+bool shows_checks(const TimelineState& state) { return state.area.has_value() || !state.unchecked.empty(); }
 
 RowPlace TimelineScene::place_of(const TimelineRow& row) const {
   const double top = row.pinned ? row.y : std::max(row.y, layout.pinned);

@@ -6,6 +6,7 @@
 //   once TimelineScene scene = make_scene(catalog, state, 1600, 900, measure);  scene.tile = ...;        // or in parts
 //   Picture bars = draw_bars(scene, {0, width});
 
+#include "gui/models/timeline_flow.h"
 #include "gui/models/timeline_heat.h"
 #include "gui/models/timeline_pair.h"
 #include "gui/models/timeline_tile.h"
@@ -24,12 +25,17 @@ struct TimelineFrame {
 };
 TimelineFrame frame_of(const TimelineCatalog& catalog, double width, double height, const TextWidth& measure);
 
+/// Left of a rank's name, while there is an area or some rank is left out: whether the tables count it.
+inline constexpr double kCheckWidth = 10;
+bool shows_checks(const TimelineState& state);
+
 /// All that a frame is drawn from. Tile, heat map and hits may be missing, or be of another window: what they have of
 /// this one is drawn.
 struct TimelineScene {
   std::shared_ptr<const TimelineCatalog> catalog;
   std::shared_ptr<const TimelineTile> tile;
   std::shared_ptr<const HeatMap> heat;
+  std::shared_ptr<const std::vector<FlowArrow>> flow;  ///< of the selected op; null: not asked for
   TimelineState state;
   TimelineFrame frame;
   TimelineLayout layout;

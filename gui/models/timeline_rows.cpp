@@ -78,17 +78,27 @@ const StripLooks& work_looks() {
   return kLooks;
 }
 
+RowPlace level_place(const RowPlace& place, int level, int depth) {
+  if (depth <= 1) return place;
+  const double height = place.height / depth;
+  return {place.x, std::round(place.y + height * std::min(level, depth - 1)), place.width,
+          std::max(1.0, std::floor(height) - 1)};
+}
+
 void draw_spans(Picture& picture, const std::vector<TimelineOp>& ops, std::span<const Span> spans, TimeWindow window,
-                const RowPlace& place, const TextWidth& measure) {
+                const RowPlace& whole, const TextWidth& measure, int depth) {
   static const TimelineOp kUnknown{"unknown op", "", "", ""};
-  const double per_ns = place.width / static_cast<double>(window.length());
+  const double per_ns = whole.width / static_cast<double>(window.length());
   const auto x = [&](std::int64_t ns) {
-    return std::round(std::clamp(static_cast<double>(ns - window.begin_ns) * per_ns, 0.0, place.width));
+    return std::round(std::clamp(static_cast<double>(ns - window.begin_ns) * per_ns, 0.0, whole.width));
   };
   const WorkLook wait = look_of(WorkClass::kWait);
   const auto ended = [](const Span& span, std::int64_t at) { return span.end_ns <= at; };
-  for (auto span = std::lower_bound(spans.begin(), spans.end(), window.begin_ns, ended);
-       span != spans.end() && span->begin_ns < window.end_ns; ++span) {
+  // A caller may end after what it calls: only spans that lie beside one another can be searched by their end.
+  const auto first = depth > 1 ? spans.begin() : std::lower_bound(spans.begin(), spans.end(), window.begin_ns, ended);
+  for (auto span = first; span != spans.end() && span->begin_ns < window.end_ns; ++span) {
+    if (span->end_ns <= window.begin_ns) continue;
+    const RowPlace place = level_place(whole, span->depth, depth);
     const auto index = static_cast<std::size_t>(span->op);
     const TimelineOp& op = span->op >= 0 && index < ops.size() ? ops[index] : kUnknown;
     const WorkLook look = look_of(op.work);

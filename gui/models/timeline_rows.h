@@ -46,9 +46,11 @@ constexpr std::size_t strip_part(WorkClass work) {
 std::vector<Stack> stacks_of(const Columns& columns);
 /// How each part of a strip looks.
 const StripLooks& work_looks();
-/// Those of the spans, in order of time, that lie in the window.
+/// A level of a lane whose spans lie in one another.
+RowPlace level_place(const RowPlace& place, int level, int depth);
+/// Those of the spans, in order of time, that lie in the window; in `depth` levels.
 void draw_spans(Picture& picture, const std::vector<TimelineOp>& ops, std::span<const Span> spans, TimeWindow window,
-                const RowPlace& place, const TextWidth& measure);
+                const RowPlace& place, const TextWidth& measure, int depth = 1);
 
 /// A rank in one row: its compute lane; where that is idle, what the other lanes do.
 Columns rank_columns(const Timeline& timeline, const TimelineRow& row, TimeWindow window, int width);

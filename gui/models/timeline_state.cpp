@@ -18,6 +18,7 @@ json to_object(const TimelineState& s) {
   if (s.scroll > 0) out["scroll"] = s.scroll;
   if (s.expanded) out["expanded"] = *s.expanded;
   if (!s.pinned.empty()) out["pinned"] = s.pinned;
+  if (!s.unchecked.empty()) out["unchecked"] = s.unchecked;
   if (!s.order.empty()) out["order"] = s.order;
   if (s.selection) {
     const TimelineSelection& x = *s.selection;
@@ -34,6 +35,7 @@ json to_object(const TimelineState& s) {
   }
   if (!s.search.empty()) out["search"] = s.search;
   if (s.metric != HeatMetric::kExposed) out["metric"] = to_string(s.metric);
+  if (s.flow > 0) out["flow"] = s.flow;
   if (!s.prediction) out["prediction"] = false;
   if (s.dark) out["dark"] = true;
   return out;
@@ -116,12 +118,16 @@ TimelineState parse_timeline_state(const std::string& text, const std::string& n
   if (!(s.scroll >= 0 && s.scroll < 1e9)) reader.fail("scroll", "must be a number of pixels, not below 0");
   if (json_text.root().contains("expanded")) reader.read("expanded", s.expanded.emplace());
   reader.read("pinned", s.pinned);
+  reader.read("unchecked", s.unchecked);
+  std::sort(s.unchecked.begin(), s.unchecked.end());
   reader.read("order", s.order);
   if (const json* selection = reader.find("selection")) s.selection = parse_selection(*selection, name);
   if (const json* area = reader.find("area")) s.area = parse_area(*area, name);
   if (const json* notes = reader.find("notes")) s.notes = parse_notes(*notes, reader, name);
   reader.read("search", s.search);
   parse_metric(reader, s.metric);
+  reader.read("flow", s.flow);
+  if (s.flow < 0 || s.flow > kFurthestFlow) reader.fail("flow", "must be from 0 to " + std::to_string(kFurthestFlow));
   reader.read("prediction", s.prediction);
   reader.read("dark", s.dark);
   reader.no_other_keys();

@@ -48,12 +48,14 @@ struct TimelineState {
   double scroll = 0;                         ///< height of the rows that are above the view, pixels
   std::optional<std::vector<int>> expanded;  ///< ranks shown lane by lane; nothing: all, if they have room
   std::vector<int> pinned;                   ///< ranks on top, in this order, which do not scroll
+  std::vector<int> unchecked;                ///< ranks that the tables leave out, ascending
   std::vector<int> order;                    ///< ranks that come first among the others
   std::optional<TimelineSelection> selection;
   std::optional<TimelineArea> area;
   std::vector<TimelineNote> notes;
   std::string search;  ///< what is looked for; empty: nothing
   HeatMetric metric = HeatMetric::kExposed;
+  int flow = 0;            ///< how far back arrows show what the selected op waited for; 0: none
   bool prediction = true;  ///< drawn under each lane, where there is one
   bool dark = false;
   friend bool operator==(const TimelineState&, const TimelineState&) = default;
@@ -64,6 +66,7 @@ std::string to_json(const TimelineState& state);
 /// Throws Error{kParse} for what to_json() does not write, naming the key. `name` is the file's, for messages.
 TimelineState parse_timeline_state(const std::string& text, const std::string& name);
 
+inline constexpr int kFurthestFlow = 5;
 inline constexpr std::int64_t kShortestWindowNs = 100;
 
 /// The window with its length times `factor`, `at_ns` staying where it is; inside the extent, and never too short.

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "core/error.h"
+#include "gui/models/flame_picture.h"
 #include "gui/models/timeline_colours.h"
 #include "gui/models/timeline_picture.h"
 #include "gui/models/timeline_rows.h"
@@ -288,6 +289,81 @@ TEST(TimeTicks, AreRoundAndTold) {
   EXPECT_THAT(deep.texts, ::testing::ElementsAre("+0", "+1 us", "+2 us"));
   EXPECT_EQ(format_time(1'500'000, 500'000), "1.5 ms");
   EXPECT_EQ(format_time(1'500'000'000, 10'000'000), "1.50 s");
+}
+
+TEST(NestedLane, CallersStandAboveWhatTheyCall) {
+  std::vector<Span> spans{
+      {10, 20, 0, 1, 0}, {0, 100, 0, 0, 0}, {10, 50, 0, 2, 0}, {60, 90, 0, 3, 0}, {100, 110, 0, 4, 0}};
+  set_depths(spans);
+  std::vector<std::pair<int, int>> found;
+  for (const Span& span : spans) found.emplace_back(span.op, span.depth);
+  EXPECT_THAT(found, ::testing::ElementsAre(std::pair(0, 0), std::pair(2, 1), std::pair(1, 2), std::pair(3, 1),
+                                            std::pair(4, 0)));
+}
+
+TEST(NestedLane, HasARowForEachLevelAndAPointHasOne) {
+  TimelineTrack host{1, 1, 0, "thread 7", 100, {0, 1000}, 3}, gpu{2, 1, 0, "gpu 0 stream 7", 100, {0, 1000}};
+  const TimelineLayout layout = lay_out({gpu, host}, {}, 600);
+  ASSERT_EQ(layout.rows.size(), 2U);
+  EXPECT_EQ(layout.rows[1].depth, 3);
+  EXPECT_DOUBLE_EQ(layout.rows[1].height, 3 * layout.rows[0].height);
+  const auto lowest = layout.pointed_at(layout.rows[1].y + layout.rows[1].height - 1);
+  ASSERT_TRUE(lowest);
+  EXPECT_EQ(lowest->level, 2);
+  EXPECT_EQ(layout.pointed_at(layout.rows[0].y + 1)->level, 0);
+  const RowPlace place = level_place({0, 100, 50, 60}, 1, 3);
+  EXPECT_DOUBLE_EQ(place.y, 120);
+  EXPECT_DOUBLE_EQ(place.height, 19);
+}
+
+TEST(FlamePicture, PartsStandBelowTheWholeAndAreFound) {
+  std::vector<FlameNode> flame(4);
+  flame[0] = {"all", WorkClass::kForward, 1'000'000, 0, 0, -1, 0, {1, 2}};
+  flame[1] = {"forward", WorkClass::kForward, 750'000, 250'000, 0, 0, 1, {3}};
+  flame[2] = {"optimizer", WorkClass::kOptimizer, 250'000, 250'000, 2, 0, 1, {}};
+  flame[3] = {"matmul", WorkClass::kForward, 500'000, 500'000, 8, 1, 2, {}};
+  EXPECT_EQ(flame_at(flame, 0, 800, 100, 5), 0);
+  EXPECT_EQ(flame_at(flame, 0, 800, 100, kFlameRow + 5), 1);
+  EXPECT_EQ(flame_at(flame, 0, 800, 700, kFlameRow + 5), 2);
+  EXPECT_EQ(flame_at(flame, 0, 800, 100, 2 * kFlameRow + 5), 3);
+  EXPECT_EQ(flame_at(flame, 0, 800, 500, 2 * kFlameRow + 5), -1) << "its own time";
+  EXPECT_EQ(flame_at(flame, 1, 800, 790, kFlameRow + 5), 1) << "as wide as all";
+  EXPECT_EQ(describe_flame(flame, 1), "all; forward: 750 us, 75.0 % of all\n250 us of its own");
+  const Picture picture = draw_flame(flame, 0, false, 800, 200, measure);
+  EXPECT_THAT(picture.texts, ::testing::IsSupersetOf({"all 1 ms", "forward 750 us", "matmul 500 us"}));
+  EXPECT_EQ(flame_table(flame).rows.size(), 3U);
+  EXPECT_EQ(draw_flame({{"all"}}, 0, true, 300, 100, measure).texts.front(), "Nothing ran here.");
+}
+
+TEST(TimelineFlow, JoinsTheSpansOfAStepByTheProgramsOrder) {
+  const shardscope::testing::TempFolder folder;
+  shardscope::testing::record_tiny_profile(folder.file("run.db"), "run", 3);
+  const Profile profile(folder.file("run.db"));
+  const Timeline timeline(profile, 1);
+  TiedSpan adam;
+  for (std::size_t i = 0; i < timeline.tracks().size(); ++i) {
+    for (const Span& span : timeline.spans(timeline.tracks()[i], timeline.extent())) {
+      if (timeline.tracks()[i].rank == 1 && span.op == shardscope::testing::kAdamOp.index && span.step == 2)
+        adam = {i, span};
+    }
+  }
+  const std::int32_t to = shardscope::testing::kAdamOp.index, copy = shardscope::testing::kCopyOp.index;
+  const std::vector<FlowArrow> arrows = load_flow(timeline, adam, {{copy, to}, {99, to}});
+  ASSERT_EQ(arrows.size(), 1U) << "of what did not run there is no arrow";
+  EXPECT_EQ(arrows[0].to.span, adam.span);
+  EXPECT_EQ(arrows[0].from.span.op, copy);
+  EXPECT_EQ(arrows[0].from.span.step, 2);
+  EXPECT_LE(arrows[0].from.span.end_ns, adam.span.begin_ns);
+  EXPECT_EQ(timeline.tracks()[arrows[0].from.track].rank, 1);
+}
+
+TEST(Picture, WrapsBetweenWordsAndWithinLongOnes) {
+  using Lines = std::vector<std::string>;
+  EXPECT_EQ(wrap("one two three", 56, measure), (Lines{"one two", "three"}));
+  EXPECT_EQ(wrap("costs $137.3 k", 64, measure), (Lines{"costs", "$137.3 k"})) << "a unit stays with its number";
+  EXPECT_EQ(wrap("in /a/long/path.db: no", 48, measure), (Lines{"in", "/a/lon", "g/path", ".db:", "no"}));
+  EXPECT_EQ(wrap("\xC3\xA4\xC3\xA4", 1, measure), (Lines{"\xC3\xA4", "\xC3\xA4"})) << "never within a character";
+  EXPECT_TRUE(wrap("", 5, measure).empty());
 }
 
 TEST(Picture, ElidesBetweenCharacters) {

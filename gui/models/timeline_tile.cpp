@@ -29,6 +29,13 @@ TileRow load_row(const Timeline& timeline, const TimelineRow& row, TimeWindow ti
   if (row.whole_rank) return {stacks_of(rank_columns(timeline, row, time, columns)), {}};
   const TimelineTrack& track = timeline.tracks()[row.tracks.front()];
   Columns shares(static_cast<std::size_t>(columns));
+  if (row.depth > 1) {
+    TrackView view = timeline.look(track, time, columns);
+    if (view.bucket_ns == 0) {  // each at its level, however thin
+      set_depths(view.spans);
+      return {stacks_of(shares), std::move(view.spans)};
+    }
+  }
   std::vector<Span> spans = add_columns(timeline, track, timeline.look(track, time, columns), time, kWideSpan, shares);
   return {stacks_of(shares), std::move(spans)};
 }
@@ -37,7 +44,9 @@ std::vector<TiedSpan> load_selected(const Timeline& timeline, const TimelineSele
   for (std::size_t i = 0; i < timeline.tracks().size(); ++i) {
     const TimelineTrack& track = timeline.tracks()[i];
     if (track.rank != wanted.rank || track.lane != wanted.lane) continue;
-    for (const Span& span : timeline.spans(track, {wanted.begin_ns, wanted.begin_ns + 1})) {
+    std::vector<Span> spans = timeline.spans(track, {wanted.begin_ns, wanted.begin_ns + 1});
+    set_depths(spans);
+    for (const Span& span : spans) {
       if (span.op != wanted.op || span.step != wanted.step) continue;
       std::vector<TiedSpan> found{{i, span}};
       for (TiedSpan& tied : timeline.tied(i, span)) found.push_back(tied);
@@ -73,6 +82,7 @@ int TimelineCatalog::ranks() const {
 TimelineCatalog load_catalog(const Timeline& timeline, const Profile& profile, std::int64_t run) {
   TimelineCatalog catalog;
   catalog.tracks = timeline.tracks();
+  for (TimelineTrack& track : catalog.tracks) track.depth = timeline.nesting(track);
   catalog.extent = timeline.extent();
   catalog.ops = timeline.ops();
   if (!catalog.tracks.empty()) catalog.steps = timeline.steps(catalog.tracks.front().rank);

@@ -66,11 +66,11 @@ AreaOp summed(Gathered& gathered) {
 
 }  // namespace
 
-std::vector<AreaOp> area_ops(const Timeline& timeline, TimeWindow time, int first_rank, int last_rank,
+std::vector<AreaOp> area_ops(const Timeline& timeline, TimeWindow time, const RankSet& ranks,
                              const std::function<bool()>& stopped) {
   Table table(timeline);
   for (const TimelineTrack& track : timeline.tracks()) {
-    if (track.rank < first_rank || track.rank > last_rank) continue;
+    if (!ranks.has(track.rank)) continue;
     if (stopped()) break;
     const std::vector<std::size_t>& rows = table.rows_of(track.program);
     for (const Span& span : timeline.spans(track, time)) {

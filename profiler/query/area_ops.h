@@ -1,7 +1,7 @@
 #pragma once
 // Which ops ran in a stretch of time on some ranks, how often and how long?
 //
-//   for (const AreaOp& op : area_ops(timeline, {begin_ns, end_ns}, 0, 3, [] { return false; })) ...
+//   for (const AreaOp& op : area_ops(timeline, {begin_ns, end_ns}, {0, 3}, [] { return false; })) ...
 
 #include <functional>
 #include <string>
@@ -25,9 +25,9 @@ struct AreaOp {
   std::int64_t bytes = 0;  ///< of one execution of the last op added
 };
 
-/// Longest time inside first. Ranks first to last, both included. Reads every slice of the area: 10 million take
+/// Longest time inside first. Reads every slice of the area: 10 million take
 /// about a second. `stopped` makes it end early with what it has.
-std::vector<AreaOp> area_ops(const Timeline& timeline, TimeWindow time, int first_rank, int last_rank,
+std::vector<AreaOp> area_ops(const Timeline& timeline, TimeWindow time, const RankSet& ranks,
                              const std::function<bool()>& stopped);
 
 }  // namespace shardscope

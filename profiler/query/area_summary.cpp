@@ -39,10 +39,10 @@ void add_track(AreaRow& row, const Timeline& timeline, const TimelineTrack& trac
 
 }  // namespace
 
-std::vector<AreaRow> area_summary(const Timeline& timeline, TimeWindow time, int first_rank, int last_rank) {
+std::vector<AreaRow> area_summary(const Timeline& timeline, TimeWindow time, const RankSet& ranks) {
   std::vector<AreaRow> rows;
   for (const TimelineTrack& track : timeline.tracks()) {
-    if (track.rank < first_rank || track.rank > last_rank) continue;
+    if (!ranks.has(track.rank)) continue;
     if (rows.empty() || rows.back().rank != track.rank) rows.push_back({track.rank, {}});
     add_track(rows.back(), timeline, track, time);
   }

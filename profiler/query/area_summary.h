@@ -1,7 +1,7 @@
 #pragma once
 // How long is each rank busy with each class of work, in a stretch of time?
 //
-//   for (const AreaRow& row : area_summary(timeline, {begin_ns, end_ns}, 0, 3)) ...
+//   for (const AreaRow& row : area_summary(timeline, {begin_ns, end_ns}, {0, 3})) ...
 
 #include <array>
 #include <vector>
@@ -15,8 +15,8 @@ struct AreaRow {
   std::array<std::int64_t, kWorkClasses> busy_ns{};  ///< over all lanes; classes on different lanes may overlap
 };
 
-/// Ranks first to last, both included, that have a lane. Exact: whole buckets from the levels of detail, and the slices
+/// Of ranks that have a lane. Exact: whole buckets from the levels of detail, and the slices
 /// at both edges, so that its cost does not follow the number of slices.
-std::vector<AreaRow> area_summary(const Timeline& timeline, TimeWindow time, int first_rank, int last_rank);
+std::vector<AreaRow> area_summary(const Timeline& timeline, TimeWindow time, const RankSet& ranks);
 
 }  // namespace shardscope

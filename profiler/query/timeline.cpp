@@ -106,23 +106,27 @@ const TimelineOp& Timeline::op(const TimelineTrack& track, std::int32_t op) cons
   return op >= 0 && static_cast<std::size_t>(op) < ops.size() ? ops[static_cast<std::size_t>(op)] : kUnknown;
 }
 
-std::vector<Span> Timeline::spans(const TimelineTrack& track, TimeWindow window) const {
-  std::vector<Span> spans;
+void Timeline::for_each_slice(const TimelineTrack& track, TimeWindow window,
+                              const std::function<void(const SliceEvent&)>& f) const {
   Rows rows = profile_.rows(
       "SELECT start_ns, data FROM slice_chunk WHERE track = ? AND start_ns < ? AND end_ns > ? ORDER BY start_ns, id",
       {Value(track.id), Value(window.end_ns), Value(window.begin_ns)});
   while (rows.next()) {
     const bool good = decode_slices(rows.bytes(1), rows.integer(0), [&](const SliceEvent& e) {
-      const std::int64_t end = e.start_ns + e.duration_ns;
-      if (e.start_ns < window.end_ns && end > window.begin_ns) {
-        spans.push_back({e.start_ns, end, std::min(e.wait_ns, e.duration_ns), e.op.index, e.step});
-      }
+      if (e.start_ns < window.end_ns && e.start_ns + e.duration_ns > window.begin_ns) f(e);
     });
     if (!good) {
       throw Error(ErrorKind::kParse,
                   profile_.path() + ": damaged (slices of track " + std::to_string(track.id) + " cannot be read)");
     }
   }
+}
+
+std::vector<Span> Timeline::spans(const TimelineTrack& track, TimeWindow window) const {
+  std::vector<Span> spans;
+  for_each_slice(track, window, [&](const SliceEvent& e) {
+    spans.push_back({e.start_ns, e.start_ns + e.duration_ns, std::min(e.wait_ns, e.duration_ns), e.op.index, e.step});
+  });
   const auto before = [](const Span& a, const Span& b) { return a.begin_ns < b.begin_ns; };
   if (!std::is_sorted(spans.begin(), spans.end(), before)) std::stable_sort(spans.begin(), spans.end(), before);
   return spans;
@@ -191,6 +195,34 @@ void Timeline::make_levels(const TimelineTrack& track, Levels& levels) const {
   }
 }
 
+void set_depths(std::vector<Span>& spans) {
+  std::stable_sort(spans.begin(), spans.end(), [](const Span& a, const Span& b) {
+    return std::pair(a.begin_ns, -a.end_ns) < std::pair(b.begin_ns, -b.end_ns);
+  });
+  std::vector<std::int64_t> open;  // ends of those around
+  for (Span& span : spans) {
+    while (!open.empty() && open.back() <= span.begin_ns) open.pop_back();
+    span.depth = static_cast<std::int32_t>(open.size());
+    open.push_back(span.end_ns);
+  }
+}
+
+int Timeline::nesting(const TimelineTrack& track) const {
+  if (from_name<Lane>(track.lane)) return 1;
+  std::vector<Span> spans;
+  Rows rows = profile_.rows("SELECT start_ns, data FROM slice_chunk WHERE track = ? ORDER BY start_ns LIMIT ?",
+                            {Value(track.id), Value(std::int64_t{kNestingRows})});
+  while (rows.next()) {
+    decode_slices(rows.bytes(1), rows.integer(0), [&](const SliceEvent& e) {
+      spans.push_back({e.start_ns, e.start_ns + e.duration_ns, 0, e.op.index, e.step});
+    });
+  }
+  set_depths(spans);
+  int deepest = 0;
+  for (const Span& span : spans) deepest = std::max(deepest, span.depth);
+  return std::min(deepest + 1, kDeepest);
+}
+
 std::vector<Band> Timeline::steps(int rank) const {
   std::vector<Band> bands;
   Rows rows = profile_.rows("SELECT step, start_ns, dur_ns FROM step WHERE run = ? AND rank = ? ORDER BY step",
@@ -219,6 +251,24 @@ std::vector<Band> Timeline::micro_batches(const TimelineTrack& track, const std:
   return bands_of(
       spans, [&](const Span& span) { return op(track, span.op).micro_batch; },
       [](int number) { return std::pair("micro-batch " + std::to_string(number), std::to_string(number)); });
+}
+
+std::vector<TiedSpan> Timeline::launched(std::size_t track, const Span& span) const {
+  const TimelineTrack& own = tracks_[track];
+  std::int64_t correlation = 0;
+  for_each_slice(own, {span.begin_ns, span.begin_ns + 1}, [&](const SliceEvent& e) {
+    if (e.start_ns == span.begin_ns && e.op.index == span.op) correlation = e.correlation;
+  });
+  std::vector<TiedSpan> found;
+  if (correlation == 0) return found;
+  for (std::size_t i = 0; i < tracks_.size(); ++i) {
+    if (i == track || tracks_[i].rank != own.rank) continue;
+    for_each_slice(tracks_[i], {span.begin_ns - kLaunchNs, span.end_ns + kLaunchNs}, [&](const SliceEvent& e) {
+      if (e.correlation == correlation)
+        found.push_back({i, {e.start_ns, e.start_ns + e.duration_ns, 0, e.op.index, e.step}});
+    });
+  }
+  return found;
 }
 
 std::vector<TiedSpan> Timeline::tied(std::size_t track, const Span& span) const {

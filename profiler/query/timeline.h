@@ -9,6 +9,8 @@
 // Reads the levels of detail that the profile holds; where it holds none (a run under way, an older file) they are made
 // in memory when first needed. One object per thread, like its Profile, which must outlive it.
 
+#include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -25,6 +27,15 @@ struct TimeWindow {
   friend bool operator==(const TimeWindow&, const TimeWindow&) = default;
 };
 
+/// From one to another, both included, but for some.
+struct RankSet {
+  int first = 0, last = 0;
+  std::vector<int> without = {};  ///< ascending
+  bool has(int rank) const {
+    return rank >= first && rank <= last && !std::binary_search(without.begin(), without.end(), rank);
+  }
+};
+
 /// One lane of one rank.
 struct TimelineTrack {
   std::int64_t id = 0, program = 0;
@@ -32,6 +43,7 @@ struct TimelineTrack {
   std::string lane;
   std::int64_t slices = 0;
   TimeWindow extent;
+  int depth = 1;  ///< rows it is drawn in: set by who asks nesting(), for lanes whose slices may lie in one another
 };
 
 /// An op of a program, for labels and colours.
@@ -48,8 +60,16 @@ struct Span {
   std::int64_t begin_ns = 0, end_ns = 0;
   std::int64_t wait_ns = 0;  ///< its first part, spent waiting for other ranks
   std::int32_t op = 0, step = 0;
-  friend bool operator==(const Span&, const Span&) = default;
+  std::int32_t depth = 0;  ///< in how many others it lies, where set_depths() was asked; no part of what it is
+  friend bool operator==(const Span& a, const Span& b) {
+    return a.begin_ns == b.begin_ns && a.end_ns == b.end_ns && a.wait_ns == b.wait_ns && a.op == b.op &&
+           a.step == b.step;
+  }
 };
+
+/// Host threads call within calls: sorts the spans of one lane, callers before what they call, and sets their depth.
+/// All that overlap some stretch of time tell the right depth of each.
+void set_depths(std::vector<Span>& spans);
 
 /// Either spans, in order of time, or (bucket_ns > 0) entries of one level.
 struct TrackView {
@@ -84,11 +104,20 @@ class Timeline {
   /// All executions in the window, however many.
   std::vector<Span> spans(const TimelineTrack& track, TimeWindow window) const;
 
+  /// How deep the slices of a lane lie in one another, as far as its first kNestingRows tell; 1 for lanes of our own
+  /// engine, which run one op after the other.
+  int nesting(const TimelineTrack& track) const;
+  static constexpr int kNestingRows = 32, kDeepest = 12;
+
   std::vector<Band> steps(int rank) const;
   /// Of a rank's compute lane: stretches of one phase, of one micro-batch.
   std::vector<Band> phases(const TimelineTrack& track, const std::vector<Span>& spans) const;
   std::vector<Band> micro_batches(const TimelineTrack& track, const std::vector<Span>& spans) const;
 
+  /// What the span launched on another lane of its rank, or what launched it, where the file says so. Looked for around
+  /// it, up to kLaunchNs away.
+  std::vector<TiedSpan> launched(std::size_t track, const Span& span) const;
+  static constexpr std::int64_t kLaunchNs = 2'000'000'000;
   /// The same collective on the other ranks: same lane, step and label, and under way at the same time. The profile
   /// does not say which ranks form a group, so of groups of one name those that overlap in time are all given. A send
   /// is not tied to its recv.
@@ -99,6 +128,8 @@ class Timeline {
     int finest = -1, coarsest = -1;  ///< -1: none in the file
     std::map<int, std::vector<LevelEntry>> made;
   };
+  void for_each_slice(const TimelineTrack& track, TimeWindow window,
+                      const std::function<void(const SliceEvent&)>& f) const;
   std::vector<LevelEntry> entries(const TimelineTrack& track, int level, TimeWindow window) const;
   const Levels& levels(const TimelineTrack& track) const;
   void make_levels(const TimelineTrack& track, Levels& levels) const;

@@ -120,7 +120,7 @@ TEST_F(TimelineQuery, AnAreaIsAddedUpExactly) {
   const Timeline timeline(profile, 1);
   for (const TimeWindow area : {TimeWindow{0, 300'000'000}, TimeWindow{1'234'567, 250'777'777},
                                 TimeWindow{150'000, 350'000}, TimeWindow{5, 6}, TimeWindow{590'000'000, 999'000'000}}) {
-    const std::vector<AreaRow> rows = area_summary(timeline, area, 0, 7);
+    const std::vector<AreaRow> rows = area_summary(timeline, area, {0, 7});
     ASSERT_EQ(rows.size(), 2U);
     for (const AreaRow& row : rows) {
       std::array<std::int64_t, kWorkClasses> expected{};
@@ -137,7 +137,7 @@ TEST_F(TimelineQuery, AnAreaIsAddedUpExactly) {
       EXPECT_EQ(row.busy_ns, expected) << row.rank << " " << area.begin_ns;
     }
   }
-  EXPECT_EQ(area_summary(timeline, {0, 1000}, 1, 1).size(), 1U);
+  EXPECT_EQ(area_summary(timeline, {0, 1000}, {1, 1}).size(), 1U);
 }
 
 TEST_F(TimelineQuery, DamagedRowsAreOneError) {

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/program/lower.h"
+#include "core/spec/hardware.h"
 #include "core/spec/json_reader.h"
 #include "profiler/query/op_seconds.h"
 #include "profiler/query/step_times.h"
@@ -92,8 +94,19 @@ std::string describe_waits(const MeasuredJob& run, const Refit& fitted) {
   return text + fmt::format("all of it x {:.3f}, for what is left to the measured step", fitted.scale);
 }
 
+namespace {
+
+/// Of a file that was named from where the command ran; empty stays empty.
+std::string place_of(const std::string& path) {
+  return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
+}
+
+}  // namespace
+
 std::string job_record(const Job& job, int cores, int threads_per_rank) {
   const nlohmann::json record{{"job", nlohmann::json::parse(job.text)},
+                              {"machine", place_of(job.machine)},
+                              {"cluster", names_catalog_cluster(job.cluster) ? job.cluster : place_of(job.cluster)},
                               {"cores", cores},
                               {"threads_per_rank", threads_per_rank},
                               {"model", job.model.name},

@@ -30,7 +30,7 @@ struct MeasuredJob {
 /// What the fit says of the run's ranks beyond their ops: "4 ranks did the work of 1.88 of 2 cores; ...".
 std::string describe_waits(const MeasuredJob& run, const Refit& fitted);
 
-/// What `train` writes into the run's row beside Job::text.
+/// What `train` and `predict` write into the run's row beside Job::text: where the predicted seconds are from, too.
 std::string job_record(const Job& job, int cores, int threads_per_rank);
 
 /// `name`: a name or number; empty: the last one that was measured. Throws Error{kConfig, kUnsupported}: there is none,

@@ -160,11 +160,11 @@ void ask(const std::string& path) {
   const TimeWindow most{e.begin_ns + e.length() / 7, e.end_ns - e.length() / 9};
   const int last = timeline.tracks().back().rank;
   const auto never = [] { return false; };
-  timed("area of most of it, by class", [&] { area_summary(timeline, most, 0, last); });
+  timed("area of most of it, by class", [&] { area_summary(timeline, most, {0, last}); });
   timed("area of 1/100, by op", [&] {
-    area_ops(timeline, {most.begin_ns, most.begin_ns + e.length() / 100}, 0, last, never);
+    area_ops(timeline, {most.begin_ns, most.begin_ns + e.length() / 100}, {0, last}, never);
   });
-  timed("area of most of it, by op", [&] { area_ops(timeline, most, 0, last, never); });
+  timed("area of most of it, by op", [&] { area_ops(timeline, most, {0, last}, never); });
   timed("search of the whole run", [&] { search(timeline, "reduce_scatter", 400, never); });
 }
 

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "gui/models/plain_text.h"
+
 namespace shardscope::gui {
 namespace {
 
@@ -80,6 +82,11 @@ void TimelineCanvas::set_heat(std::shared_ptr<const HeatMap> heat) {
   update();
 }
 
+void TimelineCanvas::set_flow(std::shared_ptr<const std::vector<FlowArrow>> flow) {
+  scene_.flow = std::move(flow);
+  update();
+}
+
 void TimelineCanvas::set_hits(std::map<int, std::int64_t> by_rank) {
   scene_.hits = std::move(by_rank);
   image_is_old_ = true;
@@ -96,7 +103,7 @@ void TimelineCanvas::set_hover(std::vector<TiedSpan> spans, const QString& text)
   hover_text_ = text;
   update();
   if (text.isEmpty() || !pointer_ || !isActiveWindow()) return QToolTip::hideText();
-  QToolTip::showText(mapToGlobal(pointer_->toPoint() + QPoint(12, 14)), text, this);
+  QToolTip::showText(mapToGlobal(pointer_->toPoint() + QPoint(12, 14)), plain_tip(text), this);
 }
 
 TileRequest TimelineCanvas::request() const {
@@ -113,7 +120,9 @@ std::int64_t TimelineCanvas::time_at_x(double x) const {
   return time_at(std::clamp(x - scene_.frame.left, 0.0, scene_.frame.width), scene_.window, scene_.frame.width);
 }
 
-const TimelineRow* TimelineCanvas::row_at(QPointF at) const { return scene_.layout.row_at(at.y() - scene_.frame.top); }
+std::optional<TimelineRow> TimelineCanvas::row_at(QPointF at) const {
+  return scene_.layout.pointed_at(at.y() - scene_.frame.top);
+}
 
 std::optional<int> TimelineCanvas::rank_at(QPointF at) const {
   const double y = at.y() - scene_.frame.top;
@@ -225,7 +234,8 @@ void TimelineCanvas::mousePressEvent(QMouseEvent* event) {
   wheel_kind_ = 0;
   if (in_rows(pressed_at_)) drag_ = drag_for(*event);
   if (drag_ == Drag::kNone && pressed_at_.x() < scene_.frame.left && event->button() == Qt::LeftButton) {
-    if (const auto rank = rank_at(pressed_at_)) Q_EMIT rank_toggled(*rank);
+    const bool on_check = pressed_at_.x() < kCheckWidth && shows_checks(scene_.state);
+    if (const auto rank = rank_at(pressed_at_)) on_check ? Q_EMIT rank_checked(*rank) : Q_EMIT rank_toggled(*rank);
   }
 }
 
@@ -238,8 +248,8 @@ void TimelineCanvas::mouseMoveEvent(QMouseEvent* event) {
   if (drag_ == Drag::kPan) return drag_pan(*pointer_);
   if (drag_ == Drag::kLeftEdge || drag_ == Drag::kRightEdge) return drag_edge(*pointer_);
   if (drag_ != Drag::kNone) return;
-  const TimelineRow* row = in_rows(*pointer_) ? row_at(*pointer_) : nullptr;
-  if (row != nullptr) {
+  const std::optional<TimelineRow> row = in_rows(*pointer_) ? row_at(*pointer_) : std::nullopt;
+  if (row) {
     Q_EMIT hovered(*row, time_at_x(pointer_->x()));
   } else {
     Q_EMIT left();
@@ -286,7 +296,7 @@ void TimelineCanvas::end_drag(QPointF at) {
   const Drag drag = std::exchange(drag_, Drag::kNone);
   update();
   if (drag == Drag::kPress) {
-    if (const TimelineRow* row = row_at(at)) {
+    if (const std::optional<TimelineRow> row = row_at(at)) {
       Q_EMIT picked(*row, time_at_x(at.x()), false);
     } else if (const auto rank = rank_at(at)) {
       Q_EMIT rank_toggled(*rank);
@@ -303,7 +313,8 @@ void TimelineCanvas::end_drag(QPointF at) {
 
 void TimelineCanvas::mouseDoubleClickEvent(QMouseEvent* event) {
   if (!in_rows(event->position()) || event->button() != Qt::LeftButton) return;
-  if (const TimelineRow* row = row_at(event->position())) Q_EMIT picked(*row, time_at_x(event->position().x()), true);
+  if (const std::optional<TimelineRow> row = row_at(event->position()))
+    Q_EMIT picked(*row, time_at_x(event->position().x()), true);
 }
 
 /// Turns that follow one another are one gesture, and one gesture does one thing: what it began with.

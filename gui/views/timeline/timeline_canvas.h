@@ -26,6 +26,7 @@ class TimelineCanvas : public QWidget {
   void set_state(const TimelineState& state);
   void set_tile(std::shared_ptr<const TimelineTile> tile);
   void set_heat(std::shared_ptr<const HeatMap> heat);
+  void set_flow(std::shared_ptr<const std::vector<FlowArrow>> flow);
   void set_hits(std::map<int, std::int64_t> by_rank);
   void set_hover(std::vector<TiedSpan> spans, const QString& text);  ///< of what hovered() asked for
   void set_empty_text(const QString& text);                          ///< shown while there is no catalog
@@ -46,6 +47,7 @@ class TimelineCanvas : public QWidget {
   void left();
   void picked(const shardscope::gui::TimelineRow& row, std::int64_t at_ns, bool zoom_to_it);
   void rank_toggled(int rank);
+  void rank_checked(int rank);  ///< its box was clicked
   void resized();
 
  protected:
@@ -71,7 +73,7 @@ class TimelineCanvas : public QWidget {
   void drag_edge(QPointF to);
   void end_drag(QPointF at);
   Drag drag_for(const QMouseEvent& event) const;
-  const TimelineRow* row_at(QPointF at) const;
+  std::optional<TimelineRow> row_at(QPointF at) const;  ///< with its level
   std::optional<int> rank_at(QPointF at) const;
   std::int64_t time_at_x(double x) const;
   bool in_rows(QPointF at) const;

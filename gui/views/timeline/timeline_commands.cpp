@@ -41,6 +41,15 @@ void TimelineView::build_commands() {
   add("Mark this instant, or remove its mark", {Qt::Key_M}, [this] { add_note(false); });
   add("Write a note at this instant", {Qt::Key_N}, [this] { add_note(true); });
   add("Pin this rank on top, or unpin it", {Qt::Key_P}, [this] { toggle_pin(); });
+  const auto here = [this] {
+    return state_.selection ? std::optional(state_.selection->rank) : canvas_->cursor_rank();
+  };
+  add("Count this rank in the tables, or leave it out", {Qt::Key_X}, [=, this] {
+    if (const auto rank = here()) toggle_check(*rank);
+  });
+  add("Count this rank alone, or all", {QKeySequence(Qt::SHIFT | Qt::Key_X)}, [=, this] {
+    if (const auto rank = here()) check_only(*rank);
+  });
   add("Show this rank by lanes, or in one row", {Qt::Key_E}, [this] {
     const auto rank = state_.selection ? std::optional(state_.selection->rank) : canvas_->cursor_rank();
     if (rank) toggle_rank(*rank);
@@ -62,6 +71,14 @@ void TimelineView::build_commands() {
     next.prediction = !next.prediction;
     change(std::move(next));
   });
+  const auto flow = [this](int depth) {
+    TimelineState next = state_;
+    next.flow = depth;
+    change(std::move(next));
+  };
+  add("Arrows: what the selected op waited for, or none", {Qt::Key_G}, [=, this] { flow(state_.flow > 0 ? 0 : 1); });
+  add("Arrows: one further back", {QKeySequence(Qt::SHIFT | Qt::Key_G)},
+      [=, this] { flow(state_.flow % kFurthestFlow + 1); });
   add("Show or hide the tables", {Qt::Key_Q}, [this] { panel_->setVisible(!panel_->isVisible()); });
   add("Clear selection, area or search", {Qt::Key_Escape}, [this] { clear_step_by_step(); });
 }
@@ -156,6 +173,26 @@ void TimelineView::toggle_pin() {
   TimelineState next = state_;
   const auto found = std::find(next.pinned.begin(), next.pinned.end(), *rank);
   found == next.pinned.end() ? void(next.pinned.push_back(*rank)) : void(next.pinned.erase(found));
+  change(std::move(next));
+}
+
+/// Whether the tables count a rank.
+void TimelineView::toggle_check(int rank) {
+  TimelineState next = state_;
+  const auto found = std::lower_bound(next.unchecked.begin(), next.unchecked.end(), rank);
+  found != next.unchecked.end() && *found == rank ? void(next.unchecked.erase(found))
+                                                  : void(next.unchecked.insert(found, rank));
+  change(std::move(next));
+}
+
+/// That one alone; again: all of them.
+void TimelineView::check_only(int rank) {
+  TimelineState next = state_;
+  std::vector<int> others;
+  for (const TimelineTrack& track : canvas_->scene().catalog->tracks) {
+    if (track.rank != rank && (others.empty() || others.back() != track.rank)) others.push_back(track.rank);
+  }
+  next.unchecked = next.unchecked == others ? std::vector<int>{} : others;
   change(std::move(next));
 }
 

@@ -116,6 +116,8 @@ void TimelineView::look_at(const TiedSpan& hit) { select(hit.track, hit.span, fa
 void TimelineView::ask_details() {
   if (!state_.selection || !loader_.catalog()) {
     context_.pool.cancel(this, "details");
+    context_.pool.cancel(this, "facts");
+    canvas_->set_flow({});
     panel_->set_table(TimelinePanel::kDetails, {});
     return;
   }
@@ -132,6 +134,30 @@ void TimelineView::ask_details() {
       },
       [this](const std::shared_ptr<const Found>& found) {
         panel_->set_table(TimelinePanel::kDetails, found->hit ? details_table(found->report) : TableData{});
+        if (found->hit) ask_facts(found->report, {found->hit->track, found->hit->span});
+      },
+      [this](const QString& text) { Q_EMIT problem(text); });
+}
+
+/// The rest of the details: the run's job is lowered for them.
+void TimelineView::ask_facts(const OpReport& report, const TiedSpan& selected) {
+  struct Whole {
+    OpReport report;
+    std::vector<FlowArrow> flow;
+  };
+  context_.pool.ask<Whole>(
+      this, "facts",
+      [key = *loader_.key(), report, selected, flow_depth = state_.flow](QueryFiles& files) {
+        Whole whole{report, {}};
+        whole.report.facts =
+            op_facts(files.profile(key.file), key.run, report.rank, report.span.op, std::max(1, flow_depth));
+        if (flow_depth > 0)
+          whole.flow = load_flow(files.timeline(key.file, key.run), selected, whole.report.facts->flow);
+        return whole;
+      },
+      [this](const std::shared_ptr<const Whole>& whole) {
+        panel_->set_table(TimelinePanel::kDetails, details_table(whole->report));
+        canvas_->set_flow({whole, &whole->flow});
       },
       [this](const QString& text) { Q_EMIT problem(text); });
 }
@@ -144,17 +170,22 @@ void TimelineView::ask_area() {
   TimelineArea area{scene.window, scene.catalog->tracks.front().rank, scene.catalog->tracks.back().rank};
   if (state_.area) area = *state_.area;
   const QString what = QString::fromLatin1(state_.area ? "area" : "view");
+  const auto without = std::count_if(state_.unchecked.begin(), state_.unchecked.end(),
+                                     [&](int rank) { return rank >= area.first_rank && rank <= area.last_rank; });
   panel_->set_caption(
-      QStringLiteral("%1: %2 × ranks %3 to %4")
+      QStringLiteral("%1: %2 × ranks %3 to %4%5")
           .arg(what, QString::fromStdString(format_seconds(static_cast<double>(area.time.length()) * 1e-9)))
           .arg(area.first_rank)
-          .arg(area.last_rank));
+          .arg(area.last_rank)
+          .arg(without > 0 ? QStringLiteral(" without %1").arg(without) : QString()));
+  asked_area_ = area;
+  ask_area_tab();
   const auto failed = [this](const QString& text) { Q_EMIT problem(text); };
   context_.pool.ask<AreaAnswer>(
       this, "area",
-      [key = *loader_.key(), area](QueryFiles& files) {
+      [key = *loader_.key(), area, ranks = counted(area)](QueryFiles& files) {
         const Timeline& timeline = files.timeline(key.file, key.run);
-        return AreaAnswer{area.time, area_summary(timeline, area.time, area.first_rank, area.last_rank)};
+        return AreaAnswer{area.time, area_summary(timeline, area.time, ranks)};
       },
       [this](const std::shared_ptr<const AreaAnswer>& answer) {
         panel_->set_table(TimelinePanel::kByCategory, category_table(answer->rows, answer->time));
@@ -163,15 +194,48 @@ void TimelineView::ask_area() {
       failed);
   context_.pool.ask<std::vector<AreaOp>>(
       this, "area ops",
-      [key = *loader_.key(), area](QueryFiles& files) {
+      [key = *loader_.key(), area, ranks = counted(area)](QueryFiles& files) {
         const Timeline& timeline = files.timeline(key.file, key.run);
-        return area_ops(timeline, area.time, area.first_rank, area.last_rank, [&files] { return files.stopped(); });
+        return area_ops(timeline, area.time, ranks, [&files] { return files.stopped(); });
       },
       [this](const std::shared_ptr<const std::vector<AreaOp>>& ops) {
         panel_->set_table(TimelinePanel::kByOp, op_table(*ops));
         panel_->set_table(TimelinePanel::kCollectives, collective_table(*ops));
       },
       failed);
+}
+
+RankSet TimelineView::counted(const TimelineArea& area) const {
+  return {area.first_rank, area.last_rank, state_.unchecked};
+}
+
+/// Memory and flame of the area: each is asked for when its tab is looked at, and again when the area changes.
+void TimelineView::ask_area_tab() {
+  if (!asked_area_ || !loader_.catalog()) return;
+  const TimelineArea area = *asked_area_;
+  const auto failed = [this](const QString& text) { Q_EMIT problem(text); };
+  if (panel_->tab() == TimelinePanel::kMemory) {
+    context_.pool.ask<std::vector<AreaMemory>>(
+        this, "area memory",
+        [key = *loader_.key(), area, ranks = counted(area)](QueryFiles& files) {
+          const Profile& profile = files.profile(key.file);
+          const MemoryTimeline memory(profile, load_memory_facts(profile, key.run));
+          return area_memory(memory, area.time, ranks, [&files] { return files.stopped(); });
+        },
+        [this](const std::shared_ptr<const std::vector<AreaMemory>>& rows) {
+          panel_->set_table(TimelinePanel::kMemory, memory_area_table(*rows));
+        },
+        failed);
+  }
+  if (panel_->tab() == TimelinePanel::kFlame) {
+    context_.pool.ask<std::vector<FlameNode>>(
+        this, "area flame",
+        [key = *loader_.key(), area, ranks = counted(area)](QueryFiles& files) {
+          const Timeline& timeline = files.timeline(key.file, key.run);
+          return area_flame(timeline, area.time, ranks, [&files] { return files.stopped(); });
+        },
+        [this](std::shared_ptr<const std::vector<FlameNode>> flame) { panel_->set_flame(std::move(flame)); }, failed);
+  }
 }
 
 void TimelineView::ask_search() {

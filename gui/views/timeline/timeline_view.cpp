@@ -99,6 +99,7 @@ void TimelineView::connect_parts() {
     canvas_->set_hover({}, {});
   });
   connect(canvas_, &TimelineCanvas::picked, this, &TimelineView::pick);
+  connect(canvas_, &TimelineCanvas::rank_checked, this, &TimelineView::toggle_check);
   connect(canvas_, &TimelineCanvas::rank_toggled, this, &TimelineView::toggle_rank);
   connect(canvas_, &TimelineCanvas::resized, this, &TimelineView::want);
   connect(minimap_, &Minimap::asked, this, [this](TimeWindow window, int gesture) {
@@ -118,6 +119,7 @@ void TimelineView::connect_parts() {
     next.metric = kMetrics[index];
     change(std::move(next));
   });
+  connect(panel_, &TimelinePanel::tab_changed, this, &TimelineView::ask_area_tab);
   connect(panel_, &TimelinePanel::row_activated, this, [this](int tab, int row) {
     if (tab == TimelinePanel::kHits) show_hit(row);
     if (tab == TimelinePanel::kNotes && static_cast<std::size_t>(row) < state_.notes.size()) {
@@ -184,7 +186,8 @@ void TimelineView::say_empty() {
 
 void TimelineView::catalog_loaded(const std::shared_ptr<const TimelineCatalog>& catalog) {
   canvas_->set_catalog(catalog, title());
-  step_->setText(catalog->steps.empty() ? QString() : QStringLiteral("%1 steps").arg(catalog->steps.size()));
+  step_->setText(catalog->steps.empty() ? QStringLiteral("no steps")
+                                        : QStringLiteral("%1 steps").arg(catalog->steps.size()));
   if (restored_) {
     state_ = parse_timeline_state(QJsonDocument(*restored_).toJson().toStdString(), "state");
     restored_.reset();
@@ -240,8 +243,8 @@ void TimelineView::change(TimelineState next, int gesture) {
   want();
   if (state_.area && !old.area && panel_->tab() >= TimelinePanel::kDetails)
     panel_->show_tab(TimelinePanel::kByCategory);
-  if (old.area != state_.area || old.window != state_.window) settle_.start();
-  if (old.selection != state_.selection) ask_details();
+  if (old.area != state_.area || old.window != state_.window || old.unchecked != state_.unchecked) settle_.start();
+  if (old.selection != state_.selection || old.flow != state_.flow) ask_details();
   if (old.search != state_.search) ask_search();
   if (old.notes != state_.notes) panel_->set_table(TimelinePanel::kNotes, notes_table(state_));
   metric_->setCurrentIndex(static_cast<int>(state_.metric));
@@ -280,6 +283,7 @@ Picture TimelineView::picture(double width, double height) const {
   scene.tile = canvas_->scene().tile;
   scene.heat = canvas_->scene().heat;
   scene.hits = canvas_->scene().hits;
+  scene.flow = canvas_->scene().flow;
   return draw_timeline(scene, canvas_->title(), measure);
 }
 
@@ -288,6 +292,7 @@ QAbstractItemModel* TimelineView::table() { return &panel_->table(panel_->tab())
 void TimelineView::set_dark(bool dark) {
   state_.dark = dark;
   minimap_->set_dark(dark);
+  panel_->set_dark(dark);
   canvas_->set_state(state_);
 }
 

@@ -51,6 +51,8 @@ class TimelineView : public View {
   void selection_to_area();
   void add_note(bool with_text);
   void toggle_pin();
+  void toggle_check(int rank);
+  void check_only(int rank);
   void go_to_step(int by);
   void clear_step_by_step();
   void toggle_rank(int rank);
@@ -61,7 +63,10 @@ class TimelineView : public View {
   void hover(const TimelineRow& row, std::int64_t at_ns);
   void select(std::size_t track, const Span& span, bool zoom_to_it);
   void ask_details();
+  void ask_facts(const OpReport& report, const TiedSpan& selected);
   void ask_area();
+  void ask_area_tab();
+  RankSet counted(const TimelineArea& area) const;  ///< its ranks whose boxes are checked
   void ask_search();
   void ask_minimap();
   void show_hit(int row);
@@ -81,7 +86,8 @@ class TimelineView : public View {
   std::optional<QJsonObject> restored_;     ///< waits for the catalog
   std::shared_ptr<const SearchHits> hits_;  ///< answers of the pool are shared
   int shown_hit_ = -1;
-  QTimer settle_;  ///< the tables follow when the view has been still for a moment
+  std::optional<TimelineArea> asked_area_;  ///< what the tables are of: the area, or what can be seen
+  QTimer settle_;                           ///< the tables follow when the view has been still for a moment
   TimelineCanvas* canvas_ = nullptr;
   Minimap* minimap_ = nullptr;
   TimelinePanel* panel_ = nullptr;

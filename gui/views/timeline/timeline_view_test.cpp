@@ -6,6 +6,7 @@
 
 #include <QClipboard>
 #include <QGuiApplication>
+#include <QJsonArray>
 #include <QLabel>
 #include <QLineEdit>
 #include <QSignalSpy>
@@ -91,6 +92,67 @@ class TimelineTab : public ::testing::Test {
   TimelineCanvas* canvas_ = nullptr;
   TimelinePanel* panel_ = nullptr;
 };
+
+TEST_F(TimelineTab, MemoryAndFlameOfWhatIsSeenAreAskedForWhenLookedAt) {
+  EXPECT_EQ(panel_->table(TimelinePanel::kMemory).rowCount(), 0) << "nobody looked";
+  panel_->show_tab(TimelinePanel::kMemory);
+  settle();
+  ASSERT_EQ(panel_->table(TimelinePanel::kMemory).rowCount(), 2) << "device memory of two ranks";
+  EXPECT_EQ(cell(TimelinePanel::kMemory, 0, 3), "17.9 KiB");
+  panel_->show_tab(TimelinePanel::kFlame);
+  settle();
+  const int whole = panel_->table(TimelinePanel::kFlame).rowCount();
+  EXPECT_GT(whole, 6);
+  look_at_step_one();
+  QTest::qWait(150);  // the tables wait for the view to be still
+  settle();
+  EXPECT_EQ(panel_->table(TimelinePanel::kFlame).rowCount(), whole) << "every op runs in every step";
+  auto* flame = panel_->findChild<QWidget*>(QStringLiteral("flame"));
+  ASSERT_NE(flame, nullptr);
+  const QImage before = flame->grab().toImage();
+  QTest::mouseClick(flame, Qt::LeftButton, {}, {flame->width() / 4, 30});
+  EXPECT_NE(flame->grab().toImage(), before) << "a part is the whole now";
+  EXPECT_EQ(view_.table(), &panel_->table(TimelinePanel::kFlame));
+}
+
+TEST_F(TimelineTab, RanksAreLeftOutOfTheTablesByTheirBoxes) {
+  QTest::qWait(150);
+  settle();
+  ASSERT_EQ(panel_->table(TimelinePanel::kByRank).rowCount(), 2);
+  TimelineState state = view_.timeline_state();
+  state.area = TimelineArea{{0, 2'000'000}, 0, 1};
+  Q_EMIT canvas_->state_asked(state, 0);
+  const QPoint rank_1 = point(1'000'000, 1, "compute");
+  QTest::mouseClick(canvas_, Qt::LeftButton, {}, {4, rank_1.y()});
+  EXPECT_EQ(view_.timeline_state().unchecked, std::vector<int>{1});
+  QTest::qWait(150);
+  settle();
+  EXPECT_EQ(panel_->table(TimelinePanel::kByRank).rowCount(), 1);
+  EXPECT_TRUE(panel_->caption().contains("without 1")) << panel_->caption().toStdString();
+  QTest::mouseClick(canvas_, Qt::LeftButton, {}, {4, rank_1.y()});
+  EXPECT_TRUE(view_.timeline_state().unchecked.empty());
+  QTest::mouseClick(canvas_, Qt::LeftButton, {}, rank_1);  // selects an op there
+  settle();
+  key(Qt::Key_X, Qt::ShiftModifier);
+  EXPECT_EQ(view_.timeline_state().unchecked, std::vector<int>{0});
+  key(Qt::Key_X, Qt::ShiftModifier);
+  EXPECT_TRUE(view_.timeline_state().unchecked.empty());
+  key(Qt::Key_X);
+  EXPECT_EQ(view_.timeline_state().unchecked, std::vector<int>{1});
+  EXPECT_EQ(view_.state()["unchecked"].toArray().size(), 1);
+}
+
+TEST_F(TimelineTab, ArrowsAreDrawnOnDemandAndGoFurtherBack) {
+  EXPECT_EQ(view_.timeline_state().flow, 0);
+  key(Qt::Key_G);
+  EXPECT_EQ(view_.timeline_state().flow, 1);
+  key(Qt::Key_G, Qt::ShiftModifier);
+  EXPECT_EQ(view_.timeline_state().flow, 2);
+  EXPECT_EQ(view_.state()["flow"].toInt(), 2);
+  key(Qt::Key_G);
+  EXPECT_EQ(view_.timeline_state().flow, 0);
+  EXPECT_THROW(view_.restore({{"version", 1}, {"view", "timeline"}, {"flow", 99}}), Error);
+}
 
 TEST_F(TimelineTab, KeysZoomAndPanAndComeBack) {
   const TimeWindow whole = window();
