@@ -33,12 +33,24 @@ QString count_text(std::int64_t count, const char* one, const char* many) {
   return QStringLiteral("%L1 %2").arg(count).arg(QString::fromLatin1(count == 1 ? one : many));
 }
 
+/// The execution that was selected: of calls within calls, others are under way at the same instant.
+std::optional<TimelineHit> selected_hit(const Timeline& timeline, const TimelineRow& row,
+                                        const TimelineSelection& wanted) {
+  for (std::size_t track : row.tracks) {
+    for (const Span& span : timeline.spans(timeline.tracks()[track], {wanted.begin_ns, wanted.begin_ns + 1})) {
+      if (span.op == wanted.op && span.begin_ns == wanted.begin_ns) return TimelineHit{track, span};
+    }
+  }
+  return std::nullopt;
+}
+
 /// On a worker: everything it needs is given.
 Found find_at(QueryFiles& files, const RunKey& key, const std::optional<RunKey>& other, const TimelineRow& row,
-              std::int64_t at_ns, std::int64_t slack_ns, bool tied) {
+              std::int64_t at_ns, std::int64_t slack_ns, bool tied,
+              const std::optional<TimelineSelection>& wanted = {}) {
   const Timeline& timeline = files.timeline(key.file, key.run);
   Found found;
-  found.hit = hit(timeline, row, at_ns, slack_ns);
+  found.hit = wanted ? selected_hit(timeline, row, *wanted) : hit(timeline, row, at_ns, slack_ns);
   if (!found.hit) return found;
   const TimelineTrack& track = timeline.tracks()[found.hit->track];
   const Span& span = found.hit->span;
@@ -130,7 +142,7 @@ void TimelineView::ask_details() {
   context_.pool.ask<Found>(
       this, "details",
       [key = *loader_.key(), other = other_run(), row, wanted](QueryFiles& files) {
-        return find_at(files, key, other, row, wanted.begin_ns, 0, true);
+        return find_at(files, key, other, row, wanted.begin_ns, 0, true, wanted);
       },
       [this](const std::shared_ptr<const Found>& found) {
         panel_->set_table(TimelinePanel::kDetails, found->hit ? details_table(found->report) : TableData{});
