@@ -14,6 +14,7 @@
 
 #include "gui/models/runs_model.h"
 #include "gui/views/stacked_bars.h"
+#include "gui/views/timeline/timeline_canvas.h"
 #include "gui/views/view.h"
 #include "profiler/store/test_profile.h"
 
@@ -65,6 +66,48 @@ TEST(MainWindow, OpensATraceOfAnotherProgram) {
   // What is no trace is refused, and the trace stays.
   EXPECT_TRUE(message_for(window, write_file(dir, "other.json", R"({"name": "no trace"})")).contains("other.json"));
   EXPECT_EQ(window.findChild<QTableView*>("runs")->model()->rowCount(), 1);
+}
+
+TEST(MainWindow, CallsWithinCallsHaveRowsAndALaunchItsArrow) {
+  const QTemporaryDir dir;
+  const std::string trace = write_file(dir, "nested.json",
+                                       R"({"schemaVersion": 1, "traceEvents": [
+        {"ph": "X", "cat": "cpu_op", "name": "aten::linear", "pid": 10, "tid": 11, "ts": 100.0, "dur": 40.0, "args": {}},
+        {"ph": "X", "cat": "cpu_op", "name": "aten::mm", "pid": 10, "tid": 11, "ts": 105.0, "dur": 20.0, "args": {}},
+        {"ph": "X", "cat": "cuda_runtime", "name": "cudaLaunchKernel", "pid": 10, "tid": 11, "ts": 110.0, "dur": 5.0,
+         "args": {"correlation": 3}},
+        {"ph": "X", "cat": "kernel", "name": "gemm", "pid": 0, "tid": 7, "ts": 120.5, "dur": 30.0,
+         "args": {"device": 0, "stream": 7, "correlation": 3}}]})");
+  MainWindow window;
+  window.resize(1000, 700);
+  window.show();
+  QSignalSpy opened(&window, &MainWindow::opened);
+  window.open({trace});
+  ASSERT_TRUE(opened.wait(kPatienceMs)) << window.message().toStdString();
+  window.show_view("timeline");
+  auto* canvas = window.view("timeline")->findChild<TimelineCanvas*>();
+  ASSERT_TRUE(QTest::qWaitFor([&] { return !window.busy() && canvas->scene().tile; }, kPatienceMs));
+  int deepest = 0;
+  for (const TimelineRow& row : canvas->scene().layout.rows) deepest = std::max(deepest, row.depth);
+  EXPECT_EQ(deepest, 3);
+  // The kernel is selected: an arrow comes from what launched it.
+  window.view("timeline")->restore({{"version", 1}, {"view", "timeline"}, {"flow", 1}});
+  const TimelineScene& scene = canvas->scene();
+  for (std::size_t i = 0; i < scene.catalog->tracks.size(); ++i) {
+    const TimelineTrack& track = scene.catalog->tracks[i];
+    if (track.depth > 1) continue;
+    for (const TimelineRow& row : scene.layout.rows) {
+      if (row.tracks.front() != i) continue;
+      const RowPlace place = scene.place_of(row);
+      const int x = static_cast<int>(scene.x((track.extent.begin_ns + track.extent.end_ns) / 2));
+      QTest::mouseClick(canvas, Qt::LeftButton, {}, {x, static_cast<int>(place.y + place.height / 2)});
+      break;
+    }
+  }
+  ASSERT_TRUE(QTest::qWaitFor([&] { return canvas->scene().flow != nullptr; }, kPatienceMs));
+  ASSERT_EQ(canvas->scene().flow->size(), 1U);
+  const FlowArrow& arrow = canvas->scene().flow->front();
+  EXPECT_LT(arrow.from.span.begin_ns, arrow.to.span.begin_ns);
 }
 
 TEST(MainWindow, ShowsTheRunsOfAProfile) {
