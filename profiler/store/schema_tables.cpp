@@ -40,8 +40,9 @@ std::vector<SchemaTable> run_tables() {
         {"world", "INTEGER", "ranks", "Ranks of the job."},
         {"zero_stage", "INTEGER", "", "ZeRO stage, 0 to 3."},
         {"job_json", "TEXT", "",
-         "The job. Of train {\"job\": the whole job file, \"cores\", \"threads_per_rank\", ...}: predict --like reads "
-         "it."},
+         "The job. Of train and predict {\"job\": the whole job file, \"machine\" or \"cluster\": where predicted "
+         "seconds are "
+         "from, \"cores\", \"threads_per_rank\", ...}: predict --like and the window read it."},
         {"parameters", "INTEGER", "", "Parameters of the model."},
         {"tokens_per_step", "INTEGER", "tokens", "Of the global batch."},
         {"flops_per_token", "REAL", "FLOP", "Work of training on one token, forward and backward."},
