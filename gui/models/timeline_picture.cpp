@@ -186,14 +186,15 @@ void Around::draw_label(const TimelineRow& row, double baseline) {
     picture_.text(frame_.left - kGap - lane, baseline, name, shades_.faint);
   }
   if (!row.first_of_rank) return;
-  if (shows_checks(scene_.state)) {
+  const bool checks = shows_checks(scene_.state);
+  if (checks) {
     const auto& out = scene_.state.unchecked;
     const bool counted = !std::binary_search(out.begin(), out.end(), row.rank);
-    picture_.frame(1, baseline - 8, 8, 8, shades_.text);
-    if (counted) picture_.fill(3, baseline - 6, 4, 4, shades_.text);
+    picture_.frame(1, baseline - 8, 9, 9, shades_.text);
+    if (counted) picture_.fill(3, baseline - 6, 5, 5, shades_.text);
   }
   std::string name = (row.pinned ? "* rank " : "rank ") + std::to_string(row.rank);
-  picture_.text(kMargin, baseline, name, shades_.text, row.pinned);
+  picture_.text(kMargin + (checks ? 4 : 0), baseline, name, shades_.text, row.pinned);
   if (!scene_.layout.heat || row.whole_rank) return;
   for (const Representative& r : catalog_.representatives) {  // beside the name of its second lane
     if (r.rank == row.rank) picture_.text(kMargin, baseline + row.height, r.why, shades_.faint);
