@@ -37,6 +37,7 @@ void CUPTIAPI take(CUcontext, std::uint32_t, std::uint8_t* buffer, size_t, size_
 }
 
 /// A call of the emulated CUPTI: nothing here is linked to CUPTI.
+// The name is needed as text, too.  NOLINTNEXTLINE(bugprone-macro-parentheses)
 #define EMULATED(function) emulation<std::remove_pointer_t<decltype(&function)>>(#function)
 
 using Walk = CUptiResult (*)(std::uint8_t*, size_t, CUpti_Activity**);
@@ -80,7 +81,7 @@ class Cupti : public testing::Test {
       DeviceArray<float> x(1024), y(1024);
       for (int i = 0; i < kRounds; ++i) {
         EMULATED(cuptiActivityPushExternalCorrelationId)
-        (CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0, static_cast<std::uint64_t>(1000 + i));
+        (CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0, std::uint64_t{1000} + static_cast<std::uint64_t>(i));
         check(cudaMemcpyAsync(x.data(), pinned, 4096, cudaMemcpyHostToDevice, stream));
         programs::scale(x.data(), 2, 1024, stream);
         check(cudaMemsetAsync(y.data(), 7, 4096, stream));

@@ -248,6 +248,11 @@ void Machine::wait_device(int device) {
   for (const OperationPtr& operation : last) wait(operation);
 }
 
+bool Machine::has_run(const OperationPtr& operation) {
+  std::lock_guard lock(mutex_);
+  return operation->done;
+}
+
 OperationPtr Machine::last_of(const Stream* stream) {
   std::lock_guard lock(mutex_);
   return stream->last;

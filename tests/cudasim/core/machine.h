@@ -73,6 +73,7 @@ class Machine {
   void wait(const OperationPtr& operation);
   void wait_device(int device);
   bool is_done(const OperationPtr& operation);  ///< runs something else meanwhile, if anything is ready
+  bool has_run(const OperationPtr& operation);  ///< only asks
   OperationPtr last_of(const Stream* stream);
   void notify() { changed_.notify_all(); }  ///< what an operation waits for has come
 

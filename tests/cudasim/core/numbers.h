@@ -18,10 +18,22 @@ inline u16 to_bf16(float value) {
   return static_cast<u16>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-inline float from_f16(u16 bits) { return static_cast<float>(std::bit_cast<_Float16>(bits)); }
+inline float from_f16(u16 bits) {
+  const u32 sign = static_cast<u32>(bits & 0x8000) << 16, rest = bits & 0x7fffu;
+  if (rest < 0x0400) return std::bit_cast<float>(sign | std::bit_cast<u32>(static_cast<float>(rest) * 0x1p-24f));
+  const u32 bias = rest >= 0x7c00 ? 0xE0u << 23 : 0x70u << 23;  // infinities and NaN keep their exponent of ones
+  return std::bit_cast<float>(sign | ((rest << 13) + bias));
+}
 inline u16 to_f16(float value) {
-  if (value != value) return 0x7fff;
-  return std::bit_cast<u16>(static_cast<_Float16>(value));
+  const u32 bits = std::bit_cast<u32>(value), rest = bits & 0x7fffffff;
+  const u16 sign = static_cast<u16>(bits >> 16 & 0x8000);
+  if (rest > 0x7f800000) return 0x7fff;
+  if (rest >= 0x477ff000) return sign | 0x7c00;  // 65520, half way to what would come next
+  if (rest < 0x38800000) {  // below the normal ones: the sum with 0.5 has their unit, 2^-24, as its last place
+    const float sum = std::bit_cast<float>(rest) + 0.5f;
+    return static_cast<u16>(sign | (std::bit_cast<u32>(sum) - std::bit_cast<u32>(0.5f)));
+  }
+  return static_cast<u16>(sign | ((rest + 0xfff + (rest >> 13 & 1) - (0x70u << 23)) >> 13));
 }
 
 /// Ties away from zero, as cvt.rna; the format keeps a float's exponent and 10 bits of its fraction.

@@ -5,6 +5,7 @@
 #include <driver_types.h>
 #include <vector_types.h>
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -70,7 +71,7 @@ struct Stream {
 };
 
 struct Event {
-  OperationPtr recorded;
+  std::atomic<OperationPtr> recorded;  ///< one thread may ask while another records
   u32 id = 0;
   unsigned flags = 0;
   int device = 0;

@@ -113,10 +113,9 @@ void receive(Comm& comm, const Collective& call, Operation& op, const Extent& e)
     case kReduceScatter: {
       const u64 mine = static_cast<u64>(comm.rank) * call.called.count;
       const u64 from = std::max(first, mine), until = std::min(last, mine + call.called.count);
-      if (from < until)
-        reduce_into(comm, call.called, place(from - mine, until - from), from - first, until - first, e,
-                    (comm.rank + 1) % comm.ranks);
-      return;
+      if (from >= until) return;
+      return reduce_into(comm, call.called, place(from - mine, until - from), from - first, until - first, e,
+                         (comm.rank + 1) % comm.ranks);
     }
     default:
       reduce_into(comm, call.called, place(first, last - first), 0, last - first, e,

@@ -2,7 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 namespace cudasim {
+
+namespace {
+
+constexpr size_t kManyOperations = 256;  ///< before those that are done are forgotten
+
+}  // namespace
 
 const char* name_of(s32 what) {
   static constexpr const char* kNames[] = {"AllReduce", "ReduceScatter", "AllGather",
@@ -47,6 +55,23 @@ bool Comm::ready() {
   }
   if (error() == ncclSuccess) profiler.open(hash, ranks, rank);
   return error() == ncclSuccess;
+}
+
+void Comm::enqueued(const OperationPtr& operation) {
+  std::lock_guard lock(mutex_);
+  if (under_way_.size() >= kManyOperations) {
+    std::erase_if(under_way_, [](const OperationPtr& one) { return machine().has_run(one); });
+  }
+  under_way_.push_back(operation);
+}
+
+void Comm::wait_for_all() {
+  std::vector<OperationPtr> all;
+  {
+    std::lock_guard lock(mutex_);
+    all = std::exchange(under_way_, {});
+  }
+  for (const OperationPtr& one : all) machine().wait(one);
 }
 
 bool Comm::hopeless() {

@@ -46,11 +46,14 @@ struct Comm {
   bool ready();
   /// Sets the error where a peer is gone; whether the caller should give up.
   bool hopeless();
+  void enqueued(const OperationPtr& operation);
+  void wait_for_all();  ///< that was enqueued
 
  private:
   std::atomic<ncclResult_t> error_ = ncclSuccess;
   mutable std::mutex mutex_;
   std::string why_;
+  std::vector<OperationPtr> under_way_;  ///< and some that are done
 };
 
 /// One collective of one rank, under way.

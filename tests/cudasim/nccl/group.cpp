@@ -97,13 +97,13 @@ void Group::enqueue_collective(const GroupedCall& call) {
       comm->profiler.called({name_of(call.called.what), name_of_type(call.called.type), call.send, call.receive,
                              call.called.count, call.called.root, call.stream, comm->sequence++, false});
   const u64 delay = delay_of(comm->rank);
-  machine().enqueue(
+  comm->enqueued(machine().enqueue(
       call.stream, OperationKind::kCollective, kernel_name(call.called),
       [comm, under_way, delay](Operation& op) {
         if (delay > 0 && under_way->not_before_ns == 0) under_way->not_before_ns = now_ns() + delay;
         return poll(*comm, *under_way, op);
       },
-      describe_kernel);
+      describe_kernel));
 }
 
 void Group::enqueue_messages(Stream* stream, const std::vector<GroupedCall>& calls) {
@@ -122,9 +122,10 @@ void Group::enqueue_messages(Stream* stream, const std::vector<GroupedCall>& cal
                                     message.data, call.called.count, call.called.root, stream, 0, true});
     messages->push_back(std::move(message));
   }
-  machine().enqueue(
+  const OperationPtr operation = machine().enqueue(
       stream, OperationKind::kCollective, "ncclDevKernel_SendRecv(ncclDevKernelArgsStorage<4096ul>)",
       [messages](Operation& op) { return poll(*messages, op); }, describe_kernel);
+  for (const GroupedCall& call : calls) call.comm->enqueued(operation);
 }
 
 }  // namespace cudasim

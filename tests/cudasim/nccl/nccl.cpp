@@ -151,7 +151,7 @@ CUDASIM_API ncclResult_t ncclCommSplit(ncclComm_t handle, int colour, int key, n
 }
 CUDASIM_API ncclResult_t ncclCommFinalize(ncclComm_t handle) {
   Comm& comm = *of(handle);
-  if (comm.error() == ncclSuccess) machine().wait_device(comm.device);
+  if (comm.error() == ncclSuccess) comm.wait_for_all();
   comm.board->slots[comm.rank].finished = true;
   return ncclSuccess;
 }
@@ -170,7 +170,6 @@ CUDASIM_API ncclResult_t ncclCommAbort(ncclComm_t handle) {
   comm->aborted = true;  // its operations end at their next turn
   comm->board->slots[comm->rank].left = true;
   machine().notify();
-  machine().wait_device(comm->device);
   comm->profiler.close();
   delete reinterpret_cast<CommPtr*>(handle);
   return ncclSuccess;

@@ -50,8 +50,9 @@ Mutation::Mutation(const std::string& kernel) {
   const char* text = std::getenv("CUDASIM_MUTATE");
   if (text == nullptr) return;
   const std::string wanted = text;
-  const size_t first = wanted.find(':'), second = wanted.find(':', first + 1);
-  if (second == std::string::npos) throw Fault{cudaErrorInvalidValue, "CUDASIM_MUTATE is KERNEL:KIND:N"};
+  const size_t second = wanted.rfind(':');  // the kernel's name may have colons
+  const size_t first = second == std::string::npos ? second : wanted.rfind(':', second - 1);
+  if (first == std::string::npos) throw Fault{cudaErrorInvalidValue, "CUDASIM_MUTATE is KERNEL:KIND:N"};
   if (kernel.find(wanted.substr(0, first)) == std::string::npos) return;
   kind_ = wanted.substr(first + 1, second - first - 1);
   wanted_ = std::atoi(wanted.c_str() + second + 1);

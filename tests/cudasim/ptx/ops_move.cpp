@@ -23,6 +23,28 @@ Flow move_predicate(Warp& w, const Inst& i, u32 m) {
 }
 
 /// mov.b32 %r, {%rs1, %rs2}: `memory` bytes each, the first lowest.
+template <class Part, class Whole>
+Flow pack_two(Warp& w, const Inst& i, u32 m) {
+  const u32* parts = &w.block->kernel->lists[i.list];
+  const Part *low = w.row<Part>(parts[0]), *high = w.row<Part>(parts[1]);
+  Whole out[32];
+  for (int l = 0; l < 32; ++l) out[l] = static_cast<Whole>(low[l]) | static_cast<Whole>(high[l]) << (8 * sizeof(Part));
+  store_lanes(w.row<Whole>(i.d), out, m);
+  return Flow::kNext;
+}
+template <class Part, class Whole>
+Flow unpack_two(Warp& w, const Inst& i, u32 m) {
+  const u32* parts = &w.block->kernel->lists[i.list];
+  Whole in[32];  // its register may be one of those written
+  std::memcpy(in, w.row<Whole>(i.a), sizeof in);
+  for (int k = 0; k < 2; ++k) {
+    if (parts[k] == kNone) continue;
+    Part out[32];
+    for (int l = 0; l < 32; ++l) out[l] = static_cast<Part>(in[l] >> (8 * sizeof(Part) * static_cast<size_t>(k)));
+    store_lanes(w.row<Part>(parts[k]), out, m);
+  }
+  return Flow::kNext;
+}
 Flow pack(Warp& w, const Inst& i, u32 m) {
   const u32* parts = &w.block->kernel->lists[i.list];
   each_lane(m, [&](int l) {
@@ -41,6 +63,11 @@ Flow unpack(Warp& w, const Inst& i, u32 m) {
   });
   return Flow::kNext;
 }
+Exec packing(bool packs, int count, int each) {
+  if (count == 2 && each == 2) return packs ? pack_two<u16, u32> : unpack_two<u16, u32>;
+  if (count == 2 && each == 4) return packs ? pack_two<u32, u64> : unpack_two<u32, u64>;
+  return packs ? pack : unpack;
+}
 
 void decode_packed(Decoder& d, int bytes) {
   const bool packs = d.arg(1)[0] == '{';
@@ -55,7 +82,7 @@ void decode_packed(Decoder& d, int bytes) {
   } else {
     d.inst.a = d.row(1, bytes);
   }
-  d.emit(packs ? pack : unpack);
+  d.emit(packing(packs, static_cast<int>(parts.size()), each));
 }
 
 void decode_mov(Decoder& d) {

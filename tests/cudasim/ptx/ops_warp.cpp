@@ -19,6 +19,14 @@ constexpr u32 kFromNobody = 0xDEADDEAD;  ///< what a shuffle gives that reads fr
 /// The lanes whose partners are all here run `body(lanes, members)`, group by group; the others wait in the warp.
 template <class Body>
 Flow together(Warp& w, const Inst& i, u32 mask, const u32* members, Body body) {
+  if (mask == kAll) {  // the usual case: all lanes, which all name all
+    u32 all = kAll;
+    for (int l = 0; l < 32; ++l) all &= members[l];
+    if (all == kAll) {
+      body(kAll, kAll);
+      return Flow::kNext;
+    }
+  }
   u32 left = mask, ran = 0;
   while (left != 0) {
     const u32 wanted = members[std::countr_zero(left)];
@@ -50,6 +58,12 @@ Flow together(Warp& w, const Inst& i, u32 mask, const u32* members, Body body) {
   return Flow::kMoved;
 }
 
+bool same_in_all(const u32* row) {
+  u32 differ = 0;
+  for (int l = 1; l < 32; ++l) differ |= row[l] ^ row[0];
+  return differ == 0;
+}
+
 enum Shuffle : u16 { kUp, kDown, kButterfly, kIndex };
 
 /// a the value, b the lane or distance, c the clamp and segment, e the members; target: a predicate, whether the source
@@ -60,6 +74,12 @@ Flow shuffle(Warp& w, const Inst& i, u32 mask) {
     std::memcpy(source, w.row<u32>(i.a), sizeof source);
     const u32 *b = w.row<u32>(i.b), *c = w.row<u32>(i.c);
     u32 inside = 0;
+    if (group == kAll && i.aux == kButterfly && same_in_all(b) && same_in_all(c) && c[0] == 31) {
+      for (u32 l = 0; l < 32; ++l) out[l] = source[l ^ (b[0] & 31)];
+      std::memcpy(w.row<u32>(i.d), out, sizeof out);
+      if (i.target != kNone) w.predicates[i.target] = kAll;
+      return;
+    }
     each_lane(group, [&](int l) {
       const int by = static_cast<int>(b[l] & 31), clamp = static_cast<int>(c[l] & 31),
                 segment = static_cast<int>(c[l] >> 8 & 31);

@@ -80,7 +80,7 @@ CUDASIM_API cudaError_t cudaStreamQuery(cudaStream_t handle) {
 CUDASIM_API cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned) {
   return CUDASIM_CALL(cudaStreamWaitEvent, cudaStreamWaitEvent_v3020, [&] {
     Stream* const stream = stream_of(handle);
-    if (const OperationPtr recorded = event_of(event).recorded) {
+    if (const OperationPtr recorded = event_of(event).recorded.load()) {
       machine().enqueue(stream, OperationKind::kWait, "wait", nullptr, {}, recorded);
     }
     return cudaSuccess;
@@ -106,7 +106,11 @@ CUDASIM_API cudaError_t cudaLaunchHostFunc(cudaStream_t handle, cudaHostFn_t fun
 
 CUDASIM_API cudaError_t cudaEventCreateWithFlags(cudaEvent_t* out, unsigned flags) {
   return CUDASIM_CALL(cudaEventCreateWithFlags, cudaEventCreateWithFlags_v3020, [&] {
-    *out = reinterpret_cast<cudaEvent_t>(new Event{nullptr, ++event_count, flags, current_device()});
+    auto* made = new Event;
+    made->id = ++event_count;
+    made->flags = flags;
+    made->device = current_device();
+    *out = reinterpret_cast<cudaEvent_t>(made);
     return cudaSuccess;
   });
 }
@@ -131,27 +135,28 @@ CUDASIM_API cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) 
   return cudaEventRecordWithFlags(event, handle, 0);
 }
 CUDASIM_API cudaError_t cudaEventQuery(cudaEvent_t event) {
-  return CUDASIM_CALL(cudaEventQuery, cudaEventQuery_v3020,
-                      [&] { return machine().is_done(event_of(event).recorded) ? cudaSuccess : cudaErrorNotReady; });
+  return CUDASIM_CALL(cudaEventQuery, cudaEventQuery_v3020, [&] {
+    return machine().is_done(event_of(event).recorded.load()) ? cudaSuccess : cudaErrorNotReady;
+  });
 }
 CUDASIM_API cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return CUDASIM_CALL(cudaEventSynchronize, cudaEventSynchronize_v3020, [&] {
     const u64 start = now_ns();
     const Event& on = event_of(event);
-    machine().wait(on.recorded);
-    say_waited(CUPTI_ACTIVITY_SYNCHRONIZATION_TYPE_EVENT_SYNCHRONIZE, on.recorded ? on.recorded->stream : nullptr,
-               on.id, start);
+    const OperationPtr recorded = on.recorded.load();
+    machine().wait(recorded);
+    say_waited(CUPTI_ACTIVITY_SYNCHRONIZATION_TYPE_EVENT_SYNCHRONIZE, recorded ? recorded->stream : nullptr, on.id,
+               start);
     return machine().sticky(on.device);
   });
 }
 CUDASIM_API cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t first, cudaEvent_t last) {
   return CUDASIM_CALL(cudaEventElapsedTime, cudaEventElapsedTime_v3020, [&] {
-    const Event &from = event_of(first), &to = event_of(last);
-    if (!from.recorded || !to.recorded || ((from.flags | to.flags) & cudaEventDisableTiming) != 0)
-      return cudaErrorInvalidResourceHandle;
-    if (!machine().is_done(from.recorded) || !machine().is_done(to.recorded)) return cudaErrorNotReady;
-    *milliseconds = static_cast<float>(
-        (static_cast<double>(to.recorded->end_ns) - static_cast<double>(from.recorded->end_ns)) * 1e-6);
+    const OperationPtr from = event_of(first).recorded.load(), to = event_of(last).recorded.load();
+    const bool untimed = ((event_of(first).flags | event_of(last).flags) & cudaEventDisableTiming) != 0;
+    if (!from || !to || untimed) return cudaErrorInvalidResourceHandle;
+    if (!machine().is_done(from) || !machine().is_done(to)) return cudaErrorNotReady;
+    *milliseconds = static_cast<float>((static_cast<double>(to->end_ns) - static_cast<double>(from->end_ns)) * 1e-6);
     return cudaSuccess;
   });
 }
