@@ -66,7 +66,7 @@ void measure(Backend& backend, const Sizes& s) {
   const Attention forward{q, k, v, out, lse, s.batch, s.seq, s.heads, s.kv_heads, s.d, width, kv_width};
   const AttentionBackward backward{d_out, q,       k,     v,       out,        lse, d_q,   d_k,
                                    d_v,   s.batch, s.seq, s.heads, s.kv_heads, s.d, width, kv_width};
-  const double pairs = static_cast<double>(s.batch * s.heads * s.d) * static_cast<double>(s.seq * (s.seq + 1) / 2);
+  const double pairs = static_cast<double>(s.batch * s.heads * s.d) * (0.5 * static_cast<double>(s.seq * (s.seq + 1)));
   const double forward_s = b.seconds_of(forward), backward_s = b.seconds_of(backward);
   fmt::print("seq {:5} heads {:2} / {:2} d {:3}: forward {:7.1f} us {:6.1f} TFLOP/s, backward {:7.1f} us {:6.1f}\n",
              s.seq, s.heads, s.kv_heads, s.d, forward_s * 1e6, 4e-12 * pairs / forward_s, backward_s * 1e6,
