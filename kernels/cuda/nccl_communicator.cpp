@@ -4,22 +4,13 @@
 #include <unistd.h>
 
 #include <array>
-#include <chrono>
-#include <cstring>
-#include <thread>
 #include <vector>
 
+#include "core/engine/hub.h"
 #include "core/error.h"
 
 namespace shardscope::cuda {
 namespace {
-
-Error nccl_error(ncclResult_t status, const char* what, ncclComm_t comm) {
-  const char* const detail = ncclGetLastError(comm);
-  return {ErrorKind::kDevice,
-          fmt::format("{}: NCCL says {}{}{}", what, ncclGetErrorString(status),
-                      detail == nullptr || *detail == '\0' ? "" : ": ", detail == nullptr ? "" : detail)};
-}
 
 ncclDataType_t nccl_type(DType dtype) {
   switch (dtype) {
@@ -52,19 +43,22 @@ GpuName name_of_gpu(int device) {
   return name;
 }
 
+Error one_gpu(int a, int b, const GpuName& gpu) {
+  return {ErrorKind::kDevice,
+          fmt::format("ranks {} and {} of a group are on one GPU ({}), and NCCL takes one rank of each (Duplicate GPU "
+                      "detected): use as many GPUs as ranks, or --share-gpu, which moves data through host memory",
+                      a, b, gpu.data())};
+}
+
 /// NCCL would say "Duplicate GPU detected" later, and not who.
 void check_gpus_differ(Communicator& host, int device) {
   const GpuName mine = name_of_gpu(device);
   std::vector<GpuName> all(static_cast<std::size_t>(host.size()));
   host.all_gather(&mine, all.data(), sizeof(GpuName), DType::kI8);
-  for (std::size_t a = 0; a < all.size(); ++a) {
-    for (std::size_t b = a + 1; b < all.size(); ++b) {
-      if (all[a] != all[b]) continue;
-      throw Error(
-          ErrorKind::kDevice,
-          fmt::format("ranks {} and {} of a group are on one GPU ({}), and NCCL takes one rank of each (Duplicate GPU "
-                      "detected): use as many GPUs as ranks, or --share-gpu, which moves data through host memory",
-                      a, b, all[a].data()));
+  for (int a = 0; a < host.size(); ++a) {
+    for (int b = a + 1; b < host.size(); ++b) {
+      const GpuName& gpu = all[static_cast<std::size_t>(a)];
+      if (gpu == all[static_cast<std::size_t>(b)]) throw one_gpu(a, b, gpu);
     }
   }
 }
@@ -77,106 +71,133 @@ std::byte* at(void* data, std::int64_t elements, DType dtype) {
 }
 std::size_t size(std::int64_t count) { return static_cast<std::size_t>(count); }
 
+/// What the sender tells the receiver before their first message.
+struct Hello {
+  ncclUniqueId id;
+  GpuName gpu;
+};
+
+/// Keys of links_.
+constexpr int kEverybody = -1;
+int key_to(int peer) { return 2 * peer; }
+int key_from(int peer) { return 2 * peer + 1; }
+
 }  // namespace
 
 NcclCommunicator::NcclCommunicator(std::unique_ptr<Communicator> host, LaneState& lane,
                                    std::vector<NcclCommunicator*>& alive)
     : host_(std::move(host)), lane_(lane), alive_(alive) {
-  check_gpus_differ(*host_, lane.device().index);
-  ncclUniqueId id{};
-  if (rank() == 0) {
-    if (const ncclResult_t status = ncclGetUniqueId(&id); status != ncclSuccess) {
-      throw nccl_error(status, "ncclGetUniqueId", nullptr);
-    }
-  }
-  host_->broadcast(&id, sizeof id, DType::kI8, 0);
-  check(cudaSetDevice(lane.device().index), "cudaSetDevice");
-  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-  config.blocking = 0;  // so that a peer that is gone can be left
-  settle(ncclCommInitRankConfig(&comm_, this->size(), id, rank(), &config), "ncclCommInitRankConfig");
   alive_.push_back(this);
 }
 
-NcclCommunicator::~NcclCommunicator() {
-  std::erase(alive_, this);
-  if (comm_ != nullptr) (void)ncclCommAbort(comm_);  // the lane is idle: nothing is under way
+NcclCommunicator::~NcclCommunicator() { std::erase(alive_, this); }
+
+NcclLink* NcclCommunicator::find(int key) {
+  const std::lock_guard lock(mutex_);
+  if (aborted_) throw PeerStopped("the run was stopped");
+  const auto found = links_.find(key);
+  return found == links_.end() ? nullptr : found->second.get();
 }
 
-/// A communicator that does not block says "in progress" until what was asked of it is enqueued.
-void NcclCommunicator::settle(ncclResult_t status, const char* what) {
-  while (status == ncclInProgress) {
-    host_->check_peers();
-    std::this_thread::yield();
-    if (const ncclResult_t asked = ncclCommGetAsyncError(comm_, &status); asked != ncclSuccess) status = asked;
-  }
-  if (status != ncclSuccess) throw nccl_error(status, what, comm_);
+NcclLink& NcclCommunicator::keep(int key, const ncclUniqueId& id, int ranks, int rank) {
+  auto link = std::make_unique<NcclLink>(id, ranks, rank, [this] { host_->check_peers(); });
+  const std::lock_guard lock(mutex_);
+  return *(links_[key] = std::move(link));
+}
+
+NcclLink& NcclCommunicator::everybody() {
+  if (NcclLink* link = find(kEverybody)) return *link;
+  check_gpus_differ(*host_, lane_.device().index);
+  ncclUniqueId id = rank() == 0 ? new_nccl_id() : ncclUniqueId{};
+  host_->broadcast(&id, sizeof id, DType::kI8, 0);
+  return keep(kEverybody, id, this->size(), rank());
+}
+
+NcclLink& NcclCommunicator::to(int peer) {
+  if (NcclLink* link = find(key_to(peer))) return *link;
+  const Hello hello{new_nccl_id(), name_of_gpu(lane_.device().index)};
+  host_->send(&hello, sizeof hello, DType::kI8, peer);
+  return keep(key_to(peer), hello.id, 2, 0);
+}
+
+NcclLink& NcclCommunicator::from(int peer) {
+  if (NcclLink* link = find(key_from(peer))) return *link;
+  Hello hello{};
+  host_->recv(&hello, sizeof hello, DType::kI8, peer);
+  if (hello.gpu == name_of_gpu(lane_.device().index)) throw one_gpu(peer, rank(), hello.gpu);
+  return keep(key_from(peer), hello.id, 2, 1);
 }
 
 void NcclCommunicator::check_health() const {
   host_->check_peers();
-  if (comm_ == nullptr) return;
-  ncclResult_t status = ncclSuccess;
-  const ncclResult_t asked = ncclCommGetAsyncError(comm_, &status);
-  if (asked != ncclSuccess) status = asked;
-  if (status != ncclSuccess && status != ncclInProgress) throw nccl_error(status, "a collective", comm_);
+  const std::lock_guard lock(mutex_);
+  for (const auto& [key, link] : links_) link->check_health();
 }
 
 void NcclCommunicator::abort() {
-  if (comm_ != nullptr) (void)ncclCommAbort(comm_);
-  comm_ = nullptr;
+  const std::lock_guard lock(mutex_);
+  aborted_ = true;
+  for (const auto& [key, link] : links_) link->abort();
 }
 
 void NcclCommunicator::all_reduce(void* data, std::int64_t count, DType dtype, ReduceOp op) {
   const ncclRedOp_t reduce = op == ReduceOp::kMax ? ncclMax : ncclSum;
-  settle(ncclAllReduce(data, data, cuda::size(count), nccl_type(dtype), reduce, comm_, stream()), "ncclAllReduce");
+  NcclLink& link = everybody();
+  link.settle(ncclAllReduce(data, data, cuda::size(count), nccl_type(dtype), reduce, link.comm(), stream()),
+              "ncclAllReduce");
 }
 
 void NcclCommunicator::reduce_scatter(const void* in, void* out, std::int64_t count, DType dtype) {
-  settle(ncclReduceScatter(in, out, cuda::size(count), nccl_type(dtype), ncclSum, comm_, stream()),
-         "ncclReduceScatter");
+  NcclLink& link = everybody();
+  link.settle(ncclReduceScatter(in, out, cuda::size(count), nccl_type(dtype), ncclSum, link.comm(), stream()),
+              "ncclReduceScatter");
 }
 
 void NcclCommunicator::all_gather(const void* in, void* out, std::int64_t count, DType dtype) {
-  settle(ncclAllGather(in, out, cuda::size(count), nccl_type(dtype), comm_, stream()), "ncclAllGather");
+  NcclLink& link = everybody();
+  link.settle(ncclAllGather(in, out, cuda::size(count), nccl_type(dtype), link.comm(), stream()), "ncclAllGather");
 }
 
 void NcclCommunicator::broadcast(void* data, std::int64_t count, DType dtype, int root) {
-  settle(ncclBroadcast(data, data, cuda::size(count), nccl_type(dtype), root, comm_, stream()), "ncclBroadcast");
+  NcclLink& link = everybody();
+  link.settle(ncclBroadcast(data, data, cuda::size(count), nccl_type(dtype), root, link.comm(), stream()),
+              "ncclBroadcast");
 }
 
 void NcclCommunicator::all_to_all(const void* in, void* out, std::int64_t count, DType dtype) {
-  settle(ncclGroupStart(), "ncclGroupStart");
+  NcclLink& link = everybody();
+  link.settle(ncclGroupStart(), "ncclGroupStart");
   for (int peer = 0; peer < this->size(); ++peer) {
-    send_in_group(at(in, peer * count, dtype), count, dtype, peer);
-    recv_in_group(at(out, peer * count, dtype), count, dtype, peer);
+    exchange(at(in, peer * count, dtype), peer, at(out, peer * count, dtype), peer, count, dtype);
   }
-  settle(ncclGroupEnd(), "ncclGroupEnd (all-to-all)");
+  link.settle(ncclGroupEnd(), "ncclGroupEnd (all-to-all)");
 }
 
 void NcclCommunicator::ring_shift(const void* in, void* out, std::int64_t count, DType dtype) {
-  settle(ncclGroupStart(), "ncclGroupStart");
-  send_in_group(in, count, dtype, (rank() + 1) % this->size());
-  recv_in_group(out, count, dtype, (rank() + this->size() - 1) % this->size());
-  settle(ncclGroupEnd(), "ncclGroupEnd (ring shift)");
+  NcclLink& link = everybody();
+  link.settle(ncclGroupStart(), "ncclGroupStart");
+  exchange(in, (rank() + 1) % this->size(), out, (rank() + this->size() - 1) % this->size(), count, dtype);
+  link.settle(ncclGroupEnd(), "ncclGroupEnd (ring shift)");
 }
 
-/// Between ncclGroupStart and ncclGroupEnd nothing is under way yet that could be waited for.
-void NcclCommunicator::send_in_group(const void* data, std::int64_t count, DType dtype, int peer) {
-  const ncclResult_t status = ncclSend(data, cuda::size(count), nccl_type(dtype), peer, comm_, stream());
-  if (status != ncclSuccess && status != ncclInProgress) throw nccl_error(status, "ncclSend", comm_);
-}
-
-void NcclCommunicator::recv_in_group(void* data, std::int64_t count, DType dtype, int peer) {
-  const ncclResult_t status = ncclRecv(data, cuda::size(count), nccl_type(dtype), peer, comm_, stream());
-  if (status != ncclSuccess && status != ncclInProgress) throw nccl_error(status, "ncclRecv", comm_);
+/// Between ncclGroupStart and ncclGroupEnd, where nothing is under way yet that could be waited for.
+void NcclCommunicator::exchange(const void* in, int to, void* out, int from, std::int64_t count, DType dtype) {
+  const ncclComm_t comm = everybody().comm();
+  const auto check_begun = [&](ncclResult_t status, const char* what) {
+    if (status != ncclSuccess && status != ncclInProgress) throw nccl_error(status, what, comm);
+  };
+  check_begun(ncclSend(in, cuda::size(count), nccl_type(dtype), to, comm, stream()), "ncclSend");
+  check_begun(ncclRecv(out, cuda::size(count), nccl_type(dtype), from, comm, stream()), "ncclRecv");
 }
 
 void NcclCommunicator::send(const void* data, std::int64_t count, DType dtype, int peer) {
-  settle(ncclSend(data, cuda::size(count), nccl_type(dtype), peer, comm_, stream()), "ncclSend");
+  NcclLink& link = to(peer);
+  link.settle(ncclSend(data, cuda::size(count), nccl_type(dtype), 1, link.comm(), stream()), "ncclSend");
 }
 
 void NcclCommunicator::recv(void* data, std::int64_t count, DType dtype, int peer) {
-  settle(ncclRecv(data, cuda::size(count), nccl_type(dtype), peer, comm_, stream()), "ncclRecv");
+  NcclLink& link = from(peer);
+  link.settle(ncclRecv(data, cuda::size(count), nccl_type(dtype), 0, link.comm(), stream()), "ncclRecv");
 }
 
 }  // namespace shardscope::cuda

@@ -2,22 +2,27 @@
 // Collectives over device memory by NCCL, enqueued on a lane's stream. One rank has one GPU. Sums are in NCCL's order,
 // so unlike those of the host communicators they are the same bits only for the same number of ranks and sizes.
 //
-//   auto comm = std::make_unique<NcclCommunicator>(std::move(host), lane_state);   // all ranks of the group at once
+//   auto comm = std::make_unique<NcclCommunicator>(std::move(host), lane_state, alive);
+//   comm->all_reduce(...);   // on the lane's thread
+//
+// The ranks find each other in the first call: when a lane gets there in its order, ranks cannot wait in a circle.
+// Messages have a link for each pair and direction: not all ranks of a pipeline send on a lane.
 
-#include <nccl.h>
-
+#include <map>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "core/engine/communicator.h"
 #include "kernels/cuda/kernel.h"
+#include "kernels/cuda/nccl_link.h"
 
 namespace shardscope::cuda {
 
 class NcclCommunicator final : public Communicator {
  public:
-  /// `host` connects the same ranks and carries NCCL's id. Waits for all of them. Throws Error{kDevice}: ranks that
-  /// share a GPU (naming them), or NCCL's reason. It is in `alive` for as long as it lives.
+  /// `host` connects the same ranks and carries NCCL's id. The first call throws Error{kDevice} for ranks that share a
+  /// GPU (naming them), and any call with NCCL's reason. It is in `alive` for as long as it lives.
   NcclCommunicator(std::unique_ptr<Communicator> host, LaneState& lane, std::vector<NcclCommunicator*>& alive);
   ~NcclCommunicator() override;
   int rank() const override { return host_->rank(); }
@@ -39,15 +44,20 @@ class NcclCommunicator final : public Communicator {
   void abort();
 
  private:
-  void settle(ncclResult_t status, const char* what);
-  void send_in_group(const void* data, std::int64_t count, DType dtype, int peer);
-  void recv_in_group(void* data, std::int64_t count, DType dtype, int peer);
+  NcclLink& everybody();
+  NcclLink& to(int peer);
+  NcclLink& from(int peer);
+  NcclLink& keep(int key, const ncclUniqueId& id, int ranks, int rank);
+  NcclLink* find(int key);
+  void exchange(const void* in, int to, void* out, int from, std::int64_t count, DType dtype);
   cudaStream_t stream() const { return lane_.stream(); }
 
   std::unique_ptr<Communicator> host_;
   LaneState& lane_;
   std::vector<NcclCommunicator*>& alive_;
-  ncclComm_t comm_ = nullptr;
+  mutable std::mutex mutex_;  // of the next two
+  std::map<int, std::unique_ptr<NcclLink>> links_;
+  bool aborted_ = false;
 };
 
 }  // namespace shardscope::cuda
