@@ -20,6 +20,7 @@
 #include "kernels/cuda/events.h"
 #include "kernels/cuda/kernel.h"
 #include "kernels/cuda/nccl_communicator.h"
+#include "kernels/cuda/op_range.h"
 #include "kernels/cuda/staged_communicator.h"
 
 namespace shardscope {
@@ -158,6 +159,7 @@ void CudaBackend::run_here(const LaneWorker::OpWork& work, Lane lane) {
   if (is_host_lane(lane)) return run_on_host(work);
   cuda::LaneState& lane_state = state(lane);
   lane_state.open();
+  const cuda::OpRange range(*work.memory, *work.op);
   cuda::Kernel kernel{*work.memory, *work.scalars, lane_state};
   try {
     cuda::run_op(*work.op, kernel);
