@@ -153,6 +153,8 @@ void CudaBackend::release(Space space, std::byte* data, std::int64_t bytes) {
 void CudaBackend::copy_now(void* to, const void* from, std::int64_t bytes, const char* what) const {
   cuda::check(cudaSetDevice(device_.index), "cudaSetDevice");
   cuda::check(cudaMemcpy(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDefault), what);
+  // From pageable memory it returns when it has read the source: our streams could come before the data.
+  cuda::check(cudaStreamSynchronize(cudaStreamLegacy), what);
 }
 
 void CudaBackend::run_here(const LaneWorker::OpWork& work, Lane lane) {

@@ -56,7 +56,7 @@ sanitizer() {
   have compute-sanitizer || { skip "compute-sanitizer is not here"; return 0; }
   local tool status=0
   for tool in memcheck racecheck; do
-    timeout 100 compute-sanitizer --tool $tool --error-exitcode 9 "$build/kernels/cuda_conformance_check" "${SANITIZED_CASES:-}" \
+    timeout 100 compute-sanitizer --tool $tool --error-exitcode 9 "$build/kernels/cuda_conformance_check" ${SANITIZED_CASES:-layer rms attention cross adam embedding rope} \
       >"$out/$tool.txt" 2>&1
     local code=$?
     if grep -q "Device not supported\|not supported on this" "$out/$tool.txt"; then skip "$tool refuses this device"; continue; fi
@@ -94,7 +94,7 @@ END
 
 speed() {
   job gpt2-124m gpt2 1024 16 20
-  job llama-1b llama-3.2-1b 2048 4 10
+  job llama-1b tinyllama-1.1b 2048 4 10
   train gpt2-124m && train llama-1b
 }
 
@@ -102,7 +102,7 @@ roofline() {
   local name status=0
   for name in gpt2-124m llama-1b; do
     rm -f "$out/$name.db"
-    [[ -f $out/$name.json ]] || { job gpt2-124m gpt2 1024 16 20; job llama-1b llama-3.2-1b 2048 4 10; }
+    [[ -f $out/$name.json ]] || { job gpt2-124m gpt2 1024 16 20; job llama-1b tinyllama-1.1b 2048 4 10; }
     train "$name" --steps 6 --profile "$out/$name.db" || { status=1; continue; }
     say "$name by op (times from events on the stream; bytes and FLOP are the least the op needs):"
     "$shardscope" report "$out/$name.db" --run 1 2>&1 | sed -n '/^Ops by time/,/^$/p' |
