@@ -301,6 +301,12 @@ class Train {
     return largest;
   }
 
+  /// Of the model's FLOP, forward and backward, against the ranks' peak.
+  double mfu() const {
+    const double peak = peak_flops() * job_.parallel.ranks();
+    return peak > 0 ? tokens_per_second(result_) * flops_per_token_ / peak : 0;
+  }
+
   void print_json() const {
     nlohmann::ordered_json out;
     const std::vector<double> times = settled_times(result_);
@@ -308,6 +314,7 @@ class Train {
     out["step_time_s"] = {
         {"median", quantile(times, 0.5)}, {"p10", quantile(times, 0.1)}, {"p90", quantile(times, 0.9)}};
     out["tokens_per_s"] = tokens_per_second(result_);
+    out["mfu"] = mfu();
     nlohmann::json measured = nlohmann::json::array(), predicted = nlohmann::json::array();
     for (const RankResult& rank : result_.ranks) measured.push_back(rank_json(rank.rank, rank.peak, rank.rss_bytes));
     for (const RankPrediction& rank : prediction_.ranks) predicted.push_back(rank_json(rank.rank, rank.peak, 0));
@@ -333,7 +340,7 @@ class Train {
     }
     fmt::print("step        {:.4f} s measured, {:.4f} s predicted{}\n", time, prediction_.step_time_s,
                prediction_note());
-    fmt::print("speed       {:.0f} tokens/s\n", tokens_per_second(result_));
+    fmt::print("speed       {:.0f} tokens/s, MFU {:.1f} %\n", tokens_per_second(result_), 100 * mfu());
     for (const RankResult& rank : result_.ranks) {
       const std::int64_t predicted = device_peak(prediction_.ranks[static_cast<std::size_t>(rank.rank)].peak);
       fmt::print("rank {:<2}     {} bytes measured, {} predicted: {}\n", rank.rank, device_peak(rank.peak), predicted,

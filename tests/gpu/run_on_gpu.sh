@@ -2,7 +2,7 @@
 # Everything that only a real GPU can settle, in under ten minutes: tests/gpu/run_on_gpu.sh [-o FOLDER] [-b BUILD] [PART...]
 #
 # FOLDER (default gpu-report) gets report.md and what the parts wrote; BUILD (default build/release, built first where it is
-# missing) holds the programs. Parts, in order, each on its own: about conformance equivalence sanitizer speed roofline
+# missing) holds the programs. Parts, in order, each on its own: about conformance equivalence sanitizer repeat speed roofline
 # capture record calibrate. Exit status 1 if one failed. What is missing here is said to be skipped, never passed.
 set -uo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
@@ -23,7 +23,7 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd) build=$(cd "$build" && pwd)
 report=$out/report.md
 parts=("$@")
-[[ $# -gt 0 ]] || parts=(about conformance equivalence sanitizer speed roofline capture record calibrate)
+[[ $# -gt 0 ]] || parts=(about conformance equivalence sanitizer repeat speed roofline capture record calibrate)
 shardscope=$build/cli/shardscope
 failed=()
 
@@ -67,6 +67,25 @@ sanitizer() {
   return $status
 }
 
+# What no small test shows: a race between streams, as one step of many that differs.
+repeat() {
+  local run status=0
+  job repeat gpt2 1024 16 40
+  for run in 1 2 3; do
+    "$shardscope" train "$out/repeat.json" --quiet --json >"$out/repeat$run.json" 2>"$out/repeat.err" || { tail -1 "$out/repeat.err" | block; return 1; }
+  done
+  python3 - "$out" <<'END' | tee -a "$report"
+import json, sys
+runs = [json.load(open(f"{sys.argv[1]}/repeat{i}.json")) for i in (1, 2, 3)]
+losses = [r["losses"] for r in runs]
+rises = max(b - a for a, b in zip(losses[0][5:], losses[0][6:]))
+same = losses[0] == losses[1] == losses[2]
+print(f"GPT-2 124M three times 40 steps: {'the same bits' if same else 'NOT the same bits'}; largest rise of the loss from step to step {rises:.3f}")
+sys.exit(0 if same and rises < 2 else 1)
+END
+  [[ ${PIPESTATUS[0]} -eq 0 ]]
+}
+
 job() {  # NAME MODEL SEQ MICRO_BATCH STEPS [RECOMPUTE]
   cat >"$out/$1.json" <<END
 {"model": "$2", "deepspeed": {"train_micro_batch_size_per_gpu": $4, "gradient_accumulation_steps": 1, "gradient_clipping": 1.0,
@@ -86,8 +105,9 @@ import json, sys
 name, path = sys.argv[1:]
 r = json.load(open(path))
 mfu = f", MFU {100 * r['mfu']:.1f} %" if r.get("mfu") else ""
-print(f"{name}: {1e3 * r['step_time_s']:.2f} ms a step, {r['tokens_per_s']:.0f} tokens/s{mfu}; predicted "
-      f"{1e3 * r['predicted']['step_time_s']:.2f} ms ({100 * (r['predicted']['step_time_s'] / r['step_time_s'] - 1):+.0f} %); "
+step, predicted = r["step_time_s"]["median"], r["predicted"]["step_time_s"]
+print(f"{name}: {1e3 * step:.2f} ms a step, {r['tokens_per_s']:.0f} tokens/s{mfu}; predicted "
+      f"{1e3 * predicted:.2f} ms ({100 * (predicted / step - 1):+.0f} %); "
       f"loss {r['losses'][0]:.3f} -> {r['losses'][-1]:.3f}")
 END
 }
@@ -126,9 +146,9 @@ out = sys.argv[1]
 counts = json.load(open(f"{out}/capture.report.json"))
 counts = (counts[0] if isinstance(counts, list) else counts).get("counts", {})
 print("recorded: " + ", ".join(f"{k} {v}" for k, v in counts.items() if v))
-recorded = json.load(open(f"{out}/capture.out.json"))["step_time_s"]
+recorded = json.load(open(f"{out}/capture.out.json"))["step_time_s"]["median"]
 if os.path.exists(f"{out}/gpt2-124m.out.json"):
-    alone = json.load(open(f"{out}/gpt2-124m.out.json"))["step_time_s"]
+    alone = json.load(open(f"{out}/gpt2-124m.out.json"))["step_time_s"]["median"]
     print(f"step {1e3 * recorded:.2f} ms under record, {1e3 * alone:.2f} ms alone: {100 * (recorded / alone - 1):+.1f} %")
 END
 }
