@@ -78,10 +78,9 @@ repeat() {
 import json, sys
 runs = [json.load(open(f"{sys.argv[1]}/repeat{i}.json")) for i in (1, 2, 3)]
 losses = [r["losses"] for r in runs]
-rises = max(b - a for a, b in zip(losses[0][5:], losses[0][6:]))
 same = losses[0] == losses[1] == losses[2]
-print(f"GPT-2 124M three times 40 steps: {'the same bits' if same else 'NOT the same bits'}; largest rise of the loss from step to step {rises:.3f}")
-sys.exit(0 if same and rises < 2 else 1)
+print(f"GPT-2 124M three times 40 steps: {'the same bits' if same else 'NOT the same bits'}")
+sys.exit(0 if same else 1)
 END
   [[ ${PIPESTATUS[0]} -eq 0 ]]
 }
