@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "cli/command.h"
+#include "cli/compare_work.h"
 #include "cli/run_json.h"
 #include "cli/text_table.h"
 #include "core/error.h"
@@ -21,8 +22,9 @@ namespace {
 
 struct Options {
   std::vector<std::string> paths;
+  std::string run, against;
   int ops = 0;
-  bool json = false;
+  bool json = false, work = false;
 };
 
 struct LoadedRun {
@@ -143,6 +145,50 @@ nlohmann::json all_json(const std::vector<Pair>& pairs, const std::vector<Loaded
   return {{"runs", std::move(list)}};
 }
 
+/// The two runs whose work is compared: those asked for or, of two files, the first of each, else the first two.
+std::pair<const LoadedRun*, const LoadedRun*> chosen_two(const Options& o, const std::deque<Profile>& profiles,
+                                                         const std::vector<LoadedRun>& runs) {
+  const auto find = [&](std::size_t file, const std::string& name, const LoadedRun* not_this) -> const LoadedRun* {
+    if (!name.empty()) {
+      const std::int64_t id = find_run(profiles[file], name).id;
+      for (const LoadedRun& run : runs)
+        if (run.file == file && run.row.id == id) return &run;
+    }
+    const LoadedRun* found = nullptr;  // a measured one, if there is any
+    for (const LoadedRun& run : runs) {
+      if (run.file != file || &run == not_this) continue;
+      if (found == nullptr || (found->row.predicted && !run.row.predicted)) found = &run;
+    }
+    return found;
+  };
+  const LoadedRun* a = find(0, o.run, nullptr);
+  const LoadedRun* b = find(profiles.size() > 1 ? 1 : 0, o.against, a);
+  if (a == nullptr || b == nullptr)
+    throw Error(ErrorKind::kConfig, o.paths.back() +
+                                        ": holds no other run to compare with; give two profiles, or a "
+                                        "profile of two runs");
+  return {a, b};
+}
+
+/// Asked for, or nothing else to show of two runs: they are no run and its prediction.
+bool wants_work(const Options& o, const std::vector<LoadedRun>& runs, const std::vector<Pair>& pairs) {
+  return o.work || !o.run.empty() || !o.against.empty() || (runs.size() == 2 && pairs.size() == 2);
+}
+
+/// Runs without steps that nobody asked to be compared are shown without.
+std::optional<RunDifference> difference_of(const Options& o, const LoadedRun& a, const LoadedRun& b) {
+  try {
+    return run_difference(*a.profile, a.row.id, *b.profile, b.row.id);
+  } catch (const Error& error) {
+    if (o.work || error.kind() != ErrorKind::kConfig) throw;
+    return std::nullopt;
+  }
+}
+
+std::string title_of(const LoadedRun& run, const char* letter) {
+  return fmt::format("{}: {}{}", letter, printable(run.row.name), run.row.predicted ? " (predicted)" : "");
+}
+
 void run(const Options& o) {
   std::deque<Profile> profiles;  // their addresses stay
   std::vector<LoadedRun> runs;
@@ -152,11 +198,24 @@ void run(const Options& o) {
   }
   if (runs.empty()) throw Error(ErrorKind::kConfig, o.paths.front() + ": holds no runs to compare");
   const std::vector<Pair> pairs = pair_up(runs);
+  std::optional<RunDifference> work;
+  std::pair<const LoadedRun*, const LoadedRun*> two{nullptr, nullptr};
+  if (wants_work(o, runs, pairs)) {
+    two = chosen_two(o, profiles, runs);
+    work = difference_of(o, *two.first, *two.second);
+  }
   if (o.json) {
-    fmt::print("{}", to_line(all_json(pairs, runs)));
+    nlohmann::json json = all_json(pairs, runs);
+    if (work) {
+      json["work"] = work_json(*work);
+      for (const auto& [key, run] : {std::pair("a", two.first), std::pair("b", two.second)})
+        json["work"][key] = {{"profile", run->profile->path()}, {"run", run->row.id}, {"name", run->row.name}};
+    }
+    fmt::print("{}", to_line(json));
     return;
   }
   print_table(pairs, o.paths.size() > 1);
+  if (work) print_work(*work, title_of(*two.first, "A"), title_of(*two.second, "B"), o.ops > 0 ? o.ops : 15);
   if (o.ops > 0) {
     for (const Pair& pair : pairs) print_ops(pair, o.ops);
   }
@@ -173,12 +232,21 @@ void add_compare(CLI::App& app, int& exit_code) {
       ->type_name("A.db [B.db]");
   command->add_option("--ops", options->ops, "Also list this many ops with the largest difference, per pair")
       ->check(CLI::NonNegativeNumber);
-  command->add_flag("--json", options->json, "One JSON object: runs, each with the keys of train --json");
+  command->add_flag("--work", options->work,
+                    "Also where two runs differ, whatever recorded them: by part of the step, family and phase of "
+                    "work, collectives in order. Of two runs that are no run and its prediction always");
+  command->add_option("--run", options->run, "With --work: A, of the first profile; else its first measured run")
+      ->type_name("N|NAME");
+  command->add_option("--against", options->against, "With --work: B, of the second profile, or of the only one")
+      ->type_name("N|NAME");
+  command->add_flag("--json", options->json, "One JSON object: runs, each with the keys of train --json; work");
   command->footer(
       "Examples:\n"
       "  shardscope compare run.db                      measured beside predicted, paired by name\n"
       "  shardscope compare before.db after.db --ops 10\n"
       "  shardscope compare run.db --json\n"
+      "  shardscope compare imported.db predicted.db    a run of PyTorch beside a prediction, by family of work\n"
+      "  shardscope compare run.db --run zero-2 --against zero-3\n"
       "Step time is the median step of the slowest rank, memory the peak of the fullest rank's device space.");
   command->callback([options, &exit_code] {
     run(*options);

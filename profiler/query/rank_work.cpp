@@ -261,6 +261,8 @@ RankWork RankWorkReader::read(TimeWindow window) const {
                               {Value(track.id), Value(window.end_ns), Value(window.begin_ns)});
     while (rows.next()) {
       const bool whole = decode_slices(rows.bytes(1), rows.integer(0), [&](const SliceEvent& e) {
+        constexpr std::int64_t kFar = INT64_MAX / 4;  // of a hostile file: sums of times must not overflow
+        if (e.start_ns < -kFar || e.start_ns > kFar || e.duration_ns > kFar) return;
         const TimeWindow time{e.start_ns, e.start_ns + e.duration_ns};
         if (e.op.index < 0 || static_cast<std::size_t>(e.op.index) >= ops_.size() || e.duration_ns < 0) return;
         if (time.begin_ns >= window.end_ns || time.end_ns <= window.begin_ns) return;

@@ -143,7 +143,9 @@ void add_recorded(const Profile& profile, std::int64_t run, RunSteps& steps) {
   Rows rows =
       profile.rows("SELECT rank, step, start_ns, dur_ns FROM step WHERE run = ? ORDER BY rank, step", {Value(run)});
   while (rows.next()) {
+    constexpr std::int64_t kFar = INT64_MAX / 16;  // of a hostile file: sums of times must not overflow
     const std::int64_t begin = rows.integer(2);
+    if (begin < -kFar || begin > kFar || rows.integer(3) > kFar) continue;
     if (rows.integer(3) > 0) steps.steps.push_back({rows.small(0), rows.integer(1), {begin, begin + rows.integer(3)}});
   }
 }
