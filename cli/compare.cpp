@@ -163,10 +163,11 @@ std::pair<const LoadedRun*, const LoadedRun*> chosen_two(const Options& o, const
   };
   const LoadedRun* a = find(0, o.run, nullptr);
   const LoadedRun* b = find(profiles.size() > 1 ? 1 : 0, o.against, a);
-  if (a == nullptr || b == nullptr)
+  if (a == nullptr || b == nullptr) {
     throw Error(ErrorKind::kConfig, o.paths.back() +
                                         ": holds no other run to compare with; give two profiles, or a "
                                         "profile of two runs");
+  }
   return {a, b};
 }
 

@@ -22,6 +22,7 @@ void add_check(CLI::App& app, int& exit_code);
 void add_compact(CLI::App& app, int& exit_code);
 void add_compare(CLI::App& app, int& exit_code);
 void add_critical_path(CLI::App& app, int& exit_code);
+void add_diagnose(CLI::App& app, int& exit_code);
 void add_doctor(CLI::App& app, int& exit_code);
 void add_export(CLI::App& app, int& exit_code);
 void add_generate(CLI::App& app, int& exit_code);
@@ -42,11 +43,11 @@ void add_validate(CLI::App& app, int& exit_code);
 void add_weights(CLI::App& app, int& exit_code);
 void add_whatif(CLI::App& app, int& exit_code);
 
-constexpr AddCommand kCommands[] = {add_breakdown,     add_calibrate, add_check,    add_compact,  add_compare,
-                                    add_critical_path, add_doctor,    add_export,   add_generate, add_gui,
-                                    add_hardware,      add_import,    add_lower,    add_models,   add_plan,
-                                    add_predict,       add_query,     add_record,   add_render,   add_report,
-                                    add_stragglers,    add_train,     add_validate, add_weights,  add_whatif};
+constexpr AddCommand kCommands[] = {
+    add_breakdown,  add_calibrate, add_check,    add_compact, add_compare,  add_critical_path, add_diagnose,
+    add_doctor,     add_export,    add_generate, add_gui,     add_hardware, add_import,        add_lower,
+    add_models,     add_plan,      add_predict,  add_query,   add_record,   add_render,        add_report,
+    add_stragglers, add_train,     add_validate, add_weights, add_whatif};
 
 int exit_code_of(const Error& error) {
   return error.kind() == ErrorKind::kIo || error.kind() == ErrorKind::kDevice ? kRunFailed : kBadInput;

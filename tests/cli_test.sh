@@ -77,7 +77,7 @@ refuses 'subcommand' # nothing at all
 refuses 'no-such-flag' lower job.json --no-such-flag
 refuses '--ranks' lower job.json --ranks many
 check '--help' "$shardscope" --help
-for command in breakdown calibrate check compact compare export generate hardware import lower models predict query report stragglers train weights; do
+for command in breakdown calibrate check compact compare critical-path diagnose export generate hardware import lower models predict query report stragglers train weights; do
   check "$command has --help with examples" bash -c "'$shardscope' $command --help | grep -q 'shardscope $command'"
 done
 
@@ -92,7 +92,7 @@ for bad in missing empty binary enormous deep two folder; do
   refuses "$bad" predict job.json --cluster "$bad"
   refuses "$bad" predict job.json --machine "$bad"
   refuses "$bad" train job.json --machine "$bad"
-  for command in breakdown report compare query compact stragglers; do
+  for command in breakdown critical-path diagnose report compare query compact stragglers; do
     [[ $command == query ]] && sql=(--limit 1 'SELECT 1') || sql=()
     refuses "$bad" "$command" "$bad" "${sql[@]}"
   done
@@ -457,6 +457,35 @@ check 'parts add up to every step' json_ok breakdown.json \
 check 'and memory to its peak' json_ok breakdown.json 'sum(d["memory"]["by_category"].values()) == d["memory"]["peak_bytes"]'
 check 'breakdown of an imported run' bash -c "'$shardscope' breakdown imported.db --json >breakdown.json"
 check 'without marks it is one step' json_ok breakdown.json 'd["steps_from"] == "whole" and d["mean"]["shares"]["compute"] == 1 and d["memory"] is None'
+
+# What made a step as long as it was.
+refuses 'no step 99' critical-path run.db --step 99
+refuses 'no-such-run' critical-path run.db --run no-such-run
+check 'critical-path' bash -c "'$shardscope' critical-path run.db | grep -q 'step .*100.0 %'"
+check 'critical-path --json' bash -c "'$shardscope' critical-path run.db --json >path.json"
+check 'the path is as long as the step' json_ok path.json \
+  'sum(s["dur_ns"] for s in d["segments"]) == d["dur_ns"] == sum(d["parts_ns"].values()) == sum(r["ns"] for r in d["ranks"])'
+check 'of an imported run' "$shardscope" critical-path imported.db
+
+# What is wrong, and what would help.
+refuses 'no-such-run' diagnose run.db --run no-such-run
+refuses 'top' diagnose run.db --top -1
+check 'diagnose' bash -c "'$shardscope' diagnose run.db | grep -q 'a step of'"
+check 'diagnose --json' bash -c "'$shardscope' diagnose run.db --json >diagnose.json"
+check 'most costly first' json_ok diagnose.json \
+  '[f["cost_s"] for f in d["findings"]] == sorted([f["cost_s"] for f in d["findings"]], reverse=True) and all(f["what"] and f["advice"] for f in d["findings"])'
+check 'our own runs are simulated' json_ok diagnose.json \
+  'all(w["by"] in ("simulator", "replay") for f in d["findings"] for w in f["what_if"])'
+check 'diagnose without what-if' bash -c "! '$shardscope' diagnose run.db --no-what-if | grep -q '=>'"
+check 'diagnose of an imported run' "$shardscope" diagnose imported.db
+
+# Two runs whose ops have no names in common.
+refuses 'no-such-run' compare run.db --work --against no-such-run
+refuses 'no other run' compare imported.db --work
+check 'compare of an imported run and one of ours' bash -c "'$shardscope' compare imported.db run.db --work --json >work.json"
+check 'parts add up to the steps' json_ok work.json \
+  'abs(sum(p["a_s"] for p in d["work"]["parts"]) - d["work"]["a_step_s"]) < 1e-9 and abs(sum(p["b_s"] for p in d["work"]["parts"]) - d["work"]["b_step_s"]) < 1e-9'
+check 'as text' bash -c "'$shardscope' compare imported.db run.db --work | grep -q 'matrix products'"
 
 # A view as a picture; needs Qt, as the window does.
 if [[ -n $window ]]; then

@@ -257,10 +257,11 @@ StepGraphSource::StepGraphSource(const Profile& profile, std::int64_t run)
   const ClockAlignment clocks = align_clocks(matched);
   for (const RankClock& clock : clocks.ranks) clocks_[clock.rank] = clock;
   for (const WaitedCall& call : waited_calls(matched, clocks)) waits_[call.rank].push_back(call);
-  for (auto& [rank, calls] : waits_)
+  for (auto& [rank, calls] : waits_) {
     std::sort(calls.begin(), calls.end(), [](const WaitedCall& a, const WaitedCall& b) {
       return std::tie(a.start_ns, a.end_ns) < std::tie(b.start_ns, b.end_ns);
     });
+  }
 }
 
 std::optional<std::int64_t> StepGraphSource::usual_step() const {
