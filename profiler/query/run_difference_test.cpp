@@ -10,6 +10,8 @@
 namespace shardscope {
 namespace {
 
+using testing::TraceText;
+
 /// Three steps of one rank of two: products, two all-reduces, an optimizer. The second all-reduce is `slower` us
 /// longer.
 void import_job(const testing::TempFolder& folder, double slower) {
@@ -81,6 +83,32 @@ TEST(RunDifference, OfARunWithItselfIsNothing) {
   for (const PartDifference& p : d.parts) EXPECT_EQ(p.a_s, p.b_s);
   for (const FamilyDifference& f : d.families) EXPECT_EQ(f.a_s, f.b_s);
   for (const CollectiveDifference& c : d.collectives) EXPECT_TRUE(c.place && c.a_s == c.b_s);
+}
+
+/// Ranks of other programs use whatever streams they like.
+TEST(Timeline, CollectivesOfImportedRanksAreTied) {
+  const testing::TempFolder folder;
+  std::vector<std::string> texts;
+  for (int rank = 0; rank < 2; ++rank) {
+    TraceText trace(rank, 2, 20 + rank);
+    trace.step(0, 0, 1000);
+    trace.collective("allreduce", 100, 200, 1000);
+    texts.push_back(trace.text());
+  }
+  testing::import_texts(folder, "rank.json", texts);
+  const Profile profile(folder.file("run.db"));
+  const Timeline timeline(profile, 1);
+  for (std::size_t i = 0; i < timeline.tracks().size(); ++i) {
+    const TimelineTrack& track = timeline.tracks()[i];
+    if (track.lane != "gpu0 stream 20") continue;
+    const std::vector<Span> spans = timeline.spans(track, track.extent);
+    ASSERT_EQ(spans.size(), 1U);
+    const std::vector<TiedSpan> tied = timeline.tied(i, spans[0]);
+    ASSERT_EQ(tied.size(), 1U);
+    EXPECT_EQ(timeline.tracks()[tied[0].track].lane, "gpu0 stream 21");
+    return;
+  }
+  FAIL() << "no track of the stream";
 }
 
 TEST(WorkFamily, OfKernelsByTheirNames) {

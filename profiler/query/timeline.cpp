@@ -18,6 +18,14 @@ int lane_order(const std::string& lane) {
   return known ? static_cast<int>(*known) : kLanes;
 }
 
+/// Lanes of our own programs meet under one name; streams of other programs' devices under any number.
+bool may_meet(const std::string& a, const std::string& b) {
+  const auto is_stream = [](const std::string& lane) {
+    return lane.starts_with("gpu") && lane.find(" stream ") != std::string::npos;
+  };
+  return a == b || (is_stream(a) && is_stream(b));
+}
+
 bool same_collective(const TimelineOp& a, const TimelineOp& b) {
   return std::tie(a.kind, a.phase, a.name, a.group, a.layer, a.micro_batch) ==
          std::tie(b.kind, b.phase, b.name, b.group, b.layer, b.micro_batch);
@@ -277,7 +285,7 @@ std::vector<TiedSpan> Timeline::tied(std::size_t track, const Span& span) const 
   if (wanted.work != WorkClass::kCommunication) return found;
   for (std::size_t i = 0; i < tracks_.size(); ++i) {
     const TimelineTrack& other = tracks_[i];
-    if (i == track || other.rank == tracks_[track].rank || other.lane != tracks_[track].lane) continue;
+    if (i == track || other.rank == tracks_[track].rank || !may_meet(other.lane, tracks_[track].lane)) continue;
     for (const Span& s : spans(other, {span.begin_ns, span.end_ns})) {
       if (s.step == span.step && same_collective(op(other, s.op), wanted)) found.push_back({i, s});
     }

@@ -15,7 +15,7 @@ namespace shardscope::testing {
 
 class TraceText {
  public:
-  TraceText(int rank, int world) : rank_(rank), world_(world) {}
+  TraceText(int rank, int world, int stream = 20) : rank_(rank), world_(world), stream_(stream) {}
 
   void step(int number, double start, double duration) {
     event("user_annotation", fmt::format("ProfilerStep#{}", number), 1, kThread, start, duration, "{}");
@@ -39,11 +39,11 @@ class TraceText {
     const int id = launch("cudaLaunchKernelExC", launched < 0 ? start - 20 : launched);
     std::string ranks;
     for (int r = 0; r < world_; ++r) ranks += (r == 0 ? "" : ",") + std::to_string(r);
-    event("kernel", "ncclDevKernel_" + kind, 0, 20, start, duration,
-          fmt::format(R"({{"stream":20,"correlation":{},"Collective name":"{}","In msg nelems":{},"Out msg nelems":{},)"
+    event("kernel", "ncclDevKernel_" + kind, 0, stream_, start, duration,
+          fmt::format(R"({{"stream":{},"correlation":{},"Collective name":"{}","In msg nelems":{},"Out msg nelems":{},)"
                       R"("Group size":{},"dtype":"Float","Process Group Name":"0","Process Group Description":"dp",)"
                       R"("Process Group Ranks":"[{}]","Seq":{}}})",
-                      id, kind, floats, floats, world_, ranks, ++calls_));
+                      stream_, id, kind, floats, floats, world_, ranks, ++calls_));
   }
   std::string text() const {
     return fmt::format(R"({{"schemaVersion":1,"traceEvents":[{}],"distributedInfo":{{"rank":{},"world_size":{}}},)"
@@ -63,7 +63,7 @@ class TraceText {
         fmt::format(R"({}{{"ph":"X","cat":"{}","name":"{}","pid":{},"tid":{},"ts":{:.3f},"dur":{:.3f},"args":{}}})",
                     events_.empty() ? "" : ",\n", category, name, pid, tid, start, duration, args);
   }
-  int rank_, world_, launches_ = 0, calls_ = 0;
+  int rank_, world_, stream_, launches_ = 0, calls_ = 0;  ///< stream_: of collectives
   std::string events_;
 };
 
