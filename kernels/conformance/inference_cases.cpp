@@ -158,7 +158,9 @@ void add_matmul_int8(std::vector<ConformanceCase>& cases, DType dtype, std::int6
   if (bias) op.bias = b.in(shift);
   const double size = 127 * 0.05;
   b.expect(op.c, want, {2e-6, size * (1e-6 * std::sqrt(static_cast<double>(k)) + 1e-6)});
-  cases.push_back(b.build(op));
+  const ConformanceCase test = b.build(op);
+  cases.push_back(test);
+  cases.push_back(aligned(test));
 }
 
 /// The tokens that may be drawn, most probable first, with their probabilities.
