@@ -32,13 +32,15 @@ __device__ inline void store_pack(T* to, const Pack<T, N>& pack) {
 template <class T>
 struct Vectors {
   static constexpr int kN = 16 / sizeof(T);
+  using Raw = Pack<T, kN>;  ///< as it lies in memory: half the registers of floats for 16 bits
   T* data = nullptr;
   static Vectors of(const Kernel& kernel, const Region& region) { return {kernel.data<T>(region)}; }
-  __device__ void load(std::int64_t i, float (&to)[kN]) const {
-    const Pack<T, kN> pack = load_pack<kN>(data + i);
+  __device__ Raw read(std::int64_t i) const { return load_pack<kN>(data + i); }
+  static __device__ void widen(const Raw& raw, float (&to)[kN]) {
 #pragma unroll
-    for (int j = 0; j < kN; ++j) to[j] = to_float(pack.at[j]);
+    for (int j = 0; j < kN; ++j) to[j] = to_float(raw.at[j]);
   }
+  __device__ void load(std::int64_t i, float (&to)[kN]) const { widen(read(i), to); }
   __device__ void store(std::int64_t i, const float (&from)[kN]) const {
     Pack<T, kN> pack;
 #pragma unroll
@@ -53,8 +55,11 @@ struct Vectors {
 /// Operands of any floating dtypes at any address.
 struct Scalars {
   static constexpr int kN = 1;
+  using Raw = float;
   FloatView view;
   static Scalars of(const Kernel& kernel, const Region& region) { return {cuda::view(kernel, region)}; }
+  __device__ Raw read(std::int64_t i) const { return view.load(i); }
+  static __device__ void widen(Raw raw, float (&to)[1]) { to[0] = raw; }
   __device__ void load(std::int64_t i, float (&to)[1]) const { to[0] = view.load(i); }
   __device__ void store(std::int64_t i, const float (&from)[1]) const { view.store(i, from[0]); }
   __device__ float load(std::int64_t i) const { return view.load(i); }

@@ -93,26 +93,34 @@ void copy_bytes(const Kernel& kernel, void* dst, const void* src, std::int64_t b
         "cudaMemcpyAsync");
 }
 
-/// Moves the bytes of both per element; eight at a time.
+constexpr int kConverted = 4, kConvertedDeep = 4;  // elements of a pack, packs of a thread
+
+/// Moves the bytes of both per element. A block takes a stretch of kThreads * kConvertedDeep packs.
 template <class From, class To>
-__global__ void convert(const From* src, To* dst, std::int64_t n) {
-  constexpr int kN = 8;
-  for (std::int64_t i = first_index() * kN; i + kN <= n; i += index_stride() * kN) {
-    float values[kN];
+__global__ void convert(const From* src, To* dst, std::int64_t packs) {
+  const std::int64_t first = std::int64_t{blockIdx.x} * (kThreads * kConvertedDeep) + threadIdx.x;
+  Pack<From, kConverted> in[kConvertedDeep];
 #pragma unroll
-    for (int part = 0; part < kN; part += 4) {
-      const Pack<From, 4> pack = load_pack<4>(src + i + part);
-#pragma unroll
-      for (int j = 0; j < 4; ++j) values[part + j] = to_float(pack.at[j]);
-    }
-#pragma unroll
-    for (int part = 0; part < kN; part += 4) {
-      Pack<To, 4> pack;
-#pragma unroll
-      for (int j = 0; j < 4; ++j) pack.at[j] = from_float<To>(values[part + j]);
-      store_pack<4>(dst + i + part, pack);
-    }
+  for (int d = 0; d < kConvertedDeep; ++d) {
+    const std::int64_t i = first + d * kThreads;
+    if (i < packs) in[d] = load_pack<kConverted>(src + i * kConverted);
   }
+#pragma unroll
+  for (int d = 0; d < kConvertedDeep; ++d) {
+    const std::int64_t i = first + d * kThreads;
+    if (i >= packs) return;
+    Pack<To, kConverted> out;
+#pragma unroll
+    for (int j = 0; j < kConverted; ++j) out.at[j] = from_float<To>(to_float(in[d].at[j]));
+    store_pack<kConverted>(dst + i * kConverted, out);
+  }
+}
+
+template <class From, class To>
+void launch_convert(const Kernel& kernel, const std::byte* src, std::byte* dst, std::int64_t packs) {
+  constexpr std::int64_t kBlock = kThreads * kConvertedDeep;
+  convert<<<static_cast<unsigned>((packs + kBlock - 1) / kBlock), kThreads, 0, kernel.stream()>>>(
+      reinterpret_cast<const From*>(src), reinterpret_cast<To*>(dst), packs);
 }
 
 /// Exact for every dtype there is.
@@ -163,18 +171,15 @@ bool is_floating(DType dtype) { return dtype == DType::kF32 || dtype == DType::k
 void convert_elements(const Kernel& kernel, DType from, const std::byte* src, DType to, std::byte* dst,
                       std::int64_t n) {
   const auto aligned = [](const std::byte* data, DType dtype) {
-    return is_floating(dtype) && is_aligned(data, 4 * static_cast<std::size_t>(size_of(dtype)));
+    return is_floating(dtype) && is_aligned(data, kConverted * static_cast<std::size_t>(size_of(dtype)));
   };
-  const std::int64_t whole = aligned(src, from) && aligned(dst, to) ? n / 8 * 8 : 0;
-  if (whole > 0) {
+  const std::int64_t packs = aligned(src, from) && aligned(dst, to) ? n / kConverted : 0, whole = packs * kConverted;
+  if (packs > 0) {
     for_dtype(from, [&](auto from_type) {
       for_dtype(to, [&](auto to_type) {
         using From = decltype(from_type);
         using To = decltype(to_type);
-        if constexpr (!std::is_same_v<From, To>) {
-          convert<<<blocks_for(kernel, whole / 8), kThreads, 0, kernel.stream()>>>(reinterpret_cast<const From*>(src),
-                                                                                   reinterpret_cast<To*>(dst), whole);
-        }
+        if constexpr (!std::is_same_v<From, To>) launch_convert<From, To>(kernel, src, dst, packs);
       });
     });
     check_launch("copy");
@@ -186,11 +191,13 @@ void convert_elements(const Kernel& kernel, DType from, const std::byte* src, DT
 
 namespace {
 
-/// A CopyRows in units of T: `width` of them in a row.
+/// A CopyRows in elements, or in units of some: `width` of them in a row.
 struct RowMoves {
   unsigned rows, blocks;
   std::int64_t width, src_stride, dst_stride, src_block, dst_block, limit;
 };
+
+constexpr int kMovesDeep = 8;  // units that a thread has asked for before it writes the first
 
 /// Moves twice the bytes of T per unit. A row of threads takes a row, gridDim.y of them if it is long.
 template <class T>
@@ -200,42 +207,63 @@ __global__ void copy_rows(const T* src, T* dst, RowMoves m) {
   for (unsigned r = blockIdx.x * blockDim.y + threadIdx.y; r < m.rows * m.blocks; r += gridDim.x * blockDim.y) {
     const unsigned block = r / m.rows, row = r % m.rows;
     const std::int64_t from = block * m.src_block + row * m.src_stride, to = block * m.dst_block + row * m.dst_stride;
-    for (std::int64_t c = first; c < m.width; c += step) dst[to + c] = from + c < m.limit ? src[from + c] : T{};
+    const std::int64_t there = m.limit - from < m.width ? m.limit - from : m.width;
+    for (std::int64_t begin = first; begin < m.width; begin += kMovesDeep * step) {
+      T units[kMovesDeep];
+#pragma unroll
+      for (int d = 0; d < kMovesDeep; ++d) {
+        const std::int64_t c = begin + d * step;
+        units[d] = c < there ? src[from + c] : T{};
+      }
+#pragma unroll
+      for (int d = 0; d < kMovesDeep; ++d) {
+        const std::int64_t c = begin + d * step;
+        if (c < m.width) dst[to + c] = units[d];
+      }
+    }
   }
 }
 
+/// `m` in elements of `size` bytes, of which T holds some.
 template <class T>
-void launch_copy_rows(const Kernel& kernel, const CopyRows& op, std::int64_t size) {
-  const auto units = [&](std::int64_t elements) { return elements * size / static_cast<std::int64_t>(sizeof(T)); };
-  const RowMoves m{static_cast<unsigned>(op.rows),
-                   static_cast<unsigned>(op.blocks),
-                   units(op.cols),
-                   units(op.src_stride),
-                   units(op.dst_stride),
-                   units(op.src_block),
-                   units(op.dst_block),
-                   units(op.src.count)};
+void launch_copy_rows(const Kernel& kernel, const std::byte* src, std::byte* dst, RowMoves m, std::int64_t size) {
+  for (std::int64_t* n : {&m.width, &m.src_stride, &m.dst_stride, &m.src_block, &m.dst_block, &m.limit}) {
+    *n = *n * size / static_cast<std::int64_t>(sizeof(T));
+  }
   unsigned across = 1;
   while (across < kThreads && across < m.width) across *= 2;
   const dim3 threads(across, kThreads / across);
-  const int down = blocks_for(kernel, op.rows * op.blocks, static_cast<int>(threads.y));
+  const int down = blocks_for(kernel, std::int64_t{m.rows} * m.blocks, static_cast<int>(threads.y));
   const int most = std::max(1, blocks_for(kernel, m.width, static_cast<int>(across)) / down);
   copy_rows<<<dim3(static_cast<unsigned>(down), static_cast<unsigned>(most)), threads, 0, kernel.stream()>>>(
-      kernel.data<const T>(op.src), kernel.data<T>(op.dst), m);
+      reinterpret_cast<const T*>(src), reinterpret_cast<T*>(dst), m);
   check_launch("copy_rows");
 }
 
-/// Whether everything about the op comes in units of `bytes`.
-bool comes_in(const Kernel& kernel, const CopyRows& op, std::int64_t size, std::int64_t bytes) {
-  const std::int64_t unit = bytes / size;
-  for (const std::int64_t n : {op.cols, op.src_stride, op.dst_stride, op.src_block, op.dst_block, op.src.count}) {
-    if (n % unit != 0) return false;
+/// Whether everything about the moves comes in units of 16 bytes.
+bool comes_in_vectors(const std::byte* src, const std::byte* dst, const RowMoves& m, std::int64_t size) {
+  for (const std::int64_t n : {m.width, m.src_stride, m.dst_stride, m.src_block, m.dst_block, m.limit}) {
+    if (n * size % 16 != 0) return false;
   }
-  return is_aligned(kernel.data<void>(op.src), static_cast<std::size_t>(bytes)) &&
-         is_aligned(kernel.data<void>(op.dst), static_cast<std::size_t>(bytes));
+  return is_aligned(src, 16) && is_aligned(dst, 16);
+}
+
+void move_rows(const Kernel& kernel, const std::byte* src, std::byte* dst, const RowMoves& m, std::int64_t size) {
+  if (m.rows == 0 || m.blocks == 0 || m.width == 0) return;
+  if (comes_in_vectors(src, dst, m, size)) return launch_copy_rows<uint4>(kernel, src, dst, m, size);
+  if (size == 1) return launch_copy_rows<std::uint8_t>(kernel, src, dst, m, size);
+  if (size == 2) return launch_copy_rows<std::uint16_t>(kernel, src, dst, m, size);
+  if (size == 4) return launch_copy_rows<std::uint32_t>(kernel, src, dst, m, size);
+  launch_copy_rows<std::uint64_t>(kernel, src, dst, m, size);
 }
 
 }  // namespace
+
+void move_matrix(const Kernel& kernel, const MatrixMove& m) {
+  const RowMoves moves{static_cast<unsigned>(m.rows),       1, m.cols, m.src_stride, m.dst_stride, 0, 0,
+                       (m.rows - 1) * m.src_stride + m.cols};
+  move_rows(kernel, m.src, m.dst, moves, m.size);
+}
 
 void run(const Fill& op, Kernel& kernel) {
   const DType dtype = kernel.dtype(op.dst);
@@ -277,12 +305,15 @@ void run(const CopyRows& op, Kernel& kernel) {
   SS_CHECK((op.blocks - 1) * op.dst_block + (op.rows - 1) * op.dst_stride + op.cols <= op.dst.count, op.blocks, op.rows,
            op.cols, op.dst_stride, op.dst.count);
   SS_CHECK(op.rows * op.blocks < std::int64_t{1} << 31, op.rows, op.blocks);
-  if (op.rows * op.blocks * op.cols == 0) return;
-  if (comes_in(kernel, op, size, 16)) return launch_copy_rows<uint4>(kernel, op, size);
-  if (size == 1) return launch_copy_rows<std::uint8_t>(kernel, op, size);
-  if (size == 2) return launch_copy_rows<std::uint16_t>(kernel, op, size);
-  if (size == 4) return launch_copy_rows<std::uint32_t>(kernel, op, size);
-  launch_copy_rows<std::uint64_t>(kernel, op, size);
+  const RowMoves moves{static_cast<unsigned>(op.rows),
+                       static_cast<unsigned>(op.blocks),
+                       op.cols,
+                       op.src_stride,
+                       op.dst_stride,
+                       op.src_block,
+                       op.dst_block,
+                       op.src.count};
+  move_rows(kernel, kernel.data<const std::byte>(op.src), kernel.data<std::byte>(op.dst), moves, size);
 }
 
 }  // namespace shardscope::cuda

@@ -37,7 +37,7 @@ class CudaBackend final : public Backend {
   explicit CudaBackend(const CudaOptions& options)
       : options_(options), device_(cuda::open_device(options.device)), events_(cudaEventDisableTiming), marks_(0) {
     for (std::size_t i = 0; i < kLanes; ++i) {
-      states_[i] = std::make_unique<cuda::LaneState>(device_);
+      states_[i] = std::make_unique<cuda::LaneState>(device_, options.tf32);
       lanes_[i] = std::make_unique<LaneWorker>(
           [this, i](const LaneWorker::OpWork& work) { run_here(work, static_cast<Lane>(i)); }, failure_);
     }

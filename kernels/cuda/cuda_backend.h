@@ -16,6 +16,7 @@ namespace shardscope {
 struct CudaOptions {
   int device = 0;
   int host_threads = 1;  ///< of the lanes that run on the host processor
+  bool tf32 = false;     ///< products of fp32 matrices may round their operands to TF32: eight times as fast, 10 bits
   bool shares_device =
       false;  ///< several ranks on one GPU: collectives through host memory instead of NCCL (for tests)
 };

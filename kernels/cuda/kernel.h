@@ -12,6 +12,7 @@
 #include <functional>
 
 #include "core/engine/backend.h"
+#include "kernels/cuda/biased_products.h"
 
 namespace shardscope::cuda {
 
@@ -28,22 +29,27 @@ struct DeviceInfo {
 /// What one lane keeps: its stream, its cuBLAS handle, and device memory for temporaries of one op.
 class LaneState {
  public:
-  explicit LaneState(const DeviceInfo& device) : device_(&device) {}
+  /// `tf32`: products of fp32 matrices may round their operands to TF32.
+  explicit LaneState(const DeviceInfo& device, bool tf32 = false) : device_(&device), tf32_(tf32) {}
   LaneState(const LaneState&) = delete;
   LaneState& operator=(const LaneState&) = delete;
   ~LaneState();
   void open();  ///< on the lane's own thread, before anything else; again: nothing
   cudaStream_t stream() const { return stream_; }
   cublasHandle_t blas();
+  /// As BiasedProducts::run(), with the memory that cuBLAS may use on this lane.
+  bool run_biased(const BiasedProduct& product, const BiasedProducts::Operands& operands);
   /// At least `bytes` of device memory, aligned to 256, for this op only: the next op of the lane writes over it.
   std::byte* scratch(std::int64_t bytes);
   const DeviceInfo& device() const { return *device_; }
 
  private:
   const DeviceInfo* device_;
+  bool tf32_;
   cudaStream_t stream_ = nullptr;
   cublasHandle_t blas_ = nullptr;
   std::byte* blas_workspace_ = nullptr;
+  std::unique_ptr<BiasedProducts> biased_;
   std::byte* scratch_ = nullptr;
   std::int64_t scratch_bytes_ = 0;
 };

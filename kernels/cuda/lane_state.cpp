@@ -32,9 +32,16 @@ cublasHandle_t LaneState::blas() {
   check(cudaMalloc(reinterpret_cast<void**>(&blas_workspace_), kBlasWorkspace), "cudaMalloc (cuBLAS workspace)");
   check(cublasSetWorkspace(blas_, blas_workspace_, kBlasWorkspace), "cublasSetWorkspace");
   // Sums of 16-bit products stay in fp32 also where cuBLAS splits them.
-  constexpr int kMode = CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION;
-  check(cublasSetMathMode(blas_, static_cast<cublasMath_t>(kMode)), "cublasSetMathMode");
+  const int mode =
+      (tf32_ ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH) | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION;
+  check(cublasSetMathMode(blas_, static_cast<cublasMath_t>(mode)), "cublasSetMathMode");
   return blas_;
+}
+
+bool LaneState::run_biased(const BiasedProduct& product, const BiasedProducts::Operands& operands) {
+  blas();  // for its workspace: one product at a time uses it, whose ever it is
+  if (biased_ == nullptr) biased_ = std::make_unique<BiasedProducts>();
+  return biased_->run(product, operands, blas_workspace_, kBlasWorkspace, stream_);
 }
 
 std::byte* LaneState::scratch(std::int64_t bytes) {

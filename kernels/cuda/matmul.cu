@@ -2,10 +2,12 @@
 // operands are not rounded to TF32. cuBLAS wants a and b of one dtype and c of that or fp32: others pass through
 // scratch.
 #include <limits>
+#include <utility>
 
 #include "core/check.h"
 #include "kernels/cuda/access.cuh"
 #include "kernels/cuda/convert.h"
+#include "kernels/cuda/thin_matmul.h"
 
 namespace shardscope::cuda {
 namespace {
@@ -15,9 +17,12 @@ cudaDataType_t data_type(DType dtype) {
   return dtype == DType::kF16 ? CUDA_R_16F : CUDA_R_32F;
 }
 
+/// A row-major matrix whose rows are `ld` elements apart.
 struct Matrix {
   std::byte* data;
   DType dtype;
+  std::int64_t rows, cols, ld;
+  std::int64_t count() const { return rows * cols; }
 };
 
 /// c [m,n] = op(a) op(b), or added to c.
@@ -30,18 +35,31 @@ struct Product {
 void multiply(Kernel& kernel, const Product& p) {
   constexpr std::int64_t kMost = std::numeric_limits<int>::max();
   SS_CHECK(p.m <= kMost && p.n <= kMost && p.k <= kMost, p.m, p.n, p.k);
-  const auto m = static_cast<int>(p.m), n = static_cast<int>(p.n), k = static_cast<int>(p.k);
-  const float one = 1, start = p.accumulate ? 1 : 0;
+  const auto whole = [](std::int64_t n) { return static_cast<int>(n); };
   const auto transposed = [](bool is) { return is ? CUBLAS_OP_T : CUBLAS_OP_N; };
-  check(cublasGemmEx(kernel.lane.blas(), transposed(p.trans_b), transposed(p.trans_a), n, m, k, &one, p.b.data,
-                     data_type(p.b.dtype), p.trans_b ? k : n, p.a.data, data_type(p.a.dtype), p.trans_a ? m : k, &start,
-                     p.c.data, data_type(p.c.dtype), n, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
-        "cublasGemmEx");
+  const float one = 1, start = p.accumulate ? 1 : 0;
+  check(
+      cublasGemmEx(kernel.lane.blas(), transposed(p.trans_b), transposed(p.trans_a), whole(p.n), whole(p.m), whole(p.k),
+                   &one, p.b.data, data_type(p.b.dtype), whole(p.b.ld), p.a.data, data_type(p.a.dtype), whole(p.a.ld),
+                   &start, p.c.data, data_type(p.c.dtype), whole(p.c.ld), CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
+      "cublasGemmEx");
+}
+
+bool begins_at_vectors(const Matrix& x) { return is_aligned(x.data, 16) && x.ld * size_of(x.dtype) % 16 == 0; }
+
+/// False: not done.
+bool multiply_biased(const Kernel& kernel, const Product& p, const Region& bias) {
+  const auto* shift = kernel.data<const std::byte>(bias);
+  if (kernel.dtype(bias) != p.c.dtype || !is_aligned(shift, 16)) return false;
+  if (!begins_at_vectors(p.a) || !begins_at_vectors(p.b) || !begins_at_vectors(p.c)) return false;
+  return kernel.lane.run_biased(
+      {p.m, p.n, p.k, p.a.ld, p.b.ld, p.c.ld, p.trans_a, p.trans_b, data_type(p.a.dtype), data_type(p.c.dtype)},
+      {p.a.data, p.b.data, shift, p.c.data});
 }
 
 /// Rows of threads for a matrix [m, n]: f(row, col) for each of its elements.
 struct Shape {
-  std::int64_t m, n;
+  std::int64_t m, n, ld;
 };
 template <class F>
 __device__ void for_each_element(const Shape& s, F&& f) {
@@ -57,7 +75,7 @@ dim3 blocks_of(const Kernel& kernel, const Shape& s) {
 
 /// Writes the bytes of c per element.
 __global__ void spread_bias(FloatView bias, FloatView c, Shape shape) {
-  for_each_element(shape, [&](std::int64_t row, std::int64_t col) { c.store(row * shape.n + col, bias.load(col)); });
+  for_each_element(shape, [&](std::int64_t row, std::int64_t col) { c.store(row * shape.ld + col, bias.load(col)); });
 }
 
 /// c = sums * scales + bias, scales and bias by column. Reads 4 bytes, writes those of c per element.
@@ -68,79 +86,96 @@ __global__ void scale_columns(const float* sums, const float* scales, FloatView 
   });
 }
 
-/// Scratch dealt out piece by piece.
-class Pieces {
- public:
-  explicit Pieces(Kernel& kernel, std::int64_t bytes) : next_(bytes > 0 ? kernel.scratch<std::byte>(bytes) : nullptr) {}
-  static std::int64_t size(std::int64_t bytes) { return (bytes + 255) / 256 * 256; }
-  std::byte* take(std::int64_t bytes) {
-    std::byte* piece = next_;
-    next_ += size(bytes);
-    return piece;
-  }
+void fill_with_bias(const Kernel& kernel, const Region& bias, const Matrix& c) {
+  const Shape shape{c.rows, c.cols, c.ld};
+  spread_bias<<<blocks_of(kernel, shape), kThreads, 0, kernel.stream()>>>(view(kernel, bias),
+                                                                          FloatView{c.data, c.dtype}, shape);
+  check_launch("matmul");
+}
 
- private:
-  std::byte* next_;
+/// Rows of 16-bit matrices that do not begin at vectors (GPT-2's vocabulary is odd) shut out the tensor cores' fast
+/// loads: several times slower than such a matrix is copied, unless it is used for little work.
+constexpr std::int64_t kLeastForCopy = 128;
+bool is_worth_copying(const Matrix& x, std::int64_t m, std::int64_t n, std::int64_t k) {
+  return size_of(x.dtype) == 2 && !begins_at_vectors(x) && m >= kLeastForCopy && n >= kLeastForCopy &&
+         k >= kLeastForCopy;
+}
+
+/// Where an operand is during the product: in place, or in scratch in the dtype and layout that cuBLAS wants.
+struct Placed {
+  Matrix given, used;
+  bool is_moved = false;
+  std::int64_t bytes() const { return is_moved ? (used.rows * used.ld * size_of(used.dtype) + 255) / 256 * 256 : 0; }
 };
 
-Matrix matrix_of(const Kernel& kernel, const Region& region) {
-  return {kernel.data<std::byte>(region), kernel.dtype(region)};
+Placed place(const Matrix& x, DType dtype, std::int64_t m, std::int64_t n, std::int64_t k) {
+  Placed placed{x, x, x.dtype != dtype || is_worth_copying(x, m, n, k)};
+  placed.used.dtype = dtype;
+  if (placed.is_moved && x.dtype == dtype) placed.used.ld = (x.cols + 7) / 8 * 8;
+  return placed;
 }
 
-/// The matrix itself, or in `dtype` in scratch.
-Matrix in_dtype(const Kernel& kernel, const Matrix& x, DType dtype, std::int64_t count, Pieces& pieces) {
-  if (x.dtype == dtype) return x;
-  const Matrix converted{pieces.take(count * size_of(dtype)), dtype};
-  convert_elements(kernel, x.dtype, x.data, dtype, converted.data, count);
-  return converted;
+void copy(const Kernel& kernel, const Matrix& from, const Matrix& to) {
+  if (from.dtype != to.dtype) {
+    return convert_elements(kernel, from.dtype, from.data, to.dtype, to.data, from.count());
+  }
+  move_matrix(kernel, {from.data, from.ld, to.data, to.ld, from.rows, from.cols, size_of(from.dtype)});
 }
 
-std::int64_t piece_size(const Matrix& x, DType dtype, std::int64_t count) {
-  return x.dtype == dtype ? 0 : Pieces::size(count * size_of(dtype));
+/// Scratch for all that have moved.
+void take_scratch(Kernel& kernel, std::initializer_list<Placed*> all) {
+  std::int64_t bytes = 0;
+  for (const Placed* p : all) bytes += p->bytes();
+  if (bytes == 0) return;
+  auto* next = kernel.scratch<std::byte>(bytes);
+  for (Placed* p : all) {
+    if (p->is_moved) p->used.data = next;
+    next += p->bytes();
+  }
+}
+
+Matrix matrix_of(const Kernel& kernel, const Region& region, std::int64_t rows, std::int64_t cols, bool transposed) {
+  if (transposed) std::swap(rows, cols);
+  return {kernel.data<std::byte>(region), kernel.dtype(region), rows, cols, cols};
 }
 
 }  // namespace
 
 void run(const MatMul& op, Kernel& kernel) {
-  const Matrix a = matrix_of(kernel, op.a), b = matrix_of(kernel, op.b), c = matrix_of(kernel, op.c);
-  const DType dtype = a.dtype == b.dtype ? a.dtype : DType::kF32;
-  const DType result = c.dtype == dtype ? dtype : DType::kF32;
-  const std::int64_t a_count = op.m * op.k, b_count = op.k * op.n, c_count = op.m * op.n;
-  Pieces pieces(kernel, piece_size(a, dtype, a_count) + piece_size(b, dtype, b_count) + piece_size(c, result, c_count));
-  Product p{in_dtype(kernel, a, dtype, a_count, pieces),
-            in_dtype(kernel, b, dtype, b_count, pieces),
-            c,
-            op.m,
-            op.n,
-            op.k,
-            op.trans_a,
-            op.trans_b,
-            op.accumulate || !op.bias.empty()};
-  if (c.dtype != result) {
-    p.c = {pieces.take(c_count * size_of(result)), result};
-    if (op.accumulate) convert_elements(kernel, c.dtype, c.data, result, p.c.data, c_count);
+  const Matrix given_a = matrix_of(kernel, op.a, op.m, op.k, op.trans_a);
+  const Matrix given_b = matrix_of(kernel, op.b, op.k, op.n, op.trans_b);
+  const Matrix given_c = matrix_of(kernel, op.c, op.m, op.n, false);
+  const DType dtype = given_a.dtype == given_b.dtype ? given_a.dtype : DType::kF32;
+  Placed a = place(given_a, dtype, op.m, op.n, op.k), b = place(given_b, dtype, op.m, op.n, op.k);
+  Placed c = place(given_c, given_c.dtype == dtype ? dtype : DType::kF32, op.m, op.n, op.k);
+  take_scratch(kernel, {&a, &b, &c});
+  if (a.is_moved) copy(kernel, a.given, a.used);
+  if (b.is_moved) copy(kernel, b.given, b.used);
+  if (c.is_moved && op.accumulate) copy(kernel, c.given, c.used);
+  Product product{a.used, b.used, c.used, op.m, op.n, op.k, op.trans_a, op.trans_b, op.accumulate};
+  const bool done = !op.bias.empty() && multiply_biased(kernel, product, op.bias);
+  if (!op.bias.empty() && !done) {
+    fill_with_bias(kernel, op.bias, c.used);
+    product.accumulate = true;
   }
-  if (!op.bias.empty()) {
-    const Shape shape{op.m, op.n};
-    spread_bias<<<blocks_of(kernel, shape), kThreads, 0, kernel.stream()>>>(view(kernel, op.bias),
-                                                                            FloatView{p.c.data, result}, shape);
-    check_launch("matmul");
-  }
-  multiply(kernel, p);
-  if (c.dtype != result) convert_elements(kernel, result, p.c.data, c.dtype, c.data, c_count);
+  if (!done) multiply(kernel, product);
+  if (c.is_moved) copy(kernel, c.used, c.given);
 }
 
 /// Whole numbers up to 128 are exact in every floating dtype, so b becomes a's, and scales count afterwards.
 void run(const MatMulInt8& op, Kernel& kernel) {
-  const Matrix a = matrix_of(kernel, op.a), b = matrix_of(kernel, op.b);
-  const std::int64_t b_count = op.k * op.n, sums_bytes = op.m * op.n * size_of(DType::kF32);
-  Pieces pieces(kernel, piece_size(b, a.dtype, b_count) + Pieces::size(sums_bytes));
-  const Matrix weights = in_dtype(kernel, b, a.dtype, b_count, pieces);
-  const Matrix sums{pieces.take(sums_bytes), DType::kF32};
-  multiply(kernel, {a, weights, sums, op.m, op.n, op.k, false, op.trans_b, false});
-  const Shape shape{op.m, op.n};
+  if (fits_thin(op)) return run_thin(op, kernel);
+  const Matrix a = matrix_of(kernel, op.a, op.m, op.k, false);
+  const Matrix weights = matrix_of(kernel, op.b, op.k, op.n, op.trans_b);
+  Placed b{weights, weights, true};
+  b.used.dtype = a.dtype;
+  Placed sums{{nullptr, DType::kF32, op.m, op.n, op.n}, {nullptr, DType::kF32, op.m, op.n, op.n}, true};
+  take_scratch(kernel, {&b, &sums});
+  copy(kernel, b.given, b.used);
+  multiply(kernel, {a, b.used, sums.used, op.m, op.n, op.k, false, op.trans_b, false});
+  const Shape shape{op.m, op.n, op.n};
   scale_columns<<<blocks_of(kernel, shape), kThreads, 0, kernel.stream()>>>(
-      reinterpret_cast<const float*>(sums.data), kernel.data(op.scales), view(kernel, op.bias), view(kernel, op.c),
+      reinterpret_cast<const float*>(sums.used.data), kernel.data(op.scales), view(kernel, op.bias), view(kernel, op.c),
       shape);
   check_launch("matmul_int8");
 }

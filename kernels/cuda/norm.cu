@@ -24,7 +24,7 @@ struct Team {
 using WarpTeam = Team<false>;
 using BlockTeam = Team<true>;
 
-/// Of warp teams: what 48 KiB of shared memory hold two sums of, for each of a block's warps.
+/// The longest row of a warp; how many warps make a block; the most threads of a block that has one row.
 constexpr std::int64_t kMostPerWarp = 768;
 constexpr int kWarpTeams = 8, kMostBlockTeam = 512;
 
@@ -89,9 +89,6 @@ void launch_norm(const Op& op, const Region& bias, float* mean, Kernel& kernel) 
   });
 }
 
-/// Blocks of a kernel that sums over rows: enough for two on each multiprocessor of an H100.
-constexpr std::int64_t kMostPartials = 256;
-
 /// Column sums still to be added: partial[p * stride + c], p below count, for up to two outputs that lie `cols` apart.
 struct Partials {
   const float* data;
@@ -125,90 +122,193 @@ void launch_add(const Kernel& kernel, const Partials& p, unsigned outputs) {
   check_launch("adding column sums");
 }
 
-/// What a team sums of a column: d_out * h for d_weight and, if centred, d_out for d_bias, `hidden` further.
-struct TeamSums {
-  float* at;
-  std::int64_t hidden;
+/// Operands of a norm's gradients.
+template <class A>
+struct BackwardRows {
+  A d_out, x, weight, d_x;
+  const float *mean, *rstd;
+  std::int64_t rows, hidden;
+  bool add;  ///< to d_x
 };
 
 /// With g = d_out * weight and h = (x - mean) * rstd:  d_x = rstd * (g - mean(g) - h * mean(g h)), where RmsNorm lacks
-/// the mean(g);  d_weight += d_out * h;  d_bias += d_out. partial [blocks, cols] gets each block's sums. Moves the
-/// bytes of d_out, x and d_x per element, those of d_x twice if added to.
-template <bool kCentred, class TeamOf, class A>
-__global__ void norm_backward(A d_out, A x, A weight, const float* mean, const float* rstd, A d_x, float* partial,
-                              bool in_shared, std::int64_t rows, std::int64_t hidden, bool add) {
-  extern __shared__ float shared_sums[];
-  constexpr int kN = A::kN;
-  const std::int64_t first = TeamOf::lane() * kN, step = TeamOf::size() * kN, cols = kCentred ? 2 * hidden : hidden;
-  float* block_sums = partial + blockIdx.x * cols;
-  float* sums = in_shared ? shared_sums + TeamOf::number() * cols : block_sums;  // a thread touches its columns only
-  for (std::int64_t c = first; c < hidden; c += step) {
-    for (int j = 0; j < kN; ++j) {
-      sums[c + j] = 0;
-      if constexpr (kCentred) sums[hidden + c + j] = 0;
-    }
-  }
-  for (std::int64_t row = TeamOf::first_row(); row < rows; row += TeamOf::row_step()) {
+/// the mean(g);  d_weight += d_out * h;  d_bias += d_out. Moves the bytes of d_out, x and d_x per element, those of d_x
+/// twice if added to. A thread keeps its kVectors vectors of a row, and the column sums of all its rows, in registers.
+/// partial [blocks, cols] gets each block's sums.
+template <bool kCentred, class TeamOf, class T, int kVectors>
+__global__ void __launch_bounds__(kMostBlockTeam) norm_backward(BackwardRows<Vectors<T>> op, float* partial) {
+  extern __shared__ float team_sums[];
+  constexpr int kN = Vectors<T>::kN;
+  using Values = Pack<T, kN>;
+  const int hidden = static_cast<int>(op.hidden), first = TeamOf::lane() * kN, step = TeamOf::size() * kN;
+  float d_weight[kVectors][kN] = {}, d_bias[kCentred ? kVectors : 1][kN] = {};
+  for (std::int64_t row = TeamOf::first_row(); row < op.rows; row += TeamOf::row_step()) {
     const std::int64_t at = row * hidden;
-    const float inverse = rstd[row], centre = kCentred ? mean[row] : 0.0f;
+    Values d[kVectors] = {}, v[kVectors] = {}, old[kVectors] = {};
+#pragma unroll
+    for (int k = 0; k < kVectors; ++k) {
+      if (first + k * step >= hidden) continue;
+      d[k] = load_pack<kN>(op.d_out.data + at + first + k * step);
+      v[k] = load_pack<kN>(op.x.data + at + first + k * step);
+      if (op.add) old[k] = load_pack<kN>(op.d_x.data + at + first + k * step);
+    }
+    const float inverse = op.rstd[row], centre = kCentred ? op.mean[row] : 0.0f;
     float sum_g = 0, sum_gh = 0;
-    for (std::int64_t c = first; c < hidden; c += step) {
-      float d[kN], v[kN], w[kN];
-      d_out.load(at + c, d), x.load(at + c, v), weight.load(c, w);
+#pragma unroll
+    for (int k = 0; k < kVectors; ++k) {
+      if (first + k * step >= hidden) continue;
+      const Values w = load_pack<kN>(op.weight.data + first + k * step);
 #pragma unroll
       for (int j = 0; j < kN; ++j) {
-        const float g = d[j] * w[j];
-        sum_gh += g * ((v[j] - centre) * inverse);
+        const float g = to_float(d[k].at[j]) * to_float(w.at[j]);
+        sum_gh += g * ((to_float(v[k].at[j]) - centre) * inverse);
         sum_g += g;
       }
     }
     const float mean_gh = TeamOf::sum(sum_gh) / static_cast<float>(hidden);
     const float mean_g = kCentred ? TeamOf::sum(sum_g) / static_cast<float>(hidden) : 0.0f;
-    for (std::int64_t c = first; c < hidden; c += step) {
-      float d[kN], v[kN], w[kN], gradient[kN] = {};
-      d_out.load(at + c, d), x.load(at + c, v), weight.load(c, w);
-      if (add) d_x.load(at + c, gradient);
+#pragma unroll
+    for (int k = 0; k < kVectors; ++k) {
+      if (first + k * step >= hidden) continue;
+      const Values w = load_pack<kN>(op.weight.data + first + k * step);
 #pragma unroll
       for (int j = 0; j < kN; ++j) {
-        const float h = (v[j] - centre) * inverse;
-        gradient[j] += (d[j] * w[j] - mean_g - h * mean_gh) * inverse;
-        sums[c + j] += d[j] * h;
-        if constexpr (kCentred) sums[hidden + c + j] += d[j];
+        const float h = (to_float(v[k].at[j]) - centre) * inverse, d_j = to_float(d[k].at[j]);
+        const float gradient = (d_j * to_float(w.at[j]) - mean_g - h * mean_gh) * inverse;
+        old[k].at[j] = from_float<T>(op.add ? to_float(old[k].at[j]) + gradient : gradient);
+        d_weight[k][j] += d_j * h;
+        if constexpr (kCentred) d_bias[k][j] += d_j;
       }
-      d_x.store(at + c, gradient);
+      store_pack<kN>(op.d_x.data + at + first + k * step, old[k]);
     }
   }
-  if (!in_shared) return;
-  __syncthreads();
-  for (std::int64_t c = threadIdx.x; c < cols; c += blockDim.x) {
-    float sum = 0;
-    for (int team = 0; team < TeamOf::per_block(); ++team) sum += shared_sums[team * cols + c];
-    block_sums[c] = sum;
+  const int cols = kCentred ? 2 * hidden : hidden;
+  float* sums = TeamOf::per_block() == 1 ? partial + std::int64_t{blockIdx.x} * cols : team_sums;
+  for (int team = 0; team < TeamOf::per_block(); ++team) {  // one after the other
+    if (team > 0) __syncthreads();
+    if (team != TeamOf::number()) continue;
+#pragma unroll
+    for (int k = 0; k < kVectors; ++k) {
+      for (int j = 0; j < kN && first + k * step < hidden; ++j) {
+        float* to = sums + first + k * step + j;
+        to[0] = (team > 0 ? to[0] : 0.0f) + d_weight[k][j];
+        if constexpr (kCentred) to[hidden] = (team > 0 ? to[hidden] : 0.0f) + d_bias[k][j];
+      }
+    }
   }
+  if (TeamOf::per_block() == 1) return;
+  __syncthreads();
+  for (int c = static_cast<int>(threadIdx.x); c < cols; c += static_cast<int>(blockDim.x)) {
+    partial[std::int64_t{blockIdx.x} * cols + c] = team_sums[c];
+  }
+}
+
+/// The same for operands of any dtypes at any address, and rows of any length: a block's sums stay in `partial`.
+template <bool kCentred>
+__global__ void norm_backward_any(BackwardRows<Scalars> op, float* partial) {
+  const std::int64_t hidden = op.hidden, cols = kCentred ? 2 * hidden : hidden;
+  float* sums = partial + blockIdx.x * cols;  // a thread touches its own columns only
+  for (std::int64_t c = threadIdx.x; c < hidden; c += blockDim.x) {
+    sums[c] = 0;
+    if constexpr (kCentred) sums[hidden + c] = 0;
+  }
+  for (std::int64_t row = blockIdx.x; row < op.rows; row += gridDim.x) {
+    const std::int64_t at = row * hidden;
+    const float inverse = op.rstd[row], centre = kCentred ? op.mean[row] : 0.0f;
+    float sum_g = 0, sum_gh = 0;
+    for (std::int64_t c = threadIdx.x; c < hidden; c += blockDim.x) {
+      const float g = op.d_out.load(at + c) * op.weight.load(c);
+      sum_gh += g * ((op.x.load(at + c) - centre) * inverse);
+      sum_g += g;
+    }
+    const float mean_gh = block_sum(sum_gh) / static_cast<float>(hidden);
+    const float mean_g = kCentred ? block_sum(sum_g) / static_cast<float>(hidden) : 0.0f;
+    for (std::int64_t c = threadIdx.x; c < hidden; c += blockDim.x) {
+      const float h = (op.x.load(at + c) - centre) * inverse, d = op.d_out.load(at + c);
+      const float gradient = (d * op.weight.load(c) - mean_g - h * mean_gh) * inverse;
+      op.d_x.store(at + c, op.add ? op.d_x.load(at + c) + gradient : gradient);
+      sums[c] += d * h;
+      if constexpr (kCentred) sums[hidden + c] += d;
+    }
+  }
+}
+
+/// Elements of a row that a thread may keep: registers for them, and for two sums of each, without spilling.
+constexpr std::int64_t kMostKept = 32;
+
+/// f(team, elements kept as a constant, threads, teams per block) for rows that fit registers.
+template <class F>
+void for_kept(std::int64_t hidden, F&& f) {
+  const auto threads_for = [&](std::int64_t kept) {
+    return static_cast<int>((hidden + kept * kWarp - 1) / (kept * kWarp) * kWarp);
+  };
+  if (hidden <= 16 * kWarp) return f(WarpTeam{}, std::integral_constant<int, 16>{}, kWarpTeams * kWarp, kWarpTeams);
+  if (hidden <= 24 * kWarp) return f(WarpTeam{}, std::integral_constant<int, 24>{}, kWarpTeams * kWarp, kWarpTeams);
+  if (hidden <= 16 * kMostBlockTeam) return f(BlockTeam{}, std::integral_constant<int, 16>{}, threads_for(16), 1);
+  if (hidden <= kMostKept * kMostBlockTeam)
+    f(BlockTeam{}, std::integral_constant<int, kMostKept>{}, threads_for(kMostKept), 1);
+}
+
+/// What blocks have summed, each a row.
+struct BlockSums {
+  float* data = nullptr;
+  std::int64_t blocks = 0;
+};
+
+/// Blocks for kernels that sum over all rows they see: 16 warps for each of 128 multiprocessors, however many there
+/// are.
+std::int64_t blocks_for_rows(std::int64_t rows, int threads, int teams) {
+  return std::min((rows + teams - 1) / teams, std::clamp<std::int64_t>(65536 / threads, 128, 1024));
+}
+
+/// No blocks: the rows do not fit registers.
+template <bool kCentred, class A>
+BlockSums launch_kept(const Kernel& kernel, const BackwardRows<A>& rows) {
+  const std::int64_t cols = kCentred ? 2 * rows.hidden : rows.hidden;
+  BlockSums sums;
+  if constexpr (!std::is_same_v<A, Scalars>) {
+    using T = std::remove_pointer_t<decltype(rows.x.data)>;
+    for_kept(rows.hidden, [&](auto team, auto elements, int threads, int teams) {
+      sums.blocks = blocks_for_rows(rows.rows, threads, teams);
+      sums.data = kernel.scratch<float>(sums.blocks * cols);
+      const std::size_t shared = teams > 1 ? static_cast<std::size_t>(cols) * sizeof(float) : 0;
+      norm_backward<kCentred, decltype(team), T, decltype(elements)::value / A::kN>
+          <<<static_cast<unsigned>(sums.blocks), threads, shared, kernel.stream()>>>(rows, sums.data);
+    });
+  }
+  return sums;
+}
+
+template <bool kCentred>
+BlockSums launch_any(const Kernel& kernel, const BackwardRows<Scalars>& rows) {
+  BlockSums sums{nullptr, blocks_for_rows(rows.rows, kThreads, 1)};
+  sums.data = kernel.scratch<float>(sums.blocks * rows.hidden * (kCentred ? 2 : 1));
+  norm_backward_any<kCentred><<<static_cast<unsigned>(sums.blocks), kThreads, 0, kernel.stream()>>>(rows, sums.data);
+  return sums;
 }
 
 template <bool kCentred, class Op>
 void launch_backward(const Op& op, const float* mean, const Region& d_bias, Kernel& kernel) {
-  constexpr std::int64_t kMostShared = 48 << 10;
-  const std::int64_t cols = kCentred ? 2 * op.hidden : op.hidden;
-  auto* partial = kernel.scratch<float>(kMostPartials * cols);
-  std::int64_t blocks = 0;
-  for_access(kernel, op.hidden, {op.x, op.d_out, op.weight, op.d_x}, [&](auto access) {
+  const auto rows_of = [&](auto access) {
     using A = decltype(access);
-    for_team(op.hidden, A::kN, [&](auto team, int threads, int teams) {
-      blocks = std::min(kMostPartials, (op.rows + teams - 1) / teams);
-      const std::int64_t shared = teams * cols * static_cast<std::int64_t>(sizeof(float));
-      const bool in_shared = shared <= kMostShared;
-      norm_backward<kCentred, decltype(team)><<<static_cast<unsigned>(blocks), threads,
-                                                in_shared ? static_cast<std::size_t>(shared) : 0, kernel.stream()>>>(
-          A::of(kernel, op.d_out), A::of(kernel, op.x), A::of(kernel, op.weight), mean, kernel.data(op.rstd),
-          A::of(kernel, op.d_x), partial, in_shared, op.rows, op.hidden, op.accumulate_d_x);
-      check_launch(Op::kName);
-    });
-  });
-  launch_add(kernel,
-             {partial, blocks, cols, op.hidden, {view(kernel, op.d_weight), view(kernel, d_bias)}, op.accumulate},
-             kCentred ? 2 : 1);
+    return BackwardRows<A>{A::of(kernel, op.d_out),
+                           A::of(kernel, op.x),
+                           A::of(kernel, op.weight),
+                           A::of(kernel, op.d_x),
+                           mean,
+                           kernel.data(op.rstd),
+                           op.rows,
+                           op.hidden,
+                           op.accumulate_d_x};
+  };
+  BlockSums sums;
+  for_access(kernel, op.hidden, {op.x, op.d_out, op.weight, op.d_x},
+             [&](auto access) { sums = launch_kept<kCentred>(kernel, rows_of(access)); });
+  if (sums.blocks == 0) sums = launch_any<kCentred>(kernel, rows_of(Scalars{}));
+  check_launch(Op::kName);
+  const std::int64_t cols = kCentred ? 2 * op.hidden : op.hidden;
+  const FloatView outs[] = {view(kernel, op.d_weight), view(kernel, d_bias)};
+  launch_add(kernel, {sums.data, sums.blocks, cols, op.hidden, {outs[0], outs[1]}, op.accumulate}, kCentred ? 2 : 1);
 }
 
 constexpr int kSumWarps = 8;  // of a block, each with every eighth row

@@ -85,32 +85,45 @@ struct AdamState {
 
 __device__ bool is_skipped(const AdamState& s) { return s.overflow != nullptr && *s.overflow != 0; }
 
-/// Four elements at a time. Reads 12 bytes and the gradient's, writes 12 and the copy's per element: 28 in all with
-/// fp32, 28 with bf16 gradients and copies. No copy: Copy is the gradient's type and the pointer null.
+constexpr int kPack = 4, kDeep = 2;  // elements, and how many such packs a thread loads before it uses them
+
+/// Reads 12 bytes and the gradient's, writes 12 and the copy's per element: 28 in all with fp32, 28 with bf16 gradients
+/// and copies. A block takes a stretch of kThreads * kDeep packs. No copy: the pointer is null.
 template <class Grad, class CopyT>
-__global__ void adam_vectors(AdamState s, const Grad* grad, CopyT* copy, std::int64_t n) {
-  constexpr int kN = 4;
+__global__ void adam_packs(AdamState s, const Grad* grad, CopyT* copy, std::int64_t packs) {
   const bool skip = is_skipped(s);
   if (skip && copy == nullptr) return;
   const float coefficient = s.coefficient == nullptr ? 1.0f : *s.coefficient;
-  for (std::int64_t i = first_index() * kN; i < n; i += index_stride() * kN) {
-    Pack<float, kN> param = load_pack<kN>(s.param + i);
-    if (!skip) {
-      Pack<float, kN> m = load_pack<kN>(s.exp_avg + i), v = load_pack<kN>(s.exp_avg_sq + i);
-      const Pack<Grad, kN> g = load_pack<kN>(grad + i);
+  const std::int64_t first = std::int64_t{blockIdx.x} * (kThreads * kDeep) + threadIdx.x;
+  Pack<float, kPack> param[kDeep], m[kDeep], v[kDeep];
+  Pack<Grad, kPack> g[kDeep];
 #pragma unroll
-      for (int j = 0; j < kN; ++j) {
-        adam_step(s.factors, coefficient, to_float(g.at[j]), param.at[j], m.at[j], v.at[j]);
+  for (int d = 0; d < kDeep; ++d) {
+    const std::int64_t i = first + d * kThreads;
+    if (i >= packs) break;
+    param[d] = load_pack<kPack>(s.param + i * kPack);
+    m[d] = load_pack<kPack>(s.exp_avg + i * kPack);
+    v[d] = load_pack<kPack>(s.exp_avg_sq + i * kPack);
+    g[d] = load_pack<kPack>(grad + i * kPack);
+  }
+#pragma unroll
+  for (int d = 0; d < kDeep; ++d) {
+    const std::int64_t i = first + d * kThreads;
+    if (i >= packs) return;
+    if (!skip) {
+#pragma unroll
+      for (int j = 0; j < kPack; ++j) {
+        adam_step(s.factors, coefficient, to_float(g[d].at[j]), param[d].at[j], m[d].at[j], v[d].at[j]);
       }
-      store_pack<kN>(s.param + i, param);
-      store_pack<kN>(s.exp_avg + i, m);
-      store_pack<kN>(s.exp_avg_sq + i, v);
+      store_pack<kPack>(s.param + i * kPack, param[d]);
+      store_pack<kPack>(s.exp_avg + i * kPack, m[d]);
+      store_pack<kPack>(s.exp_avg_sq + i * kPack, v[d]);
     }
     if (copy == nullptr) continue;
-    Pack<CopyT, kN> rounded;
+    Pack<CopyT, kPack> rounded;
 #pragma unroll
-    for (int j = 0; j < kN; ++j) rounded.at[j] = from_float<CopyT>(param.at[j]);
-    store_pack<kN>(copy + i, rounded);
+    for (int j = 0; j < kPack; ++j) rounded.at[j] = from_float<CopyT>(param[d].at[j]);
+    store_pack<kPack>(copy + i * kPack, rounded);
   }
 }
 
@@ -128,23 +141,29 @@ __global__ void adam_elements(AdamState s, FloatView grad, FloatView copy, std::
   }
 }
 
-/// How many of the n elements the vector kernel can take.
-std::int64_t vectors_of(const Kernel& kernel, const Adam& op) {
-  bool fits = true;
+/// How many packs of elements can be taken.
+std::int64_t packs_of(const Kernel& kernel, const Adam& op) {
   for (const Region& region : {op.param, op.exp_avg, op.exp_avg_sq, op.grad, op.copy}) {
     if (region.empty()) continue;
-    fits = fits && is_aligned(kernel.data<void>(region), 4 * static_cast<std::size_t>(size_of(kernel.dtype(region))));
+    const auto bytes = kPack * static_cast<std::size_t>(size_of(kernel.dtype(region)));
+    if (!is_aligned(kernel.data<void>(region), bytes)) return 0;
   }
-  return fits ? op.param.count / 4 * 4 : 0;
+  return op.param.count / kPack;
 }
 
-void launch_vectors(const Kernel& kernel, const AdamState& state, const Adam& op, std::int64_t n) {
+template <class Grad, class CopyT>
+void launch_adam(const Kernel& kernel, const AdamState& state, const Grad* grad, CopyT* copy, std::int64_t packs) {
+  constexpr std::int64_t kBlock = kThreads * kDeep;
+  adam_packs<<<static_cast<unsigned>((packs + kBlock - 1) / kBlock), kThreads, 0, kernel.stream()>>>(state, grad, copy,
+                                                                                                     packs);
+}
+
+void launch_packs(const Kernel& kernel, const AdamState& state, const Adam& op, std::int64_t packs) {
   for_dtype(kernel.dtype(op.grad), [&](auto grad_type) {
     for_dtype(kernel.dtype(op.copy.empty() ? op.grad : op.copy), [&](auto copy_type) {
       using Grad = decltype(grad_type);
       using CopyT = decltype(copy_type);
-      adam_vectors<<<blocks_for(kernel, n / 4), kThreads, 0, kernel.stream()>>>(state, kernel.data<const Grad>(op.grad),
-                                                                                kernel.data<CopyT>(op.copy), n);
+      launch_adam(kernel, state, kernel.data<const Grad>(op.grad), kernel.data<CopyT>(op.copy), packs);
     });
   });
   check_launch("adam");
@@ -179,11 +198,11 @@ void run(const Adam& op, Kernel& kernel) {
                         kernel.data(op.param),
                         kernel.data(op.exp_avg),
                         kernel.data(op.exp_avg_sq)};
-  const std::int64_t vectors = vectors_of(kernel, op);
-  if (vectors > 0) launch_vectors(kernel, state, op, vectors);
-  if (vectors == n) return;
-  adam_elements<<<blocks_for(kernel, n - vectors), kThreads, 0, kernel.stream()>>>(state, view(kernel, op.grad),
-                                                                                   view(kernel, op.copy), vectors, n);
+  const std::int64_t packs = packs_of(kernel, op), taken = packs * kPack;
+  if (packs > 0) launch_packs(kernel, state, op, packs);
+  if (taken == n) return;
+  adam_elements<<<blocks_for(kernel, n - taken), kThreads, 0, kernel.stream()>>>(state, view(kernel, op.grad),
+                                                                                 view(kernel, op.copy), taken, n);
   check_launch("adam");
 }
 

@@ -1,0 +1,91 @@
+#include "kernels/cuda/biased_products.h"
+
+#include "kernels/cuda/kernel.h"
+
+namespace shardscope::cuda {
+
+/// Column-major, as cublasLt has it: c' = b' a', so that our b comes first and the bias is one of rows.
+struct BiasedProducts::Plan {
+  cublasLtMatmulDesc_t product = nullptr;
+  cublasLtMatrixLayout_t first = nullptr, second = nullptr, out = nullptr;
+  cublasLtMatmulAlgo_t algorithm{};
+  bool found = false;
+
+  ~Plan() {
+    for (cublasLtMatrixLayout_t layout : {first, second, out}) {
+      if (layout != nullptr) cublasLtMatrixLayoutDestroy(layout);
+    }
+    if (product != nullptr) cublasLtMatmulDescDestroy(product);
+  }
+  template <class T>
+  void set(cublasLtMatmulDescAttributes_t which, const T& value) {
+    check(cublasLtMatmulDescSetAttribute(product, which, &value, sizeof value), "cublasLtMatmulDescSetAttribute");
+  }
+};
+
+namespace {
+
+/// A row-major matrix [rows, cols] is a column-major one [cols, rows].
+cublasLtMatrixLayout_t layout_of(cudaDataType_t type, std::int64_t rows, std::int64_t cols, std::int64_t ld) {
+  cublasLtMatrixLayout_t layout = nullptr;
+  check(
+      cublasLtMatrixLayoutCreate(&layout, type, static_cast<std::uint64_t>(cols), static_cast<std::uint64_t>(rows), ld),
+      "cublasLtMatrixLayoutCreate");
+  return layout;
+}
+
+cublasOperation_t transposed(bool is) { return is ? CUBLAS_OP_T : CUBLAS_OP_N; }
+
+}  // namespace
+
+BiasedProducts::BiasedProducts() { check(cublasLtCreate(&handle_), "cublasLtCreate"); }
+
+BiasedProducts::~BiasedProducts() {
+  plans_.clear();
+  cublasLtDestroy(handle_);
+}
+
+BiasedProducts::Plan& BiasedProducts::plan_of(const BiasedProduct& p, std::size_t workspace_bytes) {
+  auto [entry, is_new] = plans_.try_emplace(p);
+  if (!is_new) return *entry->second;
+  entry->second = std::make_unique<Plan>();
+  Plan& plan = *entry->second;
+  check(cublasLtMatmulDescCreate(&plan.product, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate");
+  plan.set(CUBLASLT_MATMUL_DESC_TRANSA, transposed(p.trans_b));
+  plan.set(CUBLASLT_MATMUL_DESC_TRANSB, transposed(p.trans_a));
+  plan.set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+  plan.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, p.result);
+  plan.first = p.trans_b ? layout_of(p.type, p.n, p.k, p.ldb) : layout_of(p.type, p.k, p.n, p.ldb);
+  plan.second = p.trans_a ? layout_of(p.type, p.k, p.m, p.lda) : layout_of(p.type, p.m, p.k, p.lda);
+  plan.out = layout_of(p.result, p.m, p.n, p.ldc);
+  cublasLtMatmulPreference_t preference = nullptr;
+  check(cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
+  cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace_bytes,
+                                       sizeof workspace_bytes);
+  // As the handle of the other products is set: no sums in 16 bits.
+  constexpr std::uint32_t kSchemes = CUBLASLT_REDUCTION_SCHEME_INPLACE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+  cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &kSchemes,
+                                       sizeof kSchemes);
+  cublasLtMatmulHeuristicResult_t result{};
+  int count = 0;
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_, plan.product, plan.first, plan.second, plan.out,
+                                                               plan.out, preference, 1, &result, &count);
+  cublasLtMatmulPreferenceDestroy(preference);
+  plan.found = status == CUBLAS_STATUS_SUCCESS && count > 0 && result.state == CUBLAS_STATUS_SUCCESS;
+  plan.algorithm = result.algo;
+  return plan;
+}
+
+bool BiasedProducts::run(const BiasedProduct& p, const Operands& at, std::byte* workspace, std::size_t bytes,
+                         cudaStream_t stream) {
+  Plan& plan = plan_of(p, bytes);
+  if (!plan.found) return false;
+  plan.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, at.bias);
+  const float one = 1, zero = 0;
+  check(cublasLtMatmul(handle_, plan.product, &one, at.b, plan.first, at.a, plan.second, &zero, at.c, plan.out, at.c,
+                       plan.out, &plan.algorithm, workspace, bytes, stream),
+        "cublasLtMatmul");
+  return true;
+}
+
+}  // namespace shardscope::cuda
