@@ -371,9 +371,10 @@ void CaptureImport::finish() {
   lost("records", static_cast<std::uint64_t>(reader_.damaged()), "damaged in the log");
   lost("records", facts.thinned, "of steps that were not slow");
   lost("records", facts.over_budget, "beyond what the log may hold: more with --budget-mb");
-  if (facts.last_step >= 0)
+  if (facts.last_step >= 0) {
     writer_.loss(rank_, "steps", {},
                  fmt::format("only steps {} to {} were recorded", facts.first_step, facts.last_step));
+  }
   std::int64_t open = static_cast<std::int64_t>(started_.size());
   for (const auto& [thread, state] : threads_)
     for (const auto& [domain, stack] : state.ranges) open += static_cast<std::int64_t>(stack.size());
