@@ -68,10 +68,14 @@ void take_screenshot_when_ready(MainWindow& window, const QString& file) {
   // Views ask on after an answer: a while without a question, and it is done.
   auto* quiet = new QTimer(&window);
   quiet->setInterval(50);
-  QObject::connect(quiet, &QTimer::timeout, &window, [&window, shoot, calm = 0]() mutable {
+  QObject::connect(quiet, &QTimer::timeout, &window, [&window, shoot, calm = 0, drawn = false]() mutable {
     constexpr int kCalm = 6;
     calm = window.busy() ? 0 : calm + 1;
-    if (calm == kCalm) shoot();
+    if (calm < kCalm) return;
+    if (drawn) return shoot();
+    drawn = true;  // drawing lays out what was not seen yet, which may ask for more
+    calm = 0;
+    window.grab();
   });
   QObject::connect(&window, &MainWindow::opened, quiet, [quiet] { quiet->start(); });
   QObject::connect(&window, &MainWindow::refused, &window,

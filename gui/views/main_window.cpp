@@ -26,7 +26,7 @@ namespace shardscope::gui {
 
 namespace {
 
-constexpr int kLookForGrowthMs = 1000;
+constexpr int kLookForGrowthMs = 1000, kLongQuestionMs = 250;
 constexpr qsizetype kLongestMessage = 380;  ///< characters: a few lines of a narrow window
 
 QString file_names(const std::vector<std::string>& paths) {
@@ -155,9 +155,16 @@ void MainWindow::build_status() {
     cancel_->hide();
     statusBar()->showMessage(QStringLiteral("Stopped: what has been read is shown."));
   });
+  long_question_.setSingleShot(true);  // each move of the pointer asks something: a bar that flickers says nothing
+  long_question_.setInterval(kLongQuestionMs);
+  connect(&long_question_, &QTimer::timeout, this, [this] {
+    if (!loader_.busy()) progress_->setRange(0, 0);  // how long it takes nobody knows
+    progress_->setVisible(busy());
+  });
   connect(&pool_, &QueryPool::busy_changed, this, [this](bool on) {
-    if (!loader_.busy()) progress_->setRange(0, 0);  // how long a view's question takes nobody knows
-    progress_->setVisible(on || loader_.busy());
+    if (on) return long_question_.start();
+    long_question_.stop();
+    progress_->setVisible(loader_.busy());
   });
   statusBar()->addPermanentWidget(progress_);
   statusBar()->addPermanentWidget(cancel_);
@@ -251,7 +258,7 @@ void MainWindow::runs_listed(const std::vector<RunSummary>& runs) {
 
 void MainWindow::runs_loaded(const std::vector<RunSummary>& runs) {
   show_session(std::make_shared<Session>(session_of(runs)));
-  progress_->setVisible(pool_.busy());
+  progress_->hide();  // long questions of the views bring it back
   cancel_->hide();
   const auto running =
       std::count_if(runs.begin(), runs.end(), [](const RunSummary& r) { return r.run.status == "running"; });
@@ -298,7 +305,7 @@ void MainWindow::look_for_growth() {
 }
 
 void MainWindow::show_problem(const QString& message) {
-  progress_->setVisible(pool_.busy());
+  progress_->hide();  // long questions of the views bring it back
   cancel_->hide();
   statusBar()->clearMessage();
   to_restore_.reset();

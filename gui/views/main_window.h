@@ -109,7 +109,7 @@ class MainWindow : public QMainWindow {
   std::optional<AppState> to_restore_;      ///< once those are open
   StateHistory history_;
   bool restoring_ = false, refreshing_ = false;
-  QTimer growth_;
+  QTimer growth_, long_question_;
   qint64 seen_size_ = 0, seen_time_ = 0;  ///< of the files, when they were last read
   DemoRun demo_;
   QLabel* message_ = nullptr;
