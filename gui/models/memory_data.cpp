@@ -103,22 +103,31 @@ MemoryPanel load_panel(const MemoryTimeline& memory, const MemoryTimeline* predi
   return panel;
 }
 
-/// To a column of the overview; then, on that rank, exactly.
+/// To a column of the overview; then, among the ranks that are over it there, exactly.
 void find_first_over(const MemoryTimeline& memory, Space space, MemoryData& data) {
+  constexpr std::size_t kMostLookedAt = 64;  // each is a question to the file
   if (data.limit_bytes <= 0) return;
   std::size_t earliest = SIZE_MAX;
+  std::vector<int> ranks;
   for (std::size_t r = 0; r < data.overview.ranks.size(); ++r) {
     const auto& row = data.overview.highest[r];
     const auto over = std::find_if(row.begin(), row.end(), [&](std::int64_t b) { return b > data.limit_bytes; });
     const auto column = static_cast<std::size_t>(over - row.begin());
-    if (over == row.end() || column >= earliest) continue;
+    if (over == row.end() || column > earliest) continue;
+    if (column < earliest) ranks.clear();
     earliest = column;
-    data.first_over_rank = data.overview.ranks[r];
-    data.first_over_ns = data.window.begin_ns + static_cast<std::int64_t>(column) * data.overview.column_ns;
+    if (ranks.size() < kMostLookedAt) ranks.push_back(data.overview.ranks[r]);
   }
-  if (data.first_over_rank < 0) return;
-  const auto over = memory.first_above(data.first_over_rank, space, data.limit_bytes);
-  if (over && over->time_ns >= data.window.begin_ns) data.first_over_ns = over->time_ns;
+  if (ranks.empty()) return;
+  data.first_over_rank = ranks.front();
+  data.first_over_ns = data.window.begin_ns + static_cast<std::int64_t>(earliest) * data.overview.column_ns;
+  std::int64_t first = INT64_MAX;
+  for (int rank : ranks) {
+    const auto over = memory.first_above(rank, space, data.limit_bytes);
+    if (!over || over->time_ns < data.window.begin_ns || over->time_ns >= first) continue;
+    data.first_over_rank = rank;
+    data.first_over_ns = first = over->time_ns;
+  }
 }
 
 TimeWindow shown_window(TimeWindow wanted, TimeWindow extent) {
