@@ -38,6 +38,13 @@ shot() {
 keys() { local key; for key in "$@"; do xdotool key --window "$id" "$key"; sleep 0.12; done; }
 # dialog KEY NAME: a picture of the whole screen with what the key opens, which Escape closes again.
 dialog() { xdotool key --window "$id" "$1"; sleep 1; import -window root "$out/$2.png"; xdotool key Escape; sleep 0.5; }
+# palette LETTERS: a dialog takes the keys that are pressed, not those sent to the window; and what was held down for
+# its shortcut is let go first, or letters become shortcuts.
+palette() {
+  xdotool key ctrl+shift+p; sleep 0.8
+  xdotool keyup ctrl keyup shift keyup p; sleep 0.2
+  xdotool type --delay 60 "$1"; sleep 0.5
+}
 click() { xdotool mousemove --window "$id" "$1" "$2" click "${3:-1}"; }
 drag() { xdotool mousemove --window "$id" "$1" "$2" mousedown 1; sleep 0.1
   xdotool mousemove --window "$id" "$(((${1} + ${3}) / 2))" "$2" mousemove --window "$id" "$3" "$4"; sleep 0.1; xdotool mouseup 1; }
@@ -77,15 +84,13 @@ keys Return Return
 shot 12-hit
 keys Escape Escape Escape
 dialog ctrl+shift+p 13-palette
-# Typed to whatever has the focus, which is the dialog: sent to a window, letters would pass it by.
-xdotool key --window "$id" ctrl+shift+p; sleep 0.8
-xdotool type --delay 60 'dark'; sleep 0.6
+palette dark
 import -window root "$out/13-palette-typed.png"
-xdotool key Return; sleep 0.4
+xdotool key Return; sleep 0.6
 shot 13-palette-ran
 differ 10-whole 13-palette-ran
-xdotool key --window "$id" ctrl+shift+p; sleep 0.8
-xdotool type --delay 60 'dark'; xdotool key Return; sleep 0.4
+palette dark
+xdotool key Return; sleep 0.6
 keys shift+Right shift+Right
 shot 14-step
 differ 10-whole 14-step

@@ -66,6 +66,11 @@ void CommandPalette::show_matching(const QString& typed) {
     item->setData(Qt::UserRole, i);
     list_->addItem(item);
   }
+  if (found.empty()) {
+    auto* none = new QListWidgetItem(QStringLiteral("No command has these letters in this order."), list_);
+    none->setFlags(Qt::NoItemFlags);
+    return;
+  }
   list_->setCurrentRow(0);
 }
 
