@@ -22,6 +22,8 @@ void TableView::paintEvent(QPaintEvent* event) {
 }
 
 void set_table_look(QTableView& table, const QString& name, int margin) {
+  constexpr int kRowsMeasured = 40;  // of a column's width; a thousand, as Qt has it, stop the window for 50 ms
+  table.horizontalHeader()->setResizeContentsPrecision(kRowsMeasured);
   table.setAccessibleName(name);
   table.setSelectionBehavior(QAbstractItemView::SelectRows);
   table.setAlternatingRowColors(true);

@@ -16,8 +16,7 @@ namespace {
 
 /// Numbers as wide as they are; the names have the rest, cut if that is little.
 void fit_columns(QTableView* view) {
-  constexpr int kNarrowestName = 180, kRowsMeasured = 30;
-  view->horizontalHeader()->setResizeContentsPrecision(kRowsMeasured);
+  constexpr int kNarrowestName = 180;
   view->resizeColumnsToContents();
   const int bar = view->verticalScrollBar()->sizeHint().width() + 2 * view->frameWidth();
   int numbers = 0;
