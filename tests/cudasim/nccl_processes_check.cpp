@@ -39,8 +39,9 @@ int run_rank(int rank, int ranks, const ncclUniqueId& id, bool dies) {
   }
   if (!good(cudaDeviceSynchronize() == cudaSuccess, "cudaDeviceSynchronize", rank)) return 1;
   cudaMemcpy(host.data(), data, kCount * sizeof(float), cudaMemcpyDeviceToHost);
+  const int sum = ranks * (ranks + 1) / 2;
   for (const float x : host) {
-    if (!good(x == static_cast<float>(ranks * (ranks + 1) / 2), "a wrong sum", rank)) return 1;
+    if (!good(x == static_cast<float>(sum), "a wrong sum", rank)) return 1;
   }
   return good(ncclCommDestroy(comm) == ncclSuccess, "ncclCommDestroy", rank) ? 0 : 1;
 }

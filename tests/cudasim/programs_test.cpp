@@ -43,14 +43,14 @@ TEST_F(Programs, LayerNorm) {
   DeviceArray<float> dx(x), dgain(gain), dbias(bias), dy(x.size());
   programs::layer_norm(dy.data(), dx.data(), dgain.data(), dbias.data(), rows, columns, nullptr);
   std::vector<double> wanted;
-  for (int r = 0; r < rows; ++r) {
-    const float* row = &x[static_cast<size_t>(r * columns)];
+  for (size_t r = 0; r < rows; ++r) {
+    const float* row = &x[r * columns];
     const double mean = std::accumulate(row, row + columns, 0.0) / columns;
     double squares = 0;
     for (int i = 0; i < columns; ++i) squares += (row[i] - mean) * (row[i] - mean);
-    for (int i = 0; i < columns; ++i)
-      wanted.push_back((row[i] - mean) / std::sqrt(squares / columns + 1e-5) * gain[static_cast<size_t>(i)] +
-                       bias[static_cast<size_t>(i)]);
+    for (size_t i = 0; i < columns; ++i) {
+      wanted.push_back((row[i] - mean) / std::sqrt(squares / columns + 1e-5) * gain[i] + bias[i]);
+    }
   }
   EXPECT_LT(error_of(dy.get(), wanted), 2e-6);
 }

@@ -138,7 +138,7 @@ CUDASIM_API ncclResult_t ncclCommSplit(ncclComm_t handle, int colour, int key, n
   if (colour == NCCL_SPLIT_NOCOLOR) return ncclSuccess;
   std::stable_sort(members.begin(), members.end());
   const std::string board = comm.board.name() + "_" + std::to_string(comm.splits) + "_" + std::to_string(colour);
-  Board(board, true);  // whoever comes first makes it
+  const Board made_by_the_first(board, true);
   const int rank = static_cast<int>(
       std::find_if(members.begin(), members.end(), [&](const auto& m) { return m.second == comm.rank; }) -
       members.begin());

@@ -213,6 +213,17 @@ void resolve(Warp& w, const Inst& inst, u32 mask, const u64* addresses, u32 byte
   const bool maybe_global = inst.space == Space::kGlobal || inst.space == Space::kGeneric;
   if (maybe_global && resolve_together(w, inst, mask, addresses, bytes, use, out, values)) return;
   out.contiguous = false;
+  if (inst.space == Space::kShared) {
+    u64 all_bits = 0;
+    each_lane(mask, [&](int l) { all_bits |= addresses[l]; });
+    if ((all_bits & (bytes - 1)) == 0) {
+      each_lane(mask, [&](int l) {
+        out.at[l] =
+            shared_place(w, inst, l, addresses[l], bytes, use, values != nullptr ? values + l * bytes : nullptr);
+      });
+      return;
+    }
+  }
   each_lane(mask, [&](int l) {
     out.at[l] =
         resolve_one(w, inst, l, addresses[l], bytes, use, inst.space, values != nullptr ? values + l * bytes : nullptr);

@@ -114,9 +114,10 @@ State run_warp(Warp& w, u64 budget, u64& instructions) {
   while (w.mask != 0) {
     const Inst& inst = code[w.pc];
     u32 mask = w.mask;
-    if (inst.guard >= 0)
-      mask &= inst.guard_not ? ~w.predicates[static_cast<size_t>(inst.guard)]
-                             : w.predicates[static_cast<size_t>(inst.guard)];
+    if (inst.guard >= 0) {
+      const u32 guard = w.predicates[static_cast<size_t>(inst.guard)];
+      mask &= inst.guard_not ? ~guard : guard;
+    }
     ++count;
     if (mask == 0 || inst.exec(w, inst, mask) == Flow::kNext) ++w.pc;
     if (w.pc >= w.next_other && w.mask != 0) {

@@ -20,7 +20,8 @@ constexpr Kind kKinds[] = {
     {"syncwarp", R"(^(@\S+ )?bar\.warp\.sync.*$)", ""},
     {"bound", R"(\bsetp\.(lt|ge)\.([su](32|64))\b)", "setp.$1x.$2"},
     {"atomic", R"(\b(atom|red)(\.global|\.shared)?\.add\.(f32|u32|s32)\b)", "$1$2.exch.$3"},
-    {"lane", R"(\b(shfl\.sync\.bfly\.b32 [^,]*, [^,]*), 16,)", "$1, 8,"},
+    {"lane", R"(\bshfl\.sync\.bfly\b)", "shfl.sync.up"},
+    {"product", R"(\bmul(\.rn)?\.f32\b)", "add$1.f32"},
     {"store", R"(^(@\S+ )?st\.global.*$)", ""},
     {"shift", R"(\b(st\.global\S* +\[[^\]+]*)(\+\d+)?\])", "$1+16]"},
     {"sign", R"(\badd(\.rn)?\.f32\b)", "sub$1.f32"},
@@ -61,7 +62,7 @@ Mutation::Mutation(const std::string& kernel) {
 std::string Mutation::apply(const std::string& statement) {
   if (kind_.empty()) return statement;
   bool fits = false;
-  const std::string other = mutated(kind_, statement, fits);
+  std::string other = mutated(kind_, statement, fits);
   if (!fits || ++seen_ != wanted_) return statement;
   std::fprintf(stderr, "[cudasim] mutated: '%s' is '%s'\n", statement.c_str(), other.c_str());
   return other;

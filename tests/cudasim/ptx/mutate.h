@@ -22,10 +22,10 @@ class Mutation {
   int wanted_ = 0, seen_ = 0;
 };
 
-/// Kinds: "barrier" (bar.sync goes), "syncwarp", "bound" (< becomes <=, >= becomes >), "atomic" (an add becomes a
-/// store), "lane" (the distance of a shuffle is halved), "store" (a store to device memory goes), "shift" (a store
-/// lands an element further), "sign" (+ becomes -), "wait" (a wait for cp.async goes), "init" (the constant 0 of a move
-/// becomes 1), "max" (max becomes min).
+/// Kinds: "barrier" (bar.sync goes), "syncwarp" (so does bar.warp.sync), "bound" (< becomes <=, >= becomes >), "atomic"
+/// (an add becomes a store), "lane" (a shuffle among pairs gives its own value), "product" (a product becomes a sum),
+/// "store" (a store to device memory goes), "shift" (it lands 16 bytes further), "sign" (+ becomes -), "wait" (a wait
+/// for cp.async goes), "init" (the constant 0 of a move becomes 1), "max" (max becomes min).
 std::string mutated(const std::string& kind, const std::string& statement, bool& fits);
 
 }  // namespace cudasim::ptx

@@ -30,12 +30,13 @@ constexpr bool is_floating = std::is_floating_point_v<T> || is_narrow<T>;
 
 template <class A>
 auto widen(A a) {
-  if constexpr (std::is_same_v<A, F16>)
+  if constexpr (std::is_same_v<A, F16>) {
     return from_f16(a.bits);
-  else if constexpr (std::is_same_v<A, Bf16>)
+  } else if constexpr (std::is_same_v<A, Bf16>) {
     return from_bf16(a.bits);
-  else
+  } else {
     return a;
+  }
 }
 
 template <class T>
@@ -95,7 +96,7 @@ D convert(A input, u16 mode) {
   auto a = widen(input);
   if constexpr (!is_floating<D> && !is_floating<A>) {
     if ((mode & kSaturate) != 0) {
-      const __int128 wide = a;
+      const __int128 wide = a;  // with its sign: NOLINT(bugprone-signed-char-misuse)
       return static_cast<D>(std::clamp<__int128>(wide, std::numeric_limits<D>::min(), std::numeric_limits<D>::max()));
     }
     return static_cast<D>(a);
@@ -142,10 +143,11 @@ Flow convert_lanes(Warp& w, const Inst& i, u32 m) {
     std::memcpy(&a, w.rows + i.a + l * i.memory, sizeof(A));
     const D out = convert<D, A>(a, i.aux);
     s64 wide = 0;  // sign- or zero-extended into the register
-    if constexpr (std::is_integral_v<D>)
-      wide = static_cast<s64>(out);
-    else
+    if constexpr (std::is_integral_v<D>) {
+      wide = static_cast<s64>(out);  // NOLINT(bugprone-signed-char-misuse)
+    } else {
       std::memcpy(&wide, &out, sizeof(D));
+    }
     std::memcpy(w.rows + i.d + l * i.reg, &wide, i.reg);
   });
   return Flow::kNext;

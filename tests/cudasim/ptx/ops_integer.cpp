@@ -173,8 +173,10 @@ void decode_wide(Decoder& d, const std::string& type, bool add_third) {
 
 }  // namespace
 
+// NOLINTBEGIN(bugprone-macro-parentheses): F is the name of a template
 #define SS_BY_WIDTH(F, type) by_width((type), [](auto t) -> Exec { return F<decltype(t)>; })
 #define SS_BY_INTEGER(F, type) by_integer((type), [](auto t) -> Exec { return F<decltype(t)>; })
+// NOLINTEND(bugprone-macro-parentheses)
 
 void integer_add(Decoder& d, const std::string& type) {
   if (d.take("cc")) return carry_add(d, type);

@@ -29,7 +29,7 @@ inline std::string kernel_text(const std::string& body, const std::string& befor
 
 class OneWarp {
  public:
-  explicit OneWarp(Settings wanted = small()) : machine(wanted) {}
+  explicit OneWarp(const Settings& wanted = small()) : machine(wanted) {}
   static Settings small() {
     Settings settings;
     settings.devices = 1;

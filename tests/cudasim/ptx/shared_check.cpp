@@ -6,8 +6,7 @@ namespace cudasim::ptx {
 
 namespace {
 
-constexpr u64 kReadersInWarp = 1ull << 11, kReadersElsewhere = 1ull << 12,
-              kReaders = kReadersInWarp | kReadersElsewhere;
+constexpr u64 kReadersInWarp = 1ull << 11, kReadersElsewhere = 1ull << 12;
 
 int thread_of(Stamp stamp) { return static_cast<int>(stamp & 0x7ff) - 1; }
 bool same_block_epoch(Stamp a, Stamp b) { return (a >> 32) == (b >> 32); }
@@ -55,6 +54,14 @@ int SharedCheck::read(u32 at, u32 bytes, Stamp me) {
   if (!races_ || bytes < 2) return kNoRace;
   for (u32 k = at / 2; k < (at + bytes) / 2; ++k) {
     Cell& cell = cells_[k];
+    if (!same_block_epoch(cell.write,
+                          me)) {  // the usual cases: nobody wrote or read it since the last barrier, or only we
+      if (cell.read == me) continue;
+      if (!same_block_epoch(cell.read, me)) {
+        cell.read = me;
+        continue;
+      }
+    }
     if (!ordered(cell.write, me)) return thread_of(cell.write);
     cell.read = me | earlier_readers(cell.read, me);
   }
@@ -65,7 +72,7 @@ int SharedCheck::write(u32 at, u32 bytes, Stamp me, bool changes) {
   if (!races_ || bytes < 2) return kNoRace;
   for (u32 k = at / 2; k < (at + bytes) / 2; ++k) {
     Cell& cell = cells_[k];
-    if (changes) {
+    if (changes && (same_block_epoch(cell.write, me) || same_block_epoch(cell.read, me))) {
       if (!ordered(cell.write, me)) return thread_of(cell.write);
       if (read_by_others(cell.read, me)) return thread_of(cell.read);
     }

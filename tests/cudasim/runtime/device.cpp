@@ -50,7 +50,6 @@ int attribute_value(cudaDeviceAttr attribute, const cudaDeviceProp& p) {
     case cudaDevAttrMaxThreadsPerBlock:
       return p.maxThreadsPerBlock;
     case cudaDevAttrMaxBlockDimX:
-      return 1024;
     case cudaDevAttrMaxBlockDimY:
       return 1024;
     case cudaDevAttrMaxBlockDimZ:
