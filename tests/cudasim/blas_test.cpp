@@ -148,6 +148,24 @@ TEST_F(Blas, Float8WithScalesAndABias) {
             CUBLAS_STATUS_SUCCESS);
 }
 
+TEST_F(Blas, ABiasIsOfTheResultsType) {
+  LtProblem p;
+  cublasLtMatmulDescCreate(&p.description, CUBLAS_COMPUTE_32F, CUDA_R_32F);
+  p.set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+  cublasLtMatrixLayoutCreate(&p.a, CUDA_R_16BF, 8, 8, 8);
+  cublasLtMatrixLayoutCreate(&p.b, CUDA_R_16BF, 8, 8, 8);
+  cublasLtMatrixLayoutCreate(&p.d, CUDA_R_16BF, 8, 8, 8);
+  cublasLtMatmulHeuristicResult_t found{};
+  int count = 0;
+  const auto ask = [&](cudaDataType bias) {
+    p.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, bias);
+    return cublasLtMatmulAlgoGetHeuristic(lt, p.description, p.a, p.b, p.d, p.d, nullptr, 1, &found, &count);
+  };
+  EXPECT_EQ(ask(CUDA_R_16BF), CUBLAS_STATUS_SUCCESS);
+  EXPECT_EQ(ask(CUDA_R_32F), CUBLAS_STATUS_NOT_SUPPORTED);
+  EXPECT_EQ(count, 0);
+}
+
 TEST_F(Blas, WhatIsWrongWithACall) {
   DeviceArray<float> a(std::vector<float>(64, 1.f)), c(64);
   const float one = 1, zero = 0;

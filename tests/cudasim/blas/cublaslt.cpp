@@ -128,6 +128,7 @@ cublasStatus_t read(const Description& d, const Layout& la, const Layout& lb, co
   if (rows_b != g.k || columns_b != g.n || static_cast<s64>(g.transpose_a ? la.columns : la.rows) != g.m)
     return CUBLAS_STATUS_INVALID_VALUE;
   if (is_f8(g.a.type) ? !valid_f8(g) : g.a.type != g.b.type) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (has_bias(g.epilogue) && !is_f8(g.a.type) && g.bias_type != g.d.type) return CUBLAS_STATUS_NOT_SUPPORTED;
   return CUBLAS_STATUS_SUCCESS;
 }
 
