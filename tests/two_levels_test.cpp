@@ -117,6 +117,12 @@ struct Spread {
   double median = 0, p90 = 0, worst = 0;
 };
 
+/// Part of the errors that are not larger than `limit`.
+double within(double limit, const std::vector<double>& errors) {
+  const auto small = std::count_if(errors.begin(), errors.end(), [&](double e) { return std::abs(e) <= limit; });
+  return static_cast<double>(small) / static_cast<double>(errors.size());
+}
+
 Spread spread_of(const char* what, std::vector<double> errors) {
   for (double& e : errors) e = std::abs(e);
   std::sort(errors.begin(), errors.end());
@@ -133,12 +139,14 @@ TEST(TwoLevels, TheClosedFormIsNearTheEventsOverRandomJobs) {
     const Choice choice = draw(random);
     const Errors e = errors_of(choice);
     time.push_back(e.time), memory.push_back(e.memory);
-    EXPECT_LT(std::abs(e.time), 0.25) << choice;  // steps of a few milliseconds, most of it latency
+    EXPECT_LT(std::abs(e.time), 0.08)
+        << choice;  // who gets whose memory, and so waits for whom, is not in the formulas
     EXPECT_LT(std::abs(e.memory), 0.08) << choice;
   }
   const Spread seconds = spread_of("time", time), bytes = spread_of("memory", memory);
-  EXPECT_LT(seconds.median, 0.02);
-  EXPECT_LT(seconds.p90, 0.075);
+  EXPECT_LT(seconds.median, 0.006);
+  EXPECT_LT(seconds.p90, 0.03);
+  EXPECT_GE(within(0.05, time), 0.98);
   EXPECT_LT(bytes.median, 0.002);
   EXPECT_LT(bytes.p90, 0.025);
 }

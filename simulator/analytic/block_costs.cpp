@@ -59,6 +59,9 @@ class BlockBuilder {
     if (narrow()) cast(rows * k * batch, rows * n * batch);
   }
 
+  /// Our engine's llama blocks keep q, k and v, and gate and up, in matrices of their own, as their checkpoints do.
+  bool separate() const { return f_.engine && m_.family == ModelFamily::kLlama; }
+
   /// Operands of a narrow product are scaled and rounded first: the input twice (and transposed), the gradient too.
   void cast(double inputs, double outputs) {
     part_.forward.elements += inputs * 4 / bandwidth();
@@ -86,7 +89,9 @@ class BlockBuilder {
   void gated_mlp(double rows, double inner, double batch, double tokens);
   void dense_mlp();
   void experts();
+  double bias_gradients() const;
   void norms_and_residuals();
+  void tensor_calls();
   void host(bool mixture);
   void recompute();
   void recompute_cheap();
@@ -107,7 +112,10 @@ class BlockBuilder {
 
 void BlockBuilder::projections() {
   const double q = heads() * qk_dim(), k = kv_heads() * qk_dim(), v = kv_heads() * v_dim();
-  if (!latent()) {
+  if (!latent() && separate()) {
+    for (const double width : {q, k, v}) product(tokens_, h(), width);
+    part_.kept.block += tokens_ * width_ * (q + k + v);
+  } else if (!latent()) {
     product(tokens_, h(), q + k + v);
     part_.kept.block += tokens_ * width_ * (q + k + v);
   } else {
@@ -172,7 +180,7 @@ void BlockBuilder::attention_part() {
 /// Rows go through `batch` MLPs of their own at once; `tokens` are all their rows.
 void BlockBuilder::gated_mlp(double rows, double inner, double batch, double tokens) {
   const double up = gated() ? 2 * inner : inner;
-  product(rows, h(), up, batch);
+  for (int i = 0; i < (gated() && separate() ? 2 : 1); ++i) product(rows, h(), separate() ? inner : up, batch);
   product(rows, inner, h(), batch);
   const double unfused = f_.fused_activation ? 1 : 2;
   elements(tokens * width_ * (up + inner) * unfused, tokens * width_ * (2 * up + inner) * unfused);
@@ -212,10 +220,19 @@ void BlockBuilder::experts() {
   if (shared > 0) gated_mlp(tokens_, shared / tp(), 1, tokens_);
 }
 
+/// Bytes that our engine reads for them: gradients of the products' results.
+double BlockBuilder::bias_gradients() const {
+  const double qkv = (heads() + 2 * kv_heads()) * qk_dim(), inner = static_cast<double>(m_.intermediate) / tp();
+  return tokens_ * width_ *
+         ((m_.qkv_bias ? qkv : 0) + (m_.attention_out_bias ? h() : 0) +
+          (m_.mlp_bias ? (gated() ? 2 : 1) * inner + h() : 0));
+}
+
 void BlockBuilder::norms_and_residuals() {
   const double row = rows_ * h() * width_, unfused = f_.fused_norm ? 1 : 2.5, mask = f_.dropout ? 0.5 : 0;
   const double norms = 2, adds = 2;
-  elements(row * (norms * 2 * unfused + adds * (3 + mask)), row * (norms * 4 * unfused + adds * (2 + mask)));
+  const double backward = f_.engine ? bias_gradients() : row * adds * (2 + mask);  // it adds in the norm's kernel
+  elements(row * (norms * 2 * unfused + adds * (3 + mask)), row * norms * 4 * unfused + backward);
   part_.parameters += norms * h();
   const double whole = f_.keeps_gathered_inputs && s_.sp ? tp() : 1;
   const double norm_outputs = 2 * whole * input_bytes() / width_;
@@ -225,7 +242,21 @@ void BlockBuilder::norms_and_residuals() {
   if (s_.tp > 1) {
     part_.traffic.tensor = tokens_ * h() * width_;
     part_.traffic.tensor_calls = 2;
+    tensor_calls();
   }
+}
+
+/// Attention and MLP each gather rows (sp only) and sum over the ranks, in forward and for the gradients of their
+/// inputs. Recomputing stops before the last product and its sum.
+void BlockBuilder::tensor_calls() {
+  const double each = s_.sp ? 4 : 2;
+  TensorCalls& calls = part_.traffic.calls;
+  calls.forward = calls.backward = each;
+  calls.again = s_.recompute == Recompute::kFull ? each - (f_.stops_recompute_early ? 1 : 0) : 0;
+  if (!f_.engine || !s_.sp) return;
+  // Inputs' rows again: of gpt2's blocks one of the two waits for memory that attention gives back, and is waited for.
+  calls.beside = separate() ? 2 : 1;
+  calls.backward += separate() ? 0 : 1;
 }
 
 void BlockBuilder::host(bool mixture) {
@@ -269,7 +300,7 @@ PartCosts BlockBuilder::embedding() {
       vocab * h() + (m_.positions == PositionKind::kLearned ? static_cast<double>(m_.max_positions) * h() : 0);
   part_.forward.kernels = f_.graphs ? 0 : 4;
   part_.backward.kernels = f_.graphs ? 0 : 4;
-  if (s_.tp > 1) part_.traffic = {tokens_ * h() * width_, 1, 0, 0, 0};
+  if (s_.tp > 1) part_.traffic = {tokens_ * h() * width_, 1, {1, s_.sp ? 1.0 : 0.0}};
   part_.kept.block = f_.dropout ? rows_ * h() : 0;
   return part_;
 }
@@ -291,7 +322,10 @@ PartCosts BlockBuilder::head() {
   part_.parameters = (m_.tied_embeddings ? 0 : vocab * h()) + h();
   part_.kept.block = row * 2;
   part_.largest_tensor = logits * f_.logit_bytes;
-  if (s_.tp > 1) part_.traffic = {tokens_ * h() * width_, 1, 0, 0, 0};
+  if (s_.tp > 1) {
+    part_.traffic = {tokens_ * h() * width_, 1, {s_.sp ? 1.0 : 0.0, 1, 0, f_.engine && s_.sp ? 1.0 : 0.0}};
+    part_.traffic.loss = tokens_ * 4;
+  }
   return part_;
 }
 

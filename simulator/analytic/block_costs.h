@@ -25,13 +25,22 @@ struct PassCosts {
   double kernel_seconds() const { return matmul + attention + elements; }
 };
 
+/// Tensor-parallel collectives of one message: all-reduces; with sp, gathers and scatters, each counted.
+struct TensorCalls {
+  double forward = 0, backward = 0;
+  double again = 0;   ///< in full recompute
+  double beside = 0;  ///< of backward, beside products: the rows of an input, gathered once more (our engine)
+};
+
 /// Bytes handed to collectives by one rank in one forward; backward sends as much, but where it says otherwise.
 struct Traffic {
   double tensor = 0;        ///< whole message of each tensor-parallel collective
-  double tensor_calls = 0;  ///< all-reduces, or pairs of gather and scatter
-  double ring = 0;          ///< keys and values of one turn of the ring of context parallelism
-  double exchange = 0;      ///< Ulysses' all-to-alls, all together
-  double experts = 0;       ///< one all-to-all of tokens to experts; there are two
+  double tensor_calls = 0;  ///< times that the ranks meet in forward: all-reduces, or pairs of gather and scatter
+  TensorCalls calls;
+  double loss = 0;      ///< of the loss over a split vocabulary: one all-reduce of each row's maximum, one of two sums
+  double ring = 0;      ///< keys and values of one turn of the ring of context parallelism
+  double exchange = 0;  ///< Ulysses' all-to-alls, all together
+  double experts = 0;   ///< one all-to-all of tokens to experts; there are two
 };
 
 struct Kept {

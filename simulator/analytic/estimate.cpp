@@ -7,6 +7,8 @@
 #include <unordered_map>
 
 #include "core/check.h"
+#include "simulator/analytic/engine_pipeline.h"
+#include "simulator/analytic/engine_time.h"
 #include "simulator/analytic/estimate_notes.h"
 #include "simulator/analytic/memory_model.h"
 #include "simulator/analytic/network_model.h"
@@ -39,58 +41,8 @@ struct BothWays {
 struct StageTime {
   std::array<double, kTimeTerms> terms{};
   double forward = 0, backward = 0, weight_gradient = 0;
+  double early = 0;  ///< of backward, before it needs a gradient: a block is computed again
   double total() const { return forward + backward; }
-};
-
-/// Stages of a pipeline in their order, equal ones together.
-class Path {
- public:
-  void clear() { stages_.clear(); }
-  void add(const StageTime& t, double count) { stages_.push_back({t.forward, t.backward, count}); }
-
-  double sum() const {
-    double seconds = 0;
-    for (const Some& t : stages_) seconds += t.count * t.total();
-    return seconds;
-  }
-
-  /// 1F1B of `m` micro-batches through uneven stages: the longest over stages s of
-  ///   stages before + m micro-batches of s + max(0, A - k F) + max(0, A - k B), but one micro-batch at least waits for
-  ///   A,
-  /// A: one micro-batch in the k stages behind s. s works on k micro-batches ahead while the first comes back and is k
-  /// behind at the end; equal stages give (m + p - 1)(F + B). Messages apart; derived by hand, p = 2 exactly.
-  /// Seconds between micro-batches: the slowest stage's, or what a loop from stage s to the last and back takes, on
-  /// which as many micro-batches are as there are stages in it; its messages hide only if the other stages are faster.
-  double period(double send) const {
-    double slowest = 0, loop = 0, behind = 0, places = 0;
-    for (auto t = stages_.rbegin(); t != stages_.rend(); ++t) {
-      behind += t->count * t->total(), places += t->count;
-      slowest = std::max(slowest, t->total());
-      loop = std::max(loop, (behind + 2 * (places - 1) * send) / places);
-    }
-    return std::max(slowest, loop);
-  }
-
-  double length(double m) const {
-    double longest = 0, before = 0, behind = sum(), places = 0;
-    for (const Some& t : stages_) places += t.count;
-    for (const Some& t : stages_) {
-      for (const double last : {1.0, t.count}) {  // the first of equal ones, the last
-        const double a = behind - last * t.total(), k = places - last;
-        const double waits = std::max(0.0, a - k * t.forward) + std::max(0.0, a - k * t.backward);
-        longest = std::max(longest, before + (last - 1) * t.total() + m * t.total() + (m > 1 ? waits : a));
-      }
-      before += t.count * t.total(), behind -= t.count * t.total(), places -= t.count;
-    }
-    return std::max(longest, sum());
-  }
-
- private:
-  struct Some {
-    double forward = 0, backward = 0, count = 0;
-    double total() const { return forward + backward; }
-  };
-  std::vector<Some> stages_;
 };
 
 }  // namespace
@@ -104,7 +56,8 @@ struct Estimator::State {
   GpuModel gpu;
   NetworkModel network;
   StageMaker stage_maker;
-  Path path;  ///< kept for its memory
+  BucketMaker bucket_maker;
+  PipelineWalk walk;  ///< kept for its memory
   std::unordered_map<std::uint64_t, ModelCosts> known;
   EstimateNotes* notes = nullptr;  ///< where wanted
 
@@ -116,7 +69,8 @@ struct Estimator::State {
         fabric(fabric_constants(table, t.fabric.name)),
         gpu(t.gpu, device_constants(table, t.gpu)),
         network(t, gpu.constants(), fabric, constants.collective_us * 1e-6),
-        stage_maker(w.model, f, w.seq) {
+        stage_maker(w.model, f, w.seq),
+        bucket_maker(w.model, f.bucket_elements) {
     known.reserve(4096);
   }
 
@@ -141,27 +95,35 @@ struct Estimator::State {
   void note_part(const PartCosts& part, const Plan&, double count) const;
   void note_stage(const Plan&, const ModelCosts&, const Stage& slowest);
 
-  void add_part(StageTime& t, const PartCosts& part, const Plan& plan, double count, bool is_end = false) const;
+  void add_part(StageTime& t, const PartCosts& part, const Plan& plan, double count) const;
+  void add_engine_gathers(StageTime& t, const Plan& plan, const ModelCosts& costs, const Stage& stage) const;
+  double scalars(const Plan&) const;
   BothWays tensor_time(const PartCosts& part, const Plan& plan) const;
+  double again_time(const PartCosts& part, const Plan& plan) const;
   BothWays context_time(const PartCosts& part, const Plan& plan) const;
   BothWays expert_time(const PartCosts& part, const Plan& plan) const;
-  void add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count, BothWays device, BothWays own,
-                   bool is_end) const;
+  void add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count, BothWays device,
+                   BothWays own) const;
   double shown_messages(const Plan&) const;
-  bool is_loop(const Plan& plan) const {
+  double interference() const { return gpu.constants().interference * constants.interference; }
+  /// Action by action: our own engine under 1F1B.
+  bool walks(const Plan& plan) const {
     return framework.engine && plan.pp > 1 && plan.vpp == 1 && plan.schedule == PipelineSchedule::k1F1B;
   }
   StageTime stage_time(const Plan&, const ModelCosts&, const Stage&) const;
   double bubble(const Plan&, const StageTime& slowest, double others) const;
   void add_data(Estimate&, const Plan&, const ModelCosts&, const Stage&, const StageTime&) const;
+  void add_engine_ends(Estimate&, const Plan&, const ModelCosts&, const StageParameters&, double backward) const;
+  double reduced(const Plan&, double parameters) const;
+  double engine_reductions(const Plan&, const Stage&, const StageTime&);
+  void add_engine_data(Estimate&, const Plan&, const ModelCosts&, const std::vector<StageKind>&, const StageTime&);
   void add_update(Estimate&, const Plan&, const StageParameters&) const;
   void add_offload(Estimate&, const Plan&, const StageParameters&) const;
 };
 
 // ---------------------------------------------------------------- one micro-batch in one stage
 
-void Estimator::State::add_part(StageTime& t, const PartCosts& part, const Plan& plan, double count,
-                                bool is_end) const {
+void Estimator::State::add_part(StageTime& t, const PartCosts& part, const Plan& plan, double count) const {
   if (count <= 0) return;
   const auto add = [&](TimeTerm term, double s) { t.terms[static_cast<std::size_t>(term)] += count * s; };
   const BothWays tensor = tensor_time(part, plan), context = context_time(part, plan),
@@ -194,19 +156,27 @@ void Estimator::State::add_part(StageTime& t, const PartCosts& part, const Plan&
   t.forward += count * (forward + host_forward);
   t.backward += count * (backward + host_backward);
   t.weight_gradient += count * part.weight_gradient;
-  if (plan.zero == 3) add_gathers(t, part, plan, count, {forward, backward}, own, is_end);
+  if (plan.zero == 3 && !framework.engine) add_gathers(t, part, plan, count, {forward, backward}, own);
 }
 
 /// Collectives of blocks, from the same formulas as their times.
 void Estimator::State::note_part(const PartCosts& part, const Plan& plan, double count) const {
   const double full = plan.recompute == Recompute::kFull ? 1 : 0;
   if (plan.tp > 1 && part.traffic.tensor_calls > 0) {
-    const double calls = part.traffic.tensor_calls, bytes = part.traffic.tensor, ranks = plan.tp;
-    const double times = count * (calls * 2 + full * (calls - (framework.stops_recompute_early ? 1 : 0)));
+    const TensorCalls& calls = part.traffic.calls;
+    const double bytes = part.traffic.tensor, ranks = plan.tp;
+    const double both = calls.forward + calls.backward, gathers = both / 2 + std::ceil(calls.again / 2) + calls.beside,
+                 scatters = both / 2 + std::floor(calls.again / 2);  // the first of what is computed again is a gather
     const Placement group{ranks, 1};
-    if (!plan.sp) note(TimeTerm::kTensor, "all-reduce", bytes, ranks, network.all_reduce(bytes, group), times);
-    if (plan.sp) note(TimeTerm::kTensor, "all-gather", bytes, ranks, network.all_gather(bytes, group), times);
-    if (plan.sp) note(TimeTerm::kTensor, "reduce-scatter", bytes, ranks, network.reduce_scatter(bytes, group), times);
+    const double gather = network.all_gather(bytes, group), scatter = network.reduce_scatter(bytes, group);
+    if (!plan.sp) {
+      const double all = network.all_reduce(bytes, group);
+      note(TimeTerm::kTensor, "all-reduce", bytes, ranks, all, count * (both + calls.again));
+    }
+    if (plan.sp) note(TimeTerm::kTensor, "all-gather", bytes, ranks, gather, count * gathers);
+    if (plan.sp) note(TimeTerm::kTensor, "reduce-scatter", bytes, ranks, scatter, count * scatters);
+    const double loss = 1.5 * part.traffic.loss;
+    note(TimeTerm::kTensor, "all-reduce of the loss", loss, ranks, network.all_reduce(loss, group), 2 * count);
   }
   if (plan.cp > 1) {
     const double turn = network.send(part.traffic.ring, static_cast<double>(plan.tp) * plan.ulysses);
@@ -233,19 +203,30 @@ void Estimator::State::note_stage(const Plan& plan, const ModelCosts& costs, con
   for (Move& move : notes->moves) move.times *= m;
 }
 
-/// Forward waits for every collective, and so does backward.
+/// Forward waits for every collective, and so does backward, but for what runs beside products.
 BothWays Estimator::State::tensor_time(const PartCosts& part, const Plan& plan) const {
+  const TensorCalls& calls = part.traffic.calls;
   if (plan.tp == 1 || part.traffic.tensor_calls <= 0) return {};
   const Placement group{static_cast<double>(plan.tp), 1};
-  const double bytes = part.traffic.tensor;
-  const double one = plan.sp ? network.all_gather(bytes, group) + network.reduce_scatter(bytes, group)
-                             : network.all_reduce(bytes, group);
-  const double shown = part.traffic.tensor_calls * one * (framework.overlaps_tensor ? 1 - constants.tensor_overlap : 1);
-  const double again = framework.stops_recompute_early ? 1 - 1 / part.traffic.tensor_calls : 1;
-  // Our engine gathers the rows of a product's input once more for the weight's gradient, beside the products before.
-  const double calls = part.traffic.tensor_calls, cover = 0.5 * part.backward.kernel_seconds() / calls;
-  const double inputs = framework.engine && plan.sp ? calls * exposed(network.all_gather(bytes, group), cover) : 0;
-  return {shown, shown * (plan.recompute == Recompute::kFull ? 1 + again : 1) + inputs};
+  const double one =
+      plan.sp ? network.all_gather(part.traffic.tensor, group) : network.all_reduce(part.traffic.tensor, group);
+  const double shown = one * (framework.overlaps_tensor ? 1 - constants.tensor_overlap : 1);
+  const double cover = 0.5 * part.backward.kernel_seconds() / std::max(1.0, calls.beside);
+  const double loss = part.traffic.loss > 0 ? network.all_reduce(part.traffic.loss, group) +
+                                                  network.all_reduce(2 * part.traffic.loss, group)
+                                            : 0;
+  return {calls.forward * shown + loss,
+          (calls.backward + calls.again) * shown + calls.beside * added(one, cover, interference())};
+}
+
+/// A block computed again, with the collectives in it.
+double Estimator::State::again_time(const PartCosts& part, const Plan& plan) const {
+  const Placement group{static_cast<double>(plan.tp), 1};
+  const double one = plan.tp == 1 ? 0
+                     : plan.sp    ? network.all_gather(part.traffic.tensor, group)
+                                  : network.all_reduce(part.traffic.tensor, group);
+  return part.again.kernel_seconds() + part.again.kernels * gpu.kernel_s() * kElementwiseStart +
+         part.traffic.calls.again * one;
 }
 
 /// A ring's turn hides behind the attention of the turn before; Ulysses' exchanges do not.
@@ -277,40 +258,68 @@ BothWays Estimator::State::expert_time(const PartCosts& part, const Plan& plan) 
 /// ZeRO-3: a block is gathered while the one before computes, in forward and again in backward, where its gradient is
 /// scattered too. Of what it hides behind, kernels are slowed and waiting for others is not.
 void Estimator::State::add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count, BothWays device,
-                                   BothWays own, bool is_end) const {
+                                   BothWays own) const {
   const Placement group = shard_group(plan);
-  const double gather = network.all_gather(part.parameters * framework.gather_bytes, group);
+  const double bytes = part.parameters * framework.gather_bytes, gather = network.all_gather(bytes, group);
   const double reduce =
       framework.reduces_by_micro_batch ? network.reduce_scatter(part.parameters * framework.reduce_bytes, group) : 0;
-  const double bytes = part.parameters * framework.gather_bytes;
-  // Our engine gathers embedding and head once: backward of the one reads no parameter, of the other follows at once.
-  const double again = framework.engine && is_end ? 0 : gather;
-  note(TimeTerm::kData, "all-gather of parameters", bytes, group.ranks, gather, (again > 0 ? 2 : 1) * count);
+  note(TimeTerm::kData, "all-gather of parameters", bytes, group.ranks, gather, 2 * count);
   note(TimeTerm::kData, "reduce-scatter of gradients", part.parameters * framework.reduce_bytes, group.ranks, reduce,
        count);
-  // Without overlap_comm our engine's lane of gathers still runs ahead in forward; in backward each waits for memory.
-  const double overlap = framework.overlaps_gathers ? constants.overlap : 0,
-               ahead = framework.engine ? constants.overlap : overlap,
-               slow = gpu.constants().interference * constants.interference;
+  const double overlap = framework.overlaps_gathers ? constants.overlap : 0, slow = interference();
   const double forward = device.forward, backward = device.backward;
-  const auto shown = [&](double work, double cover) {
-    return framework.prefetches_far ? std::max(0.0, work - cover) : exposed(work, cover);
-  };
   const double slow_forward = slow * own.forward / std::max(forward, 1e-12),
                slow_backward = slow * own.backward / std::max(backward, 1e-12);
-  const double more_forward = shown(gather, forward * ahead) + slow_forward * std::min(gather, forward);
-  const double moved = again + reduce;  // on the same links
-  const double more_backward = shown(moved, backward * overlap) + slow_backward * std::min(moved, backward);
+  const double more_forward = exposed(gather, forward * overlap) + slow_forward * std::min(gather, forward);
+  const double moved = gather + reduce;  // on the same links
+  const double more_backward = exposed(moved, backward * overlap) + slow_backward * std::min(moved, backward);
   t.terms[static_cast<std::size_t>(TimeTerm::kData)] += count * (more_forward + more_backward);
   t.forward += count * more_forward;
   t.backward += count * more_backward;
+}
+
+/// The same of our own engine, part by part in their order.
+void Estimator::State::add_engine_gathers(StageTime& t, const Plan& plan, const ModelCosts& costs,
+                                          const Stage& stage) const {
+  const Placement group = shard_group(plan);
+  const auto part_of = [&](const PartCosts& part, double count, bool is_end) {
+    StageTime own;
+    add_part(own, part, plan, 1);
+    const double gather = network.all_gather(part.parameters * framework.gather_bytes, group),
+                 reduce = network.reduce_scatter(part.parameters * framework.reduce_bytes, group) +
+                          gpu.traffic(part.parameters / group.ranks *
+                                      (framework.reduce_bytes + 2 * framework.gradient_bytes));
+    const double kernels = own.total() - own.terms[static_cast<std::size_t>(TimeTerm::kTensor)] -
+                           own.terms[static_cast<std::size_t>(TimeTerm::kContext)] -
+                           own.terms[static_cast<std::size_t>(TimeTerm::kExpert)];
+    note(TimeTerm::kData, "all-gather of parameters", part.parameters * framework.gather_bytes, group.ranks, gather,
+         (is_end ? 1 : 2) * count);
+    note(TimeTerm::kData, "reduce-scatter of gradients", part.parameters * framework.reduce_bytes, group.ranks, reduce,
+         count);
+    return ShardedPart{own.forward, own.backward, kernels / std::max(own.total(), 1e-12), gather, reduce};
+  };
+  const bool mixed = stage.mixture > stage.dense;
+  const ShardedPart block = part_of(mixed ? costs.mixture : costs.dense, stage.blocks(), false);
+  // What full recompute drops leaves room for the next gather where the last one was, so that it waits for that.
+  const PartCosts& of_block = mixed ? costs.mixture : costs.dense;
+  const Transfer alone = network.transfer(Exchange::kGather, of_block.parameters * framework.gather_bytes, group);
+  const ShardLanes lanes{
+      .overlap = framework.overlaps_gathers,
+      .runs_ahead = framework.overlaps_gathers || plan.recompute != Recompute::kFull,
+      .tail = plan.tp == 1 ? 0 : tensor_time(of_block, plan).forward / std::max(1.0, of_block.traffic.calls.forward),
+      .slow = interference(),
+      .share = std::min(1.0, std::max(alone.links, alone.nics * network.ranks_per_nic()))};
+  const AddedSeconds more =
+      shown_shards(part_of(costs.embedding, 1, true), block, stage.blocks(), part_of(costs.head, 1, true), lanes);
+  t.terms[static_cast<std::size_t>(TimeTerm::kData)] += more.forward + more.backward;
+  t.forward += more.forward, t.backward += more.backward;
 }
 
 /// Part of a message's time that shows in each micro-batch of the steady state. Interleaved schedules send ahead: a
 /// fifth of each, a guess. Beside compute: 0.23, read off the event level (tests/two_levels_test.cpp).
 double Estimator::State::shown_messages(const Plan& plan) const {
   if (plan.vpp > 1) return 0.2 * plan.vpp;
-  if (is_loop(plan)) return 0;  // Path::period() has them
+  if (walks(plan)) return 0;  // PipelineWalk has them
   return framework.overlaps_messages ? 0.23 : 1;
 }
 
@@ -318,8 +327,10 @@ StageTime Estimator::State::stage_time(const Plan& plan, const ModelCosts& costs
   StageTime t;
   add_part(t, costs.dense, plan, stage.dense);
   add_part(t, costs.mixture, plan, stage.mixture);
-  if (stage.first) add_part(t, costs.embedding, plan, 1, true);
-  if (stage.last) add_part(t, costs.head, plan, 1, true);
+  if (stage.first) add_part(t, costs.embedding, plan, 1);
+  if (stage.last) add_part(t, costs.head, plan, 1);
+  if (plan.pp > 1) t.early = again_time(stage.dense > 0 ? costs.dense : costs.mixture, plan);
+  if (plan.zero == 3 && framework.engine && data_group(plan).ranks > 1) add_engine_gathers(t, plan, costs, stage);
   const double once = constants.micro_batch_ms * 1e-3;
   t.terms[static_cast<std::size_t>(TimeTerm::kFixed)] += once;
   t.forward += once / 2, t.backward += once / 2;
@@ -360,7 +371,7 @@ void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts&
   const Placement group = data_group(plan);
   if (group.ranks <= 1) return;
   const StageParameters p = parameters_of(costs, stage, workload.model);
-  const double overlap = constants.overlap, slow = gpu.constants().interference * constants.interference;
+  const double overlap = constants.overlap, slow = interference();
   double& data = e[TimeTerm::kData];
   if (plan.zero == 3) {
     const Placement shards = shard_group(plan), copies{group.ranks / shards.ranks, group.stride * shards.ranks};
@@ -385,9 +396,7 @@ void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts&
   const double one = scatters ? network.reduce_scatter(bytes, group) + more : network.all_reduce(bytes, group);
   const double times =
       plan.zero == 2 && framework.reduces_by_micro_batch ? static_cast<double>(plan.micro_batches()) : 1;
-  // The copies that our engine reduces in another type are freed before they are done: what gets their bytes waits.
-  const bool waits = framework.engine && framework.reduce_bytes != framework.gradient_bytes && plan.zero < 2;
-  const double cover = framework.overlaps_gradients && !waits ? t.backward * overlap : 0;
+  const double cover = framework.overlaps_gradients ? t.backward * overlap : 0;
   note(TimeTerm::kData, scatters ? "reduce-scatter of gradients" : "all-reduce of gradients", bytes, group.ranks, one,
        times);
   data += times * (std::max(exposed(one, cover), one * bucket / p.all()) + slow * std::min(one, cover));
@@ -395,6 +404,89 @@ void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts&
   const double gather = network.all_gather(p.all() * framework.gather_bytes, group) + more;
   note(TimeTerm::kData, "all-gather of parameters", p.all() * framework.gather_bytes, group.ranks, gather, 1);
   data += framework.overlaps_gathers && framework.overlaps_update ? exposed(gather, t.forward * overlap) : gather;
+}
+
+/// ZeRO-3 of our own engine: what is gathered before anything runs, and what comes after the last backward.
+void Estimator::State::add_engine_ends(Estimate& e, const Plan& plan, const ModelCosts& costs, const StageParameters& p,
+                                       double backward) const {
+  const Placement group = data_group(plan), shards = shard_group(plan);
+  const double gathered = costs.embedding.parameters * framework.gather_bytes,
+               gather = network.all_gather(gathered, shards),
+               reduce = network.reduce_scatter(costs.embedding.parameters * framework.reduce_bytes, shards);
+  e[TimeTerm::kData] += gather + (framework.overlaps_gathers ? reduce : 0);
+  note(TimeTerm::kData, "first all-gather", gathered, shards.ranks, gather, 1);
+  const Placement copies{group.ranks / shards.ranks, group.stride * shards.ranks};
+  const double bytes = p.all() * framework.reduce_bytes / shards.ranks, all = network.all_reduce(bytes, copies);
+  e[TimeTerm::kData] += exposed(all, backward);
+  note(TimeTerm::kData, "all-reduce between copies", bytes, copies.ranks, all, 1);
+}
+
+/// Seconds in which a bucket is reduced, with the copies into and out of another type, or the addition of what ZeRO-2
+/// keeps.
+double Estimator::State::reduced(const Plan& plan, double parameters) const {
+  const Placement group = data_group(plan);
+  const double bytes = parameters * framework.reduce_bytes, own = parameters / group.ranks,
+               both = framework.reduce_bytes + framework.gradient_bytes;
+  const double one = plan.zero > 0 ? network.reduce_scatter(bytes, group) : network.all_reduce(bytes, group);
+  if (plan.zero == 2) return one + gpu.traffic(own * (both + framework.gradient_bytes));
+  if (framework.reduce_bytes == framework.gradient_bytes) return one;
+  return one + gpu.traffic((parameters + (plan.zero > 0 ? own : parameters)) * both);
+}
+
+/// What reductions add to a step of this stage (ZeRO-0 to 2).
+double Estimator::State::engine_reductions(const Plan& plan, const Stage& stage, const StageTime& t) {
+  const Buckets& buckets = bucket_maker.of(stage, plan.tp);
+  const auto m = static_cast<double>(plan.micro_batches());
+  const double mean = buckets.all() / buckets.count;
+  note(TimeTerm::kData, plan.zero > 0 ? "reduce-scatter of gradients" : "all-reduce of gradients",
+       mean * framework.reduce_bytes, data_group(plan).ranks, reduced(plan, mean),
+       (plan.zero == 2 ? m : 1) * buckets.count);
+  return shown_reductions({.forward = t.forward,
+                           .backward = t.backward,
+                           .first = reduced(plan, buckets.first.parameters),
+                           .between = reduced(plan, buckets.between.parameters),
+                           .last = reduced(plan, buckets.last.parameters),
+                           .buckets = buckets,
+                           .each = plan.zero == 2,
+                           .overlap = framework.overlaps_gradients,
+                           .slow = interference()},
+                          m);
+}
+
+/// Our own engine: reductions by the buckets that they come in, then gathers after the update.
+void Estimator::State::add_engine_data(Estimate& e, const Plan& plan, const ModelCosts& costs,
+                                       const std::vector<StageKind>& stages, const StageTime& t) {
+  const Placement group = data_group(plan);
+  if (group.ranks <= 1) return;
+  const Stage& first = stages.front().stage;
+  if (plan.zero == 3) {
+    return add_engine_ends(e, plan, costs, parameters_of(costs, first, workload.model), t.backward);
+  }
+  // Without overlap the last backward of every stage waits for its reductions, and the stage before for that: but not
+  // for the last of them.
+  for (std::size_t i = 1; i < stages.size() && !framework.overlaps_gradients; ++i) {
+    const Stage& stage = stages[i].stage;
+    const double last = bucket_maker.of(stage, plan.tp).last.parameters;
+    e[TimeTerm::kData] += stages[i].count * (engine_reductions(plan, stage, t) - reduced(plan, last));
+  }
+  e[TimeTerm::kData] += engine_reductions(plan, first, t);
+  if (plan.zero == 0) return;
+  const Buckets& buckets = bucket_maker.of(first, plan.tp);
+  const double count = buckets.count, mean = buckets.all() / count;
+  const double gather = network.all_gather(mean * framework.gather_bytes, group);
+  // Each bucket is gathered while the next one is updated.
+  const double update = e[TimeTerm::kOptimizer] * (1 - 1 / count);
+  e[TimeTerm::kData] += gather + added((count - 1) * gather, update, interference());
+  note(TimeTerm::kData, "all-gather of parameters", mean * framework.gather_bytes, group.ranks, gather, count);
+}
+
+/// What our own engine reduces once a step: the loss over replicas and stages, the norm of gradients over all that
+/// share them out.
+double Estimator::State::scalars(const Plan& plan) const {
+  const Placement tensor{static_cast<double>(plan.tp), 1},
+      data = data_group(plan), stages{static_cast<double>(plan.pp), static_cast<double>(plan.gpus) / plan.pp};
+  return (plan.zero > 0 ? 2 : 1) * network.all_reduce(4, data) + 2 * network.all_reduce(4, stages) +
+         network.all_reduce(8, tensor);
 }
 
 /// The norm of gradients reads them once, the update moves state, gradient and parameters.
@@ -448,16 +540,16 @@ Estimate Estimator::estimate(const Plan& plan, EstimateNotes* notes) {
   const StageTime a = s.stage_time(plan, costs, first);
   StageTime slowest = a;
   const Stage* slow = &first;
-  Path& path = s.path;
-  path.clear();
+  const bool walks = s.walks(plan);
+  double all = 0;
+  s.walk.clear();
   for (const StageKind& kind : stages) {
     const StageTime t = &kind == stages.data() ? a : s.stage_time(plan, costs, kind.stage);
-    path.add(t, kind.count);
+    if (walks) s.walk.add({t.forward, t.backward, t.early}, kind.count);
+    all += kind.count * t.total();
     if (t.total() > slowest.total()) slowest = t, slow = &kind.stage;
   }
-  const double others = s.is_loop(plan) ? path.length(static_cast<double>(plan.micro_batches())) -
-                                              static_cast<double>(plan.micro_batches()) * slowest.total()
-                                        : path.sum() - slowest.total();
+  const double others = all - slowest.total();
 
   if (notes != nullptr) {
     s.notes = notes;
@@ -469,17 +561,27 @@ Estimate Estimator::estimate(const Plan& plan, EstimateNotes* notes) {
   const auto m = static_cast<double>(plan.micro_batches());
   for (int i = 0; i < kTimeTerms; ++i)
     e.seconds[static_cast<std::size_t>(i)] = m * slowest.terms[static_cast<std::size_t>(i)];
-  e[TimeTerm::kBubble] = s.bubble(plan, slowest, others);
-  if (!one) {  // filling the pipeline waits for whole messages
-    const double send = s.network.send(costs.message, static_cast<double>(plan.gpus) / plan.pp);
-    e[TimeTerm::kBubble] += 2 * (plan.pp - 1) * send * std::max(0.0, 1 - s.shown_messages(plan)) / plan.vpp;
-    if (s.is_loop(plan)) e[TimeTerm::kPipeline] += (m - 1) * (path.period(send) - slowest.total());
+  const double send = one ? 0 : s.network.send(costs.message, static_cast<double>(plan.gpus) / plan.pp);
+  if (walks) {
+    const Messages messages{.send = send, .gradients_wait = plan.tp > 1};
+    const double waits = std::max(0.0, s.walk.length(m, messages) - m * slowest.total());
+    const double received = (slow->first ? 0 : 1) + (slow->last || !messages.gradients_wait ? 0 : 1);
+    e[TimeTerm::kPipeline] = std::min(waits, m * received * send);
+    e[TimeTerm::kBubble] = waits - e[TimeTerm::kPipeline];
+  } else {
+    e[TimeTerm::kBubble] = s.bubble(plan, slowest, others);
+    // Filling the pipeline waits for whole messages.
+    if (!one) e[TimeTerm::kBubble] += 2 * (plan.pp - 1) * send * std::max(0.0, 1 - s.shown_messages(plan)) / plan.vpp;
   }
-  s.add_data(e, plan, costs, first, a);
   const StageParameters p = parameters_of(costs, first, s.workload.model);
   s.add_update(e, plan, p);
+  if (s.framework.engine) {
+    s.add_engine_data(e, plan, costs, stages, a);
+  } else {
+    s.add_data(e, plan, costs, first, a);
+  }
   s.add_offload(e, plan, p);
-  e[TimeTerm::kFixed] += s.constants.fixed_ms * 1e-3;
+  e[TimeTerm::kFixed] += s.constants.fixed_ms * 1e-3 + (s.framework.engine ? s.scalars(plan) : 0);
   for (const double t : e.seconds) e.step_time_s += t;
   e.bubble_fraction = e[TimeTerm::kBubble] / e.step_time_s;
 

@@ -1,0 +1,49 @@
+#include "simulator/analytic/engine_time.h"
+
+#include <cmath>
+
+namespace shardscope {
+
+AddedSeconds shown_shards(const ShardedPart& embedding, const ShardedPart& block, double blocks,
+                          const ShardedPart& head, const ShardLanes& lanes) {
+  const auto beside = [&](double work, double cover, const ShardedPart& part) {
+    return added(work, cover, lanes.slow * part.kernels);
+  };
+  AddedSeconds t;
+  t.forward = lanes.runs_ahead ? beside(block.gather, embedding.forward, embedding) +
+                                     (blocks - 1) * beside(block.gather, block.forward, block) +
+                                     beside(head.gather, block.forward, block)
+                               : embedding.gather + blocks * std::max(0.0, block.gather - lanes.tail) + head.gather;
+  const double middle = lanes.together(block.gather, block.reduce),
+               first = lanes.together(blocks > 1 ? block.gather : 0, head.reduce);
+  if (!lanes.overlap) {  // compute waits for each reduction; the next gather runs beside it where memory has room
+    const double inside = 0.5 * (middle + block.gather + block.reduce);
+    t.backward = block.gather + first + (blocks - 1) * inside + block.reduce + embedding.reduce;
+    return t;
+  }
+  t.backward = beside(block.gather, head.forward + head.backward, head) + beside(first, block.backward, block) +
+               std::max(0.0, blocks - 2) * beside(middle, block.backward, block) +
+               (blocks > 1 ? beside(block.reduce, block.backward, block) : 0) +
+               beside(block.reduce, embedding.backward, embedding);
+  return t;
+}
+
+double shown_reductions(const Reductions& r, double micro_batches) {
+  const Buckets& b = r.buckets;
+  const double times = r.each ? micro_batches : 1;
+  const double middle = std::max(0.0, b.count - 2);
+  const double all = b.count > 1 ? r.first + middle * r.between + r.last : r.last;
+  if (!r.overlap) return times * all;
+  if (b.count <= 1) return r.last + (times - 1) * added(r.last, r.forward + r.backward, r.slow);
+  if (!r.each) {  // nobody waits for them: bound by the last bucket, or by all of them since the first is complete
+    const double cover = r.backward * (1 - b.first.work);
+    return std::max(r.last + r.slow * std::min(all - r.last, cover), all - cover);
+  }
+  const double next = b.between.work * r.backward, end = b.last.work * r.backward;
+  const double inside = middle > 0 ? added(r.first, next, r.slow) + (middle - 1) * added(r.between, next, r.slow) +
+                                         added(r.between, end, r.slow)
+                                   : added(r.first, end, r.slow);
+  return times * inside + (times - 1) * added(r.last, r.forward + b.first.work * r.backward, r.slow) + r.last;
+}
+
+}  // namespace shardscope
