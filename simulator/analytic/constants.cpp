@@ -56,6 +56,7 @@ constexpr Field<FrameworkConstants> kFrameworkFields[] = {{"host_us", &Framework
                                                           {"fixed_ms", &FrameworkConstants::fixed_ms},
                                                           {"micro_batch_ms", &FrameworkConstants::micro_batch_ms},
                                                           {"collective_us", &FrameworkConstants::collective_us},
+                                                          {"host_update_ns", &FrameworkConstants::host_update_ns},
                                                           {"tensor_overlap", &FrameworkConstants::tensor_overlap},
                                                           {"attention", &FrameworkConstants::attention},
                                                           {"interference", &FrameworkConstants::interference},

@@ -66,6 +66,7 @@ struct FrameworkConstants {
   double interference = 1;      ///< part of the device's interference that shows
   double tensor_rank_us = 0;    ///< host time of a tensor-parallel collective for each of its ranks, beside launches
   double pipeline_rank_us = 0;  ///< and the same in a pipeline's stages
+  double host_update_ns = 0;    ///< of one rank's update on the host, per element, if its passes are few threads' work
   double tensor_overlap = 0.5;  ///< part of tensor-parallel traffic hidden, where the framework overlaps it
   double fragmentation = 0.04;  ///< reserved over allocated, less 1
 };

@@ -512,9 +512,10 @@ void Estimator::State::add_offload(Estimate& e, const Plan& plan, const StagePar
   const auto m = static_cast<double>(plan.micro_batches());
   double& t = e[TimeTerm::kOffload];
   const double moved = own * (4 + (m > 1 && plan.zero < 3 ? 2 * m : 0)) + own * 2;
-  t += moved / pcie + own * 28 / host;
+  const double update = own * std::max(28 / host, constants.host_update_ns * 1e-9);
+  t += moved / pcie + update;
   note(TimeTerm::kOffload, "gradients and parameters over PCIe", moved, 1, moved / pcie, 1);
-  note(TimeTerm::kOffload, "update in the host's memory", own * 28, 1, own * 28 / host, 1);
+  note(TimeTerm::kOffload, "update in the host's memory", own * 28, 1, update, 1);
   const bool drive = plan.offload == Offload::kOptimizerNvme || plan.offload == Offload::kParametersNvme;
   if (drive && target.system.nvme_read.value > 0) {
     const double read = own * 16 * gpus / target.system.nvme_read.value,
