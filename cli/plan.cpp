@@ -126,7 +126,8 @@ class PlanCommand {
     ReportedPoint r{.point = p, .plan_case = {options_.model, c.workload, c.target, c.framework, p.plan}};
     r.relief = find_relief(c.workload, c.target, c.framework, p.plan);
     const IntervalRow& interval = find_interval(default_intervals(), c.framework.name, p.plan.gpus);
-    r.low_s = p.estimate.step_time_s * interval.low, r.high_s = p.estimate.step_time_s * interval.high;
+    r.low_s = p.estimate.step_time_s * interval.from(), r.high_s = p.estimate.step_time_s * interval.to();
+    r.median_s = p.estimate.step_time_s * interval.median;
     r.interval_source = interval.source;
     const double tokens = static_cast<double>(p.plan.global_batch) * static_cast<double>(c.workload.seq);
     const double peak = c.target.gpu.peak[static_cast<std::size_t>(c.workload.arithmetic)].value;
@@ -245,6 +246,9 @@ void add_plan(CLI::App& app, int& exit_code) {
   command->footer(
       "Searches every legal mix of dp, tp, pp, vpp, cp, ep, sp, ZeRO stage, shard group, offload, micro-batch and\n"
       "recomputation, and prints those that nothing beats in days, cost, energy and headroom (docs/planner.md).\n"
+      "P10-P90 of a step is what published runs of the framework and size took over what was predicted for them; "
+      "where\n"
+      "nearly all were slower (or faster), it begins (or ends) at the prediction, and the median says by how much.\n"
       "Examples:\n"
       "  shardscope plan --model llama-3-8b --tokens 1T --deadline 30d --gpus h100-sxm,b200 --max-gpus 1024\n"
       "  shardscope plan --model llama-2-70b --tokens 2T --budget 3M --objective time --html report.html --out plans\n"

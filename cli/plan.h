@@ -52,7 +52,7 @@ struct ReportedPoint {
   PlanPoint point;
   PlanCase plan_case;
   Relief relief;
-  double low_s = 0, high_s = 0;  ///< P10-P90 of the step's time
+  double low_s = 0, median_s = 0, high_s = 0;  ///< P10, P50, P90 of the step's time (simulator/planner/intervals.h)
   std::string interval_source;
   double mfu = 0;
   std::vector<std::string> best;  ///< objectives of which it is the best

@@ -76,8 +76,8 @@ std::string chosen_text(const PlanReport& report) {
       fmt::format("\nRecommended for {}: {} x {} in {}, {}: {}, ZeRO {}, micro-batch {}, recompute {}\n",
                   to_string(report.objective), p.gpus, r.plan_case.target.gpu.title, r.plan_case.target.system.title,
                   r.plan_case.framework.name, layout_text(p), zero_text(p), p.micro_batch, to_string(p.recompute));
-  out += fmt::format("  step        {:.3f} s (P10-P90 {:.3f} to {:.3f}; {}), MFU {:.1f} %\n",
-                     r.point.estimate.step_time_s, r.low_s, r.high_s, r.interval_source, 100 * r.mfu);
+  out += fmt::format("  step        {:.3f} s (P10-P90 {:.3f} to {:.3f}, median {:.3f}; {}), MFU {:.1f} %\n",
+                     r.point.estimate.step_time_s, r.low_s, r.high_s, r.median_s, r.interval_source, 100 * r.mfu);
   out += fmt::format("  run         {:.0f} steps, {}, {}; {:.3g} MWh, {:.3g} t CO2, {:.3g} kW\n", run.steps,
                      format_days(run.days), format_usd(run.cost_usd), run.energy_kwh / 1e3, run.co2_t, run.mean_kw);
   out += fmt::format("  goodput     {:.1f} %; a checkpoint of {:.0f} s every {:.0f} min; stragglers {:+.1f} %\n",
@@ -109,6 +109,7 @@ Json point_json(const ReportedPoint& r, double tokens) {
   json["peak_gb"] = e.used / 1e9;
   json["headroom_gb"] = headroom(r) / 1e9;
   json["interval"] = {r.low_s, r.high_s};
+  json["interval_median"] = r.median_s;
   json["interval_source"] = r.interval_source;
   json["mfu"] = r.mfu;
   json["steps"] = run.steps;

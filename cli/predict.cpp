@@ -168,6 +168,7 @@ class Predict {
     out["tokens_per_step"] = tokens_per_step();
     out["step_time_s"] = prediction_.step_time_s;
     out["interval"] = interval_ ? nlohmann::json{interval_->low_s, interval_->high_s} : nlohmann::json(nullptr);
+    out["interval_median"] = interval_ ? nlohmann::json(interval_->median_s) : nlohmann::json(nullptr);
     out["interval_source"] = interval_ ? nlohmann::json(interval_->source) : nlohmann::json(nullptr);
     out["breakdown_s"] = {{"compute", b.compute_s},
                           {"exposed_communication", b.exposed_communication_s},
@@ -329,6 +330,11 @@ void add_predict(CLI::App& app, int& exit_code) {
   command->footer(
       "Without --cluster it speaks of the ranks as threads of this machine, in the seconds that --machine measured\n"
       "('shardscope calibrate'), or in guesses without it. What does not fit is an answer, not an error.\n"
+      "With --cluster, P10-P90 of the step is what published runs of the framework and size took over what was "
+      "predicted\n"
+      "for them; where nearly all were slower (or faster), it begins (or ends) at the prediction. The median says by "
+      "how\n"
+      "much predictions were off on the whole.\n"
       "Examples:\n"
       "  shardscope predict --model data/models/gpt-10m.json --ranks 4 --stage 3 --seq 128 --machine machine.json\n"
       "  shardscope predict job.json --profile run.db --json\n"

@@ -51,13 +51,13 @@ Interval interval_of(std::string_view framework, int gpus, double step_time_s) {
   const std::string sizes = row.max_gpus > 0   ? fmt::format(" on {} to {} GPUs", row.min_gpus, row.max_gpus)
                             : row.min_gpus > 1 ? fmt::format(" on {} GPUs and more", row.min_gpus)
                                                : "";
-  return {step_time_s * row.low, step_time_s * row.high,
+  return {step_time_s * row.from(), step_time_s * row.median, step_time_s * row.to(),
           fmt::format("published over predicted step time of {} runs of {}{}: {}", row.rows,
                       row.framework == "any" ? "any framework" : row.framework, sizes, row.source)};
 }
 
 std::string interval_text(const Interval& i) {
-  return fmt::format("P10-P90     {:.4f} to {:.4f} s ({})\n", i.low_s, i.high_s, i.source);
+  return fmt::format("P10-P90     {:.4f} to {:.4f} s, median {:.4f} s ({})\n", i.low_s, i.high_s, i.median_s, i.source);
 }
 
 Explanation explain(const PlanCase& c) { return shardscope::explain(c.workload, c.target, c.framework, c.plan); }

@@ -15,9 +15,9 @@
 
 namespace shardscope::cli {
 
-/// P10 to P90 of a predicted step time, from what published runs of the framework and size took.
+/// P10 to P90 of a predicted step time, from what published runs of the framework and size took; it holds the prediction.
 struct Interval {
-  double low_s = 0, high_s = 0;
+  double low_s = 0, median_s = 0, high_s = 0;
   std::string source;  ///< "published / predicted step time of 173 runs of megatron: ..."
 };
 Interval interval_of(std::string_view framework, int gpus, double step_time_s);

@@ -95,6 +95,7 @@ class FrameworkPrediction {
     out["tokens_per_step"] = case_.plan.global_batch * case_.workload.seq;
     out["step_time_s"] = estimate().step_time_s;
     out["interval"] = {interval_.low_s, interval_.high_s};
+    out["interval_median"] = interval_.median_s;
     out["interval_source"] = interval_.source;
     out["breakdown_s"] = {{"compute", parts.compute},
                           {"exposed_communication", parts.exposed},

@@ -870,7 +870,7 @@ refuses 'from 0 to 3' whatif job.json --cluster dgx-a100:8 --set zero.stage=4
 check 'plan --json' bash -c "'$shardscope' ${plan[*]} --gpus h100-sxm,a100-80-sxm --out plans --html plan.html --json >plan.out"
 check 'plan --json has the keys' json_ok plan.out 'd["pareto"] and d["searched"] > 1000 and 0 <= d["recommended"] < len(d["pareto"]) and all(
   set(["gpu", "gpus", "dp", "tp", "pp", "vpp", "cp", "ep", "zero", "offload", "micro_batch", "recompute", "step_time_s", "days", "cost_usd", "peak_gb",
-       "headroom_gb", "interval", "files"]) <= set(p) and p["headroom_gb"] >= 0 and p["interval"][0] < p["step_time_s"] < p["interval"][1] and
+       "headroom_gb", "interval", "files"]) <= set(p) and p["headroom_gb"] >= 0 and p["interval"][0] <= p["step_time_s"] <= p["interval"][1] and p["interval"][0] < p["interval_median"] < p["interval"][1] and
   abs(sum(p["time_s"].values()) / p["step_time_s"] - 1) < 1e-6 and p["dp"] * p["tp"] * p["pp"] * p["cp"] * p["ulysses"] == p["gpus"] for p in d["pareto"])'
 check 'nothing on the front is beaten' json_ok plan.out 'not any(a is not b and a["days"] <= b["days"] and a["cost_usd"] < b["cost_usd"] and
   a["energy_kwh"] <= b["energy_kwh"] and a["headroom_gb"] > 10 for a in d["pareto"] for b in d["pareto"])'

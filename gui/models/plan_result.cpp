@@ -29,7 +29,7 @@ PlanDot dot_of(const SearchRequest& request, const PlanPoint& point) {
   const Candidate& c = request.candidates[point.candidate];
   PlanDot dot{.point = point};
   const IntervalRow& interval = find_interval(default_intervals(), c.framework.name, point.plan.gpus);
-  dot.low = interval.low, dot.high = interval.high;
+  dot.low = interval.from(), dot.high = interval.to();
   dot.problem = find_memory_problem(point.estimate, c.target, point.plan.gpus);
   dot.fits = dot.problem.empty();
   return dot;

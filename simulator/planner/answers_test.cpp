@@ -152,8 +152,8 @@ TEST(Serve, SaysWhatIsPossibleWhereTheLatencyIsNot) {
 
 TEST(Intervals, TheMostSpecialRowCounts) {
   const auto rows = parse_intervals(
-      "framework,min_gpus,max_gpus,low,high,rows,source\nany,1,0,0.8,1.3,0,guess\n"
-      "megatron,1,0,0.9,1.2,50,runs\nmegatron,65,512,0.95,1.1,20,runs\n",
+      "framework,min_gpus,max_gpus,low,median,high,rows,source\nany,1,0,0.8,1,1.3,0,guess\n"
+      "megatron,1,0,0.9,1,1.2,50,runs\nmegatron,65,512,0.95,1,1.1,20,runs\n",
       "intervals.csv");
   EXPECT_EQ(find_interval(rows, "fsdp2", 64).low, 0.8);
   EXPECT_EQ(find_interval(rows, "megatron", 64).low, 0.9);
@@ -161,14 +161,24 @@ TEST(Intervals, TheMostSpecialRowCounts) {
   EXPECT_FALSE(default_intervals().empty());
 }
 
+TEST(Intervals, HoldThePredictionThatTheyAreAbout) {
+  const IntervalRow slower{.low = 1.01, .median = 1.2, .high = 2.2}, faster{.low = 0.7, .median = 0.8, .high = 0.9};
+  EXPECT_EQ(slower.from(), 1);
+  EXPECT_EQ(slower.to(), 2.2);
+  EXPECT_EQ(faster.from(), 0.7);
+  EXPECT_EQ(faster.to(), 1);
+  for (const IntervalRow& row : default_intervals()) EXPECT_TRUE(row.from() <= 1 && 1 <= row.to()) << row.framework;
+}
+
 TEST(Intervals, BrokenFilesAreRefused) {
   const auto refused = [](const std::string& rows, const char* why) {
-    EXPECT_THAT([&] { parse_intervals("framework,min_gpus,max_gpus,low,high,rows,source\n" + rows, "i.csv"); },
+    EXPECT_THAT([&] { parse_intervals("framework,min_gpus,max_gpus,low,median,high,rows,source\n" + rows, "i.csv"); },
                 Throws<Error>(Property(&Error::what, HasSubstr(why))));
   };
-  refused("any,1,0,1.2,1.1,0,x\n", "i.csv:2: low");
-  refused("any,1,0,a,1.1,0,x\n", "low must be a number");
-  refused("megatron,1,0,0.9,1.1,0,x\n", "any,1,0");
+  refused("any,1,0,1.2,1.15,1.1,0,x\n", "i.csv:2: low");
+  refused("any,1,0,0.9,1.2,1.1,0,x\n", "i.csv:2: low");
+  refused("any,1,0,a,1,1.1,0,x\n", "low must be a number");
+  refused("megatron,1,0,0.9,1,1.1,0,x\n", "any,1,0");
 }
 
 TEST(Plots, ShowWhatTheyAreGiven) {

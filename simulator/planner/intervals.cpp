@@ -18,8 +18,8 @@ std::span<const EmbeddedFile> embedded_calibration();  // made from data/calibra
 
 namespace {
 
-constexpr std::array<std::string_view, 7> kColumns{"framework", "min_gpus", "max_gpus", "low",
-                                                   "high",      "rows",     "source"};
+constexpr std::array<std::string_view, 8> kColumns{"framework", "min_gpus", "max_gpus", "low",
+                                                   "median",    "high",     "rows",     "source"};
 
 [[noreturn]] void fail(const std::string& file, int line, const std::string& what) {
   throw Error(ErrorKind::kParse, fmt::format("{}:{}: {}", file, line, what));
@@ -37,11 +37,12 @@ IntervalRow read_row(const CsvRow& row, const std::string& file) {
                        .min_gpus = static_cast<int>(number_at(row, 1, file)),
                        .max_gpus = static_cast<int>(number_at(row, 2, file)),
                        .low = number_at(row, 3, file),
-                       .high = number_at(row, 4, file),
-                       .rows = static_cast<int>(number_at(row, 5, file)),
-                       .source = row.cells[6]};
-  if (!(interval.low > 0 && interval.low <= interval.high))
-    fail(file, row.line, "low must be above 0 and not above high");
+                       .median = number_at(row, 4, file),
+                       .high = number_at(row, 5, file),
+                       .rows = static_cast<int>(number_at(row, 6, file)),
+                       .source = row.cells[7]};
+  if (!(interval.low > 0 && interval.low <= interval.median && interval.median <= interval.high))
+    fail(file, row.line, "low must be above 0 and not above median, nor that above high");
   return interval;
 }
 

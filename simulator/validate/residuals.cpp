@@ -48,6 +48,7 @@ void add(std::vector<IntervalRow>& table, const std::vector<const ValidatedRow*>
                    .min_gpus = sizes.min,
                    .max_gpus = sizes.max,
                    .low = weighted_quantile(off, 0.1),
+                   .median = weighted_quantile(off, 0.5),
                    .high = weighted_quantile(off, 0.9),
                    .rows = static_cast<int>(rows.size()),
                    .source = source});
@@ -73,10 +74,10 @@ std::vector<IntervalRow> residual_intervals(const std::vector<ValidatedRow>& row
 }
 
 std::string intervals_csv(const std::vector<IntervalRow>& table) {
-  std::string out = "framework,min_gpus,max_gpus,low,high,rows,source\n";
+  std::string out = "framework,min_gpus,max_gpus,low,median,high,rows,source\n";
   for (const IntervalRow& row : table) {
-    out += fmt::format("{},{},{},{:.3f},{:.3f},{},{}\n", row.framework, row.min_gpus, row.max_gpus, row.low, row.high,
-                       row.rows, csv_cell(row.source));
+    out += fmt::format("{},{},{},{:.3f},{:.3f},{:.3f},{},{}\n", row.framework, row.min_gpus, row.max_gpus, row.low,
+                       row.median, row.high, row.rows, csv_cell(row.source));
   }
   return out;
 }

@@ -13,8 +13,8 @@
 
 namespace shardscope {
 
-/// P10 and P90 of published over predicted step time for each framework and size that have enough runs, for each
-/// framework, each size, and all. Every source weighs the same within a row of the table.
+/// P10, median and P90 of published over predicted step time for each framework and size that have enough runs, for
+/// each framework, each size, and all. Every source weighs the same within a row of the table.
 std::vector<IntervalRow> residual_intervals(const std::vector<ValidatedRow>& rows, std::string_view qualities,
                                             const std::string& source);
 

@@ -23,6 +23,7 @@ TEST(Residuals, IntervalsByFrameworkAndSize) {
   EXPECT_EQ(small.max_gpus, 8);
   EXPECT_EQ(small.rows, 20);
   EXPECT_NEAR(small.low, 0.625, 1e-9);  // between the second and the third of twenty
+  EXPECT_NEAR(small.median, 1.025, 1e-9);
   EXPECT_NEAR(small.high, 1.425, 1e-9);
   EXPECT_EQ(find_interval(table, "megatron", 1024).framework, "any");
   EXPECT_NEAR(find_interval(table, "megatron", 1024).high, 3, 1e-9);  // of all runs, half of the weight at 3
