@@ -33,15 +33,16 @@ void print_fits(const Refit& fitted) {
 }
 
 void print_report(const CalibrateFrom& options, const MeasuredJob& run, const Refit& fitted, const Steps& steps) {
-  fmt::print("{}: {}, {} rank{}, {} steps\n", run.source, printable(run.row.model), run.row.world,
-             run.row.world == 1 ? "" : "s", run.row.steps);
+  fmt::print("{}: {}, {} rank{}, {} steps, on {}\n", run.source, printable(run.row.model), run.row.world,
+             run.row.world == 1 ? "" : "s", run.row.steps, run.place());
   fmt::print(
       "An op's slice and the lane's gap after it, predicted against measured (its mean over the steps of middling "
       "length), each size of a model once:\n");
   print_fits(fitted);
   if (!fitted.unfitted.empty()) fmt::print("not fitted   {}\n", fmt::join(fitted.unfitted, ", "));
+  const char* guesses = run.machine_text.empty() ? "guesses (--base FILE has better)" : "the machine file of the run";
   fmt::print("not seen     all other models, overheads, the drive's sharing: from {}\n",
-             options.base.empty() ? "guesses (--base FILE has better)" : options.base);
+             options.base.empty() ? guesses : options.base);
   fmt::print("waiting      {}\n", describe_waits(run, fitted));
   fmt::print("step         {:.4f} s measured; predicted {:.4f} s ({}) before, {:.4f} s ({}) after\n", steps.measured,
              steps.before, signed_percent(steps.error(steps.before)), steps.after,
@@ -79,8 +80,9 @@ void print_json(const CalibrateFrom& options, const MeasuredJob& run, const Refi
 void calibrate_from(const CalibrateFrom& options) {
   const Profile profile(options.profile);
   const MeasuredJob run = read_measured_run(profile, options.run);
-  const Machine base = options.base.empty() ? default_machine(run.cores) : load_machine(options.base);
-  const Refit fitted = refit(base, run.measured());
+  const Machine base = base_machine(run, options.base);
+  Refit fitted = refit(base, run.measured());
+  fitted.machine.name = run.place();
   save_machine(fitted.machine, options.output);
   const Steps steps{step_times(profile, run.row.id).median_s, simulate(run.programs, base).step_time_s,
                     simulate(run.programs, fitted.machine).step_time_s};

@@ -125,7 +125,7 @@ class Predict {
             .model = job_.model.name,
             .world = job_.parallel.ranks(),
             .zero_stage = stage,
-            .job_json = job_record(job_, machine_.cores, machine_.threads_per_rank(job_.parallel.ranks())),
+            .job_json = job_record(job_, {machine_.cores, machine_.threads_per_rank(job_.parallel.ranks())}),
             .parameters = parameter_count(job_.model),
             .tokens_per_step = tokens_per_step(),
             .flops_per_token = flops_per_token_,

@@ -67,7 +67,7 @@ class Like {
   }
 
   void run() {
-    const Machine base = options_.flags.machine ? load_machine(*options_.flags.machine) : default_machine(run_.cores);
+    const Machine base = base_machine(run_, options_.flags.machine.value_or(""));
     const Refit fitted = refit(base, run_.measured());
     source_ = fitted.machine.source;
     waits_ = describe_waits(run_, fitted);
@@ -77,6 +77,7 @@ class Like {
     const std::vector<Program> programs = lower_all(job_);
     changed_ = predicted_column(programs, fitted.machine);
     note_unseen(programs, fitted);
+    split_turns();
     options_.json ? print_json() : print_text();
   }
 
@@ -94,6 +95,20 @@ class Like {
           std::any_of(fitted.fits.begin(), fitted.fits.end(), [&](const ModelFit& fit) { return fit.model == model; });
       if (!seen) unseen_.push_back(model);
     }
+  }
+
+  /// Ranks that outnumber the cores take turns; on the clock they share cores evenly and stay abreast. So what they
+  /// wait for each other's turns counts as compute there. The run shows how much of it that is.
+  void split_turns() {
+    if (run_.job.parallel.ranks() <= run_.cores || as_run_.parts.compute_s <= 0) return;
+    const double more = measured_.parts.exposed_communication_s - as_run_.parts.exposed_communication_s;
+    turns_ = std::clamp(more / as_run_.parts.compute_s, 0.0, 1.0);
+    const auto move = [&](StepBreakdown& parts) {
+      parts.exposed_communication_s += turns_ * parts.compute_s;
+      parts.compute_s *= 1 - turns_;
+    };
+    move(as_run_.parts);
+    if (job_.parallel.ranks() > run_.cores) move(changed_.parts);
   }
 
   bool fits() const { return job_.device_memory_bytes == 0 || changed_.peak_bytes <= job_.device_memory_bytes; }
@@ -116,6 +131,10 @@ class Like {
       fmt::print("not seen in the run, so less sure: {}\n", fmt::join(unseen_, "; "));
     }
     fmt::print("fitted: {}\n", waits_);
+    if (turns_ > 0)
+      fmt::print("split: {:.1f} % of compute on the clock is waiting for other ranks' turns, as the run shows\n",
+                 100 * turns_);
+    fmt::print("measured on {}\n", run_.place());
     fmt::print("seconds from {}\n", source_);
   }
 
@@ -172,6 +191,8 @@ class Like {
                               {"fits", fits()},
                               {"not_seen", unseen_},
                               {"scale", scale_},
+                              {"turns", turns_},
+                              {"measured_on", {{"cores", run_.cores}, {"processor", run_.processor}}},
                               {"source", source_}}));
   }
 
@@ -184,6 +205,7 @@ class Like {
   std::vector<std::string> unseen_;
   std::string source_, waits_;
   double scale_ = 1;
+  double turns_ = 0;  ///< part of compute that is waiting for turns
 };
 
 }  // namespace

@@ -30,6 +30,7 @@
 #include "profiler/store/merge.h"
 #include "profiler/store/op_counters.h"
 #include "profiler/store/profile_writer.h"
+#include "simulator/calibrate/calibrate.h"
 #include "simulator/like/measured_run.h"
 #include "simulator/simulate.h"
 
@@ -162,13 +163,16 @@ class Train {
             .model = job_.model.name,
             .world = job_.parallel.ranks(),
             .zero_stage = stage,
-            .job_json = job_record(job_, machine_cores(), threads_per_rank()),
+            .job_json = job_record(job_, {machine_cores(), threads_per_rank(), processor_name(), machine_text()}),
             .parameters = parameter_count(job_.model),
             .tokens_per_step = programs_.front().tokens_per_step,
             .flops_per_token = flops_per_token_,
             .peak_flops_per_rank = peak_flops(),
             .device_memory_limit = job_.device_memory_bytes};
   }
+
+  /// Kept with the run where it was measured and not guessed.
+  std::string machine_text() const { return machine_.calibrated ? to_json(machine_) : ""; }
 
   static int machine_cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
 

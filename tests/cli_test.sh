@@ -571,6 +571,11 @@ check 'predict --like --set runs' bash -c \
   "'$shardscope' predict --like run.db --set zero.stage=3 --set parallel.dp=4 --set micro_batch=1 --json >like.json"
 check 'what changed is predicted' json_ok like.json \
   'd["changed"]["peak_bytes"] != d["predicted"]["peak_bytes"] and any("all_gather" in m for m in d["not_seen"])'
+check 'it says where the run was measured' json_ok like.json 'd["measured_on"]["cores"] >= 1 and d["measured_on"]["processor"] and 0 <= d["turns"] <= 1'
+check 'a run keeps the machine file that it was made with' bash -c "'$shardscope' train job.json --steps 2 --machine fitted.json --profile kept.db --quiet >/dev/null &&
+  '$shardscope' predict --like kept.db | grep -q 'what it did not show: run zero-2 of run.db'"
+sed 's/"cores": *[0-9]*/"cores": 63/' fitted.json >other.json
+refuses '63 cores' predict --like run.db --machine other.json
 check 'predict --like in text' bash -c "'$shardscope' predict --like run.db --set seq=16 | grep -q 'compute.*%'"
 refuses 'no-such-run' calibrate --from run.db --run no-such-run -o none.json
 refuses 'run 2 .*predicted' calibrate --from run.db --run 2 -o none.json

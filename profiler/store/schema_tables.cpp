@@ -41,8 +41,8 @@ std::vector<SchemaTable> run_tables() {
         {"zero_stage", "INTEGER", "", "ZeRO stage, 0 to 3."},
         {"job_json", "TEXT", "",
          "The job. Of train and predict {\"job\": the whole job file, \"machine\" or \"cluster\": where predicted "
-         "seconds are "
-         "from, \"cores\", \"threads_per_rank\", ...}: predict --like and the window read it."},
+         "seconds are from, \"machine_file\": the calibrated machine itself, \"processor\", \"cores\", "
+         "\"threads_per_rank\", ...}: predict --like and the window read it."},
         {"parameters", "INTEGER", "", "Parameters of the model."},
         {"tokens_per_step", "INTEGER", "tokens", "Of the global batch."},
         {"flops_per_token", "REAL", "FLOP", "Work of training on one token, forward and backward."},

@@ -21,8 +21,6 @@
 
 namespace shardscope {
 
-namespace {
-
 std::string processor_name() {
   std::ifstream info("/proc/cpuinfo");
   for (std::string line; std::getline(info, line);) {
@@ -30,6 +28,8 @@ std::string processor_name() {
   }
   return "unknown processor";
 }
+
+namespace {
 
 std::string today() {
   const std::time_t now = std::time(nullptr);

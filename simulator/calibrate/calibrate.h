@@ -12,6 +12,9 @@
 
 namespace shardscope {
 
+/// Of this machine, as its system names it: "AMD EPYC 9B45"; "unknown processor" where it does not.
+std::string processor_name();
+
 struct CalibrateOptions {
   int cores = 0;                                     ///< 0: all of this machine
   std::string nvme_folder;                           ///< on the drive that swap files will lie on; empty: guesses

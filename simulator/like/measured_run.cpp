@@ -50,6 +50,8 @@ void read_record(const Profile& profile, MeasuredJob& run) {
   run.text = to_json_text(*job);
   run.job = parse_job(run.text, run.source, {});
   run.cores = static_cast<int>(reader.integer("cores", {1, kMostCores}));
+  run.processor = reader.text("processor", "");
+  if (const JsonNode* machine = reader.find("machine_file")) run.machine_text = to_json_text(*machine);
   const std::int64_t threads = reader.integer("threads_per_rank", {1, kMostCores});
   const std::int64_t share = std::max(1, run.cores / run.job.parallel.ranks());
   if (threads == share) return;
@@ -103,25 +105,44 @@ std::string place_of(const std::string& path) {
 
 }  // namespace
 
-std::string job_record(const Job& job, int cores, int threads_per_rank) {
-  const nlohmann::json record{{"job", nlohmann::json::parse(job.text)},
-                              {"machine", place_of(job.machine)},
-                              {"cluster", names_catalog_cluster(job.cluster) ? job.cluster : place_of(job.cluster)},
-                              {"cores", cores},
-                              {"threads_per_rank", threads_per_rank},
-                              {"model", job.model.name},
-                              {"ranks", job.parallel.ranks()},
-                              {"zero_stage", job.training.zero.stage},
-                              {"zero_mode", to_string(job.zero_mode)},
-                              {"micro_batch", job.training.micro_batch},
-                              {"accumulation", job.training.accumulation},
-                              {"train_batch_size", job.training.train_batch_size},
-                              {"seq_len", job.data.seq_len},
-                              {"data", job.data.path},
-                              {"tokenizer", job.data.tokenizer},
-                              {"steps", job.steps},
-                              {"seed", job.seed},
-                              {"learning_rate", job.training.optimizer.lr}};
+std::string MeasuredJob::place() const {
+  return fmt::format("{} core{} of {}", cores, cores == 1 ? "" : "s",
+                     processor.empty() ? "a processor not recorded" : printable(processor));
+}
+
+Machine base_machine(const MeasuredJob& run, const std::string& path) {
+  if (!path.empty()) {
+    Machine base = load_machine(path);
+    if (base.cores == run.cores) return base;
+    throw Error(ErrorKind::kConfig, fmt::format("{}: is of a machine with {} cores; {} was measured on {}", path,
+                                                base.cores, run.source, run.place()));
+  }
+  if (run.machine_text.empty()) return default_machine(run.cores);
+  Machine own = parse_machine(run.machine_text, run.source + ": machine_file");
+  return own.cores == run.cores ? own : default_machine(run.cores);  // trained with another machine's file
+}
+
+std::string job_record(const Job& job, const RunPlace& place) {
+  nlohmann::json record{{"job", nlohmann::json::parse(job.text)},
+                        {"machine", place_of(job.machine)},
+                        {"cluster", names_catalog_cluster(job.cluster) ? job.cluster : place_of(job.cluster)},
+                        {"cores", place.cores},
+                        {"threads_per_rank", place.threads_per_rank},
+                        {"processor", place.processor},
+                        {"model", job.model.name},
+                        {"ranks", job.parallel.ranks()},
+                        {"zero_stage", job.training.zero.stage},
+                        {"zero_mode", to_string(job.zero_mode)},
+                        {"micro_batch", job.training.micro_batch},
+                        {"accumulation", job.training.accumulation},
+                        {"train_batch_size", job.training.train_batch_size},
+                        {"seq_len", job.data.seq_len},
+                        {"data", job.data.path},
+                        {"tokenizer", job.data.tokenizer},
+                        {"steps", job.steps},
+                        {"seed", job.seed},
+                        {"learning_rate", job.training.optimizer.lr}};
+  if (!place.machine_text.empty()) record["machine_file"] = nlohmann::json::parse(place.machine_text);
   return record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 

@@ -43,7 +43,7 @@ class Facts : public ::testing::Test {
 };
 
 TEST_F(Facts, OfAProductAreItsShapesAndWhatItShouldCost) {
-  const OpFacts facts = facts_of(job_record(job_, 2, 1), first("matmul"));
+  const OpFacts facts = facts_of(job_record(job_, {2, 1}), first("matmul"));
   ASSERT_EQ(facts.problem, "");
   const auto& product = std::get<MatMul>(program_.instructions[static_cast<std::size_t>(first("matmul"))].op);
   ASSERT_GE(facts.operands.size(), 3U);
@@ -63,7 +63,7 @@ TEST_F(Facts, OfAProductAreItsShapesAndWhatItShouldCost) {
 
 TEST_F(Facts, OfAClusterNameTheirSources) {
   job_.cluster = "dgx-h100:8";
-  const OpFacts facts = facts_of(job_record(job_, 2, 1), first("matmul"));
+  const OpFacts facts = facts_of(job_record(job_, {2, 1}), first("matmul"));
   ASSERT_EQ(facts.problem, "");
   ASSERT_FALSE(facts.constants.empty());
   EXPECT_TRUE(std::any_of(facts.constants.begin(), facts.constants.end(), [](const CostFact& c) {
@@ -75,7 +75,7 @@ TEST_F(Facts, OfAClusterNameTheirSources) {
 TEST_F(Facts, SayWhatAnOpWaitsFor) {
   const int reduce = first("reduce_scatter") >= 0 ? first("reduce_scatter") : first("all_reduce");
   ASSERT_GE(reduce, 0);
-  const OpFacts facts = facts_of(job_record(job_, 2, 1), reduce);
+  const OpFacts facts = facts_of(job_record(job_, {2, 1}), reduce);
   ASSERT_FALSE(facts.flow.empty());
   for (const FlowEdge& edge : facts.flow) {
     EXPECT_LT(edge.from, edge.to);
@@ -86,14 +86,14 @@ TEST_F(Facts, SayWhatAnOpWaitsFor) {
 TEST_F(Facts, WhatARunDoesNotSayIsSaid) {
   EXPECT_THAT(facts_of("{}", 0).problem, HasSubstr("without its job"));
   EXPECT_THAT(facts_of("[1", 0).problem, HasSubstr("job_json"));
-  EXPECT_THAT(facts_of(job_record(job_, 2, 1), 1 << 20).problem, HasSubstr("no op"));
-  std::string other = job_record(job_, 2, 1);
+  EXPECT_THAT(facts_of(job_record(job_, {2, 1}), 1 << 20).problem, HasSubstr("no op"));
+  std::string other = job_record(job_, {2, 1});
   other.replace(other.find("\"n_layer\":1"), 11, "\"n_layer\":2");
   EXPECT_THAT(facts_of(other, 0).problem, HasSubstr("another program"));
   other.replace(other.find("\"n_layer\":2"), 11, "\"n_layer\":9000");
   EXPECT_THAT(facts_of(other, 0).problem, HasSubstr("not the one that was recorded"));
   job_.machine = "/dev/zero";
-  const OpFacts gone = facts_of(job_record(job_, 2, 1), first("matmul"));
+  const OpFacts gone = facts_of(job_record(job_, {2, 1}), first("matmul"));
   EXPECT_EQ(gone.problem, "");
   EXPECT_THAT(gone.constants.at(0).source, HasSubstr("not there any more"));
 }

@@ -40,7 +40,7 @@ RunInfo info_of(const MeasuredJob& run, const Stage& stage, const Job& job, cons
           .model = job.model.name,
           .world = job.parallel.ranks(),
           .zero_stage = stage.zero,
-          .job_json = job_record(job, run.cores, machine.threads_per_rank(job.parallel.ranks())),
+          .job_json = job_record(job, {run.cores, machine.threads_per_rank(job.parallel.ranks()), run.processor, ""}),
           .parameters = run.row.parameters,
           .tokens_per_step = program.tokens_per_step,
           .flops_per_token = run.row.flops_per_token,
@@ -63,7 +63,7 @@ void simulate_into(const std::string& path, const MeasuredJob& run, const Stage&
 std::vector<StageOutcome> predict_stages(const Profile& profile, const std::string& run, const std::string& path,
                                          const std::function<bool()>& stopped) {
   const MeasuredJob measured = read_measured_run(profile, run);
-  const Machine machine = refit(default_machine(measured.cores), measured.measured()).machine;
+  const Machine machine = refit(base_machine(measured, ""), measured.measured()).machine;
   const bool offloads = measured.job.training.zero.offload_optimizer.device != OffloadDevice::kNone;
   std::vector<StageOutcome> outcomes;
   for (const Stage& stage : all_stages()) {
