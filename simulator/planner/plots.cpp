@@ -90,10 +90,12 @@ class Scale {
 
 constexpr std::string_view kGrid = "stroke=\"currentColor\" stroke-opacity=\"0.25\"";
 
+/// An empty name has no entry, but its colour.
 std::string legend(const std::vector<std::string>& names, double x, double y, double width) {
   std::string out;
   double at = x;
   for (std::size_t i = 0; i < names.size(); ++i) {
+    if (names[i].empty()) continue;
     const double room = 26 + 7.0 * static_cast<double>(names[i].size());
     if (at + room > x + width) at = x, y += 18;
     out += fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"11\" height=\"11\" {}/>\n", at, y - 10, style_of(i));
@@ -129,6 +131,10 @@ std::string scatter_svg(const Axes& axes, const std::vector<Series>& all) {
     for (const Dot& d : all[i].dots) {
       body += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\" {}><title>{}</title></circle>\n", x.at(d.x),
                           y.at(d.y), style_of(i), escape_xml(d.title));
+      if (!d.is_ringed) continue;
+      body += fmt::format(
+          "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"9\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"2\"/>\n",
+          x.at(d.x), y.at(d.y));
     }
   }
   body += text_at((kLeft + kWidth) / 2, kHeight - 10, "middle", axes.x);
@@ -148,7 +154,13 @@ std::string bars_svg(const std::string& unit, const std::vector<std::string>& na
     most = std::max(most, sum);
   }
   const Scale x(0, most * 1.05, kLeft, kWidth - kRight, false);
-  std::string body = legend(names, 10, 16, kWidth - 20);
+  std::vector<std::string> seen(names.size());
+  for (const Bar& b : bars) {
+    for (std::size_t p = 0; p < b.parts.size(); ++p) {
+      if (b.parts[p] > 0) seen[p] = names[p];
+    }
+  }
+  std::string body = legend(seen, 10, 16, kWidth - 20);
   for (const double v : x.ticks()) {
     body += line(x.at(v), kTop - 4, x.at(v), bottom, kGrid) + text_at(x.at(v), bottom + 16, "middle", short_number(v));
   }

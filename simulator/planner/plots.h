@@ -15,7 +15,8 @@ struct Axes {
 };
 struct Dot {
   double x = 0, y = 0;
-  std::string title;  ///< shown when pointed at
+  std::string title;       ///< shown when pointed at
+  bool is_ringed = false;  ///< the one that is meant
 };
 struct Series {
   std::string name;
