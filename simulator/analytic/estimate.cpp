@@ -4,25 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <unordered_map>
 
 #include "core/check.h"
-#include "simulator/analytic/engine_pipeline.h"
 #include "simulator/analytic/engine_time.h"
-#include "simulator/analytic/estimate_notes.h"
-#include "simulator/analytic/memory_model.h"
-#include "simulator/analytic/network_model.h"
+#include "simulator/analytic/estimate_state.h"
 
 namespace shardscope {
 namespace {
-
-double fourth_power(double x) { return x * x * x * x; }
-
-/// Two things at once, nearly the longer of them.
-double longer(double a, double b) { return std::sqrt(std::sqrt(fourth_power(a) + fourth_power(b))); }
-
-/// What of `work` does not hide behind `cover`.
-double exposed(double work, double cover) { return work <= 0 ? 0 : longer(work, cover) - cover; }
 
 std::uint64_t key_of(const BlockShape& s) {
   std::uint64_t key = static_cast<std::uint64_t>(s.micro_batch);
@@ -30,96 +18,15 @@ std::uint64_t key_of(const BlockShape& s) {
   return (key * 2 + (s.sp ? 1 : 0)) * 4 + static_cast<std::uint64_t>(s.recompute);
 }
 
-/// Part of a short kernel's start that shows between element-wise kernels. Guess.
-constexpr double kElementwiseStart = 0.25;
-
-struct BothWays {
-  double forward = 0, backward = 0;
-};
-
-/// Seconds of one micro-batch in one stage, by term; forward and backward apart for the schedules.
-struct StageTime {
-  std::array<double, kTimeTerms> terms{};
-  double forward = 0, backward = 0, weight_gradient = 0;
-  double early = 0;  ///< of backward, before it needs a gradient: a block is computed again
-  double total() const { return forward + backward; }
-};
-
 }  // namespace
 
-struct Estimator::State {
-  Workload workload;
-  Target target;
-  FrameworkSpec framework;
-  FrameworkConstants constants;
-  FabricConstants fabric;
-  GpuModel gpu;
-  NetworkModel network;
-  StageMaker stage_maker;
-  BucketMaker bucket_maker;
-  PipelineWalk walk;  ///< kept for its memory
-  std::unordered_map<std::uint64_t, ModelCosts> known;
-  EstimateNotes* notes = nullptr;  ///< where wanted
-
-  State(const Workload& w, const Target& t, const FrameworkSpec& f, const Constants& table)
-      : workload(w),
-        target(t),
-        framework(f),
-        constants(framework_constants(table, f.name)),
-        fabric(fabric_constants(table, t.fabric.name)),
-        gpu(t.gpu, device_constants(table, t.gpu)),
-        network(t, gpu.constants(), fabric, constants.collective_us * 1e-6),
-        stage_maker(w.model, f, w.seq),
-        bucket_maker(w.model, f.bucket_elements) {
-    known.reserve(4096);
-  }
-
-  const ModelCosts& costs_of(const Plan& plan) {
-    const BlockShape shape{plan.micro_batch, plan.tp, plan.cp, plan.ulysses, plan.ep, plan.sp, plan.recompute};
-    const std::uint64_t key = key_of(shape);
-    const auto found = known.find(key);
-    if (found != known.end()) return found->second;
-    return known.emplace(key, compute_costs(workload, framework, constants, gpu, shape)).first->second;
-  }
-
-  Placement data_group(const Plan& p) const { return {copies_of(p).shared, static_cast<double>(p.tp)}; }
-  Placement shard_group(const Plan& p) const {
-    const Placement all = data_group(p);
-    return p.shard > 0 ? Placement{std::min<double>(p.shard, all.ranks), all.stride} : all;
-  }
-
-  void note(TimeTerm term, std::string_view what, double bytes, double ranks, double seconds, double times) const {
-    if (notes != nullptr && seconds > 0 && times > 0)
-      notes->moves.push_back({term, what, bytes, ranks, seconds, times});
-  }
-  void note_part(const PartCosts& part, const Plan&, double count) const;
-  void note_stage(const Plan&, const ModelCosts&, const Stage& slowest);
-
-  void add_part(StageTime& t, const PartCosts& part, const Plan& plan, double count) const;
-  void add_engine_gathers(StageTime& t, const Plan& plan, const ModelCosts& costs, const Stage& stage) const;
-  double scalars(const Plan&) const;
-  BothWays tensor_time(const PartCosts& part, const Plan& plan) const;
-  double again_time(const PartCosts& part, const Plan& plan) const;
-  BothWays context_time(const PartCosts& part, const Plan& plan) const;
-  BothWays expert_time(const PartCosts& part, const Plan& plan) const;
-  void add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count, BothWays device,
-                   BothWays own) const;
-  double shown_messages(const Plan&) const;
-  double interference() const { return gpu.constants().interference * constants.interference; }
-  /// Action by action: our own engine under 1F1B.
-  bool walks(const Plan& plan) const {
-    return framework.engine && plan.pp > 1 && plan.vpp == 1 && plan.schedule == PipelineSchedule::k1F1B;
-  }
-  StageTime stage_time(const Plan&, const ModelCosts&, const Stage&) const;
-  double bubble(const Plan&, const StageTime& slowest, double others) const;
-  void add_data(Estimate&, const Plan&, const ModelCosts&, const Stage&, const StageTime&) const;
-  void add_engine_ends(Estimate&, const Plan&, const ModelCosts&, const StageParameters&, double backward) const;
-  double reduced(const Plan&, double parameters) const;
-  double engine_reductions(const Plan&, const Stage&, const StageTime&);
-  void add_engine_data(Estimate&, const Plan&, const ModelCosts&, const std::vector<StageKind>&, const StageTime&);
-  void add_update(Estimate&, const Plan&, const StageParameters&) const;
-  void add_offload(Estimate&, const Plan&, const StageParameters&) const;
-};
+const ModelCosts& Estimator::State::costs_of(const Plan& plan) {
+  const BlockShape shape{plan.micro_batch, plan.tp, plan.cp, plan.ulysses, plan.ep, plan.sp, plan.recompute};
+  const std::uint64_t key = key_of(shape);
+  const auto found = known.find(key);
+  if (found != known.end()) return found->second;
+  return known.emplace(key, compute_costs(workload, framework, constants, gpu, shape)).first->second;
+}
 
 // ---------------------------------------------------------------- one micro-batch in one stage
 
@@ -219,16 +126,6 @@ BothWays Estimator::State::tensor_time(const PartCosts& part, const Plan& plan) 
           (calls.backward + calls.again) * shown + calls.beside * added(one, cover, interference())};
 }
 
-/// A block computed again, with the collectives in it.
-double Estimator::State::again_time(const PartCosts& part, const Plan& plan) const {
-  const Placement group{static_cast<double>(plan.tp), 1};
-  const double one = plan.tp == 1 ? 0
-                     : plan.sp    ? network.all_gather(part.traffic.tensor, group)
-                                  : network.all_reduce(part.traffic.tensor, group);
-  return part.again.kernel_seconds() + part.again.kernels * gpu.kernel_s() * kElementwiseStart +
-         part.traffic.calls.again * one;
-}
-
 /// A ring's turn hides behind the attention of the turn before; Ulysses' exchanges do not.
 BothWays Estimator::State::context_time(const PartCosts& part, const Plan& plan) const {
   BothWays t;
@@ -276,43 +173,6 @@ void Estimator::State::add_gathers(StageTime& t, const PartCosts& part, const Pl
   t.terms[static_cast<std::size_t>(TimeTerm::kData)] += count * (more_forward + more_backward);
   t.forward += count * more_forward;
   t.backward += count * more_backward;
-}
-
-/// The same of our own engine, part by part in their order.
-void Estimator::State::add_engine_gathers(StageTime& t, const Plan& plan, const ModelCosts& costs,
-                                          const Stage& stage) const {
-  const Placement group = shard_group(plan);
-  const auto part_of = [&](const PartCosts& part, double count, bool is_end) {
-    StageTime own;
-    add_part(own, part, plan, 1);
-    const double gather = network.all_gather(part.parameters * framework.gather_bytes, group),
-                 reduce = network.reduce_scatter(part.parameters * framework.reduce_bytes, group) +
-                          gpu.traffic(part.parameters / group.ranks *
-                                      (framework.reduce_bytes + 2 * framework.gradient_bytes));
-    const double kernels = own.total() - own.terms[static_cast<std::size_t>(TimeTerm::kTensor)] -
-                           own.terms[static_cast<std::size_t>(TimeTerm::kContext)] -
-                           own.terms[static_cast<std::size_t>(TimeTerm::kExpert)];
-    note(TimeTerm::kData, "all-gather of parameters", part.parameters * framework.gather_bytes, group.ranks, gather,
-         (is_end ? 1 : 2) * count);
-    note(TimeTerm::kData, "reduce-scatter of gradients", part.parameters * framework.reduce_bytes, group.ranks, reduce,
-         count);
-    return ShardedPart{own.forward, own.backward, kernels / std::max(own.total(), 1e-12), gather, reduce};
-  };
-  const bool mixed = stage.mixture > stage.dense;
-  const ShardedPart block = part_of(mixed ? costs.mixture : costs.dense, stage.blocks(), false);
-  // What full recompute drops leaves room for the next gather where the last one was, so that it waits for that.
-  const PartCosts& of_block = mixed ? costs.mixture : costs.dense;
-  const Transfer alone = network.transfer(Exchange::kGather, of_block.parameters * framework.gather_bytes, group);
-  const ShardLanes lanes{
-      .overlap = framework.overlaps_gathers,
-      .runs_ahead = framework.overlaps_gathers || plan.recompute != Recompute::kFull,
-      .tail = plan.tp == 1 ? 0 : tensor_time(of_block, plan).forward / std::max(1.0, of_block.traffic.calls.forward),
-      .slow = interference(),
-      .share = std::min(1.0, std::max(alone.links, alone.nics * network.ranks_per_nic()))};
-  const AddedSeconds more =
-      shown_shards(part_of(costs.embedding, 1, true), block, stage.blocks(), part_of(costs.head, 1, true), lanes);
-  t.terms[static_cast<std::size_t>(TimeTerm::kData)] += more.forward + more.backward;
-  t.forward += more.forward, t.backward += more.backward;
 }
 
 /// Part of a message's time that shows in each micro-batch of the steady state. Interleaved schedules send ahead: a
@@ -404,89 +264,6 @@ void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts&
   const double gather = network.all_gather(p.all() * framework.gather_bytes, group) + more;
   note(TimeTerm::kData, "all-gather of parameters", p.all() * framework.gather_bytes, group.ranks, gather, 1);
   data += framework.overlaps_gathers && framework.overlaps_update ? exposed(gather, t.forward * overlap) : gather;
-}
-
-/// ZeRO-3 of our own engine: what is gathered before anything runs, and what comes after the last backward.
-void Estimator::State::add_engine_ends(Estimate& e, const Plan& plan, const ModelCosts& costs, const StageParameters& p,
-                                       double backward) const {
-  const Placement group = data_group(plan), shards = shard_group(plan);
-  const double gathered = costs.embedding.parameters * framework.gather_bytes,
-               gather = network.all_gather(gathered, shards),
-               reduce = network.reduce_scatter(costs.embedding.parameters * framework.reduce_bytes, shards);
-  e[TimeTerm::kData] += gather + (framework.overlaps_gathers ? reduce : 0);
-  note(TimeTerm::kData, "first all-gather", gathered, shards.ranks, gather, 1);
-  const Placement copies{group.ranks / shards.ranks, group.stride * shards.ranks};
-  const double bytes = p.all() * framework.reduce_bytes / shards.ranks, all = network.all_reduce(bytes, copies);
-  e[TimeTerm::kData] += exposed(all, backward);
-  note(TimeTerm::kData, "all-reduce between copies", bytes, copies.ranks, all, 1);
-}
-
-/// Seconds in which a bucket is reduced, with the copies into and out of another type, or the addition of what ZeRO-2
-/// keeps.
-double Estimator::State::reduced(const Plan& plan, double parameters) const {
-  const Placement group = data_group(plan);
-  const double bytes = parameters * framework.reduce_bytes, own = parameters / group.ranks,
-               both = framework.reduce_bytes + framework.gradient_bytes;
-  const double one = plan.zero > 0 ? network.reduce_scatter(bytes, group) : network.all_reduce(bytes, group);
-  if (plan.zero == 2) return one + gpu.traffic(own * (both + framework.gradient_bytes));
-  if (framework.reduce_bytes == framework.gradient_bytes) return one;
-  return one + gpu.traffic((parameters + (plan.zero > 0 ? own : parameters)) * both);
-}
-
-/// What reductions add to a step of this stage (ZeRO-0 to 2).
-double Estimator::State::engine_reductions(const Plan& plan, const Stage& stage, const StageTime& t) {
-  const Buckets& buckets = bucket_maker.of(stage, plan.tp);
-  const auto m = static_cast<double>(plan.micro_batches());
-  const double mean = buckets.all() / buckets.count;
-  note(TimeTerm::kData, plan.zero > 0 ? "reduce-scatter of gradients" : "all-reduce of gradients",
-       mean * framework.reduce_bytes, data_group(plan).ranks, reduced(plan, mean),
-       (plan.zero == 2 ? m : 1) * buckets.count);
-  return shown_reductions({.forward = t.forward,
-                           .backward = t.backward,
-                           .first = reduced(plan, buckets.first.parameters),
-                           .between = reduced(plan, buckets.between.parameters),
-                           .last = reduced(plan, buckets.last.parameters),
-                           .buckets = buckets,
-                           .each = plan.zero == 2,
-                           .overlap = framework.overlaps_gradients,
-                           .slow = interference()},
-                          m);
-}
-
-/// Our own engine: reductions by the buckets that they come in, then gathers after the update.
-void Estimator::State::add_engine_data(Estimate& e, const Plan& plan, const ModelCosts& costs,
-                                       const std::vector<StageKind>& stages, const StageTime& t) {
-  const Placement group = data_group(plan);
-  if (group.ranks <= 1) return;
-  const Stage& first = stages.front().stage;
-  if (plan.zero == 3) {
-    return add_engine_ends(e, plan, costs, parameters_of(costs, first, workload.model), t.backward);
-  }
-  // Without overlap the last backward of every stage waits for its reductions, and the stage before for that: but not
-  // for the last of them.
-  for (std::size_t i = 1; i < stages.size() && !framework.overlaps_gradients; ++i) {
-    const Stage& stage = stages[i].stage;
-    const double last = bucket_maker.of(stage, plan.tp).last.parameters;
-    e[TimeTerm::kData] += stages[i].count * (engine_reductions(plan, stage, t) - reduced(plan, last));
-  }
-  e[TimeTerm::kData] += engine_reductions(plan, first, t);
-  if (plan.zero == 0) return;
-  const Buckets& buckets = bucket_maker.of(first, plan.tp);
-  const double count = buckets.count, mean = buckets.all() / count;
-  const double gather = network.all_gather(mean * framework.gather_bytes, group);
-  // Each bucket is gathered while the next one is updated.
-  const double update = e[TimeTerm::kOptimizer] * (1 - 1 / count);
-  e[TimeTerm::kData] += gather + added((count - 1) * gather, update, interference());
-  note(TimeTerm::kData, "all-gather of parameters", mean * framework.gather_bytes, group.ranks, gather, count);
-}
-
-/// What our own engine reduces once a step: the loss over replicas and stages, the norm of gradients over all that
-/// share them out.
-double Estimator::State::scalars(const Plan& plan) const {
-  const Placement tensor{static_cast<double>(plan.tp), 1},
-      data = data_group(plan), stages{static_cast<double>(plan.pp), static_cast<double>(plan.gpus) / plan.pp};
-  return (plan.zero > 0 ? 2 : 1) * network.all_reduce(4, data) + 2 * network.all_reduce(4, stages) +
-         network.all_reduce(8, tensor);
 }
 
 /// The norm of gradients reads them once, the update moves state, gradient and parameters.

@@ -1,0 +1,63 @@
+#include "simulator/analytic/engine_time.h"
+
+#include <gtest/gtest.h>
+
+namespace shardscope {
+namespace {
+
+TEST(EngineTime, CollectivesSlowWhatTheyHideBehind) {
+  EXPECT_DOUBLE_EQ(added(1, 4, 0.25), 0.25);  // kernels end at 4.25
+  EXPECT_DOUBLE_EQ(added(8, 4, 0.25), 4);     // they end first
+  EXPECT_DOUBLE_EQ(added(0, 4, 0.25), 0);
+}
+
+Reductions of_one_bucket() {
+  return {.forward = 2, .backward = 4, .first = 3, .last = 3, .buckets = {.last = {1, 1}, .count = 1}, .overlap = true};
+}
+
+TEST(EngineTime, TheOnlyBucketHasNothingLeftToHideBehind) { EXPECT_DOUBLE_EQ(shown_reductions(of_one_bucket(), 8), 3); }
+
+TEST(EngineTime, ZeroTwoHidesAMicroBatchsBehindTheNext) {
+  Reductions r = of_one_bucket();
+  r.each = true;
+  EXPECT_DOUBLE_EQ(shown_reductions(r, 8), 3);  // 3 behind 6, but the last
+  r.last = 7;
+  EXPECT_DOUBLE_EQ(shown_reductions(r, 8), 7 * 1 + 7);
+  r.overlap = false;
+  EXPECT_DOUBLE_EQ(shown_reductions(r, 8), 8 * 7);
+}
+
+TEST(EngineTime, BucketsAreBoundByTheLastOrByAllSinceTheFirst) {
+  Reductions r{.backward = 4, .first = 1, .between = 1, .last = 1, .overlap = true};
+  r.buckets = {{1, 0.25}, {1, 0.25}, {1, 0.25}, 4};
+  EXPECT_DOUBLE_EQ(shown_reductions(r, 1), 1);  // 4 in the 3 that are left after the first, + the last
+  r.first = r.between = r.last = 2;
+  EXPECT_DOUBLE_EQ(shown_reductions(r, 1), 8 - 3);
+}
+
+TEST(EngineTime, PartsAreGatheredBesideTheOneBefore) {
+  const ShardedPart ends{.forward = 1, .backward = 1, .gather = 1, .reduce = 1},
+      block{.forward = 2, .backward = 4, .gather = 1, .reduce = 1};
+  const ShardLanes lanes{.overlap = true};
+  const AddedSeconds hidden = shown_shards(ends, block, 4, ends, lanes);
+  EXPECT_DOUBLE_EQ(hidden.forward, 0);
+  EXPECT_DOUBLE_EQ(hidden.backward, 0);
+  ShardedPart large = block;
+  large.gather = large.reduce = 3;  // forward: 2 shown beside the embedding, 1 beside each of three blocks
+  const AddedSeconds shown = shown_shards(ends, large, 4, ends, lanes);
+  EXPECT_DOUBLE_EQ(shown.forward, 2 + 3 * 1);
+  EXPECT_DOUBLE_EQ(shown.backward, 1 + 0 + 2 * 2 + 0 + 2);  // head; head's and a gather; both; the last; embedding
+}
+
+TEST(EngineTime, WithoutOverlapReductionsAreWaitedFor) {
+  const ShardedPart ends{.forward = 1, .backward = 1, .gather = 1, .reduce = 1},
+      block{.forward = 9, .backward = 9, .gather = 2, .reduce = 2};
+  const ShardLanes lanes{.runs_ahead = false, .tail = 0.5, .share = 0.5};
+  const AddedSeconds t = shown_shards(ends, block, 2, ends, lanes);
+  EXPECT_DOUBLE_EQ(t.forward, 1 + 2 * 1.5 + 1);
+  // A gather, one beside the head's reduction, half of the way between one beside a reduction and after it, the ends'.
+  EXPECT_DOUBLE_EQ(t.backward, 2 + 2 + 0.5 * (2 + 4) + 2 + 1);
+}
+
+}  // namespace
+}  // namespace shardscope
