@@ -56,8 +56,11 @@ double PlanBounds::step_time(const Plan& plan) const {
   const double length = 1 + (plan.pp - 1.0) / plan.vpp / m;
   const bool filled = plan.schedule == PipelineSchedule::k1F1B || plan.schedule == PipelineSchedule::kInterleaved ||
                       plan.schedule == PipelineSchedule::kGpipe;
-  if (framework_.engine) {  // its stages are uneven: a fast one may hide in the slowest's micro-batches
-    return kernel_seconds(plan) * (filled && plan.vpp == 1 ? std::max(1.0, plan.pp / m) : 1);
+  if (framework_.engine) {
+    // Its stages are uneven: a fast one may hide in the slowest's micro-batches. And a block is computed again while its
+    // gradient is on the way through the others.
+    const double once = seconds_per_sequence_ * static_cast<double>(plan.global_batch) / plan.gpus;
+    return std::max(kernel_seconds(plan), filled && plan.vpp == 1 ? once * plan.pp / m : 0);
   }
   return kernel_seconds(plan) * (filled ? length : 1);
 }
