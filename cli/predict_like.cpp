@@ -98,14 +98,21 @@ class Like {
   }
 
   /// Ranks that outnumber the cores take turns; on the clock they share cores evenly and stay abreast. So what they
-  /// wait for each other's turns counts as compute there. The run shows how much of it that is.
+  /// wait for each other's turns, in collectives or idle, counts as compute there. The run shows how much of it that
+  /// is.
   void split_turns() {
     if (run_.job.parallel.ranks() <= run_.cores || as_run_.parts.compute_s <= 0) return;
-    const double more = measured_.parts.exposed_communication_s - as_run_.parts.exposed_communication_s;
-    turns_ = std::clamp(more / as_run_.parts.compute_s, 0.0, 1.0);
+    const auto more = [&](double StepBreakdown::*part) {
+      return std::max(0.0, measured_.parts.*part - as_run_.parts.*part);
+    };
+    const double meeting = more(&StepBreakdown::exposed_communication_s), idle = more(&StepBreakdown::bubble_s);
+    if (meeting + idle <= 0) return;
+    turns_ = std::min(1.0, (meeting + idle) / as_run_.parts.compute_s);
     const auto move = [&](StepBreakdown& parts) {
-      parts.exposed_communication_s += turns_ * parts.compute_s;
-      parts.compute_s *= 1 - turns_;
+      const double moved = turns_ * parts.compute_s;
+      parts.exposed_communication_s += moved * meeting / (meeting + idle);
+      parts.bubble_s += moved * idle / (meeting + idle);
+      parts.compute_s -= moved;
     };
     move(as_run_.parts);
     if (job_.parallel.ranks() > run_.cores) move(changed_.parts);
