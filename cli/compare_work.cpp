@@ -18,9 +18,10 @@ std::size_t shown(const std::vector<T>& rows, int top) {
 
 void print_parts(const RunDifference& d, const std::string& a, const std::string& b) {
   TextTable table({"of a mean step, ms", a, b, "B - A", "change"});
-  for (const PartDifference& p : d.parts)
+  for (const PartDifference& p : d.parts) {
     table.add({std::string(to_string(p.part)), milliseconds(p.a_s), milliseconds(p.b_s), gained(p.a_s, p.b_s),
                change(p.a_s, p.b_s)});
+  }
   table.add({"step", milliseconds(d.a_step_s), milliseconds(d.b_step_s), gained(d.a_step_s, d.b_step_s),
              change(d.a_step_s, d.b_step_s)});
   fmt::print("\n{}", table.text());

@@ -139,6 +139,22 @@ TEST(Diagnose, ProposesSettingsOfTheJob) {
   EXPECT_FALSE(facts.setting("deepspeed.zero_optimization.nothing"));
 }
 
+/// Waiting for another stage is the bubble, not a straggler.
+TEST(Diagnose, KnowsABubble) {
+  RunFacts facts;
+  facts.job = parse_json(R"({"deepspeed": {"gradient_accumulation_steps": 4}, "parallel": {"pp": 2}})", "");
+  facts.step_s = 0.1;
+  facts.sums.steps = 1, facts.sums.total_ns = 100'000'000;
+  facts.sums.ns[static_cast<std::size_t>(TimePart::kWaiting)] = 30'000'000;
+  facts.communication.push_back({"recv", "forward", "pp", 2, 4, 1e6, 0.04, 0.03, 0.04});
+  const std::vector<Trouble> findings = diagnose(facts);
+  ASSERT_EQ(findings.size(), 1U);
+  EXPECT_EQ(findings[0].rule, "pipeline_bubble");
+  EXPECT_NEAR(findings[0].share, 0.3, 1e-9);
+  EXPECT_THAT(findings[0].evidence[0], HasSubstr("2 stages and 4 micro-batches: a bubble of 20.0 %"));
+  EXPECT_EQ(findings[0].trials[0].settings, std::vector<std::string>{"parallel.schedule=zb-h1"});
+}
+
 TEST(Diagnose, OfOurOwnRunGoesThrough) {
   const testing::TempFolder folder;
   testing::record_tiny_profile(folder.file("run.db"), "tiny", 4);

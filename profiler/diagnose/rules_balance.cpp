@@ -57,9 +57,24 @@ std::string excess_of(const RunFacts& facts, int rank) {
   return most;
 }
 
+bool is_transfer(const CommunicationFact& c) { return c.kind == "recv" || c.kind == "send" || c.kind == "send_recv"; }
+
+/// Waiting and moving of sends and receives that nothing hides. Their sums have the first step in them, which may be
+/// long, so they are taken as a part of the counted steps' waiting and moving.
+double exposed_transfers(const RunFacts& facts) {
+  double transfers = 0, all = 0;
+  for (const CommunicationFact& c : facts.communication) {
+    all += c.exposed_s;
+    if (is_transfer(c)) transfers += c.exposed_s;
+  }
+  const double exposed = facts.seconds(TimePart::kWaiting) + facts.seconds(TimePart::kCommunication);
+  return all > 0 ? exposed * transfers / all : 0;
+}
+
 void stragglers(const RunFacts& facts, std::vector<Trouble>& findings) {
-  const double cost = facts.seconds(TimePart::kWaiting);
-  if (facts.share(TimePart::kWaiting) < kLeastShare) return;
+  // Waiting for another stage is the pipeline's.
+  const double cost = facts.seconds(TimePart::kWaiting) - exposed_transfers(facts);
+  if (cost < kLeastShare * facts.step_s) return;
   Trouble f{.rule = "stragglers", .cost_s = cost};
   f.what = fmt::format("Ranks wait {} ms of a step ({}) for others to arrive in collectives, and nothing hides it.",
                        ms_text(cost), share_text(cost, facts.step_s));
@@ -93,9 +108,7 @@ void stragglers(const RunFacts& facts, std::vector<Trouble>& findings) {
 
 /// Stages of a pipeline that have nothing to do: waiting in receives is the bubble.
 void pipeline(const RunFacts& facts, std::vector<Trouble>& findings) {
-  double cost = 0;
-  for (const CommunicationFact& c : facts.communication)
-    if (c.kind == "recv" || c.kind == "send" || c.kind == "send_recv") cost += c.exposed_s;
+  const double cost = exposed_transfers(facts);
   if (cost < kLeastShare * facts.step_s) return;
   Trouble f{.rule = "pipeline_bubble", .cost_s = cost};
   f.what = fmt::format("Stages of the pipeline wait {} ms of a step ({}) for what the stage before or after sends.",
@@ -107,9 +120,10 @@ void pipeline(const RunFacts& facts, std::vector<Trouble>& findings) {
     f.evidence.push_back(
         fmt::format("{:.0f} stages and {:.0f} micro-batches: a bubble of {} even if all stages are equal", stages,
                     micro_batches, share_text(stages - 1, stages - 1 + micro_batches)));
-    for (const char* schedule : {"zb-h1", "interleaved"})
+    for (const char* schedule : {"zb-h1", "interleaved"}) {
       f.trials.push_back(
           {fmt::format("parallel.schedule = {}", schedule), {fmt::format("parallel.schedule={}", schedule)}, {}, ""});
+    }
   }
   findings.push_back(std::move(f));
 }

@@ -20,9 +20,10 @@ void copies(const RunFacts& facts, std::vector<Trouble>& findings) {
   const double steps = facts.rank_steps();
   for (const CopyTraffic& c : facts.copies) {
     pageable = pageable || c.name.find("ageable") != std::string::npos;
-    if (f.evidence.size() < 3 && c.bytes > 0)
+    if (f.evidence.size() < 3 && c.bytes > 0) {
       f.evidence.push_back(fmt::format("{}: {} a step at {}", c.name.empty() ? c.lane : c.name,
                                        size_text(static_cast<double>(c.bytes) / steps), rate_text(c.bytes_per_s())));
+    }
   }
   f.advice = pageable
                  ? "copy from pinned memory (pin_memory=True) and without blocking: from pageable memory the driver "

@@ -121,12 +121,14 @@ CriticalPath critical_path(const StepGraph& graph) {
   path.time = graph.time;
   path.segments = Walk(graph).run();
   add_up(graph, path);
-  if (!graph.has_host)
+  if (!graph.has_host) {
     path.remarks.emplace_back(
         "Calls of the host were not recorded: work that begins late for no reason on the device is idle: unknown.");
-  if (path.part(TimePart::kWaiting) > 0)
+  }
+  if (path.part(TimePart::kWaiting) > 0) {
     path.remarks.emplace_back(
         "For some waiting it is not known for whom: its collective or receive has no match on another rank.");
+  }
   return path;
 }
 

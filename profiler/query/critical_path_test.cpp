@@ -254,7 +254,8 @@ TEST(CriticalPath, LeadsThroughASendToTheStageBefore) {
         trace->slice({op, step, on, t0 + begin * kUs, (end - begin) * kUs, wait * kUs});
       };
       if (rank == 0) slice(testing::kMatMulOp, Lane::kCompute, 0, 400);
-      slice(transfer, lane, rank == 0 ? 400 : 0, 450, rank == 0 ? 0 : 400);
+      const bool cut = rank == 1 && step == 0;  // of the step before a part may be missing
+      if (!cut) slice(transfer, lane, rank == 0 ? 400 : 0, 450, rank == 0 ? 0 : 400);
       if (rank == 1) slice(testing::kMatMulOp, Lane::kCompute, 450, 1000);
       trace->step({step, t0, 1000 * kUs, 1, 1, 1e-3});
     }

@@ -46,9 +46,10 @@ class Run {
     const TimePart part = on_device ? TimePart::kIdleQueued : TimePart::kIdleLaunch;
     std::int64_t reading = 0;
     const auto data = graph_.data.find(n.rank);
-    if (!on_device && data != graph_.data.end())
+    if (!on_device && data != graph_.data.end()) {
       for (const TimeWindow& t : data->second)
         reading += std::max<std::int64_t>(0, std::min(t.end_ns, n.time.begin_ns) - std::max(t.begin_ns, from));
+    }
     reading = std::min(reading, all);
     return scaled(all - reading, change_.scale[static_cast<std::size_t>(part)]) +
            scaled(reading, change_.scale[static_cast<std::size_t>(TimePart::kIdleData)]);

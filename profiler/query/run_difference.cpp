@@ -128,14 +128,16 @@ void compare_collectives(const RunSums& a, const RunSums& b, RunDifference& diff
     if (!same) {
       const CallSum in_a = all_of(a, kind), in_b = all_of(b, kind);
       add_collective(kind, std::nullopt, in_a, a.steps, in_b, b.steps, difference.collectives);
-      if (in_a.count > 0 && in_b.count > 0)
+      if (in_a.count > 0 && in_b.count > 0) {
         difference.remarks.push_back("Both have " + kind +
                                      ", but not as many in each step: all of them are compared together.");
+      }
       continue;
     }
-    for (std::size_t i = 0; i < a.calls.at(kind).size(); ++i)
+    for (std::size_t i = 0; i < a.calls.at(kind).size(); ++i) {
       add_collective(kind, static_cast<int>(i), a.calls.at(kind)[i], a.steps, b.calls.at(kind)[i], b.steps,
                      difference.collectives);
+    }
   }
 }
 
@@ -167,9 +169,10 @@ RunDifference run_difference(const Profile& profile_a, std::int64_t run_a, const
   largest_first(difference.collectives);
   if (!phases && (a.phases || b.phases))
     difference.remarks.emplace_back("One of the two does not say the phase of its work: phases are taken together.");
-  for (const auto* run : {&a, &b})
+  for (const auto* run : {&a, &b}) {
     for (const std::string& remark : run->breakdown.remarks)
       difference.remarks.push_back(std::string(run == &a ? "A: " : "B: ") + remark);
+  }
   return difference;
 }
 

@@ -137,6 +137,7 @@ void match_transfers(const std::vector<std::pair<int, int>>& queues, StepGraph& 
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const StepNode& n = graph.nodes[i];
     if (n.part != TimePart::kCommunication || n.call >= 0) continue;
+    if (n.time.end_ns <= graph.time.begin_ns) continue;  // of the step before, of which only a part is here
     const std::string& kind = graph.op(n).kind;
     if (kind == "send") sends[queues[i]].push_back(static_cast<std::int32_t>(i));
     if (kind == "recv") receives[queues[i]].push_back(static_cast<std::int32_t>(i));
@@ -173,9 +174,10 @@ using ByEnd = std::vector<std::int32_t>;
 
 ByEnd by_end(const StepGraph& graph, int rank, bool on_device) {
   ByEnd order;
-  for (std::size_t i = 0; i < graph.nodes.size(); ++i)
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     if (graph.nodes[i].rank == rank && graph.nodes[i].on_device == on_device)
       order.push_back(static_cast<std::int32_t>(i));
+  }
   std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
     return graph.nodes[std::size_t(a)].time.end_ns < graph.nodes[std::size_t(b)].time.end_ns;
   });
@@ -290,9 +292,10 @@ StepGraph StepGraphSource::graph(std::int64_t step) const {
     ends[s.rank] = time.end_ns;
     graph.time.end_ns = std::max(graph.time.end_ns, time.end_ns);
   }
-  if (ends.empty())
+  if (ends.empty()) {
     throw Error(ErrorKind::kConfig,
                 profile_.path() + ": run " + std::to_string(run_) + " has no step " + std::to_string(step));
+  }
   std::vector<Unordered> all;
   for (const RunStep& s : steps_.steps) {
     if (s.step != step) continue;

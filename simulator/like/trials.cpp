@@ -32,7 +32,7 @@ std::int64_t fullest(const Prediction& prediction) {
 }  // namespace
 
 LikeTrials::LikeTrials(const Profile& profile, const std::string& run) : run_(read_measured_run(profile, run)) {
-  machine_ = refit(default_machine(run_.cores), run_.measured()).machine;
+  machine_ = refit(base_machine(run_, ""), run_.measured()).machine;
   const Prediction as_run = simulate(run_.programs, machine_);
   token_s_ = token_seconds(run_.programs, as_run);
   peak_bytes_ = fullest(as_run);
