@@ -209,11 +209,15 @@ TEST(MainWindow, StateGoesToAFileAndALinkAndBack) {
   }
   EXPECT_EQ(saved.view, "timeline");
   EXPECT_EQ(saved.views["timeline"]["search"].toString(), "adam");
+  const Theme before = theme_of(QApplication::palette());
   MainWindow window;
+  window.set_theme(Theme::kDark);
   QSignalSpy opened(&window, &MainWindow::opened);
   window.restore(saved);
   ASSERT_TRUE(opened.wait(kPatienceMs));
   ASSERT_TRUE(QTest::qWaitFor([&] { return !window.busy(); }, kPatienceMs));
+  EXPECT_TRUE(window.view("timeline")->findChild<TimelineCanvas*>()->scene().state.dark) << "the theme is the window's";
+  window.set_theme(before);
   EXPECT_EQ(window.session().a, 1U);
   EXPECT_EQ(window.app_state().views["timeline"]["search"].toString(), "adam");
   EXPECT_EQ(window.app_state().run, saved.run);

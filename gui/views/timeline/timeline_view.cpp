@@ -189,7 +189,9 @@ void TimelineView::catalog_loaded(const std::shared_ptr<const TimelineCatalog>& 
   step_->setText(catalog->steps.empty() ? QStringLiteral("no steps")
                                         : QStringLiteral("%1 steps").arg(catalog->steps.size()));
   if (restored_) {
+    const bool dark = state_.dark;  // the window's
     state_ = parse_timeline_state(QJsonDocument(*restored_).toJson().toStdString(), "state");
+    state_.dark = dark;
     restored_.reset();
     search_->setText(QString::fromStdString(state_.search));
   }
