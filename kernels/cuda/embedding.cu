@@ -87,15 +87,59 @@ __device__ void add_row(const A& from, std::int64_t at, float (&sum)[A::kN]) {
 #pragma unroll
   for (int j = 0; j < A::kN; ++j) sum[j] += v[j];
 }
+
+/// Elements [at, at + kN) of gradients that have a dtype of their own, by packs where their address allows.
+template <class T, int kN>
+constexpr int kPart = kN < 16 / static_cast<int>(sizeof(T)) ? kN : 16 / static_cast<int>(sizeof(T));
+template <class T, int kN>
+__device__ bool lies_in_packs(const T* at) {
+  return reinterpret_cast<std::uintptr_t>(at) % (kPart<T, kN> * sizeof(T)) == 0;
+}
+template <class T, int kN>
+__device__ void load_typed(const T* from, float (&sum)[kN]) {
+  constexpr int kEach = kPart<T, kN>;
+  const bool packs = lies_in_packs<T, kN>(from);
+#pragma unroll
+  for (int first = 0; first < kN; first += kEach) {
+    Pack<T, kEach> pack;
+    if (packs) {
+      pack = load_pack<kEach>(from + first);
+    } else {
+#pragma unroll
+      for (int j = 0; j < kEach; ++j) pack.at[j] = from[first + j];
+    }
+#pragma unroll
+    for (int j = 0; j < kEach; ++j) sum[first + j] = to_float(pack.at[j]);
+  }
+}
+template <class T, int kN>
+__device__ void store_typed(T* to, const float (&sum)[kN]) {
+  constexpr int kEach = kPart<T, kN>;
+  const bool packs = lies_in_packs<T, kN>(to);
+#pragma unroll
+  for (int first = 0; first < kN; first += kEach) {
+    Pack<T, kEach> pack;
+#pragma unroll
+    for (int j = 0; j < kEach; ++j) pack.at[j] = from_float<T>(sum[first + j]);
+    if (packs) {
+      store_pack<kEach>(to + first, pack);
+    } else {
+#pragma unroll
+      for (int j = 0; j < kEach; ++j) to[first + j] = pack.at[j];
+    }
+  }
+}
 template <int kN>
 __device__ void load_sums(const FloatView& from, std::int64_t at, float (&sum)[kN]) {
-#pragma unroll
-  for (int j = 0; j < kN; ++j) sum[j] = from.load(at + j);
+  if (from.dtype == DType::kF32) return load_typed(static_cast<const float*>(from.data) + at, sum);
+  if (from.dtype == DType::kBF16) return load_typed(static_cast<const __nv_bfloat16*>(from.data) + at, sum);
+  load_typed(static_cast<const __half*>(from.data) + at, sum);
 }
 template <int kN>
 __device__ void store_sums(const FloatView& to, std::int64_t at, const float (&sum)[kN]) {
-#pragma unroll
-  for (int j = 0; j < kN; ++j) to.store(at + j, sum[j]);
+  if (to.dtype == DType::kF32) return store_typed(static_cast<float*>(to.data) + at, sum);
+  if (to.dtype == DType::kBF16) return store_typed(static_cast<__nv_bfloat16*>(to.data) + at, sum);
+  store_typed(static_cast<__half*>(to.data) + at, sum);
 }
 
 /// Block (p, y): the rows of the token that stands at place p of the order, if it is that token's first; a block's
