@@ -138,9 +138,10 @@ class Like {
       fmt::print("not seen in the run, so less sure: {}\n", fmt::join(unseen_, "; "));
     }
     fmt::print("fitted: {}\n", waits_);
-    if (turns_ > 0)
+    if (turns_ > 0) {
       fmt::print("split: {:.1f} % of compute on the clock is waiting for other ranks' turns, as the run shows\n",
                  100 * turns_);
+    }
     fmt::print("measured on {}\n", run_.place());
     fmt::print("seconds from {}\n", source_);
   }
