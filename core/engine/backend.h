@@ -74,8 +74,8 @@ class Backend {
   /// Enqueues host work in lane order: collectives of threads, reading a batch.
   virtual void call(Lane lane, std::function<void()> work) = 0;
   /// Enqueues host work that itself only enqueues on the lane (Communicator::enqueues()): it need not wait for what the
-  /// lane does before.
-  virtual void enqueue(Lane lane, std::function<void()> work) { call(lane, std::move(work)); }
+  /// lane does before. `op` is what it is for.
+  virtual void enqueue(Lane lane, const Op& /*op*/, std::function<void()> work) { call(lane, std::move(work)); }
   /// then(the steady_now_ns() at which the lane got there): at once on the lane's thread, or, where the lane is a
   /// device's queue, from synchronize(), in the order of the stamps.
   virtual void stamp(Lane lane, std::function<void(std::int64_t at_ns)> then) {

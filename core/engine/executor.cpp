@@ -288,7 +288,8 @@ void Executor::run_on_lane(std::int32_t index) {
 /// A collective that goes into the lane's queue like an op, on the thread that fills it.
 void Executor::enqueue_collective(std::int32_t index) {
   stamp_start(index);
-  backend_.enqueue(plan_[static_cast<std::size_t>(index)].lane, [this, index] { do_work(index); });
+  const Instruction& instruction = program_.instruction(OpId{index});
+  backend_.enqueue(instruction.lane, instruction.op, [this, index] { do_work(index); });
   stamp_end(index);
 }
 

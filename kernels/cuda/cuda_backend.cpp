@@ -19,6 +19,7 @@
 #include "kernels/cuda/devices.h"
 #include "kernels/cuda/events.h"
 #include "kernels/cuda/kernel.h"
+#include "kernels/cuda/lane_progress.h"
 #include "kernels/cuda/nccl_communicator.h"
 #include "kernels/cuda/op_range.h"
 #include "kernels/cuda/staged_communicator.h"
@@ -69,12 +70,14 @@ class CudaBackend final : public Backend {
       work();
     });
   }
-  void enqueue(Lane lane, std::function<void()> work) override {
-    worker(lane).push([&state = state(lane), work = std::move(work)] {
-      state.open();
+  void enqueue(Lane lane, const Op& op, std::function<void()> work) override {
+    worker(lane).push([this, lane, &op, work = std::move(work)] {
+      state(lane).open();
       work();
+      progress_[index(lane)].passed(&op, state(lane).stream());
     });
   }
+  std::optional<const Op*> running(Lane lane) const override;
   void stamp(Lane lane, std::function<void(std::int64_t)> then) override;
   std::int64_t record(Lane lane) override;
   void wait(Lane lane, Lane other, std::int64_t point) override;
@@ -120,6 +123,7 @@ class CudaBackend final : public Backend {
   std::mutex giving_up_;
   shardscope::LaneState host_state_;
   std::array<std::unique_ptr<cuda::LaneState>, kLanes> states_;
+  mutable std::array<cuda::LaneProgress, kLanes> progress_;
   std::array<std::unique_ptr<LaneWorker>, kLanes> lanes_;
 };
 
@@ -165,6 +169,7 @@ void CudaBackend::run_here(const LaneWorker::OpWork& work, Lane lane) {
   cuda::Kernel kernel{*work.memory, *work.scalars, lane_state};
   try {
     cuda::run_op(*work.op, kernel);
+    progress_[index(lane)].passed(work.op, lane_state.stream());
   } catch (const Error& error) {
     throw Error(error.kind(), fmt::format("{}: {}", op_name(*work.op), error.what()));
   }
@@ -175,6 +180,13 @@ void CudaBackend::run_on_host(const LaneWorker::OpWork& work) {
   host_state_.scratch.reset();
   shardscope::Kernel kernel{*work.memory, *work.scalars, loops_of(best_isa()), host_state_, options_.host_threads};
   shardscope::run_op(*work.op, kernel);
+}
+
+/// What the thread is at, or what the stream is at.
+std::optional<const Op*> CudaBackend::running(Lane lane) const {
+  const Op* const issuing = lanes_[index(lane)]->running();
+  if (issuing != nullptr || is_host_lane(lane)) return issuing;
+  return progress_[index(lane)].running();
 }
 
 /// The event is taken here, so that the lanes' threads share nothing but it.
