@@ -413,7 +413,7 @@ int run_train(const Options& options) {
 void add_train(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   CLI::App* command =
-      app.add_subcommand("train", "Train on CPU cores: every rank a thread, or a process under mpirun.");
+      app.add_subcommand("train", "Train on CPU cores or GPUs: every rank a thread, or a process under mpirun.");
   add_job_options(*command, options->job);
   add_checkpoint_options(*command, options->job.overrides);
   command->add_option("--name", options->name, "Name of the run in the profile; zero-STAGE without it");
