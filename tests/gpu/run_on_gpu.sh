@@ -2,8 +2,8 @@
 # Everything that only a real GPU can settle, in under ten minutes: tests/gpu/run_on_gpu.sh [-o FOLDER] [-b BUILD] [PART...]
 #
 # FOLDER (default gpu-report) gets report.md and what the parts wrote; BUILD (default build/release, built first where it is
-# missing) holds the programs. Parts, in order, each on its own: about conformance equivalence sanitizer repeat speed roofline
-# capture record calibrate. Exit status 1 if one failed. What is missing here is said to be skipped, never passed.
+# missing) holds the programs. Parts, in order, each on its own: about conformance equivalence repeat speed roofline capture
+# record calibrate sanitizer. Exit status 1 if one failed. What is missing here is said to be skipped, never passed.
 set -uo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 out=gpu-report build=""
@@ -23,7 +23,7 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd) build=$(cd "$build" && pwd)
 report=$out/report.md
 parts=("$@")
-[[ $# -gt 0 ]] || parts=(about conformance equivalence sanitizer repeat speed roofline capture record calibrate)
+[[ $# -gt 0 ]] || parts=(about conformance equivalence repeat speed roofline capture record calibrate sanitizer)
 shardscope=$build/cli/shardscope
 failed=()
 
