@@ -17,7 +17,8 @@ done
 shift $((OPTIND - 1))
 if [[ -z $build ]]; then
   build=$root/build/release
-  [[ -x $build/tests/cuda_test ]] || "$root/dev" build || exit 1
+  [[ -x $build/tests/cuda_test ]] || { "$root/dev" build &&
+    cmake --build "$build" -j "$(nproc)" --target cuda_conformance_check cuda_test; } || exit 1
 fi
 mkdir -p "$out"
 out=$(cd "$out" && pwd) build=$(cd "$build" && pwd)
