@@ -15,7 +15,8 @@
 
 namespace shardscope::cli {
 
-/// P10 to P90 of a predicted step time, from what published runs of the framework and size took; it holds the prediction.
+/// P10 to P90 of a predicted step time, from what published runs of the framework and size took; it holds the
+/// prediction.
 struct Interval {
   double low_s = 0, median_s = 0, high_s = 0;
   std::string source;  ///< "published / predicted step time of 173 runs of megatron: ..."

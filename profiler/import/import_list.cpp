@@ -16,9 +16,9 @@ extern const Importer kNsysImporter;
 extern const Importer kTorchSnapshotImporter;
 
 std::span<const Importer* const> importers() {
-  static constexpr std::array kAll = {&kCaptureImporter,       &kKinetoImporter,     &kNcclFlightImporter,
-                                      &kNsysImporter,          &kTorchSnapshotImporter, &kExecutionTraceImporter,
-                                      &kChakraImporter,        &kDeepSpeedLogImporter};
+  static constexpr std::array kAll = {&kCaptureImporter, &kKinetoImporter,        &kNcclFlightImporter,
+                                      &kNsysImporter,    &kTorchSnapshotImporter, &kExecutionTraceImporter,
+                                      &kChakraImporter,  &kDeepSpeedLogImporter};
   return kAll;
 }
 

@@ -57,8 +57,8 @@ double PlanBounds::step_time(const Plan& plan) const {
   const bool filled = plan.schedule == PipelineSchedule::k1F1B || plan.schedule == PipelineSchedule::kInterleaved ||
                       plan.schedule == PipelineSchedule::kGpipe;
   if (framework_.engine) {
-    // Its stages are uneven: a fast one may hide in the slowest's micro-batches. And a block is computed again while its
-    // gradient is on the way through the others.
+    // Its stages are uneven: a fast one may hide in the slowest's micro-batches. And a block is computed again while
+    // its gradient is on the way through the others.
     const double once = seconds_per_sequence_ * static_cast<double>(plan.global_batch) / plan.gpus;
     return std::max(kernel_seconds(plan), filled && plan.vpp == 1 ? once * plan.pp / m : 0);
   }

@@ -71,7 +71,8 @@ class CaptureImport {
   std::unordered_map<std::uint64_t, std::string> readable_;
   std::map<std::string, std::int64_t> unnumbered_;        ///< steps so far, by name
   std::unordered_map<std::uint64_t, std::int64_t> live_;  ///< bytes by address
-  std::int64_t live_bytes_ = 0, unmatched_ = 0, bad_ = 0, optimizer_steps_ = 0, optimizer_end_ns_ = 0, first_step_ns_ = INT64_MAX;
+  std::int64_t live_bytes_ = 0, unmatched_ = 0, bad_ = 0, optimizer_steps_ = 0, optimizer_end_ns_ = 0,
+               first_step_ns_ = INT64_MAX;
 };
 
 }  // namespace shardscope
