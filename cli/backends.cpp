@@ -17,8 +17,7 @@ namespace shardscope::cli {
 namespace {
 
 #ifdef SHARDSCOPE_HAS_CUDA
-/// Loaded once and for good: CUDA's libraries are not made to be unloaded.
-const CudaModule& cuda_module() {
+const CudaModule& load_cuda_module() {
   const std::string path = find_library(kCudaLibrary);
   void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr)
@@ -28,6 +27,12 @@ const CudaModule& cuda_module() {
     throw Error(ErrorKind::kConfig, fmt::format("{} is of another build than this program; build both anew", path));
   }
   return *entry();
+}
+
+/// Once and for good: CUDA's libraries are not made to be unloaded.
+const CudaModule& cuda_module() {
+  static const CudaModule& module = load_cuda_module();
+  return module;
 }
 
 /// A process's place on its machine, as launchers say it: torchrun, Open MPI, MPICH and Intel's, Slurm.
@@ -59,12 +64,9 @@ BackendFactory cuda_factory(bool /*share_gpu*/) {
 
 }  // namespace
 
-std::optional<Gpu> gpu_of([[maybe_unused]] const BackendChoice& choice) {
+std::optional<CudaDevice> gpu_of([[maybe_unused]] const BackendChoice& choice) {
 #ifdef SHARDSCOPE_HAS_CUDA
-  if (choice.name == "cuda") {
-    const CudaDeviceName device = cuda_module().devices().front();
-    return Gpu{device.name, device.memory_bytes};
-  }
+  if (choice.name == "cuda") return cuda_module().devices().front();
 #endif
   return std::nullopt;
 }

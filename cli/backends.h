@@ -1,13 +1,13 @@
 #pragma once
 // The backends that commands can run programs on.
 //
-//   const BackendFactory backends = backend_factory("cuda", {.ranks = 4});
+//   const BackendFactory backends = backend_factory({.name = "cuda"});
 
-#include <cstdint>
 #include <optional>
 #include <string>
 
 #include "core/engine/trainer.h"
+#include "kernels/cuda/cuda_backend.h"
 
 namespace shardscope::cli {
 
@@ -16,12 +16,8 @@ struct BackendChoice {
   bool share_gpu = false;    ///< several ranks on one GPU, for tests
 };
 
-/// The GPU that ranks run on; nothing: this machine's cores. Throws Error: no GPU.
-struct Gpu {
-  std::string name;  ///< as the driver calls it: "NVIDIA H100 80GB HBM3"
-  std::int64_t memory_bytes = 0;
-};
-std::optional<Gpu> gpu_of(const BackendChoice& choice);
+/// The first GPU that ranks run on; nothing: this machine's cores. Throws Error: no GPU.
+std::optional<CudaDevice> gpu_of(const BackendChoice& choice);
 
 /// For each rank of this process a backend. Throws Error: no such backend in this build, no GPU.
 BackendFactory backend_factory(const BackendChoice& choice);

@@ -29,7 +29,6 @@ std::string shortened(const std::string& name) {
   return name.size() <= kLongestName ? name : name.substr(0, kLongestName - 3) + "...";
 }
 
-std::string ms(std::int64_t ns) { return milliseconds(1e-9 * static_cast<double>(ns)); }
 std::string gigabytes_per_s(double bytes_per_s) { return fmt::format("{:.2f}", 1e-9 * bytes_per_s); }
 
 PeakMemory peak_memory(const Profile& profile, const RunRow& run, const Options& o) {
@@ -131,8 +130,8 @@ void print_steps(const TimeBreakdown& time) {
   TextTable table(std::move(head), 1);
   for (const StepTime& s : time.steps) {
     if (&s - time.steps.data() >= static_cast<std::ptrdiff_t>(kMostSteps)) break;
-    std::vector<std::string> cells = {std::to_string(s.rank), std::to_string(s.step), ms(s.time.length())};
-    for (TimePart part : parts) cells.push_back(ms(s.part(part)));
+    std::vector<std::string> cells = {std::to_string(s.rank), std::to_string(s.step), ns_in_ms(s.time.length())};
+    for (TimePart part : parts) cells.push_back(ns_in_ms(s.part(part)));
     table.add(std::move(cells));
   }
   fmt::print("{}", table.text());
@@ -146,7 +145,7 @@ void print_gaps(const TimeBreakdown& time) {
   TextTable table({"cause", "after", "before", "rank", "step", "ms"}, 3);
   for (const IdleGap& g : time.gaps) {
     table.add({std::string(to_string(g.cause)), shortened(g.before), shortened(g.after), std::to_string(g.rank),
-               std::to_string(g.step), ms(g.time.length())});
+               std::to_string(g.step), ns_in_ms(g.time.length())});
   }
   fmt::print("{}", table.text());
 }

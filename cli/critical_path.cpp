@@ -21,8 +21,6 @@ struct Options {
   bool json = false;
 };
 
-std::string ms(std::int64_t ns) { return milliseconds(1e-9 * static_cast<double>(ns)); }
-
 std::string share_of(std::int64_t ns, const CriticalPath& path) {
   return percent(static_cast<double>(ns), static_cast<double>(path.time.length()));
 }
@@ -35,18 +33,18 @@ std::string name_of(const StepGraph& graph, const PathSegment& s) {
 
 void print(const StepGraph& graph, const CriticalPath& path, const Options& o) {
   fmt::print("Step {}: {} ms, from where its first rank begins to where its last ends\n", path.step,
-             ms(path.time.length()));
+             ns_in_ms(path.time.length()));
   TextTable parts({"on the path", "ms", "share"});
   for (int p = 0; p < kTimeParts; ++p) {
     const auto part = static_cast<TimePart>(p);
     if (path.part(part) > 0)
-      parts.add({std::string(to_string(part)), ms(path.part(part)), share_of(path.part(part), path)});
+      parts.add({std::string(to_string(part)), ns_in_ms(path.part(part)), share_of(path.part(part), path)});
   }
-  parts.add({"step", ms(path.time.length()), "100.0 %"});
+  parts.add({"step", ns_in_ms(path.time.length()), "100.0 %"});
   fmt::print("\n{}", parts.text());
   if (path.by_rank.size() > 1) {
     TextTable ranks({"rank", "ms", "share"});
-    for (const auto& [rank, ns] : path.by_rank) ranks.add({std::to_string(rank), ms(ns), share_of(ns, path)});
+    for (const auto& [rank, ns] : path.by_rank) ranks.add({std::to_string(rank), ns_in_ms(ns), share_of(ns, path)});
     fmt::print("\nBy rank; the path leads from one to another {} times\n{}", path.rank_changes, ranks.text());
   }
   if (!path.work.empty()) {
@@ -54,7 +52,7 @@ void print(const StepGraph& graph, const CriticalPath& path, const Options& o) {
     for (const PathWork& w : path.work) {
       if (o.top > 0 && &w - path.work.data() >= o.top) break;
       const std::string name = w.name.size() > 60 ? w.name.substr(0, 57) + "..." : w.name;
-      work.add({name, w.kind, std::to_string(w.count), ms(w.ns), share_of(w.ns, path)});
+      work.add({name, w.kind, std::to_string(w.count), ns_in_ms(w.ns), share_of(w.ns, path)});
     }
     fmt::print("\n{}", work.text());
   }
@@ -68,7 +66,7 @@ void print(const StepGraph& graph, const CriticalPath& path, const Options& o) {
   for (const PathSegment* s : pauses) {
     const bool first = s == path.segments.data();
     longest.add({std::string(to_string(s->part)), first ? "" : name_of(graph, *(s - 1)).substr(0, 60),
-                 std::to_string(s->rank), ms(s->time.begin_ns - path.time.begin_ns), ms(s->time.length())});
+                 std::to_string(s->rank), ns_in_ms(s->time.begin_ns - path.time.begin_ns), ns_in_ms(s->time.length())});
   }
   if (!longest.empty()) fmt::print("\n{}", longest.text());
   for (const std::string& remark : path.remarks) fmt::print("\n{}\n", remark);

@@ -24,7 +24,6 @@ nlohmann::json or_null(const std::optional<T>& value) {
 }
 
 std::string microseconds(double ns) { return fmt::format("{:.3f}", ns * 1e-3); }
-std::string milliseconds_of(std::int64_t ns) { return milliseconds(static_cast<double>(ns) * 1e-9); }
 std::string gigabytes(const std::optional<double>& speed) {
   return speed ? fmt::format("{:.3f}", *speed * 1e-9) : std::string("-");
 }
@@ -52,17 +51,17 @@ void print_waits(const CollectiveWaits& waits) {
                   1);
   for (const Straggler& s : waits.stragglers) {
     ranks.add({std::to_string(s.rank), std::to_string(s.collectives), std::to_string(s.last),
-               std::to_string(s.surely_last), milliseconds_of(s.behind_ns), milliseconds_of(s.made_wait_ns),
-               milliseconds_of(s.waits_ns), milliseconds_of(s.moves_ns)});
+               std::to_string(s.surely_last), ns_in_ms(s.behind_ns), ns_in_ms(s.made_wait_ns), ns_in_ms(s.waits_ns),
+               ns_in_ms(s.moves_ns)});
   }
   fmt::print("{}\nBy group, sums over ranks (algbw and busbw as nccl-tests, of the time moving)\n", ranks.text());
   TextTable groups({"collective", "group", "ranks", "calls", "waiting ms", "of it", "moving ms", "algbw GB/s",
                     "busbw GB/s", "waits most for"},
                    2);
   for (const GroupWaits& g : waits.groups) {
-    groups.add({g.kind, g.group, std::to_string(g.ranks), std::to_string(g.calls), milliseconds_of(g.waits_ns),
+    groups.add({g.kind, g.group, std::to_string(g.ranks), std::to_string(g.calls), ns_in_ms(g.waits_ns),
                 percent(static_cast<double>(g.waits_ns), static_cast<double>(g.waits_ns + g.moves_ns)),
-                milliseconds_of(g.moves_ns), gigabytes(g.algbw), gigabytes(g.busbw),
+                ns_in_ms(g.moves_ns), gigabytes(g.algbw), gigabytes(g.busbw),
                 g.most_last ? fmt::format("rank {}", *g.most_last) : std::string("-")});
   }
   fmt::print("{}", groups.text());

@@ -39,6 +39,7 @@ std::string TextTable::text() const {
 }
 
 std::string milliseconds(double seconds) { return fmt::format("{:.3f}", seconds * 1e3); }
+std::string ns_in_ms(std::int64_t ns) { return milliseconds(1e-9 * static_cast<double>(ns)); }
 std::string mebibytes(std::int64_t bytes) {
   const double mib = static_cast<double>(bytes) / (1 << 20);
   return mib != 0 && mib < 10 ? fmt::format("{:.3f}", mib) : fmt::format("{:.1f}", mib);

@@ -380,7 +380,7 @@ class Train {
   std::unique_ptr<TrainCheckpoints> checkpoints_;
   Machine machine_;
   std::optional<ClusterSpec> cluster_;  // of GPUs; nothing: the machine's cores
-  std::optional<Gpu> gpu_;
+  std::optional<CudaDevice> gpu_;
   double flops_per_token_ = 0;
   Prediction prediction_;
   TrainResult result_;

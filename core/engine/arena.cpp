@@ -173,12 +173,12 @@ void Arena::check_step_end() const {
 void Arena::poison() const {
   for (std::size_t s = 0; s < kSpaces; ++s) {
     const auto words = static_cast<std::size_t>(program_->arena_bytes[s]) / sizeof kPoison;
-    if (s != kNvme) {
-      const std::vector<std::uint32_t> poison(words, kPoison);
-      if (words > 0) backend_.copy_in(memory_.bases[s], poison.data(), program_->arena_bytes[s] / 4 * 4);
-    } else if (words > 0) {
-      const std::vector<std::uint32_t> poison(words, kPoison);
+    if (words == 0) continue;
+    const std::vector<std::uint32_t> poison(words, kPoison);
+    if (s == kNvme) {
       memory_.nvme->write(0, std::as_bytes(std::span(poison)));
+    } else {
+      backend_.copy_in(memory_.bases[s], poison.data(), static_cast<std::int64_t>(words * sizeof kPoison));
     }
   }
 }

@@ -6,8 +6,8 @@
 // all derived from that list. Legend of shapes: R rows (= batch * sequence), H hidden, V vocabulary, S sequence,
 // n heads, g key/value heads, d head size. Matrices are row-major. Regions are flat; an empty region is "not there".
 //
-// To add an op: the struct here, its line in `Op`, a kernel (kernels/cpu), a cost (simulator/cost), one conformance
-// case.
+// To add an op: the struct here, its line in `Op`, kernels (kernels/cpu and cuda), a cost (simulator/cost), one
+// conformance case.
 
 #include <cstdint>
 #include <tuple>

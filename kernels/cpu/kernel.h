@@ -65,48 +65,7 @@ void parallel_for(const Kernel& kernel, std::int64_t n, std::int64_t grain, Body
 /// Elements of a thread's share of an element-wise op: below this, starting threads costs more than it gains.
 inline constexpr std::int64_t kElementGrain = 16384;
 
-void run(const Fill& op, Kernel& kernel);
-void run(const Copy& op, Kernel& kernel);
-void run(const CopyRows& op, Kernel& kernel);
-void run(const Accumulate& op, Kernel& kernel);
-void run(const Scale& op, Kernel& kernel);
-void run(const Add& op, Kernel& kernel);
-void run(const Quantize& op, Kernel& kernel);
-void run(const Dequantize& op, Kernel& kernel);
-void run(const Embedding& op, Kernel& kernel);
-void run(const EmbeddingBackward& op, Kernel& kernel);
-void run(const LayerNorm& op, Kernel& kernel);
-void run(const LayerNormBackward& op, Kernel& kernel);
-void run(const RmsNorm& op, Kernel& kernel);
-void run(const RmsNormBackward& op, Kernel& kernel);
-void run(const MatMul& op, Kernel& kernel);
-void run(const MatMulInt8& op, Kernel& kernel);
-void run(const BiasGradient& op, Kernel& kernel);
-void run(const Activation& op, Kernel& kernel);
-void run(const ActivationBackward& op, Kernel& kernel);
-void run(const SwiGlu& op, Kernel& kernel);
-void run(const SwiGluBackward& op, Kernel& kernel);
-void run(const Rope& op, Kernel& kernel);
-void run(const Attention& op, Kernel& kernel);
-void run(const AttentionBackward& op, Kernel& kernel);
-void run(const CrossEntropy& op, Kernel& kernel);
-void run(const RowMax& op, Kernel& kernel);
-void run(const ShiftedExp& op, Kernel& kernel);
-void run(const ShardedCrossEntropy& op, Kernel& kernel);
-void run(const RopeAt& op, Kernel& kernel);
-void run(const AppendCache& op, Kernel& kernel);
-void run(const CachedAttention& op, Kernel& kernel);
-void run(const LastRows& op, Kernel& kernel);
-void run(const Sample& op, Kernel& kernel);
-void run(const Route& op, Kernel& kernel);
-void run(const LoadBalance& op, Kernel& kernel);
-void run(const RouteBackward& op, Kernel& kernel);
-void run(const Dispatch& op, Kernel& kernel);
-void run(const Combine& op, Kernel& kernel);
-void run(const CombineBackward& op, Kernel& kernel);
-void run(const SumSquares& op, Kernel& kernel);
-void run(const ClipCoefficient& op, Kernel& kernel);
-void run(const Adam& op, Kernel& kernel);
+#include "kernels/run_each_op.inc"
 
 /// Any op: those above, or Error{kUnsupported}.
 void run_op(const Op& op, Kernel& kernel);

@@ -24,13 +24,12 @@ struct CudaOptions {
 /// Throws Error{kDevice} if there is no such device, naming the driver's reason and what would be right.
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
 
-struct CudaDeviceName {
-  std::string name;  ///< "NVIDIA H100 80GB HBM3"
+struct CudaDevice {
+  std::string name;  ///< as the driver calls it: "NVIDIA H100 80GB HBM3"
   std::int64_t memory_bytes = 0;
-  int compute = 0;  ///< 90 for compute capability 9.0
 };
 /// The devices that this process sees. Throws Error{kDevice} that says why there are none: no driver, one that is too
 /// old for this toolkit, or no device.
-std::vector<CudaDeviceName> cuda_devices();
+std::vector<CudaDevice> cuda_devices();
 
 }  // namespace shardscope

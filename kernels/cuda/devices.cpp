@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "core/engine/arena.h"
 #include "kernels/cuda/cuda_backend.h"
 
@@ -43,22 +41,25 @@ int device_count() {
 }  // namespace
 
 DeviceInfo open_device(int index) {
-  const int count = device_count();
+  const std::vector<DeviceInfo> devices = list_devices();
+  const auto count = static_cast<int>(devices.size());
   if (index < 0 || index >= count) {
     throw Error(ErrorKind::kDevice,
                 fmt::format("GPU {}: this process sees {} (0 to {}); one rank needs one GPU", index, count, count - 1));
   }
   check(cudaSetDevice(index), "cudaSetDevice");
-  cudaDeviceProp properties{};
-  check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
-  DeviceInfo device;
-  device.index = index;
-  device.multiprocessors = properties.multiProcessorCount;
-  device.compute = properties.major * 10 + properties.minor;
-  device.shared_per_block = properties.sharedMemPerBlockOptin;
-  device.memory_bytes = static_cast<std::int64_t>(properties.totalGlobalMem);
-  std::copy_n(properties.name, sizeof device.name, device.name);
-  return device;
+  return devices[static_cast<std::size_t>(index)];
+}
+
+std::vector<DeviceInfo> list_devices() {
+  std::vector<DeviceInfo> devices(static_cast<std::size_t>(device_count()));
+  for (std::size_t i = 0; i < devices.size(); ++i) {
+    cudaDeviceProp properties{};
+    check(cudaGetDeviceProperties(&properties, static_cast<int>(i)), "cudaGetDeviceProperties");
+    devices[i] = {static_cast<int>(i), properties.multiProcessorCount, properties.major * 10 + properties.minor,
+                  static_cast<std::int64_t>(properties.totalGlobalMem), properties.name};
+  }
+  return devices;
 }
 
 Error out_of_memory(const DeviceInfo& device, std::int64_t bytes, cudaError_t status) {
@@ -72,15 +73,9 @@ Error out_of_memory(const DeviceInfo& device, std::int64_t bytes, cudaError_t st
 
 }  // namespace cuda
 
-std::vector<CudaDeviceName> cuda_devices() {
-  std::vector<CudaDeviceName> devices;
-  const int count = cuda::device_count();
-  for (int i = 0; i < count; ++i) {
-    cudaDeviceProp properties{};
-    cuda::check(cudaGetDeviceProperties(&properties, i), "cudaGetDeviceProperties");
-    devices.push_back({properties.name, static_cast<std::int64_t>(properties.totalGlobalMem),
-                       properties.major * 10 + properties.minor});
-  }
+std::vector<CudaDevice> cuda_devices() {
+  std::vector<CudaDevice> devices;
+  for (const cuda::DeviceInfo& device : cuda::list_devices()) devices.push_back({device.name, device.memory_bytes});
   return devices;
 }
 

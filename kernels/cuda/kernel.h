@@ -9,7 +9,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <memory>
+#include <string>
 
 #include "core/engine/backend.h"
 #include "kernels/cuda/biased_products.h"
@@ -20,10 +21,9 @@ namespace shardscope::cuda {
 struct DeviceInfo {
   int index = 0;
   int multiprocessors = 1;
-  int compute = 0;                   ///< 90 for compute capability 9.0
-  std::size_t shared_per_block = 0;  ///< the most dynamic shared memory a block may ask for, in bytes
+  int compute = 0;  ///< 90 for compute capability 9.0
   std::int64_t memory_bytes = 0;
-  char name[256] = {};
+  std::string name;  ///< "NVIDIA H100 80GB HBM3"
 };
 
 /// What one lane keeps: its stream, its cuBLAS handle, and device memory for temporaries of one op.
@@ -78,48 +78,7 @@ void check(cublasStatus_t status, const char* what);
 /// After a launch: what it returned.
 inline void check_launch(const char* what) { check(cudaGetLastError(), what); }
 
-void run(const Fill& op, Kernel& kernel);
-void run(const Copy& op, Kernel& kernel);
-void run(const CopyRows& op, Kernel& kernel);
-void run(const Accumulate& op, Kernel& kernel);
-void run(const Scale& op, Kernel& kernel);
-void run(const Add& op, Kernel& kernel);
-void run(const Quantize& op, Kernel& kernel);
-void run(const Dequantize& op, Kernel& kernel);
-void run(const Embedding& op, Kernel& kernel);
-void run(const EmbeddingBackward& op, Kernel& kernel);
-void run(const LayerNorm& op, Kernel& kernel);
-void run(const LayerNormBackward& op, Kernel& kernel);
-void run(const RmsNorm& op, Kernel& kernel);
-void run(const RmsNormBackward& op, Kernel& kernel);
-void run(const MatMul& op, Kernel& kernel);
-void run(const MatMulInt8& op, Kernel& kernel);
-void run(const BiasGradient& op, Kernel& kernel);
-void run(const Activation& op, Kernel& kernel);
-void run(const ActivationBackward& op, Kernel& kernel);
-void run(const SwiGlu& op, Kernel& kernel);
-void run(const SwiGluBackward& op, Kernel& kernel);
-void run(const Rope& op, Kernel& kernel);
-void run(const Attention& op, Kernel& kernel);
-void run(const AttentionBackward& op, Kernel& kernel);
-void run(const CrossEntropy& op, Kernel& kernel);
-void run(const RowMax& op, Kernel& kernel);
-void run(const ShiftedExp& op, Kernel& kernel);
-void run(const ShardedCrossEntropy& op, Kernel& kernel);
-void run(const RopeAt& op, Kernel& kernel);
-void run(const AppendCache& op, Kernel& kernel);
-void run(const CachedAttention& op, Kernel& kernel);
-void run(const LastRows& op, Kernel& kernel);
-void run(const Sample& op, Kernel& kernel);
-void run(const Route& op, Kernel& kernel);
-void run(const LoadBalance& op, Kernel& kernel);
-void run(const RouteBackward& op, Kernel& kernel);
-void run(const Dispatch& op, Kernel& kernel);
-void run(const Combine& op, Kernel& kernel);
-void run(const CombineBackward& op, Kernel& kernel);
-void run(const SumSquares& op, Kernel& kernel);
-void run(const ClipCoefficient& op, Kernel& kernel);
-void run(const Adam& op, Kernel& kernel);
+#include "kernels/run_each_op.inc"
 
 /// Any op: those above, or Error{kUnsupported}.
 void run_op(const Op& op, Kernel& kernel);

@@ -1,7 +1,6 @@
 // The optimizer's step: limited by memory.
-#include <cmath>
-
 #include "core/check.h"
+#include "kernels/adam_factors.h"
 #include "kernels/cuda/access.cuh"
 
 namespace shardscope::cuda {
@@ -44,25 +43,6 @@ __global__ void clip(const double* sum, double scale, double max_norm, float* no
   const double ratio = max_norm / (static_cast<double>(*norm) + 1e-6);
   *coefficient = static_cast<float>((max_norm == 0 || ratio >= 1 ? 1 : ratio) / scale);
   if (overflow != nullptr) *overflow = isfinite(*sum) ? 0 : 1;
-}
-
-struct AdamFactors {
-  float l2, keep, beta1, rest1, beta2, rest2, step_size, root_correction, eps;
-};
-
-AdamFactors adam_factors(const Adam& op, const StepScalars& scalars) {
-  const auto t = static_cast<double>(scalars.applied_steps);
-  const double correction1 = op.bias_correction ? 1 - std::pow(op.beta1, t) : 1;
-  const double correction2 = op.bias_correction ? 1 - std::pow(op.beta2, t) : 1;
-  AdamFactors f{};
-  f.l2 = op.decoupled ? 0.0f : static_cast<float>(op.weight_decay);
-  f.keep = op.decoupled ? static_cast<float>(1 - scalars.learning_rate * op.weight_decay) : 1.0f;
-  f.beta1 = static_cast<float>(op.beta1), f.rest1 = static_cast<float>(1 - op.beta1);
-  f.beta2 = static_cast<float>(op.beta2), f.rest2 = static_cast<float>(1 - op.beta2);
-  f.step_size = static_cast<float>(scalars.learning_rate / correction1);
-  f.root_correction = static_cast<float>(1 / std::sqrt(correction2));
-  f.eps = static_cast<float>(op.eps);
-  return f;
 }
 
 /// By intrinsics that the compiler leaves alone: an element's bits must not depend on where ZeRO cuts a region, so not
@@ -192,7 +172,7 @@ void run(const ClipCoefficient& op, Kernel& kernel) {
 void run(const Adam& op, Kernel& kernel) {
   const std::int64_t n = op.param.count;
   SS_CHECK(op.grad.count == n && op.exp_avg.count == n && op.exp_avg_sq.count == n, n, op.grad.count);
-  const AdamState state{adam_factors(op, kernel.scalars),
+  const AdamState state{adam_factors(op, kernel.scalars, 1.0f),
                         kernel.data<const float>(op.coefficient),
                         kernel.data<const std::int32_t>(op.overflow),
                         kernel.data(op.param),

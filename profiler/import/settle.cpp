@@ -52,29 +52,6 @@ std::int64_t first_near(const ImportedRank& rank, SliceSpool& spool, std::int64_
   return middle;
 }
 
-Activity activity_of(const std::string& lane, const std::string& phase, bool communication) {
-  switch (work_class(lane, phase, communication)) {
-    case WorkClass::kLoad:
-      return Activity::kLoad;
-    case WorkClass::kForward:
-    case WorkClass::kRecompute:
-    case WorkClass::kBackward:
-    case WorkClass::kCompute:
-      return Activity::kCompute;
-    case WorkClass::kOptimizer:
-      return Activity::kOptimizer;
-    case WorkClass::kCommunication:
-      return Activity::kCommunication;
-    case WorkClass::kOffload:
-      return Activity::kOffload;
-    case WorkClass::kWait:
-    case WorkClass::kHostApi:
-    case WorkClass::kOther:
-      return Activity::kNone;
-  }
-  return Activity::kNone;
-}
-
 std::optional<std::string_view> known(const std::string& text) {
   return text.empty() ? std::nullopt : std::optional<std::string_view>(text);
 }
@@ -228,7 +205,7 @@ std::int64_t Settler::write_program(const ImportedRank& rank) {
   activities_.clear();
   for (const OpRecord& r : all) {
     classes_.push_back(work_class(r.lane, r.phase, r.communication));
-    activities_.push_back(activity_of(r.lane, r.phase, r.communication));
+    activities_.push_back(activity_of(work_class(r.lane, r.phase, r.communication)));
   }
   const std::int64_t program = store_.add_program(all, {}, hash_of(all));
   Connection& db = store_.connection();

@@ -31,29 +31,6 @@ HostKind kind_of_call(const std::string& name) {
   return HostKind::kOther;  // a launch, if its correlation is that of something on a device
 }
 
-Activity activity_of(WorkClass work) {
-  switch (work) {
-    case WorkClass::kLoad:
-      return Activity::kLoad;
-    case WorkClass::kForward:
-    case WorkClass::kRecompute:
-    case WorkClass::kBackward:
-    case WorkClass::kCompute:
-      return Activity::kCompute;
-    case WorkClass::kOptimizer:
-      return Activity::kOptimizer;
-    case WorkClass::kCommunication:
-      return Activity::kCommunication;
-    case WorkClass::kOffload:
-      return Activity::kOffload;
-    case WorkClass::kWait:
-    case WorkClass::kHostApi:
-    case WorkClass::kOther:
-      return Activity::kNone;
-  }
-  return Activity::kNone;
-}
-
 WorkOp read_op(const Rows& rows) {
   WorkOp op;
   op.kind = rows.text(1);

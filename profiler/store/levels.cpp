@@ -102,6 +102,29 @@ WorkClass work_class(std::string_view lane, std::string_view phase, bool communi
   return WorkClass::kForward;
 }
 
+Activity activity_of(WorkClass work) {
+  switch (work) {
+    case WorkClass::kLoad:
+      return Activity::kLoad;
+    case WorkClass::kForward:
+    case WorkClass::kRecompute:
+    case WorkClass::kBackward:
+    case WorkClass::kCompute:
+      return Activity::kCompute;
+    case WorkClass::kOptimizer:
+      return Activity::kOptimizer;
+    case WorkClass::kCommunication:
+      return Activity::kCommunication;
+    case WorkClass::kOffload:
+      return Activity::kOffload;
+    case WorkClass::kWait:
+    case WorkClass::kHostApi:
+    case WorkClass::kOther:
+      return Activity::kNone;
+  }
+  return Activity::kNone;
+}
+
 int finest_level(std::int64_t slices, std::int64_t extent_ns) {
   constexpr int kSlicesPerBucket = 4;
   const std::int64_t wanted = extent_ns / std::max<std::int64_t>(1, slices / kSlicesPerBucket);

@@ -15,6 +15,7 @@
 
 #include "core/trace.h"
 #include "profiler/store/sqlite.h"
+#include "profiler/store/step_parts.h"
 
 namespace shardscope {
 
@@ -40,6 +41,8 @@ inline constexpr std::string_view kHostApiLane = "host_api", kOtherLane = "other
 
 /// Of an op, by the texts the profile has of it.
 WorkClass work_class(std::string_view lane, std::string_view phase, bool communication);
+/// What that work keeps busy; kNone: waiting, and what the host does.
+Activity activity_of(WorkClass work);
 
 /// Time of one class in one bucket, and the op that took most of it.
 struct LevelEntry {

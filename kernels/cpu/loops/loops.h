@@ -142,7 +142,7 @@ struct ThinLoops {
   void (*product)(const Gemm& g, float* scratch);
 };
 
-/// Adam with all that is the same for every element worked out: see kernels/cpu/optimizer.cpp.
+/// Adam with all that is the same for every element worked out: see kernels/adam_factors.h.
 struct AdamFactors {
   float coefficient;                      ///< of the gradient (clipping)
   float l2;                               ///< added weight decay: gradient += l2 * param

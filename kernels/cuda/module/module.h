@@ -28,7 +28,7 @@ inline std::string cuda_module_build() {
 struct CudaModule {
   std::string build;
   std::unique_ptr<Backend> (*make_backend)(const CudaOptions&);
-  std::vector<CudaDeviceName> (*devices)();
+  std::vector<CudaDevice> (*devices)();
 };
 
 }  // namespace shardscope
