@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "cli/backends.h"
 #include "cli/command.h"
@@ -99,7 +100,7 @@ class Train {
     const BackendChoice backend{.name = job_.backend, .share_gpu = options.share_gpu};
     backends_ = backend_factory(backend);
     gpu_ = gpu_of(backend);
-    if (gpu_) find_cluster();
+    find_cluster();
     if (options_.counters && job_.profile.empty())
       throw Error(ErrorKind::kConfig, "--counters: counts go into a profile; give --profile");
     if (job_.data.path.empty()) job_.data.path = default_text_path();
@@ -121,15 +122,17 @@ class Train {
   }
 
  private:
-  /// GPUs are predicted as the cluster given, or as the usual system of the one that is here.
+  /// GPUs are predicted as the cluster given, or as the usual system of the one that is here; cores as the machine
+  /// file. The run's record names what it was.
   void find_cluster() {
-    if (!job_.cluster.empty()) {
-      cluster_ = load_cluster(default_catalog(), job_.cluster);
-      return;
-    }
+    const std::string given = std::exchange(job_.cluster, "");
+    if (!gpu_) return;
+    const std::string wanted = given.empty() ? fmt::format("{}:{}", gpu_->name, job_.parallel.ranks()) : given;
     try {
-      cluster_ = load_cluster(default_catalog(), fmt::format("{}:{}", gpu_->name, job_.parallel.ranks()));
-    } catch (const Error&) {  // prediction_note() says so
+      cluster_ = load_cluster(default_catalog(), wanted);
+      job_.cluster = wanted;
+    } catch (const Error&) {
+      if (!given.empty()) throw;  // else prediction_note() says so
     }
   }
 

@@ -574,6 +574,8 @@ check 'what changed is predicted' json_ok like.json \
 check 'it says where the run was measured' json_ok like.json 'd["measured_on"]["cores"] >= 1 and d["measured_on"]["processor"] and 0 <= d["turns"] <= 1'
 check 'a run keeps the machine file that it was made with' bash -c "'$shardscope' train job.json --steps 2 --machine fitted.json --profile kept.db --quiet >/dev/null &&
   '$shardscope' predict --like kept.db | grep -q 'what it did not show: run zero-2 of run.db'"
+check 'a run on cores names no cluster that it did not run on' bash -c "'$shardscope' train with-cluster.json --steps 2 --backend cpu --profile cores.db --quiet >/dev/null &&
+  python3 -c 'import json, sqlite3; assert [json.loads(job).get(\"cluster\", \"\") for job, in sqlite3.connect(\"cores.db\").execute(\"SELECT job_json FROM run\")] == [\"\", \"\"]'"
 sed 's/"cores": *[0-9]*/"cores": 63/' fitted.json >other.json
 refuses '63 cores' predict --like run.db --machine other.json
 check 'predict --like in text' bash -c "'$shardscope' predict --like run.db --set seq=16 | grep -q 'compute.*%'"
