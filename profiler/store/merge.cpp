@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "profiler/store/open_store.h"
 #include "profiler/store/profile.h"
+#include "profiler/store/recover.h"
 
 namespace shardscope {
 namespace {
@@ -165,6 +166,7 @@ void merge_parts(const std::string& path) {
                                     "can be written there; copy all of them to a folder where it can");
   }
   for (const std::string& part : parts) {
+    recover_events(part);
     if (!is_abandoned(part)) continue;
     merge_profile(path, part);
     std::error_code error;

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "profiler/store/merge.h"
 #include "profiler/store/open_store.h"
+#include "profiler/store/recover.h"
 
 namespace shardscope {
 namespace {
@@ -93,6 +94,7 @@ void Rows::wrong_type(int column, const char* expected) const {
 }
 
 Profile::Profile(const std::string& path) : path_(path) {
+  recover_events(path);
   if (has_parts(path)) merge_parts(path);
   database_ = open_for_reading(path).release();
 }

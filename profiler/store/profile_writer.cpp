@@ -17,6 +17,7 @@
 #include "profiler/store/open_store.h"
 #include "profiler/store/program_rows.h"
 #include "profiler/store/rank_recorder.h"
+#include "profiler/store/recover.h"
 #include "profiler/store/run_store.h"
 
 namespace shardscope {
@@ -33,6 +34,11 @@ std::string random_key() {
   return key + std::to_string(std::chrono::system_clock::now().time_since_epoch().count());
 }
 
+void add_to_list(std::string& list, const std::string& items) {
+  if (!list.empty() && !items.empty()) list += ',';
+  list += items;
+}
+
 std::size_t bytes_of(const RankBatch& batch) {
   std::size_t bytes = batch.steps.size() * sizeof(StepRow);
   for (const auto& [lane, chunk] : batch.slices) bytes += chunk.data.size();
@@ -46,10 +52,11 @@ class ProfileWriter::Impl {
  public:
   Impl(const std::string& path, const RunInfo& info, const WriterOptions& options)
       : path_(path),
+        key_(options.run_key.empty() ? random_key() : options.run_key),
         flush_interval_(options.flush_seconds),
-        store_(std::make_unique<RunStore>(open_recovered(path), info,
-                                          options.run_key.empty() ? random_key() : options.run_key)),
-        run_(store_->run()) {
+        store_(std::make_unique<RunStore>(open_recovered(path), info, key_)),
+        run_(store_->run()),
+        events_(info.predicted ? nullptr : EventFile::create(path, key_)) {
     control_.wait_when_full = info.predicted;
     control_.wake = [this] {
       wake_.store(true);
@@ -64,13 +71,14 @@ class ProfileWriter::Impl {
     opened.hash = hash_of(opened.records);
     const std::lock_guard lock(mutex_);
     for (const auto& recorder : ranks_) SS_CHECK(recorder->rank() != rank, rank);
-    ranks_.push_back(std::make_unique<RankRecorder>(rank, program, control_));
+    ranks_.push_back(std::make_unique<RankRecorder>(rank, program, control_, events_.get()));
     if (!hashes_.insert({opened.hash, opened.records.size()}).second) {  // known already
       opened.records.clear();
       opened.buffers.clear();
       opened.after.clear();
     }
     new_ranks_.push_back(std::move(opened));
+    control_.wake();  // events that a killed run leaves behind need the program
     return ranks_.back().get();
   }
 
@@ -94,6 +102,7 @@ class ProfileWriter::Impl {
   };
 
   static Connection open_recovered(const std::string& path) {
+    recover_events(path);
     merge_parts(path);
     return open_for_writing(path);
   }
@@ -108,9 +117,12 @@ class ProfileWriter::Impl {
   void stop_recording(const std::string& reason);
   void leave_one_file();
 
-  const std::string path_;
+  const std::string path_, key_;
   const std::chrono::duration<double> flush_interval_;
   RecorderControl control_;
+  std::unique_ptr<RunStore> store_;  ///< the background thread's, and finish()'s when that has ended
+  const std::int64_t run_;
+  const std::unique_ptr<EventFile> events_;  ///< null: events wait in memory
 
   mutable std::mutex mutex_;  ///< guards ranks_, new_ranks_, hashes_
   std::vector<std::unique_ptr<RankRecorder>> ranks_;
@@ -118,8 +130,6 @@ class ProfileWriter::Impl {
   std::set<std::pair<std::int64_t, std::size_t>> hashes_;
 
   // the background thread's, and finish()'s when that has ended
-  std::unique_ptr<RunStore> store_;
-  const std::int64_t run_;
   std::vector<RankRecorder*> known_ranks_;
   std::vector<NewRank> pending_ranks_;
   std::map<std::int64_t, std::int64_t> programs_;  ///< id by hash
@@ -184,6 +194,7 @@ bool ProfileWriter::Impl::write_pending() {
     if (is_busy(store_->connection().handle())) return false;
     throw;
   }
+  for (RankRecorder* recorder : known_ranks_) recorder->release();
   pending_ranks_.clear();
   pending_.clear();
   return true;
@@ -207,6 +218,10 @@ void ProfileWriter::Impl::write_rows() {
     store_->write_peak(recorder->rank(), peak);
     written = peak;
   }
+  if (events_ == nullptr) return;
+  std::string collected;
+  for (const RankRecorder* recorder : known_ranks_) add_to_list(collected, recorder->collected());
+  store_->set_collected(key_, "[" + collected + "]");
 }
 
 void ProfileWriter::Impl::write_problems(RankRecorder& recorder) {
@@ -229,6 +244,7 @@ void ProfileWriter::Impl::write_end(RunStatus status) {
     write_problems(*recorder);
   }
   store_->set_status(status);
+  store_->forget_collected(key_);
   transaction.commit();
 }
 

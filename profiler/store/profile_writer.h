@@ -7,8 +7,9 @@
 //   if (!writer.problem().empty()) std::cerr << writer.problem();
 //
 // slice() appends to a buffer of its lane: no lock, no system call, some nanoseconds. One background thread writes what
-// came in about every half second, in one transaction, so kill -9 loses at most the last second and the file opens
-// (write-ahead log). A full disk stops the recording, never the run: problem() then says what is missing.
+// came in about every half second, in one transaction. Of a measured run what was not written yet is in a file that
+// survives kill -9 (event_file.h), and is brought into the profile by whoever opens it next (recover.h). A full disk
+// stops the recording, never the run: problem() then says what is missing.
 
 #include <memory>
 #include <string>

@@ -23,14 +23,26 @@ void encode_all(const std::vector<Event>& events, std::vector<Chunk>& chunks) {
   }
 }
 
+std::vector<Activity> activities_of(const Program& program) {
+  std::vector<Activity> activities;
+  activities.reserve(program.instructions.size());
+  for (const Instruction& instruction : program.instructions) activities.push_back(activity_of(instruction));
+  return activities;
+}
+
 }  // namespace
 
-RankRecorder::RankRecorder(int rank, const Program& program, RecorderControl& control)
-    : rank_(rank), control_(control), totals_(program.instructions.size()) {
-  ops_.reserve(program.instructions.size());
-  for (const Instruction& instruction : program.instructions) ops_.push_back({activity_of(instruction)});
+RankRecorder::RankRecorder(int rank, const Program& program, RecorderControl& control, EventFile* file)
+    : RankRecorder(rank, activities_of(program), control) {
+  for (std::size_t lane = 0; lane < slices_.size(); ++lane)
+    slices_[lane].use(file, {EventKind::kSlice, static_cast<std::uint16_t>(lane), rank});
+  memory_.use(file, {EventKind::kMemory, 0, rank});
+  steps_.use(file, {EventKind::kStep, 0, rank});
   record_base(program);
 }
+
+RankRecorder::RankRecorder(int rank, std::vector<Activity> activities, RecorderControl& control)
+    : rank_(rank), control_(control), activities_(std::move(activities)), totals_(activities_.size()) {}
 
 /// What lives from before the first step on, as samples of op -1: later ones have it in their sums.
 void RankRecorder::record_base(const Program& program) {
@@ -51,7 +63,7 @@ template <class Event>
 void RankRecorder::push(EventQueue<Event>& queue, const Event& event) {
   if (control_.stopped.load(std::memory_order_relaxed)) return;
   if (queue.at_chunk_end()) {
-    if (queue.pending() > kMaxPending / 2) control_.wake();
+    if (queue.pending() > kMaxPending / 2 || queue.is_crowded()) control_.wake();
     while (queue.pending() > kMaxPending) {
       if (!control_.wait_when_full || control_.stopped.load()) {
         dropped_.fetch_add(1, std::memory_order_relaxed);
@@ -91,9 +103,30 @@ void RankRecorder::collect(RankBatch& batch) {
   for (const StepEvent& event : steps) divide(event, batch);
 }
 
+std::string RankRecorder::collected() const {
+  std::string all;
+  const auto add = [&](EventKind kind, std::size_t lane, std::int64_t count) {
+    if (count == 0) return;
+    all += (all.empty() ? "[" : ",[") + std::to_string(rank_) + "," + std::to_string(static_cast<int>(kind)) + "," +
+           std::to_string(lane) + "," + std::to_string(count) + "]";
+  };
+  for (std::size_t lane = 0; lane < slices_.size(); ++lane) add(EventKind::kSlice, lane, slices_[lane].drained());
+  add(EventKind::kMemory, 0, memory_.drained());
+  add(EventKind::kStep, 0, steps_.drained());
+  return all;
+}
+
+void RankRecorder::release() {
+  for (auto& lane : slices_) lane.release();
+  memory_.release();
+  steps_.release();
+}
+
+void RankRecorder::resume_after(int last_step) { last_step_ = last_step; }
+
 void RankRecorder::take(SliceEvent event) {
   const auto op = static_cast<std::size_t>(event.op.index);
-  if (event.op.index < 0 || op >= ops_.size() || !is_time(event.start_ns) || !is_time(event.duration_ns) ||
+  if (event.op.index < 0 || op >= activities_.size() || !is_time(event.start_ns) || !is_time(event.duration_ns) ||
       event.wait_ns < 0) {
     ++problems_.invalid_slices;
     return;
@@ -108,9 +141,9 @@ void RankRecorder::take(SliceEvent event) {
   ++total.count;
   if (event.step <= last_step_) {
     ++problems_.late_slices;
-  } else if (ops_[op].activity != Activity::kNone) {
+  } else if (activities_[op] != Activity::kNone) {
     open_steps_[event.step].push_back(
-        {event.op.index, ops_[op].activity, event.start_ns, event.start_ns + event.duration_ns});
+        {event.op.index, activities_[op], event.start_ns, event.start_ns + event.duration_ns});
   }
 }
 

@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/trace.h"
@@ -47,7 +48,10 @@ struct RankProblems {
 
 class RankRecorder : public RankTrace {
  public:
-  RankRecorder(int rank, const Program& program, RecorderControl& control);
+  /// `file`, if there is one, must live longer.
+  RankRecorder(int rank, const Program& program, RecorderControl& control, EventFile* file = nullptr);
+  /// Of a program that is known by its rows, for events that were left behind (recover.h).
+  RankRecorder(int rank, std::vector<Activity> activities, RecorderControl& control);
 
   // producers
   void slice(const SliceEvent& event) override;
@@ -57,6 +61,10 @@ class RankRecorder : public RankTrace {
 
   // consumer
   void collect(RankBatch& batch);  ///< adds what came in since the last call
+  /// Events collected so far of each queue that had any: "[rank, kind, lane, count]", with commas between them.
+  std::string collected() const;
+  void release();                    ///< what was collected is in the profile
+  void resume_after(int last_step);  ///< steps up to this one are divided already
   int rank() const { return rank_; }
   bool finished();
   std::int64_t rss_bytes();
@@ -65,9 +73,6 @@ class RankRecorder : public RankTrace {
   RankProblems problems() const;
 
  private:
-  struct OpFacts {
-    Activity activity = Activity::kNone;
-  };
   void record_base(const Program& program);
   template <class Event>
   void push(EventQueue<Event>& queue, const Event& event);
@@ -86,7 +91,7 @@ class RankRecorder : public RankTrace {
   std::int64_t rss_bytes_ = 0;
 
   // consumer
-  std::vector<OpFacts> ops_;
+  std::vector<Activity> activities_;  ///< by op
   std::vector<OpTotal> totals_;
   std::map<std::int32_t, std::vector<ActiveSlice>> open_steps_;
   std::int32_t last_step_ = -1;

@@ -38,8 +38,13 @@ std::int64_t part(const DividedStep& step, Activity activity) {
 }  // namespace
 
 RunStore::RunStore(Connection connection, const RunInfo& info, const std::string& key)
+    : RunStore(std::move(connection), 0) {
+  run_ = insert_run(connection_, info, key);
+}
+
+RunStore::RunStore(Connection connection, std::int64_t run)
     : connection_(std::move(connection)),
-      run_(insert_run(connection_, info, key)),
+      run_(run),
       insert_slices_(connection_,
                      "INSERT INTO slice_chunk (track, slices, start_ns, end_ns, data) VALUES (?, ?, ?, ?, ?)"),
       insert_memory_(connection_,
@@ -97,7 +102,10 @@ std::int64_t RunStore::add_track(int rank, std::string_view lane) {
 
 std::int64_t RunStore::track(int rank, Lane lane) {
   const auto [known, is_new] = tracks_.try_emplace({rank, lane}, 0);
-  if (is_new) known->second = add_track(rank, to_string(lane));
+  if (!is_new) return known->second;
+  Statement find(connection_, "SELECT coalesce(max(id), 0) FROM track WHERE run = ? AND rank = ? AND lane = ?");
+  known->second = find.integer(run_, rank, to_string(lane));
+  if (known->second == 0) known->second = add_track(rank, to_string(lane));
   return known->second;
 }
 
@@ -161,6 +169,14 @@ void RunStore::finish_rank(int rank, std::int64_t rss_bytes) {
 void RunStore::add_diagnostic(int rank, const std::string& kind, std::int64_t count, const std::string& text) {
   Statement(connection_, "INSERT INTO diagnostic (run, rank, kind, count, text) VALUES (?, ?, ?, ?, ?)")
       .run(run_, rank, kind, count, text);
+}
+
+void RunStore::set_collected(const std::string& key, const std::string& list) {
+  Statement(connection_, "INSERT OR REPLACE INTO meta VALUES (?, ?)").run(collected_key(key), list);
+}
+
+void RunStore::forget_collected(const std::string& key) {
+  Statement(connection_, "DELETE FROM meta WHERE key = ?").run(collected_key(key));
 }
 
 void RunStore::set_status(RunStatus status) {

@@ -17,10 +17,15 @@
 
 namespace shardscope {
 
+/// Row of `meta` with what set_collected() was given last.
+inline std::string collected_key(const std::string& run_key) { return "collected " + run_key; }
+
 class RunStore {
  public:
   /// Adds the run's row, in a transaction of its own.
   RunStore(Connection connection, const RunInfo& info, const std::string& key);
+  /// Of a run that is there already.
+  RunStore(Connection connection, std::int64_t run);
 
   Connection& connection() { return connection_; }
   std::int64_t run() const { return run_; }
@@ -40,6 +45,9 @@ class RunStore {
   void finish_rank(int rank, std::int64_t rss_bytes);
   void add_diagnostic(int rank, const std::string& kind, std::int64_t count, const std::string& text);
   void set_status(RunStatus status);
+  /// How much of what waits in a run's EventFile is in the profile: a list as RankRecorder::collected() has it.
+  void set_collected(const std::string& key, const std::string& list);
+  void forget_collected(const std::string& key);
   std::int64_t intern(const std::string& text);  ///< string.id
 
  private:

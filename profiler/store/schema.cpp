@@ -79,8 +79,11 @@ Start with the views. This page is made from the declaration in `profiler/store/
   reader's is refused; an older one is read as it is, and migrated when something is next recorded into it.
 - Times are integer nanoseconds since the start of the run. GB is 1e9 bytes, MiB is 2^20.
 - Recording: `slice()` appends to a buffer of its lane; one thread writes what came in every half second, in one
-  transaction, with a write-ahead log. Steps are divided into their parts then, so a run that was killed has its
-  `step_breakdown` up to its last half second. What a run that ends writes in addition: `op_total`, final peaks, the
+  transaction, with a write-ahead log. Until then a measured run's events wait in `RUN.db-events-KEY`, a file of 32 MiB
+  that is mapped into the process: of a run that was killed nothing is lost, since whoever opens the profile next
+  brings them into it, and divides their steps. (Where there is no room for the file, or events come faster than it is
+  emptied, they wait in memory: then killing loses up to half a second, and events missed in between are counted in
+  `loss`. It does not survive the machine.) What a run that ends writes in addition: `op_total`, final peaks, the
   status. For a run that did not end, the view `op_time` makes the same sums from the slices.
 - While a run is recorded its slices and memory samples are JSON, and the views `slice` and `memory` show them in any SQLite
   tool. A long run is packed when it ends, and so is what was imported (`shardscope compact` packs the rest): a

@@ -12,7 +12,8 @@ std::vector<SchemaTable> run_tables() {
   return {
       {"meta",
        "Facts about the file.",
-       {{"key", "TEXT", "", "schema_version, created_by."}, {"value", "TEXT", "", "Its value."}},
+       {{"key", "TEXT", "", "schema_version, created_by; of a run under way, how much of what waits to be written is."},
+        {"value", "TEXT", "", "Its value."}},
        {"key"},
        ""},
       {"schema_doc",
