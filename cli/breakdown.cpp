@@ -76,8 +76,9 @@ BreakdownView gather(const Profile& profile, const RunRow& run, const Options& o
 std::vector<TimePart> parts_of(const TimeBreakdown& time) {
   std::vector<TimePart> parts;
   for (int p = 0; p < kTimeParts; ++p) {
-    const auto has = [&](const StepTime& s) { return s.ns[static_cast<std::size_t>(p)] > 0; };
-    if (std::any_of(time.steps.begin(), time.steps.end(), has)) parts.push_back(static_cast<TimePart>(p));
+    const auto part = static_cast<TimePart>(p);
+    const auto has = [&](const StepTime& s) { return s.part(part) > 0; };
+    if (std::any_of(time.steps.begin(), time.steps.end(), has)) parts.push_back(part);
   }
   return parts;
 }
@@ -105,7 +106,7 @@ void print_time(const TimeBreakdown& time) {
   };
   for (TimePart part : parts_of(time)) {
     add(
-        std::string(to_string(part)), [&](const PartSums& c) { return c.ns[static_cast<std::size_t>(part)]; }, true);
+        std::string(to_string(part)), [&](const PartSums& c) { return c.ns[part]; }, true);
   }
   add(
       "step", [](const PartSums& c) { return c.total_ns; }, true);

@@ -17,8 +17,10 @@ json or_null(double value) { return value > 0 ? json(value) : json(); }
 
 json parts_json(const PartTimes& ns) {
   json parts;
-  for (int p = 0; p < kTimeParts; ++p)
-    parts[std::string(key_of(static_cast<TimePart>(p)))] = ns[static_cast<std::size_t>(p)];
+  for (int p = 0; p < kTimeParts; ++p) {
+    const auto part = static_cast<TimePart>(p);
+    parts[std::string(key_of(part))] = ns[part];
+  }
   return parts;
 }
 
@@ -26,10 +28,9 @@ json sums_json(const PartSums& sum) {
   json shares;
   for (int p = 0; p < kTimeParts; ++p) {
     const auto part = static_cast<TimePart>(p);
-    shares[std::string(key_of(part))] = sum.share(sum.ns[static_cast<std::size_t>(p)]);
+    shares[std::string(key_of(part))] = sum.share(sum.ns[part]);
   }
-  const std::int64_t exposed =
-      sum.ns[static_cast<std::size_t>(TimePart::kCommunication)] + sum.ns[static_cast<std::size_t>(TimePart::kWaiting)];
+  const std::int64_t exposed = sum.ns[TimePart::kCommunication] + sum.ns[TimePart::kWaiting];
   return {{"steps", sum.steps},
           {"total_ns", sum.total_ns},
           {"parts_ns", parts_json(sum.ns)},

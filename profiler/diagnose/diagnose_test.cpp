@@ -10,6 +10,7 @@ namespace shardscope {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::RealTrace;
 using testing::TraceText;
 
 const Trouble* find(const std::vector<Trouble>& findings, const std::string& rule) {
@@ -125,7 +126,7 @@ TEST(Diagnose, ProposesSettingsOfTheJob) {
       parse_json(R"({"deepspeed": {"zero_optimization": {"stage": 3, "stage3_prefetch_bucket_size": 1e6}}})", "");
   facts.step_s = 0.1;
   facts.sums.steps = 1, facts.sums.total_ns = 100'000'000, facts.sums.communication_ns = 40'000'000;
-  facts.sums.ns[static_cast<std::size_t>(TimePart::kCommunication)] = 20'000'000;
+  facts.sums.ns[TimePart::kCommunication] = 20'000'000;
   facts.communication.push_back({"all_gather", "forward", "dp", 4, 16, 5e6, 0.04, 0, 0.02});
   const std::vector<Trouble> findings = diagnose(facts);
   const Trouble* f = find(findings, "exposed_communication");
@@ -145,7 +146,7 @@ TEST(Diagnose, KnowsABubble) {
   facts.job = parse_json(R"({"deepspeed": {"gradient_accumulation_steps": 4}, "parallel": {"pp": 2}})", "");
   facts.step_s = 0.1;
   facts.sums.steps = 1, facts.sums.total_ns = 100'000'000;
-  facts.sums.ns[static_cast<std::size_t>(TimePart::kWaiting)] = 30'000'000;
+  facts.sums.ns[TimePart::kWaiting] = 30'000'000;
   facts.communication.push_back({"recv", "forward", "pp", 2, 4, 1e6, 0.04, 0.03, 0.04});
   const std::vector<Trouble> findings = diagnose(facts);
   ASSERT_EQ(findings.size(), 1U);
@@ -166,13 +167,8 @@ TEST(Diagnose, OfOurOwnRunGoesThrough) {
   for (std::size_t i = 1; i < findings.size(); ++i) EXPECT_GE(findings[i - 1].cost_s, findings[i].cost_s);
 }
 
-TEST(Diagnose, OfARealTrace) {
-  const std::string trace = testing::trace_file("kineto_a100x2_rank0_nccl.json.gz");
-  if (trace.empty()) GTEST_SKIP() << "SKIPPED: no real traces here";
-  const testing::TempFolder folder;
-  ImportControl control;
-  import_files({trace}, {.out = folder.file("run.db")}, control);
-  const Profile profile(folder.file("run.db"));
+TEST_F(RealTrace, IsBoundByItsHost) {
+  const Profile profile(path());
   std::vector<Trouble> findings = diagnose(gather_facts(profile, 1));
   ASSERT_GE(findings.size(), 3U);
   EXPECT_EQ(findings[0].rule, "host_bound");

@@ -14,8 +14,7 @@ double compute_of(const RunFacts& facts, int rank) {
   const auto found = facts.by_rank.find(rank);
   if (found == facts.by_rank.end()) return 0;
   const PartSums& s = found->second;
-  return s.mean_s(s.ns[static_cast<std::size_t>(TimePart::kCompute)] +
-                  s.ns[static_cast<std::size_t>(TimePart::kOptimizer)]);
+  return s.mean_s(s.ns[TimePart::kCompute] + s.ns[TimePart::kOptimizer]);
 }
 
 double mean_compute(const RunFacts& facts) {
@@ -46,9 +45,9 @@ std::string excess_of(const RunFacts& facts, int rank) {
     if (part == TimePart::kWaiting || part == TimePart::kCommunication) continue;
     double others = 0;
     for (const auto& [other, sums] : facts.by_rank)
-      if (other != rank) others += sums.mean_s(sums.ns[static_cast<std::size_t>(p)]);
+      if (other != rank) others += sums.mean_s(sums.ns[part]);
     others /= static_cast<double>(facts.by_rank.size() - 1);
-    const double own = found->second.mean_s(found->second.ns[static_cast<std::size_t>(p)]);
+    const double own = found->second.mean_s(found->second.ns[part]);
     if (own - others <= largest) continue;
     largest = own - others;
     most = fmt::format("rank {} has {} ms more of \"{}\" in a step than the others ({} against {})", rank,

@@ -57,12 +57,10 @@ void exposed(const RunFacts& facts, std::vector<Trouble>& findings) {
   if (facts.share(TimePart::kCommunication) < kLeastShare) return;
   Trouble f{.rule = "exposed_communication", .cost_s = cost};
   const double all = facts.sums.mean_s(facts.sums.communication_ns);
-  f.what = fmt::format(
-      "Communication that nothing hides takes {} ms of a step ({}); {} of all communication is hidden.", ms_text(cost),
-      share_text(cost, facts.step_s),
-      share_text(
-          std::max(0.0, all - facts.sums.mean_s(facts.sums.ns[static_cast<std::size_t>(TimePart::kWaiting)]) - cost),
-          all));
+  f.what =
+      fmt::format("Communication that nothing hides takes {} ms of a step ({}); {} of all communication is hidden.",
+                  ms_text(cost), share_text(cost, facts.step_s),
+                  share_text(std::max(0.0, all - facts.sums.mean_s(facts.sums.ns[TimePart::kWaiting]) - cost), all));
   bool gathers = false, reduces = false;
   for (const CommunicationFact& c : facts.communication) {
     if (f.evidence.size() < 3 && c.exposed_s > 0.05 * cost) {

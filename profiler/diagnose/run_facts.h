@@ -55,8 +55,8 @@ struct RunFacts {
   std::vector<Diagnostic> diagnostics;
   JsonNode job;  ///< the job file of a run of ours; null otherwise
 
-  double seconds(TimePart part) const { return sums.mean_s(sums.ns[static_cast<std::size_t>(part)]); }
-  double share(TimePart part) const { return sums.share(sums.ns[static_cast<std::size_t>(part)]); }
+  double seconds(TimePart part) const { return sums.mean_s(sums.ns[part]); }
+  double share(TimePart part) const { return sums.share(sums.ns[part]); }
   /// What sums of ops are divided by: they are over all steps of all ranks, warming up included.
   double rank_steps() const { return time.steps.empty() ? 1 : static_cast<double>(time.steps.size()); }
   bool has_job() const { return job.is_object(); }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -64,5 +65,21 @@ inline std::string trace_file(const std::string& name) {
   std::string path = folder + "/" + name;
   return std::filesystem::exists(path) ? path : std::string();
 }
+
+/// Tests of what is made of a real trace (one rank of two A100, three steps bound by their host), imported as run 1.
+class RealTrace : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string trace = trace_file("kineto_a100x2_rank0_nccl.json.gz");
+    if (trace.empty()) GTEST_SKIP() << "SKIPPED: no real traces here";
+    folder_.emplace();
+    ImportControl control;
+    import_files({trace}, {.out = path()}, control);
+  }
+  std::string path() const { return folder_->file("run.db"); }
+
+ private:
+  std::optional<TempFolder> folder_;
+};
 
 }  // namespace shardscope::testing

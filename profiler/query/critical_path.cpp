@@ -98,7 +98,7 @@ void add_up(const StepGraph& graph, CriticalPath& path) {
   std::map<std::pair<std::string, std::string>, PathWork> work;
   const PathSegment* before = nullptr;
   for (const PathSegment& s : path.segments) {
-    path.ns[static_cast<std::size_t>(s.part)] += s.time.length();
+    path.ns[s.part] += s.time.length();
     path.by_rank[s.rank] += s.time.length();
     path.rank_changes += before != nullptr && before->rank != s.rank ? 1 : 0;
     before = &s;

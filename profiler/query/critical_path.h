@@ -39,7 +39,7 @@ struct CriticalPath {
   std::vector<PathWork> work;           ///< longest first
   std::int64_t rank_changes = 0;        ///< times that it leads from one rank to another
   std::vector<std::string> remarks;
-  std::int64_t part(TimePart p) const { return ns[static_cast<std::size_t>(p)]; }
+  std::int64_t part(TimePart p) const { return ns[p]; }
 };
 
 CriticalPath critical_path(const StepGraph& graph);

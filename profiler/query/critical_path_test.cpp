@@ -13,6 +13,8 @@
 namespace shardscope {
 namespace {
 
+using testing::RealTrace;
+
 /// Nodes by hand: of one queue for each (rank, queue); calls of a host have queue -1.
 class GraphText {
  public:
@@ -304,13 +306,8 @@ TEST(CriticalPath, OfAnImportedRunOfTwoRanks) {
   EXPECT_THROW(source.graph(17), Error);
 }
 
-TEST(CriticalPath, OfARealTrace) {
-  const std::string trace = testing::trace_file("kineto_a100x2_rank0_nccl.json.gz");
-  if (trace.empty()) GTEST_SKIP() << "SKIPPED: no real traces here";
-  const testing::TempFolder folder;
-  ImportControl control;
-  import_files({trace}, {.out = folder.file("run.db")}, control);
-  const Profile profile(folder.file("run.db"));
+TEST_F(RealTrace, CriticalPathsAddUp) {
+  const Profile profile(path());
   const StepGraphSource source(profile, 1);
   for (std::int64_t step : {4, 5, 6}) {
     const StepGraph graph = source.graph(step);

@@ -155,9 +155,9 @@ RunDifference run_difference(const Profile& profile_a, std::int64_t run_a, const
   RunDifference difference;
   difference.a_step_s = a.parts.mean_s(a.parts.total_ns), difference.b_step_s = b.parts.mean_s(b.parts.total_ns);
   for (int p = 0; p < kTimeParts; ++p) {
-    const std::int64_t in_a = a.parts.ns[static_cast<std::size_t>(p)], in_b = b.parts.ns[static_cast<std::size_t>(p)];
-    if (in_a > 0 || in_b > 0)
-      difference.parts.push_back({static_cast<TimePart>(p), a.parts.mean_s(in_a), b.parts.mean_s(in_b)});
+    const auto part = static_cast<TimePart>(p);
+    const std::int64_t in_a = a.parts.ns[part], in_b = b.parts.ns[part];
+    if (in_a > 0 || in_b > 0) difference.parts.push_back({part, a.parts.mean_s(in_a), b.parts.mean_s(in_b)});
   }
   const bool phases = a.phases && b.phases;
   std::map<FamilyKey, FamilyDifference> families;

@@ -10,6 +10,8 @@
 namespace shardscope {
 namespace {
 
+using testing::RealTrace;
+
 /// Ops one after another, each 10 ns; a negative one is a pause of that many ns.
 std::vector<QueuedWork> queue_of(const std::vector<int>& ops) {
   std::vector<QueuedWork> queue;
@@ -92,16 +94,11 @@ TEST(RunSteps, RecordedOnesAreBelieved) {
 }
 
 /// The A100 trace marks its three steps; without the marks they must be found where they are.
-TEST(RunSteps, OfARealTraceAreFoundWithoutItsMarks) {
-  const std::string trace = testing::trace_file("kineto_a100x2_rank0_nccl.json.gz");
-  if (trace.empty()) GTEST_SKIP() << "SKIPPED: no real traces here";
-  const testing::TempFolder folder;
-  ImportControl control;
-  import_files({trace}, {.out = folder.file("run.db")}, control);
-  const RunSteps marked = run_steps(Profile(folder.file("run.db")), 1);
+TEST_F(RealTrace, StepsAreFoundWithoutTheirMarks) {
+  const RunSteps marked = run_steps(Profile(path()), 1);
   ASSERT_EQ(marked.steps.size(), 3U);
-  { Connection(folder.file("run.db"), Connection::Mode::kReadWrite).execute("DELETE FROM step"); }
-  const RunSteps found = run_steps(Profile(folder.file("run.db")), 1);
+  { Connection(path(), Connection::Mode::kReadWrite).execute("DELETE FROM step"); }
+  const RunSteps found = run_steps(Profile(path()), 1);
   EXPECT_EQ(found.source, StepSource::kRepeats);
   ASSERT_EQ(found.steps.size(), 3U);
   // The device lags its host; but step for step they take as long.

@@ -162,7 +162,7 @@ StepTime divide_time(const RunStep& step, const RankWork& work, const std::vecto
   StepTime divided{step.rank, step.step, step.time, {}, 0, 0, 0};
   const std::vector<Edge> edges = edges_of(work, step.time);
   std::array<int, kClaims> active{};
-  const auto add = [&](TimePart part, std::int64_t ns) { divided.ns[static_cast<std::size_t>(part)] += ns; };
+  const auto add = [&](TimePart part, std::int64_t ns) { divided.ns[part] += ns; };
   const auto idle = [&](TimeWindow gap) {
     const std::vector<IdlePiece> pieces = idle_pieces(work, gap);
     for (const IdlePiece& piece : pieces) add(part_of(piece.cause), piece.time.length());
@@ -179,7 +179,7 @@ StepTime divide_time(const RunStep& step, const RankWork& work, const std::vecto
       divided.busy_ns += ns;
       add(kPartOfClaim[first - active.begin()], ns);
     } else {
-      without_missing({from, to}, missing, divided.ns[static_cast<std::size_t>(TimePart::kNotKnown)], idle);
+      without_missing({from, to}, missing, divided.ns[TimePart::kNotKnown], idle);
     }
     from = to;
   }

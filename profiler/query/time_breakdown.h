@@ -41,7 +41,12 @@ std::string_view to_string(TimePart part);  ///< "exposed communication"
 std::string_view key_of(TimePart part);     ///< "communication": a word for JSON
 TimePart part_of(IdleCause cause);
 
-using PartTimes = std::array<std::int64_t, kTimeParts>;
+/// Time of each part, ns.
+struct PartTimes : std::array<std::int64_t, kTimeParts> {
+  using array::operator[];
+  std::int64_t& operator[](TimePart part) { return (*this)[static_cast<std::size_t>(part)]; }
+  std::int64_t operator[](TimePart part) const { return (*this)[static_cast<std::size_t>(part)]; }
+};
 
 struct StepTime {
   int rank = 0;
@@ -51,7 +56,7 @@ struct StepTime {
   std::int64_t communication_ns = 0;  ///< any under way, hidden or not
   std::int64_t copies_ns = 0;         ///< the same of copies
   std::int64_t busy_ns = 0;           ///< anything at all under way on the device
-  std::int64_t part(TimePart p) const { return ns[static_cast<std::size_t>(p)]; }
+  std::int64_t part(TimePart p) const { return ns[p]; }
   std::int64_t exposed_ns() const { return part(TimePart::kCommunication) + part(TimePart::kWaiting); }
 };
 
