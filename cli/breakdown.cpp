@@ -167,6 +167,23 @@ void print_kernels(const BreakdownView& view) {
   fmt::print("{}", table.text());
 }
 
+void print_ranges(const TimeBreakdown& time, std::size_t top) {
+  if (time.ranges.empty()) return;
+  std::int64_t all = 0;
+  for (const LaunchedIn& r : time.ranges) all += r.total_ns;
+  const double steps = static_cast<double>(sum_of(time).steps);
+  fmt::print("\nTime of the device by what launched it, of a mean step: the innermost operator or range of the host\n");
+  TextTable table({"launched in", "kind", "count", "ms", "share"}, 2);
+  for (const LaunchedIn& r : time.ranges) {
+    if (top > 0 && static_cast<std::size_t>(&r - time.ranges.data()) >= top) break;
+    table.add({r.kind.empty() ? "(no range, or not recorded)" : shortened(r.name), r.kind.empty() ? "-" : r.kind,
+               fmt::format("{:.1f}", static_cast<double>(r.count) / steps),
+               milliseconds(1e-9 * static_cast<double>(r.total_ns) / steps),
+               fmt::format("{:.1f} %", 100.0 * static_cast<double>(r.total_ns) / static_cast<double>(all))});
+  }
+  fmt::print("{}", table.text());
+}
+
 void print_collectives(const BreakdownView& view, std::size_t top) {
   if (view.collectives.empty()) return;
   fmt::print("\nCollectives by group and size (busbw as nccl-tests, without the time waiting)\n");
@@ -221,6 +238,7 @@ void print(const BreakdownView& view, const Options& o) {
   if (o.step < 0) print_steps(view.time);
   print_gaps(view.time);
   print_kernels(view);
+  print_ranges(view.time, static_cast<std::size_t>(o.top));
   print_collectives(view, static_cast<std::size_t>(o.top));
   print_copies(view);
   print_memory(view.memory);

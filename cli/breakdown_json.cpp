@@ -104,6 +104,18 @@ json kernels_json(const std::vector<KernelTime>& kernels) {
   return all;
 }
 
+json ranges_json(const TimeBreakdown& time) {
+  json all = json::array();
+  for (const LaunchedIn& r : time.ranges) {
+    const bool known = !r.kind.empty();
+    all.push_back({{"kind", known ? json(r.kind) : json()},
+                   {"name", known ? json(r.name) : json()},
+                   {"count", r.count},
+                   {"total_s", 1e-9 * static_cast<double>(r.total_ns)}});
+  }
+  return all;
+}
+
 json collectives_json(const std::vector<CollectiveBandwidth>& collectives) {
   json all = json::array();
   for (const CollectiveBandwidth& c : collectives) {
@@ -170,6 +182,7 @@ json breakdown_json(const std::string& profile, const BreakdownView& view) {
           {"steps", steps_json(view.time)},
           {"idle_gaps", gaps_json(view.time)},
           {"kernels", kernels_json(view.kernels)},
+          {"launched_in", ranges_json(view.time)},
           {"collectives", collectives_json(view.collectives)},
           {"copies", copies_json(view.copies)},
           {"memory", memory_json(view.memory)},

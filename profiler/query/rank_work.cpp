@@ -48,6 +48,7 @@ WorkOp read_op(const Rows& rows) {
   if (!rows.is_null(10)) op.collective_bytes = rows.integer(10);
   if (op.on_device || !works) return op;
   op.host = host_kind(op.kind, op.name);
+  op.is_range = is_range(op.kind);
   op.says_phase = phase_of_range(op.kind, op.name);
   return op;
 }
@@ -68,46 +69,65 @@ void tie_launches(RankWork& work, const std::vector<std::int64_t>& correlations,
   }
 }
 
-/// Of each thread the ranges that say a phase, and the phase of whatever was launched within.
-class PhaseFinder {
+/// Of each thread its ranges, and which of them whatever was launched within belongs to.
+class RangeFinder {
  public:
-  void add(int track, TimeWindow time, Phase phase) { ranges_[track].push_back({time, phase}); }
+  explicit RangeFinder(const std::vector<WorkOp>& ops) : ops_(ops) {}
+  void add(int track, TimeWindow time, std::int32_t op) { threads_[track].ranges.push_back({time, op}); }
   void finish() {
-    for (auto& [track, ranges] : ranges_) {
-      std::stable_sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) {
+    for (auto& [track, thread] : threads_) {
+      std::stable_sort(thread.ranges.begin(), thread.ranges.end(), [](const Range& a, const Range& b) {
         return a.time.begin_ns != b.time.begin_ns ? a.time.begin_ns < b.time.begin_ns : a.time.end_ns > b.time.end_ns;
       });
     }
   }
-  /// Of the innermost range that is open; calls come by begin.
-  std::optional<Phase> at(int track, std::int64_t time_ns) {
-    const auto found = ranges_.find(track);
-    if (found == ranges_.end()) return std::nullopt;
-    auto& [at, open] = open_[track];
-    for (; at < found->second.size() && found->second[at].time.begin_ns <= time_ns; ++at) open.push_back(at);
-    std::erase_if(open, [&](std::size_t i) { return found->second[i].time.end_ns <= time_ns; });
-    if (open.empty()) return std::nullopt;
-    return found->second[open.back()].phase;
+  struct Found {
+    std::int32_t range = -1;     ///< op of the innermost one
+    std::optional<Phase> phase;  ///< that the innermost one of those that say one says
+  };
+  /// Calls of a thread come by begin.
+  Found at(int track, std::int64_t time_ns) {
+    Found result;
+    const auto found = threads_.find(track);
+    if (found == threads_.end()) return result;
+    Thread& thread = found->second;
+    const std::vector<Range>& ranges = thread.ranges;
+    for (; thread.at < ranges.size() && ranges[thread.at].time.begin_ns <= time_ns; ++thread.at)
+      thread.open.push_back(thread.at);
+    std::erase_if(thread.open, [&](std::size_t i) { return ranges[i].time.end_ns <= time_ns; });
+    for (auto i = thread.open.rbegin(); i != thread.open.rend() && !result.phase; ++i) {
+      const WorkOp& op = ops_[static_cast<std::size_t>(ranges[*i].op)];
+      if (result.range < 0 && op.is_range) result.range = ranges[*i].op;
+      result.phase = op.says_phase;
+    }
+    return result;
   }
-  bool empty() const { return ranges_.empty(); }
 
  private:
   struct Range {
     TimeWindow time;
-    Phase phase;
+    std::int32_t op;
   };
-  std::map<int, std::vector<Range>> ranges_;
-  std::map<int, std::pair<std::size_t, std::vector<std::size_t>>> open_;
+  struct Thread {
+    std::vector<Range> ranges;
+    std::size_t at = 0;             ///< first that has not begun
+    std::vector<std::size_t> open;  ///< outermost first
+  };
+  const std::vector<WorkOp>& ops_;
+  std::map<int, Thread> threads_;
 };
 
-void find_phases(RankWork& work, PhaseFinder& finder) {
+void find_ranges(RankWork& work, RangeFinder& finder) {
   finder.finish();
-  std::vector<std::optional<Phase>> of_call(work.host.size());
-  for (std::size_t i = 0; i < work.host.size(); ++i)
-    of_call[i] = finder.at(work.host[i].track, work.host[i].time.begin_ns);
+  std::vector<RangeFinder::Found> of_call;
+  of_call.reserve(work.host.size());
+  for (const HostSlice& call : work.host) of_call.push_back(finder.at(call.track, call.time.begin_ns));
   for (DeviceSlice& slice : work.device) {
     slice.phase = work.op(slice.op).phase;
-    if (!slice.phase && slice.launch >= 0) slice.phase = of_call[static_cast<std::size_t>(slice.launch)];
+    if (slice.launch < 0) continue;
+    const RangeFinder::Found& found = of_call[static_cast<std::size_t>(slice.launch)];
+    slice.range = found.range;
+    if (!slice.phase) slice.phase = found.phase;
   }
 }
 
@@ -172,6 +192,10 @@ TimeWindow with_margins(TimeWindow window) {
 
 }  // namespace
 
+bool is_range(const std::string& kind) {
+  return kind == "cpu_op" || kind == "annotation" || kind == "user_annotation" || kind.starts_with("nvtx");
+}
+
 std::optional<HostKind> host_kind(const std::string& kind, const std::string& name) {
   if (kind == "runtime" || kind == "driver") return kind_of_call(name);
   if (kind == "sync" || kind == "wait") {  // records of waits beside the calls; a stream that waits holds no host up
@@ -189,7 +213,7 @@ std::optional<Phase> phase_of_range(const std::string& kind, const std::string& 
   if (kind == "python" || kind == "runtime" || kind == "driver") return std::nullopt;
   if (name.starts_with("autograd::engine::evaluate_function")) return Phase::kBackward;
   if (name.starts_with("Optimizer.step#")) return Phase::kOptimizer;
-  if (kind != "annotation" && kind != "user_annotation" && !kind.starts_with("nvtx")) return std::nullopt;
+  if (kind == "cpu_op" || !is_range(kind)) return std::nullopt;
   const std::string text = lower(name);
   if (has(text, "backward")) return Phase::kBackward;
   if (has(text, "optimizer") && !has(text, "zero_grad")) return Phase::kOptimizer;
@@ -228,7 +252,7 @@ RankWork RankWorkReader::read(TimeWindow window) const {
   work.rank = rank_;
   work.ops = &ops_;
   std::vector<std::int64_t> of_device, of_host;  // correlations
-  PhaseFinder phases;
+  RangeFinder ranges(ops_);
   std::unordered_map<std::string, int> threads;
   for (const Track& track : tracks_) {
     const int index = static_cast<int>(work.tracks.size());
@@ -252,7 +276,7 @@ RankWork RankWorkReader::read(TimeWindow window) const {
           work.host.push_back({e.op.index, thread, *op.host, time});
           of_host.push_back(e.correlation);
         }
-        if (op.says_phase) phases.add(thread, time, *op.says_phase);
+        if (op.is_range || op.says_phase) ranges.add(thread, time, e.op.index);
       });
       if (!whole) throw Error(ErrorKind::kParse, profile_.path() + ": damaged (slice_chunk.data)");
     }
@@ -268,7 +292,7 @@ RankWork RankWorkReader::read(TimeWindow window) const {
     if (of_host[i] != 0 && is_call) calls.emplace(of_host[i], static_cast<std::int32_t>(i));
   }
   tie_launches(work, of_device, calls);
-  find_phases(work, phases);
+  find_ranges(work, ranges);
   leave_out_others(work);
   return work;
 }

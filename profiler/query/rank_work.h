@@ -34,6 +34,7 @@ struct WorkOp {
   bool on_device = false;
   bool opaque = false;                ///< a CUDA graph recorded as a whole: busy, nobody knows with what
   std::optional<HostKind> host;       ///< of a host's op that matters
+  bool is_range = false;              ///< of the host: says on whose behalf what is launched within it is
   std::optional<Phase> says_phase;    ///< of a host's range: "Optimizer.step#Adam.step"
   double flops = 0;                   ///< of one execution; 0: unknown
   std::int64_t bytes = 0;             ///< memory traffic, or what a copy moves; 0: unknown
@@ -49,6 +50,7 @@ struct DeviceSlice {
   std::int64_t wait_ns = 0;  ///< of a collective: its first part, in which another rank had not come
   std::int32_t launch = -1;  ///< index into RankWork::host; -1: not known
   std::optional<Phase> phase;
+  std::int32_t range = -1;  ///< op of the innermost range of the host that it was launched in; -1: none, or not known
 };
 
 struct HostSlice {
@@ -98,6 +100,8 @@ class RankWorkReader {
 void for_each_step(const RankWorkReader& reader, const RunSteps& steps,
                    const std::function<void(const RunStep&, const RankWork&)>& f);
 
+/// Whether a kind of the host's ops names work: an operator of a framework, an annotation, a range of NVTX.
+bool is_range(const std::string& kind);
 /// What the texts of a host's op mean; nothing for ranges that say nothing.
 std::optional<HostKind> host_kind(const std::string& kind, const std::string& name);
 /// The phase that a range is about: "## backward ##", "autograd::engine::evaluate_function: MmBackward0".

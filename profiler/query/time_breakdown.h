@@ -69,9 +69,16 @@ struct IdleGap {
   std::string before, after;  ///< names of what ran; empty at the ends of the recording
 };
 
+/// What the device did on behalf of an operator or range of the host: the innermost one in which it was launched.
+struct LaunchedIn {
+  std::string kind, name;  ///< both empty: launched outside of any, or its launch was not recorded
+  std::int64_t count = 0, total_ns = 0;
+};
+
 struct TimeBreakdown {
-  std::vector<StepTime> steps;  ///< by rank, then step
-  std::vector<IdleGap> gaps;    ///< of counted steps, longest first; at most kMostGaps
+  std::vector<StepTime> steps;     ///< by rank, then step
+  std::vector<IdleGap> gaps;       ///< of counted steps, longest first; at most kMostGaps
+  std::vector<LaunchedIn> ranges;  ///< of counted steps, longest first; empty where the host has none
   StepSource source = StepSource::kRecorded;
   std::vector<std::string> remarks;  ///< what the figures leave out
   static constexpr std::size_t kMostGaps = 50;

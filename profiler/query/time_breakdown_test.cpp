@@ -260,13 +260,31 @@ TEST(KernelTimes, TheLowerRoofIsTheBound) {
   EXPECT_EQ(matmul({1e9, 0.5e9 / *alone.intensity, ""}).bound, "memory");
 }
 
-TEST(TimeBreakdown, OfARealTraceAddsUp) {
-  const std::string trace = testing::trace_file("kineto_a100x2_rank0_nccl.json.gz");
-  if (trace.empty()) GTEST_SKIP() << "SKIPPED: no real traces here";
+TEST(TimeBreakdown, SaysWhatLaunchedIt) {
+  testing::TraceText trace(0, 1);
+  for (int step = 0; step < 2; ++step) {
+    const double at = 2000.0 * step;
+    trace.step(step, at, 2000);
+    trace.range("forward", at + 10, 300);
+    trace.range("attention", at + 100, 100);
+    trace.kernel("softmax", at + 400, 50, at + 120);  // runs after its range has ended
+    trace.kernel("gemm", at + 500, 200, at + 20);
+    trace.kernel("gemm", at + 700, 200, at + 250);
+  }
   const testing::TempFolder folder;
-  ImportControl control;
-  import_files({trace}, {.out = folder.file("run.db")}, control);
-  const Profile profile(folder.file("run.db"));
+  testing::import_texts(folder, "rank0.json", {trace.text()});
+  const TimeBreakdown b = time_breakdown(Profile(folder.file("run.db")), 1);
+  ASSERT_EQ(b.ranges.size(), 2U);
+  EXPECT_EQ(b.ranges[0].name, "forward");
+  EXPECT_EQ(b.ranges[0].count, 4);
+  EXPECT_EQ(b.ranges[0].total_ns, 800'000);
+  EXPECT_EQ(b.ranges[1].name, "attention");
+  EXPECT_EQ(b.ranges[1].kind, "annotation");
+  EXPECT_EQ(b.ranges[1].total_ns, 100'000);
+}
+
+TEST_F(RealTrace, BreakdownAddsUp) {
+  const Profile profile(path());
   const TimeBreakdown b = time_breakdown(profile, 1);
   const auto recorded = step_breakdown_by_step(profile, 1);
   ASSERT_EQ(b.steps.size(), 3U);
@@ -279,6 +297,11 @@ TEST(TimeBreakdown, OfARealTraceAddsUp) {
     EXPECT_GT(s.part(TimePart::kIdleLaunch), s.time.length() / 2);  // eager ResNet, launch-bound
     EXPECT_GT(s.part(TimePart::kOptimizer), 0);
   }
+  const auto convolution = std::find_if(b.ranges.begin(), b.ranges.end(),
+                                        [](const LaunchedIn& r) { return r.name == "aten::convolution_backward"; });
+  ASSERT_NE(convolution, b.ranges.end());
+  EXPECT_EQ(convolution->kind, "cpu_op");
+  for (const LaunchedIn& r : b.ranges) EXPECT_FALSE(r.kind.empty()) << r.count;  // all of it has its operator
 }
 
 }  // namespace
