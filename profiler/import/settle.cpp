@@ -153,8 +153,10 @@ void Settler::number_ranks() {
     numbers_[i] = static_cast<int>(next);
     const auto& said = state_.ranks[i].facts.rank;
     if (!said) continue;
-    state_.ranks[i].diagnostics["same_rank"] = {
-        "the file says that it is rank " + std::to_string(*said) + ", as another one does; it was stored as this one",
+    const bool known = taken.contains(*said);
+    state_.ranks[i].diagnostics[known ? "same_rank" : "bad_rank"] = {
+        "the file says that it is rank " + std::to_string(*said) +
+            (known ? ", as another one does; it was stored as this one" : ", which is none; it was stored as this one"),
         1};
   }
 }

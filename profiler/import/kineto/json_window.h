@@ -49,6 +49,8 @@ class JsonWindow {
   /// The rest of the window. After a read that was cut(), more() and once again from the same place.
   JsonCursor cursor() const { return {data_.data() + at_, data_.data() + end_}; }
   void accept(const JsonCursor& cursor) { at_ = static_cast<std::size_t>(cursor.at() - data_.data()); }
+  /// Whether one value is all that the window may hold: there is no more() of it.
+  bool is_full() const { return end_ - at_ >= kLargestValue; }
   /// Moves the rest to the front and reads on; false at the end of the source, or if the rest is kLargestValue long.
   bool more();
 

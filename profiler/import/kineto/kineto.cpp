@@ -142,7 +142,9 @@ void KinetoFile::read_events() {
       window_.accept(at);
     } else if (at.cut()) {
       if (window_.more()) continue;  // and again from the start of the event
-      return truncated();
+      if (!window_.is_full()) return truncated();
+      writer_.diagnostic(rank_, "large_event", "events of more than 32 MiB were not kept");
+      if (!resume()) return truncated();
     } else {
       writer_.diagnostic(rank_, "bad_event", "events that are not sound JSON were not kept");
       if (!resume()) return truncated();

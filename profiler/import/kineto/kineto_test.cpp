@@ -201,6 +201,19 @@ TEST(Kineto, BrokenEventsAreCountedAndTheRestImported) {
             "bad_event|1\nbad_time|1\nfar_time|1\ninvalid_time|1\nunknown_phase|1\n");
 }
 
+TEST(Kineto, AnEventLargerThanAnyIsPassedOver) {
+  const TempFolder folder;
+  const std::string more = R"J(,
+  {"ph": "X", "cat": "cpu_op", "name": ")J" +
+                           std::string(40 << 20, 'x') +
+                           R"J(", "pid": 10, "tid": 11, "ts": 301, "dur": 1},
+  {"ph": "X", "cat": "cpu_op", "name": "last", "pid": 10, "tid": 11, "ts": 302, "dur": 1})J";
+  import_texts(folder, "trace.json", {modern(-7, "1700000000000000000", more)});
+  const Profile profile(folder.file("run.db"));
+  EXPECT_EQ(rows_of(profile, "SELECT count(*) FROM slice s JOIN op o ON o.op = s.op WHERE o.name = 'last'"), "1\n");
+  EXPECT_EQ(rows_of(profile, "SELECT kind, count FROM diagnostic ORDER BY kind"), "bad_rank|1\nlarge_event|1\n");
+}
+
 TEST(Kineto, AFileThatEndsAnywhereGivesWhatComesBefore) {
   const std::string whole = modern(0);
   std::int64_t most = 0;

@@ -80,8 +80,13 @@ const std::string& NsysTables::string(std::optional<std::int64_t> id) {
   if (const auto known = strings_.find(*id); known != strings_.end()) return known->second;
   if (strings_.size() >= kMostStrings) strings_.clear();
   std::string text;
-  Rows rows(connection_.handle(), connection_.path(), "SELECT value FROM StringIds WHERE id = ? LIMIT 1", {Value(*id)});
-  if (rows.next() && rows.is_text(0)) text = rows.text(0).substr(0, kLongestString);
+  try {
+    Rows rows(connection_.handle(), connection_.path(), "SELECT value FROM StringIds WHERE id = ? LIMIT 1",
+              {Value(*id)});
+    if (rows.next() && rows.is_text(0)) text = rows.text(0).substr(0, kLongestString);
+  } catch (const Error&) {  // larger than anything is, or on a damaged page: what has the name is kept without it
+    text = "(unreadable)";
+  }
   return strings_[*id] = std::move(text);
 }
 

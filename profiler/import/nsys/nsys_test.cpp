@@ -141,6 +141,19 @@ TEST(Nsys, ChangedBytesNeverDoHarm) {
   EXPECT_GT(imported, 0);
 }
 
+TEST(Nsys, NamesThatCannotBeReadCostNoEvents) {
+  const TempFolder folder;
+  const std::string path = make_2023(folder);
+  Connection(path, Connection::Mode::kReadWrite)
+      .execute("UPDATE StringIds SET value = zeroblob(20000000) WHERE id = 4");  // of a kernel
+  ImportControl control;
+  import_files({path}, {.out = folder.file("run.db")}, control);
+  EXPECT_EQ(rows_of(Profile(folder.file("run.db")),
+                    "SELECT o.name, s.dur_ns FROM slice s JOIN op o ON o.op = s.op WHERE o.lane NOT IN ('host_api', "
+                    "'other') AND o.kind <> 'copy' ORDER BY s.start_ns"),
+            "void gemm<float>(int)|60\n(unreadable)|20\n");
+}
+
 TEST(Nsys, ARealExportHasTheAnswersThatWereCountedIndependently) {
   const std::string path = testing::trace_file("nsys_2025.5.2_schema3.24.0_graph.sqlite");
   if (path.empty()) GTEST_SKIP() << "SKIPPED: no folder with real traces";
