@@ -219,7 +219,7 @@ void add_record(CLI::App& app, int& exit_code) {
   command->add_option("-o,--out", options->out, "The profile: made, or a run is added to it")
       ->capture_default_str()
       ->type_name("RUN.db");
-  command->add_option("--what", options->what, "Of kernels, api, nccl, proxy, nvtx, memory, graph, sync")
+  command->add_option("--what", options->what, "Of kernels, api, nccl, proxy, nvtx, memory, graph, sync, environment")
       ->capture_default_str()
       ->type_name("LIST");
   command->add_option("--name", options->name, "Name of the run; the command's if not given");

@@ -21,10 +21,15 @@ struct SourceName {
   std::uint32_t bits;
 };
 
-constexpr SourceName kNames[] = {{"kernels", kSourceKernels},  {"api", kSourceApi},
-                                 {"nccl", kSourceNccl},        {"proxy", kSourceNcclProxy | kSourceNccl},
-                                 {"nvtx", kSourceNvtx},        {"memory", kSourceMemory},
-                                 {"graph", kSourceGraphNodes}, {"sync", kSourceSync}};
+constexpr SourceName kNames[] = {{"kernels", kSourceKernels},
+                                 {"api", kSourceApi},
+                                 {"nccl", kSourceNccl},
+                                 {"proxy", kSourceNcclProxy | kSourceNccl},
+                                 {"nvtx", kSourceNvtx},
+                                 {"memory", kSourceMemory},
+                                 {"graph", kSourceGraphNodes},
+                                 {"sync", kSourceSync},
+                                 {"environment", kSourceEnvironment}};
 
 constexpr const char* kControlFile = "control";
 constexpr std::string_view kStepsWish = "steps ";

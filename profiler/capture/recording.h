@@ -38,7 +38,7 @@ struct RecordOptions {
   double hang_seconds = 60;            ///< 0: hangs are not looked for
 };
 
-/// "kernels,api,nccl,nvtx,memory,graph,proxy,sync" to Source bits. Throws Error{kConfig} naming the word.
+/// "kernels,api,nccl,nvtx,memory,graph,proxy,sync,environment" to Source bits. Throws Error{kConfig} naming the word.
 std::uint32_t parse_sources(const std::string& text);
 
 struct RecordedProcess {

@@ -34,7 +34,8 @@ enum class RecordKind : std::uint16_t {
   kGraph = 37,         ///< KernelRecord: one launch of a graph
   kExternal = 38,      ///< ExternalRecord
   kDevice = 39,        ///< DeviceRecord
-  kGap = 40            ///< GapRecord: nothing was recorded between two times
+  kGap = 40,           ///< GapRecord: nothing was recorded between two times
+  kEnvironment = 41    ///< EnvironmentRecord
 };
 
 struct RecordHead {
@@ -147,6 +148,12 @@ struct DeviceRecord {
   RecordHead head;  ///< small: CUDA's number of the device
   std::uint64_t name, memory_bytes, bandwidth_kb_per_s;
   std::uint32_t multiprocessors, clock_khz, major, minor;
+};
+
+struct EnvironmentRecord {
+  RecordHead head;  ///< small: CUpti_ActivityEnvironmentKind
+  std::uint32_t device;
+  std::uint32_t values[5];  ///< in the order of CUPTI's struct; those that the kind does not have are 0
 };
 
 struct GapRecord {

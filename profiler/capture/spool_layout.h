@@ -23,13 +23,14 @@ inline constexpr std::uint32_t kHeaderBytes = 4096;
 enum Source : std::uint32_t {
   kSourceNvtx = 1,
   kSourceNccl = 2,
-  kSourceNcclProxy = 4,    ///< proxy operations, and time on the device by channel: costly
-  kSourceKernels = 8,      ///< kernels, copies, memsets
-  kSourceApi = 16,         ///< calls of the CUDA runtime and driver
-  kSourceMemory = 32,      ///< allocations on the device
-  kSourceGraphNodes = 64,  ///< kernels inside of CUDA graphs one by one, instead of one record a launch
-  kSourceSync = 128,       ///< waits of the host for the device
-  kSourceAll = 255
+  kSourceNcclProxy = 4,      ///< proxy operations, and time on the device by channel: costly
+  kSourceKernels = 8,        ///< kernels, copies, memsets
+  kSourceApi = 16,           ///< calls of the CUDA runtime and driver
+  kSourceMemory = 32,        ///< allocations on the device
+  kSourceGraphNodes = 64,    ///< kernels inside of CUDA graphs one by one, instead of one record a launch
+  kSourceSync = 128,         ///< waits of the host for the device
+  kSourceEnvironment = 256,  ///< clocks, power and temperature of devices
+  kSourceAll = 511
 };
 
 enum class ChunkState : std::uint32_t {

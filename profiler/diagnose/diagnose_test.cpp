@@ -156,6 +156,28 @@ TEST(Diagnose, KnowsABubble) {
   EXPECT_EQ(findings[0].trials[0].settings, std::vector<std::string>{"parallel.schedule=zb-h1"});
 }
 
+TEST(Diagnose, SeesADeviceThatItsPowerHoldsDown) {
+  const testing::TempFolder folder;
+  diagnose_trace(folder, 1, [](TraceText& t, int, double t0) { t.kernel("gemm", t0, 900, t0 - 20); });
+  {
+    Connection db(folder.file("run.db"), Connection::Mode::kReadWrite);
+    for (int i = 0; i < 10; ++i) {  // half of the time at 1000 MHz, else at 2000; and idle once
+      const std::string at = ", " + std::to_string(i * 100'000) + ", ";
+      db.execute("INSERT INTO device_sample VALUES (1, 0, 0, 'sm_clock_mhz'" + at + (i % 2 == 0 ? "1000" : "2000") +
+                 ")");
+      db.execute("INSERT INTO device_sample VALUES (1, 0, 0, 'throttle_reasons'" + at + (i % 2 == 0 ? "4" : "0") + ")");
+    }
+    db.execute("INSERT INTO device_sample VALUES (1, 0, 0, 'sm_clock_mhz', 2000000, 200)");
+    db.execute("INSERT INTO device_sample VALUES (1, 0, 0, 'throttle_reasons', 2000000, 1)");
+  }
+  const std::vector<Trouble> findings = diagnose(gather_facts(Profile(folder.file("run.db")), 1));
+  const Trouble* f = find(findings, "slowed_device");
+  ASSERT_NE(f, nullptr);
+  EXPECT_NEAR(f->cost_s, 0.25 * 900e-6, 1e-9);
+  EXPECT_THAT(f->what, HasSubstr("1500 MHz in the mean, 2000 at best"));
+  EXPECT_EQ(f->evidence.front(), "device 0 of rank 0: held down 50 % of the time by its power limit");
+}
+
 TEST(Diagnose, OfOurOwnRunGoesThrough) {
   const testing::TempFolder folder;
   testing::record_tiny_profile(folder.file("run.db"), "tiny", 4);

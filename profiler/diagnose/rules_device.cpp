@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "profiler/diagnose/diagnose.h"
 #include "profiler/diagnose/words.h"
 
@@ -99,6 +101,32 @@ void recomputation(const RunFacts& facts, std::vector<Trouble>& findings) {
   findings.push_back(std::move(f));
 }
 
+/// A device that its power or heat holds below the clock that it had at other moments.
+void slowed(const RunFacts& facts, std::vector<Trouble>& findings) {
+  if (facts.slowed.empty()) return;
+  const SlowedDevice& worst = facts.slowed.front();
+  if (worst.max_mhz <= 0) return;
+  const double factor = worst.mean_mhz / worst.max_mhz,
+               cost = (1 - factor) * (facts.seconds(TimePart::kCompute) + facts.seconds(TimePart::kOptimizer));
+  if (cost < kLeastShare * facts.step_s) return;
+  Trouble f{.rule = "slowed_device", .cost_s = cost};
+  f.what = fmt::format("Devices run below their clock: {} MHz in the mean, {} at best.", std::lround(worst.mean_mhz),
+                       std::lround(worst.max_mhz));
+  for (const SlowedDevice& d : facts.slowed) {
+    f.evidence.push_back(fmt::format("device {} of rank {}: held down {:.0f} % of the time by {}", d.device, d.rank,
+                                     100 * d.share,
+                                     d.power && d.hardware ? "its power limit and the hardware (heat, supply)"
+                                     : d.power             ? "its power limit"
+                                                           : "the hardware (heat, supply)"));
+    if (f.evidence.size() == 3) break;
+  }
+  f.advice = "look at cooling and power limits (nvidia-smi -q -d PERFORMANCE,POWER).";
+  ReplayChange full;
+  full.of_work = [factor](const WorkOp& op) { return op.activity == Activity::kCommunication ? 1.0 : factor; };
+  f.trials.push_back({"full clock", {}, full, "they kept their best clock"});
+  findings.push_back(std::move(f));
+}
+
 }  // namespace
 
 void device_rules(const RunFacts& facts, std::vector<Trouble>& findings) {
@@ -106,6 +134,7 @@ void device_rules(const RunFacts& facts, std::vector<Trouble>& findings) {
   optimizer(facts, findings);
   slow_products(facts, findings);
   recomputation(facts, findings);
+  slowed(facts, findings);
 }
 
 }  // namespace shardscope

@@ -109,6 +109,21 @@ const JsonNode* at_path(const JsonNode& root, std::string_view path) {
 
 RunRow row_of(const Profile& profile, std::int64_t run) { return find_run(profile, std::to_string(run)); }
 
+/// Reasons are CUPTI's bits: 1 idle, 2 clocks that somebody has set, 4 power cap, 8 the hardware's own (heat, supply).
+void gather_slowed(const Profile& profile, RunFacts& facts) {
+  if (profile.schema_version() < 7) return;
+  Rows rows = profile.rows(
+      "SELECT t.rank, t.device, avg((t.value & 12) <> 0), max(t.value & 4), max(t.value & 8), avg(c.value), "
+      "max(c.value) FROM device_sample t JOIN device_sample c ON c.run = t.run AND c.rank = t.rank AND c.device = "
+      "t.device AND c.name = 'sm_clock_mhz' AND c.time_ns = t.time_ns WHERE t.run = ? AND t.name = 'throttle_reasons' "
+      "AND (t.value & 1) = 0 GROUP BY t.rank, t.device HAVING max((t.value & 12) <> 0) ORDER BY avg(c.value)",
+      {Value(facts.run.id)});
+  while (rows.next()) {
+    facts.slowed.push_back({rows.small(0), rows.integer(1), rows.real(2), rows.integer(3) != 0, rows.integer(4) != 0,
+                            rows.real(5), rows.real(6)});
+  }
+}
+
 }  // namespace
 
 std::optional<double> RunFacts::setting(std::string_view path) const {
@@ -139,6 +154,7 @@ RunFacts gather_facts(const Profile& profile, std::int64_t run) {
   gather_calls(profile, facts);
   gather_kernels(profile, facts);
   gather_memory(profile, facts);
+  gather_slowed(profile, facts);
   facts.diagnostics = diagnostics(profile, run);
   facts.job = job_of(profile, run);
   return facts;

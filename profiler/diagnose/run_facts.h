@@ -34,6 +34,15 @@ struct CallFact {
   double count = 0, seconds = 0;
 };
 
+/// How a device's clock was held down while it worked, as far as that was recorded.
+struct SlowedDevice {
+  int rank = 0;
+  std::int64_t device = 0;
+  double share = 0;  ///< of the moments looked at
+  bool power = false, hardware = false;
+  double mean_mhz = 0, max_mhz = 0;
+};
+
 struct RunFacts {
   RunRow run;
   bool imported = false;
@@ -51,6 +60,7 @@ struct RunFacts {
   std::map<WorkFamily, double> family_s, family_count;  ///< of a mean step of a rank
   double recompute_s = 0;                               ///< of it, forward done again in backward
   double kernel_count = 0, kernel_mean_s = 0;           ///< of the device, in a mean step of a rank
+  std::vector<SlowedDevice> slowed;                     ///< slowest first; only those that were
   std::int64_t peak_bytes = 0, limit_bytes = 0;         ///< of the fullest device; 0: unknown
   std::vector<Diagnostic> diagnostics;
   JsonNode job;  ///< the job file of a run of ours; null otherwise

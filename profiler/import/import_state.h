@@ -71,6 +71,16 @@ struct StoredLoss {
   std::optional<std::int64_t> count;
 };
 
+struct StoredSample {
+  std::int64_t device, time_ns, value;
+  std::int32_t name;
+};
+
+struct StoredExternalId {
+  std::int64_t correlation, id;
+  std::int32_t kind;
+};
+
 struct ImportedRank {
   SourceFacts facts;
   std::vector<StoredOp> ops;
@@ -85,6 +95,9 @@ struct ImportedRank {
   std::vector<StoredStep> steps, device_steps;
   std::vector<StoredCall> calls;
   std::vector<ForeignDevice> devices;
+  std::vector<StoredSample> samples;
+  std::vector<StoredExternalId> external_ids;
+  std::int64_t further_samples = 0, further_ids = 0;  ///< beyond what is kept
   std::vector<StoredLoss> losses;
   std::map<std::string, std::int64_t, std::less<>> counts;
   std::map<std::string, TextCount, std::less<>> diagnostics;

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::int64_t kLargestTime = std::int64_t{1} << 61;  ///< 73 years; sums of two do not overflow
 constexpr std::size_t kMostOps = 150'000, kMostCalls = 1'000'000, kMostSteps = 1'000'000, kMostDevices = 4096,
-                      kMostTracks = 20'000, kMostKinds = 200;
+                      kMostTracks = 20'000, kMostKinds = 200, kMostSamples = 1'000'000, kMostIds = 1'000'000;
 
 bool is_time(std::int64_t ns) { return ns > -kLargestTime && ns < kLargestTime; }
 
@@ -267,6 +267,24 @@ void ImportWriter::device(int rank, const ForeignDevice& device) {
   devices.push_back(device);
   devices.back().name = cleaned(cut(device.name, 200));
   devices.back().capability = cleaned(cut(device.capability, 200));
+}
+
+void ImportWriter::sample(int rank, const ForeignSample& sample) {
+  ImportedRank& to = impl_->rank(rank);
+  if (to.samples.size() >= kMostSamples) {
+    ++to.further_samples;
+    return;
+  }
+  to.samples.push_back({sample.device, sample.time_ns, sample.value, impl_->state.texts.id(sample.name)});
+}
+
+void ImportWriter::external_id(int rank, std::int64_t correlation, std::string_view kind, std::int64_t id) {
+  ImportedRank& to = impl_->rank(rank);
+  if (to.external_ids.size() >= kMostIds) {
+    ++to.further_ids;
+    return;
+  }
+  to.external_ids.push_back({correlation, id, impl_->state.texts.id(kind)});
 }
 
 void ImportWriter::loss(int rank, std::string_view what, std::optional<std::int64_t> count, std::string_view why) {

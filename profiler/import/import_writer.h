@@ -89,6 +89,13 @@ struct ForeignDevice {
   std::optional<std::int64_t> memory_bytes, processors;
 };
 
+/// State of a device at a moment, by the names that the table device_sample has.
+struct ForeignSample {
+  std::int64_t device = 0, time_ns = 0;
+  std::string_view name;
+  std::int64_t value = 0;
+};
+
 enum class ImportStatus : std::uint8_t { kComplete, kCancelled };
 
 class ImportWriter {
@@ -116,6 +123,9 @@ class ImportWriter {
             bool on_device = false);
   void call(int rank, const ForeignCall& call);  ///< into collective_call
   void device(int rank, const ForeignDevice& device);
+  void sample(int rank, const ForeignSample& sample);
+  /// What the program itself called a launch; `kind` as the table external_id has it.
+  void external_id(int rank, std::int64_t correlation, std::string_view kind, std::int64_t id);
   void loss(int rank, std::string_view what, std::optional<std::int64_t> count, std::string_view why);
   /// Adds to a count of report --json ("kernels").
   void count(int rank, std::string_view name, std::int64_t value = 1);

@@ -122,6 +122,7 @@ class Settler {
   void write_memory(const ImportedRank& rank);
   void write_calls(const ImportedRank& rank);
   void write_facts(const ImportedRank& rank);
+  void write_samples(const ImportedRank& rank);
   bool to_run_time(SliceEvent& slice);
 
   ImportState& state_;
@@ -389,6 +390,25 @@ void Settler::write_facts(const ImportedRank& rank) {
   if (far_ > 0) store_.add_diagnostic(number_, "far_time", far_, "events a month away from the others were not kept");
 }
 
+void Settler::write_samples(const ImportedRank& rank) {
+  Connection& db = store_.connection();
+  Statement sample(db, "INSERT OR IGNORE INTO device_sample VALUES (?, ?, ?, ?, ?, ?)");
+  for (const StoredSample& s : rank.samples) {
+    if (s.time_ns < origin_ || s.time_ns > middle_ + kFarTime) {
+      ++far_;
+      continue;
+    }
+    sample.run(store_.run(), number_, s.device, text(s.name), s.time_ns - origin_, s.value);
+  }
+  Statement id(db, "INSERT OR IGNORE INTO external_id VALUES (?, ?, ?, ?, ?)");
+  for (const StoredExternalId& e : rank.external_ids) id.run(store_.run(), number_, e.correlation, text(e.kind), e.id);
+  Statement loss(db, "INSERT INTO loss (run, rank, what, count, why) VALUES (?, ?, ?, ?, ?)");
+  if (rank.further_samples > 0)
+    loss.run(store_.run(), number_, "device_samples", rank.further_samples, "more than an import keeps");
+  if (rank.further_ids > 0)
+    loss.run(store_.run(), number_, "external_ids", rank.further_ids, "more than an import keeps");
+}
+
 void Settler::write_rank(std::size_t index) {
   ImportedRank& rank = state_.ranks[index];
   number_ = numbers_[index];
@@ -405,6 +425,7 @@ void Settler::write_rank(std::size_t index) {
   write_calls(rank);
   store_.write_totals(number_, totals_);
   store_.finish_rank(number_, 0);
+  write_samples(rank);
   write_facts(rank);
 }
 

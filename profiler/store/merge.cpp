@@ -140,6 +140,9 @@ void copy_all(Connection& db) {
     copy_table(db, "op_after", {{"program", "s.program + " + program}});
   }
   if (version >= 6) copy_table(db, "op_counter", {run});
+  if (version >= 7) {
+    for (const char* table : {"external_id", "device_sample"}) copy_table(db, table, {run});
+  }
   copy_table(db, "memory_chunk", {{"id", "s.id + " + memory}, run});
   copy_table(db, "diagnostic", {{"id", "s.id + " + diagnostic}, run});
   for (const char* table : {"op_total", "step", "memory_peak"}) copy_table(db, table, {run});

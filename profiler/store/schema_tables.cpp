@@ -170,6 +170,30 @@ std::vector<SchemaTable> order_tables() {
        {"run", "rank", "op", "name"},
        "",
        6},
+      {"external_id",
+       "What a program itself called its launches (CUPTI's external correlation): a slice has those with its "
+       "correlation.",
+       {kRun,
+        kRank,
+        {"correlation", "INTEGER", "", "slice.correlation of the launch and of what it launched."},
+        {"kind", "TEXT", "", "Whose number it is: custom0 (operators of PyTorch), custom1, custom2, openacc, unknown."},
+        {"id", "INTEGER", "", "The number."}},
+       {"run", "rank", "correlation", "kind"},
+       "",
+       7},
+      {"device_sample",
+       "State of a device at a moment (record --what environment).",
+       {kRun,
+        kRank,
+        {"device", "INTEGER", "", "Its number in the file."},
+        {"name", "TEXT", "",
+         "sm_clock_mhz, memory_clock_mhz, throttle_reasons (bits as CUPTI has them: 4 power cap, 8 slowdown by the "
+         "hardware), pcie_generation, pcie_width, temperature_c, power_mw, power_limit_mw, fan_percent."},
+        {"time_ns", "INTEGER", "ns", "Since the start of the run."},
+        {"value", "INTEGER", "", "In the unit that the name says."}},
+       {"run", "rank", "device", "name", "time_ns"},
+       "",
+       7},
   };
 }
 

@@ -117,11 +117,17 @@ struct SourceKinds {
 };
 
 constexpr SourceKinds kKinds[] = {
-    {kSourceKernels, CUPTI_ACTIVITY_KIND_DEVICE}, {kSourceKernels, CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL},
-    {kSourceKernels, CUPTI_ACTIVITY_KIND_MEMCPY}, {kSourceKernels, CUPTI_ACTIVITY_KIND_MEMCPY2},
-    {kSourceKernels, CUPTI_ACTIVITY_KIND_MEMSET}, {kSourceApi, CUPTI_ACTIVITY_KIND_RUNTIME},
-    {kSourceApi, CUPTI_ACTIVITY_KIND_DRIVER},     {kSourceApi, CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION},
-    {kSourceMemory, CUPTI_ACTIVITY_KIND_MEMORY2}, {kSourceSync, CUPTI_ACTIVITY_KIND_SYNCHRONIZATION},
+    {kSourceKernels, CUPTI_ACTIVITY_KIND_DEVICE},
+    {kSourceKernels, CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL},
+    {kSourceKernels, CUPTI_ACTIVITY_KIND_MEMCPY},
+    {kSourceKernels, CUPTI_ACTIVITY_KIND_MEMCPY2},
+    {kSourceKernels, CUPTI_ACTIVITY_KIND_MEMSET},
+    {kSourceApi, CUPTI_ACTIVITY_KIND_RUNTIME},
+    {kSourceApi, CUPTI_ACTIVITY_KIND_DRIVER},
+    {kSourceApi, CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION},
+    {kSourceMemory, CUPTI_ACTIVITY_KIND_MEMORY2},
+    {kSourceSync, CUPTI_ACTIVITY_KIND_SYNCHRONIZATION},
+    {kSourceEnvironment, CUPTI_ACTIVITY_KIND_ENVIRONMENT},
 };
 
 /// Calls that ask and never wait: most of a trace's volume, none of its time.

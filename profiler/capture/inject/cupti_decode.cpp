@@ -141,6 +141,34 @@ bool write_external(Spool& spool, const CUpti_ActivityExternalCorrelation& e) {
   return true;
 }
 
+bool write_environment(Spool& spool, const CUpti_ActivityEnvironment& e) {
+  auto* r = spool.begin<EnvironmentRecord>(RecordKind::kEnvironment);
+  if (r == nullptr) return false;
+  r->head.small = static_cast<std::uint32_t>(e.environmentKind);
+  r->head.time_ns = time_of(e.timestamp);
+  r->device = e.deviceId;
+  switch (e.environmentKind) {
+    case CUPTI_ACTIVITY_ENVIRONMENT_SPEED:
+      r->values[0] = e.data.speed.smClock, r->values[1] = e.data.speed.memoryClock;
+      r->values[2] = e.data.speed.pcieLinkGen, r->values[3] = e.data.speed.pcieLinkWidth;
+      r->values[4] = static_cast<std::uint32_t>(e.data.speed.clocksThrottleReasons);
+      break;
+    case CUPTI_ACTIVITY_ENVIRONMENT_TEMPERATURE:
+      r->values[0] = e.data.temperature.gpuTemperature;
+      break;
+    case CUPTI_ACTIVITY_ENVIRONMENT_POWER:
+      r->values[0] = e.data.power.power, r->values[1] = e.data.power.powerLimit;
+      break;
+    case CUPTI_ACTIVITY_ENVIRONMENT_COOLING:
+      r->values[0] = e.data.cooling.fanSpeed;
+      break;
+    default:
+      break;
+  }
+  spool.commit(r);
+  return true;
+}
+
 bool write_device(Spool& spool, const CUpti_ActivityDevice5& d, const DecodeCalls& calls) {
   const std::uint64_t name = text_id(spool, calls.text(d.name));
   auto* r = spool.begin<DeviceRecord>(RecordKind::kDevice);
@@ -195,6 +223,8 @@ Kept write(Spool& spool, const CUpti_Activity& record, const DecodeCalls& calls)
       return kept(write_memory(spool, as<CUpti_ActivityMemory4>(record)));
     case CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION:
       return kept(write_external(spool, as<CUpti_ActivityExternalCorrelation>(record)));
+    case CUPTI_ACTIVITY_KIND_ENVIRONMENT:
+      return kept(write_environment(spool, as<CUpti_ActivityEnvironment>(record)));
     case CUPTI_ACTIVITY_KIND_DEVICE:
       return kept(write_device(spool, as<CUpti_ActivityDevice5>(record), calls));
     default:

@@ -157,6 +157,13 @@ TEST_F(CuptiDecodeTest, EachKindFieldByField) {
   external.externalKind = CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0, external.externalId = 11,
   external.correlationId = 42;
   append(buffer, external);
+  CUpti_ActivityEnvironment environment{};
+  environment.kind = CUPTI_ACTIVITY_KIND_ENVIRONMENT;
+  environment.deviceId = 1, environment.timestamp = 5000;
+  environment.environmentKind = CUPTI_ACTIVITY_ENVIRONMENT_SPEED;
+  environment.data.speed.smClock = 1980, environment.data.speed.memoryClock = 2619;
+  environment.data.speed.clocksThrottleReasons = CUPTI_CLOCKS_THROTTLE_REASON_SW_POWER_CAP;
+  append(buffer, environment);
   auto spool = decode({buffer});
   ASSERT_NE(spool, nullptr);
   int seen = 0;
@@ -183,9 +190,17 @@ TEST_F(CuptiDecodeTest, EachKindFieldByField) {
       EXPECT_EQ(record_as<SyncRecord>(head)->stream, 9u);
     } else if (head.kind == RecordKind::kExternal) {
       EXPECT_EQ(record_as<ExternalRecord>(head)->external, 11u);
+    } else if (head.kind == RecordKind::kEnvironment) {
+      const auto* e = record_as<EnvironmentRecord>(head);
+      EXPECT_EQ(head.small, 1u);
+      EXPECT_EQ(head.time_ns, 5000);
+      EXPECT_EQ(e->device, 1u);
+      EXPECT_EQ(e->values[0], 1980u);
+      EXPECT_EQ(e->values[1], 2619u);
+      EXPECT_EQ(e->values[4], 4u);
     }
   });
-  EXPECT_EQ(seen, 4) << "the kernel without times is left out";
+  EXPECT_EQ(seen, 5) << "the kernel without times is left out";
 }
 
 }  // namespace

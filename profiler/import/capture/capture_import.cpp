@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
 
@@ -114,7 +115,7 @@ void CaptureImport::take(std::uint32_t thread, const RecordHead& head) {
       with(record_as<capture::StepRecord>(head), &CaptureImport::take_step);
       break;
     case RecordKind::kExternal:
-      writer_.count(rank_, "external_correlations");
+      with(record_as<capture::ExternalRecord>(head), &CaptureImport::take_external);
       break;
     case RecordKind::kKernel:
     case RecordKind::kGraph:
@@ -131,6 +132,9 @@ void CaptureImport::take(std::uint32_t thread, const RecordHead& head) {
       break;
     case RecordKind::kDeviceMemory:
       with(record_as<capture::MemoryRecord>(head), &CaptureImport::take_memory);
+      break;
+    case RecordKind::kEnvironment:
+      with(record_as<capture::EnvironmentRecord>(head), &CaptureImport::take_environment);
       break;
     case RecordKind::kDevice:
       with(record_as<capture::DeviceRecord>(head), &CaptureImport::take_device);
@@ -345,6 +349,27 @@ void CaptureImport::take_memory(const capture::MemoryRecord& memory) {
   }
   writer_.memory(rank_, memory.head.time_ns, Space::kDevice, Category::kOther, live_bytes_);
   tally_.memory_event();
+}
+
+void CaptureImport::take_external(const capture::ExternalRecord& external) {
+  // CUpti_ExternalCorrelationKind.
+  constexpr const char* kKinds[] = {"unknown", "unknown", "openacc", "custom0", "custom1", "custom2"};
+  writer_.external_id(rank_, external.correlation, name_of(kKinds, external.head.small),
+                      static_cast<std::int64_t>(external.external));
+  writer_.count(rank_, "external_correlations");
+}
+
+void CaptureImport::take_environment(const capture::EnvironmentRecord& environment) {
+  // By CUpti_ActivityEnvironmentKind, values in the record's order.
+  constexpr std::array<std::array<const char*, 5>, 5> kNames = {
+      {{},
+       {"sm_clock_mhz", "memory_clock_mhz", "pcie_generation", "pcie_width", "throttle_reasons"},
+       {"temperature_c"},
+       {"power_mw", "power_limit_mw"},
+       {"fan_percent"}}};
+  const auto& names = kNames[environment.head.small < kNames.size() ? environment.head.small : 0];
+  for (std::size_t i = 0; i < names.size() && names[i] != nullptr; ++i)
+    writer_.sample(rank_, {environment.device, environment.head.time_ns, names[i], environment.values[i]});
 }
 
 void CaptureImport::take_device(const capture::DeviceRecord& device) {

@@ -44,6 +44,8 @@ class CaptureImport {
   void take_call(const capture::ApiRecord& call);
   void take_sync(const capture::SyncRecord& sync);
   void take_memory(const capture::MemoryRecord& memory);
+  void take_environment(const capture::EnvironmentRecord& environment);
+  void take_external(const capture::ExternalRecord& external);
   void take_device(const capture::DeviceRecord& device);
   void take_step(const capture::StepRecord& step);
 
