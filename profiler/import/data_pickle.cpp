@@ -21,7 +21,6 @@ std::string read_all(ImportSource& source) {
     n = source.read(bytes.data() + at, kPart);
     bytes.resize(at + n);
   }
-  if (!source.broken().empty()) throw Error(ErrorKind::kParse, source.path() + ": " + source.broken());
   return bytes;
 }
 
@@ -35,7 +34,7 @@ bool is_data(const PickleNode& node) {
 DataPickle::DataPickle(ImportSource& source) {
   const std::string bytes = read_all(source);
   if (source.cancelled()) return;
-  pickle_ = parse_pickle(std::as_bytes(std::span(bytes.data(), bytes.size())), source.path());
+  pickle_ = parse_beginning(std::as_bytes(std::span(bytes.data(), bytes.size())), source.path(), cut_short_);
   if (!std::all_of(pickle_.nodes.begin(), pickle_.nodes.end(), is_data)) {
     throw Error(ErrorKind::kParse, source.path() +
                                        ": its pickle calls Python classes; a dump holds numbers, texts, "

@@ -13,8 +13,10 @@ namespace shardscope {
 
 class DataPickle {
  public:
-  /// Throws Error{kParse} for what is cut short, too large, or more than data. When cancelled it is empty.
+  /// Of a file that ends too early what came before. Throws Error{kParse} for what is too large, or more than data.
+  /// When cancelled it is empty.
   explicit DataPickle(ImportSource& source);
+  bool cut_short() const { return cut_short_; }
   PickleValue root() const { return pickle_.nodes.empty() ? PickleValue() : pickle_.root(); }
 
   /// Calls use(item) for each item of a list. Lists may be shared in a pickle, so that a small one could keep us busy
@@ -34,6 +36,7 @@ class DataPickle {
  private:
   void spend();
   Pickle pickle_;
+  bool cut_short_ = false;
   std::size_t left_ = 0;
 };
 

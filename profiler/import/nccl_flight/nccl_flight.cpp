@@ -54,7 +54,9 @@ class FlightDump {
                               .tool = "PyTorch NCCL flight recorder",
                               .version = text_or_number(root["version"]),
                               .rank = rank_in_name(source_.name()),
-                              .dump = true});
+                              .dump = !pickle_.cut_short()});  // else it is cut off somewhere, which is no hang
+    if (pickle_.cut_short())
+      writer_.diagnostic(rank_, "truncated", "the dump ends in the middle; nobody is blamed for what it lacks");
     read_groups(root["pg_config"]);
     const PickleValue entries = root.is(PickleNode::Kind::kList) ? root : root["entries"];
     pickle_.each(entries, [&](const PickleValue& entry) { find_last(entry); });

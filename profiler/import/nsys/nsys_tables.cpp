@@ -18,15 +18,32 @@ Connection::Mode mode_of(const std::string& path) {
   return std::filesystem::exists(path + "-wal", error) ? Connection::Mode::kReadOnly : Connection::Mode::kImmutable;
 }
 
-void defend(Connection& connection) {
+/// `whole`: SQLite refuses a file that is shorter than it says, unless its schema may be mended; nothing is written.
+void defend(Connection& connection, bool whole) {
   sqlite3* db = connection.handle();
-  sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, whole ? 1 : 0, nullptr);
+  if (!whole) connection.execute("PRAGMA writable_schema = ON");
   sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
   sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
   sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr);
   sqlite3_limit(db, SQLITE_LIMIT_LENGTH, kLargestValue);
   connection.execute(
       "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA query_only = ON; PRAGMA cache_size = -16000");
+}
+
+Connection open_tables(const std::string& path, bool& whole) {
+  whole = true;
+  try {
+    Connection connection(path, mode_of(path));
+    defend(connection, whole);
+    return connection;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kParse) throw;
+  }
+  whole = false;
+  Connection connection(path, mode_of(path));
+  defend(connection, whole);
+  return connection;
 }
 
 std::string quoted(const std::string& name) {
@@ -37,9 +54,15 @@ std::string quoted(const std::string& name) {
 
 }  // namespace
 
-NsysTables::NsysTables(const ImportSource& source)
-    : source_(source), connection_(source.path(), mode_of(source.path())) {
-  defend(connection_);
+NsysTables::NsysTables(const ImportSource& source) : source_(source), connection_(open_tables(source.path(), whole_)) {
+  try {
+    find_tables();
+  } catch (const Error&) {  // the list of tables itself may be cut
+    if (whole_ || tables_.empty()) throw;
+  }
+}
+
+void NsysTables::find_tables() {
   // Ordinary tables only: a view or virtual table could do anything.
   Rows rows(connection_.handle(), connection_.path(),
             "SELECT m.name, c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' AND "

@@ -35,8 +35,9 @@ class NsysRow {
 
 class NsysTables {
  public:
-  /// Opens it with SQLite's defences on. Throws Error{kParse} if it is damaged.
+  /// Opens it with SQLite's defences on. Throws Error{kParse} if it is so damaged that it has no tables.
   explicit NsysTables(const ImportSource& source);
+  bool whole() const { return whole_; }  ///< false: it is cut short, and tables may end early, or be missing
 
   bool has(const std::string& table) const { return tables_.count(table) != 0; }
   /// Calls f for each row, until the import is cancelled; columns that the table lacks are NULL, and a table that is
@@ -49,7 +50,9 @@ class NsysTables {
   std::set<std::string> tables_like(const std::string& prefix) const;
 
  private:
+  void find_tables();
   const ImportSource& source_;
+  bool whole_ = true;
   Connection connection_;
   std::map<std::string, std::set<std::string>> tables_;  ///< columns by name
   std::unordered_map<std::int64_t, std::string> strings_;

@@ -116,6 +116,30 @@ TEST(Nsys, WhatIsNoTableOrDamagedIsNotRead) {
   EXPECT_EQ(rows_of(profile, "SELECT kind FROM diagnostic ORDER BY kind"), "invalid_time\nunfinished\n");
 }
 
+/// Whatever tables lie before the place where it is cut.
+TEST(Nsys, OfAnExportThatIsCutShortTheBeginningIsImported) {
+  const TempFolder folder;
+  const std::string path = make_2023(folder);
+  std::ifstream file(path, std::ios::binary);
+  const std::string good{std::istreambuf_iterator<char>(file), {}};
+  const std::size_t page = static_cast<unsigned char>(good[16]) * 256;
+  int imported = 0;
+  for (std::size_t pages = 2; pages < good.size() / page; ++pages) {
+    testing::write_file(folder.file("cut.sqlite"), good.substr(0, pages * page));
+    std::filesystem::remove(folder.file("run.db"));
+    try {
+      ImportControl control;
+      import_files({folder.file("cut.sqlite")}, {.out = folder.file("run.db")}, control);
+    } catch (const Error&) {
+      continue;  // no table with events so far
+    }
+    ++imported;
+    EXPECT_EQ(rows_of(Profile(folder.file("run.db")), "SELECT count(*) FROM diagnostic WHERE kind = 'truncated'"),
+              "1\n");
+  }
+  EXPECT_GE(imported, 2);
+}
+
 TEST(Nsys, ChangedBytesNeverDoHarm) {
   const TempFolder folder;
   const std::string path = make_2023(folder);

@@ -139,6 +139,10 @@ class Snapshot {
     });
     if (devices_.empty()) throw Error(ErrorKind::kParse, source_.path() + ": a snapshot of no memory");
     for (auto& [number, device] : devices_) write(number, device);
+    if (pickle_.cut_short()) {
+      writer_.diagnostic(-1, "truncated",
+                         source_.name() + ": the snapshot ends in the middle; live memory is as far as it says");
+    }
     write_annotations(root["external_annotations"]);
     for (const auto& [number, device] : devices_) {
       if (writer_.first_ns(device.rank).value_or(0) > kYear2001) writer_.facts(device.rank).base_ns = 0;

@@ -109,9 +109,18 @@ TEST(TorchSnapshot, WhatIsNotDataIsRefused) {
   const TempFolder folder;
   const std::string call = file("}(" + text("device_traces") + "cos\nsystem\n(" + text("true") + "tRu");
   EXPECT_THAT(import_error(folder, "a.pickle", call), HasSubstr("calls Python classes"));
-  EXPECT_THAT(import_error(folder, "a.pickle", small().substr(0, small().size() / 2)), HasSubstr("cut short"));
   EXPECT_THAT(import_error(folder, "a.pickle", snapshot({}, {list({})})), HasSubstr("a snapshot of no memory"));
   EXPECT_THAT(import_error(folder, "a.pickle", file(list({}))), HasSubstr("a Python pickle of another kind"));
+}
+
+TEST(TorchSnapshot, OfOneThatIsCutShortTheBeginningIsImported) {
+  const TempFolder folder;
+  const std::string whole = snapshot(
+      {segment(0, 64, 8, 8)}, {list({entry("alloc", 1, 8, 0), entry("alloc", 2, 9, 1), entry("alloc", 3, 7, 2)})});
+  import_texts(folder, "snapshot.pickle", {whole.substr(0, whole.rfind("alloc") + 5)});
+  const Profile profile(folder.file("run.db"));
+  EXPECT_EQ(imported_files(profile, 1).at(0).counts.at("events"), 2);
+  EXPECT_EQ(rows_of(profile, "SELECT count(*) FROM diagnostic WHERE kind = 'truncated'"), "1\n");
 }
 
 /// 3000 times a list of 3000: small in the file.

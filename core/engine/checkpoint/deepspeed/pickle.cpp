@@ -17,6 +17,10 @@ namespace {
 
 using Kind = PickleNode::Kind;
 
+struct CutShort : Error {
+  using Error::Error;
+};
+
 class Machine {
  public:
   Machine(std::span<const std::byte> bytes, const std::string& file) : bytes_(bytes) { pickle_.file = file; }
@@ -32,7 +36,48 @@ class Machine {
     return std::move(pickle_);
   }
 
+  Pickle run_to_cut(bool& cut_short) {
+    cut_short = false;
+    try {
+      return run();
+    } catch (const CutShort&) {
+      if (stack_.empty()) throw;
+    }
+    cut_short = true;
+    while (!marks_.empty()) {
+      const std::vector<std::int32_t> values = pop_to_mark();
+      if (stack_.empty()) continue;
+      put_into(node(stack_.back()), values);
+      if (is_unfinished_item()) stack_.pop_back();
+    }
+    if (stack_.empty()) fail("ends before its first value");
+    put_into(node(stack_.front()), {stack_.begin() + 1, stack_.end()});
+    pickle_.top = stack_.front();
+    return std::move(pickle_);
+  }
+
  private:
+  /// The container on top of the stack, of which something was missing: as an item of a list it is left out.
+  bool is_unfinished_item() {
+    const auto is_list = [&](std::size_t i) { return node(stack_[i]).kind == Kind::kList; };
+    const bool in_list = !marks_.empty() && marks_.back() > 0 && is_list(marks_.back() - 1);
+    return node(stack_.back()).kind == Kind::kDict && (in_list || (stack_.size() > 1 && is_list(stack_.size() - 2)));
+  }
+  /// Values that were on their way into a list or dict. In a dict, what stands where a key should, and is no text, was
+  /// on its way into the list before it.
+  void put_into(PickleNode& container, const std::vector<std::int32_t>& values) {
+    if (container.kind == Kind::kList) container.items.insert(container.items.end(), values.begin(), values.end());
+    if (container.kind != Kind::kDict) return;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (node(values[i]).kind == Kind::kText) {
+        if (++i == values.size()) return;
+        container.items.insert(container.items.end(), {values[i - 1], values[i]});
+      } else if (i > 0 && node(values[i - 1]).kind == Kind::kList) {
+        node(values[i - 1]).items.push_back(values[i]);
+      }
+    }
+  }
+
   void step(unsigned char op) {
     if (scalar(op) || text(op) || container(op) || object(op) || memo(op)) return;
     fail(fmt::format("has opcode 0x{:02x}, which is none that data needs", op));
@@ -198,7 +243,7 @@ class Machine {
   // ---- bytes
 
   std::span<const std::byte> take(std::uint64_t n) {
-    if (n > bytes_.size() - at_) fail("ends in the middle of a value: it is cut short");
+    if (n > bytes_.size() - at_) fail<CutShort>("ends in the middle of a value: it is cut short");
     const std::span<const std::byte> part = bytes_.subspan(at_, n);
     at_ += n;
     return part;
@@ -228,7 +273,7 @@ class Machine {
   std::string_view line() {
     const auto* begin = reinterpret_cast<const char*>(bytes_.data()) + at_;
     const void* end = std::memchr(begin, '\n', bytes_.size() - at_);
-    if (end == nullptr) fail("ends in the middle of a line: it is cut short");
+    if (end == nullptr) fail<CutShort>("ends in the middle of a line: it is cut short");
     const auto n = static_cast<std::size_t>(static_cast<const char*>(end) - begin);
     at_ += n + 1;
     return {begin, n};
@@ -329,8 +374,9 @@ class Machine {
   }
 
   PickleNode& node(std::int32_t index) { return pickle_.nodes[static_cast<std::size_t>(index)]; }
+  template <class Failure = Error>
   [[noreturn]] void fail(const std::string& what) const {
-    throw Error(ErrorKind::kParse, fmt::format("{}: its pickle {} (byte {})", pickle_.file, what, op_at_));
+    throw Failure(ErrorKind::kParse, fmt::format("{}: its pickle {} (byte {})", pickle_.file, what, op_at_));
   }
 
   std::span<const std::byte> bytes_;
@@ -404,5 +450,9 @@ PickleValue PickleValue::at(std::int64_t wanted) const {
 }
 
 Pickle parse_pickle(std::span<const std::byte> bytes, const std::string& file) { return Machine(bytes, file).run(); }
+
+Pickle parse_beginning(std::span<const std::byte> bytes, const std::string& file, bool& cut_short) {
+  return Machine(bytes, file).run_to_cut(cut_short);
+}
 
 }  // namespace shardscope

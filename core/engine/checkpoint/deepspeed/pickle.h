@@ -80,5 +80,8 @@ inline constexpr std::size_t kMaxPickleNodes = 4'000'000;
 /// Protocols 0 to 5, less what needs a program to be run for it to mean anything (extension registry, out-of-band
 /// buffers, protocol 0's INST and OBJ). Throws Error{kParse} naming file, opcode and place.
 Pickle parse_pickle(std::span<const std::byte> bytes, const std::string& file);
+/// The same, and of one that ends too early what came before: lists and dicts hold what they had got, but lists no
+/// unfinished dict. `cut_short` says whether it did. Throws as above if nothing had come.
+Pickle parse_beginning(std::span<const std::byte> bytes, const std::string& file, bool& cut_short);
 
 }  // namespace shardscope

@@ -62,6 +62,29 @@ TEST(Pickle, SharedAndCyclicValuesAreIndexes) {
   EXPECT_EQ(pickle.root()[std::size_t{0}][std::size_t{0}][std::size_t{0}].size(), 1U);
 }
 
+TEST(Pickle, OfOneThatIsCutShortTheBeginningCanBeRead) {
+  // {"a": [1, [2, 3]], "b": [{"c": 4}, ...
+  const std::string_view whole = bytes("}(X\1\0\0\0a](K\1](K\2K\3eeX\1\0\0\0b]}X\1\0\0\0cK\4sau.");
+  for (std::size_t n = 2; n < whole.size(); ++n) {
+    bool cut = false;
+    const std::string_view part = whole.substr(0, n);
+    const Pickle pickle = parse_beginning(std::as_bytes(std::span(part.data(), part.size())), "file.pt", cut);
+    EXPECT_TRUE(cut);
+    ASSERT_TRUE(pickle.root().is(PickleNode::Kind::kDict)) << n;
+    const PickleValue a = pickle.root()["a"], b = pickle.root()["b"];
+    EXPECT_EQ(a[std::size_t{0}].integer() == 1, n >= 12) << n;
+    EXPECT_EQ(a[std::size_t{1}].size() == 2, n >= 18) << n;
+    EXPECT_EQ(b.size() == 1, n >= 28) << n;
+  }
+  const std::string_view records = bytes("](}(X\1\0\0\0aK\1u}(X\1\0\0\0bK\2");  // [{"a": 1}, {"b": 2
+  bool cut = true;
+  EXPECT_EQ(parse_beginning(std::as_bytes(std::span(records.data(), records.size())), "", cut).root().size(), 1U);
+  EXPECT_TRUE(cut);
+  EXPECT_EQ(parse_beginning(std::as_bytes(std::span(whole.data(), whole.size())), "", cut).root().size(), 2U);
+  EXPECT_FALSE(cut);
+  EXPECT_THROW(parse_beginning({}, "", cut), Error);
+}
+
 TEST(Pickle, DamageIsAnErrorOfOneLine) {
   EXPECT_THAT(error_of(""), HasSubstr("cut short"));
   EXPECT_THAT(error_of(bytes("\x80\x02")), HasSubstr("cut short"));
