@@ -36,13 +36,18 @@ shot() {
   echo "gui_walk: $1"
 }
 keys() { local key; for key in "$@"; do xdotool key --window "$id" "$key"; sleep 0.12; done; }
+# A dialog takes the keys that are pressed, not those sent to the window; and what was held down for its shortcut is let
+# go first, or letters become shortcuts.
+let_go() { xdotool keyup ctrl keyup shift keyup p; sleep 0.2; }
 # dialog KEY NAME: a picture of the whole screen with what the key opens, which Escape closes again.
-dialog() { xdotool key --window "$id" "$1"; sleep 1; import -window root "$out/$2.png"; xdotool key Escape; sleep 0.5; }
-# palette LETTERS: a dialog takes the keys that are pressed, not those sent to the window; and what was held down for
-# its shortcut is let go first, or letters become shortcuts.
+dialog() {
+  xdotool key --window "$id" "$1"; sleep 1; import -window root "$out/$2.png"; echo "gui_walk: $2"
+  let_go; xdotool key Escape; sleep 0.5
+  [[ $(xdotool getactivewindow) == "$id" ]] || { echo "gui_walk: Escape leaves $2 open"; exit 1; }
+}
 palette() {
   xdotool key ctrl+shift+p; sleep 0.8
-  xdotool keyup ctrl keyup shift keyup p; sleep 0.2
+  let_go
   xdotool type --delay 60 "$1"; sleep 0.5
 }
 click() { xdotool mousemove --window "$id" "$1" "$2" click "${3:-1}"; }

@@ -166,6 +166,11 @@ TEST_F(Compare, APredictionLiesUnderItsSteps) {
     const bool bars = s.kind == PictureShape::Kind::kStrip;
     EXPECT_GE(bars ? s.y : row.y + row.height, row.y + measured_half(row).height);
   }
+  const auto text = std::find_if(picture.shapes.begin(), picture.shapes.end(),
+                                 [](const PictureShape& s) { return s.kind == PictureShape::Kind::kText && s.bold; });
+  ASSERT_NE(text, picture.shapes.end());
+  EXPECT_GT(text->x, row.x + row.width / 2) << "behind the prediction's end, over nothing";
+  EXPECT_GT(text->y - kTextSize, row.y + measured_half(row).height - 2);
   const std::size_t before = picture.shapes.size();
   draw_predicted(picture, pair, 7, "compute", pair.window, row, measure);
   EXPECT_EQ(picture.shapes.size(), before);

@@ -8,8 +8,6 @@
 namespace shardscope::gui {
 namespace {
 
-constexpr double kLabelledFrom = 18;
-
 bool on_screen(const StepPlace& place, TimeWindow window) {
   return place.at_ns < window.end_ns && place.at_ns + place.run.length() > window.begin_ns;
 }
@@ -112,9 +110,10 @@ void draw_bar(Picture& picture, const LaneBar& bar, TimeWindow window, const Row
   picture.fill(place.x + waited, place.y, right - waited, place.height, look.colour,
                predicted ? Texture::kHatch : look.texture);
   const double room = right - waited - 6;
-  if (room < kLabelledFrom || place.height < kTextSize) return;
-  picture.text(place.x + waited + 3, place.y + place.height / 2 + kTextSize * 0.36, elide(bar.text, room, measure),
-               text_colour_on(look.colour));
+  if (place.height < kTextSize) return;
+  const std::string label = fitting_label(bar.text, room, measure);
+  if (label.empty()) return;
+  picture.text(place.x + waited + 3, place.y + place.height / 2 + kTextSize * 0.36, label, text_colour_on(look.colour));
 }
 
 }  // namespace

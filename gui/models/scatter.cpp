@@ -56,15 +56,15 @@ std::string describe(const CalibrationPoint& p) {
 }
 
 TableData scatter_table(const ScatterData& data) {
-  TableData table{{"op", "family", "micro-batch", "measured", "predicted", "predicted / measured"}, {}};
+  TableData table{{"op", "measured", "predicted", "predicted / measured", "family", "micro-batch"}, {}};
   for (const CalibrationPoint& p : data.points) {
     table.rows.push_back(
         {{to_string(p.label)},
-         {std::string(to_string(family_of(p)))},
-         p.micro_batch < 0 ? TableCell{"-"} : TableCell{std::to_string(p.micro_batch), 1.0 * p.micro_batch},
          {format_seconds(p.measured_s), p.measured_s},
          {format_seconds(p.predicted_s), p.predicted_s},
-         {fmt::format("{:.2f}", p.ratio()), p.ratio()}});
+         {fmt::format("{:.2f}", p.ratio()), p.ratio()},
+         {std::string(to_string(family_of(p)))},
+         p.micro_batch < 0 ? TableCell{"-"} : TableCell{std::to_string(p.micro_batch), 1.0 * p.micro_batch}});
   }
   return table;
 }

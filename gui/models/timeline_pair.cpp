@@ -24,6 +24,30 @@ bool in_window(const AlignedStep& step, TimeWindow window) {
          step.a.begin_ns + std::max(step.a.length(), step.b.length()) > window.begin_ns;
 }
 
+/// Pixels: where the prediction and the measured step end, and where both begin.
+struct SlipPlace {
+  double predicted, measured, begin;
+};
+
+/// Behind the prediction's end, where nothing is drawn; else on a plate of its own before the earlier end.
+void draw_slip_text(Picture& picture, const Slip& slip, SlipPlace at, const RowPlace& row, Rgb colour,
+                    const TimelineShades& shades, const TextWidth& measure) {
+  const std::string text = "slip " + format_delta(1e-9 * static_cast<double>(slip.slip_ns()));
+  const double room = measure(text, true) + 8;
+  const RowPlace below = predicted_half(row);
+  if (below.height >= kTextSize && at.predicted + room <= at.measured) {
+    const double top = below.y + 1;
+    picture.fill(at.predicted + 3, top, room - 2, below.height - 1, shades.ground);
+    picture.text(at.predicted + 6, top + below.height / 2 + kTextSize * 0.36, text, shades.text, true);
+    return;
+  }
+  const double left = std::min(at.predicted, at.measured) - room;
+  if (row.height < kTextSize || left < at.begin || std::max(at.predicted, at.measured) > row.x + row.width) return;
+  picture.fill(left, row.y + row.height / 2 - 8, room - 2, 16, shades.ground);
+  picture.frame(left, row.y + row.height / 2 - 8, room - 2, 16, colour);
+  picture.text(left + 3, row.y + row.height / 2 + kTextSize * 0.36, text, shades.text, true);
+}
+
 }  // namespace
 
 std::vector<StepPlace> predicted_places(const RunAlignment& alignment, TimeWindow window) {
@@ -97,13 +121,7 @@ void draw_slips(Picture& picture, const TimelinePair& pair, TimeWindow window, c
                  shades.text);                                                // where the prediction ends
     picture.fill(std::floor(to) - 1, row.y, 2, middle - row.y, shades.text);  // and the measured step
     picture.fill(std::min(from, to), middle - 1, std::max(1.0, std::abs(to - from)), 3, colour);
-    const std::string text = "slip " + format_delta(1e-9 * static_cast<double>(slip.slip_ns()));
-    const double room = measure(text, true) + 8, right = std::max(from, to), left = std::min(from, to) - room;
-    // On a plate of its own, before the earlier end.
-    if (row.height < kTextSize || left < clamped(slip.begin_ns) || right > row.x + row.width) continue;
-    picture.fill(left, row.y + row.height / 2 - 8, room - 2, 16, shades.ground);
-    picture.frame(left, row.y + row.height / 2 - 8, room - 2, 16, colour);
-    picture.text(left + 3, row.y + row.height / 2 + kTextSize * 0.36, text, shades.text, true);
+    draw_slip_text(picture, slip, {from, to, clamped(slip.begin_ns)}, row, colour, shades, measure);
   }
 }
 

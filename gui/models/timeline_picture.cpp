@@ -7,6 +7,7 @@
 #include <set>
 
 #include "gui/models/timeline_colours.h"
+#include "gui/models/waterfall.h"
 
 namespace shardscope::gui {
 namespace {
@@ -255,7 +256,13 @@ void Around::draw_legend() {
     const WorkLook look = look_of(static_cast<WorkClass>(c));
     if (used[c]) entry(look.colour, look.texture, look.name);
   }
-  if (pair_of(scene_) != nullptr) entry(kGrey, Texture::kHatch, "below: predicted");
+  if (pair_of(scene_) == nullptr) return;
+  entry(kGrey, Texture::kHatch, "below: predicted");
+  const std::string slip = "slip: measured ends ▲ later, ▼ earlier";
+  if (at + 22 + kGap + measure_(slip, false) > picture_.width - kMargin) return;
+  picture_.fill(at, baseline - 5, 11, 3, delta_colour(1));
+  picture_.fill(at + 11, baseline - 5, 11, 3, delta_colour(-1));
+  picture_.text(at + 22 + kGap, baseline, slip, shades_.faint);
 }
 
 /// What lies on top of the bars.

@@ -8,7 +8,8 @@
 namespace shardscope::gui {
 namespace {
 
-constexpr double kLabelledFrom = 18;  ///< pixels; a narrower span has no text
+constexpr double kLabelledFrom = 30;       ///< pixels; a narrower span has no text
+constexpr std::size_t kFewestLetters = 6;  ///< of a name that is cut
 
 }  // namespace
 
@@ -35,6 +36,16 @@ std::string label_of(const TimelineOp& op) {
   const bool foreign = op.work == WorkClass::kCompute || op.work == WorkClass::kHostApi;
   if (op.name.empty()) return op.kind;
   return foreign ? op.name : op.kind + " " + op.name;
+}
+
+std::string fitting_label(const std::string& label, double room, const TextWidth& measure) {
+  if (room < kLabelledFrom) return "";
+  const std::string text = elide(label, room, measure);
+  if (text == label) return text;
+  const std::size_t letters = text.size() - std::min(text.size(), std::string("…").size());
+  const std::string kind = label.substr(0, label.find(' '));
+  if (letters < kind.size() && measure(kind, false) <= room) return kind;
+  return letters >= std::min(kFewestLetters, kind.size()) ? text : "";
 }
 
 std::vector<Span> add_columns(const Timeline& timeline, const TimelineTrack& track, const TrackView& view,
@@ -108,8 +119,10 @@ void draw_spans(Picture& picture, const std::vector<TimelineOp>& ops, std::span<
     picture.fill(place.x + waited, place.y, right - waited, place.height, look.colour, look.texture);
     const double room = right - waited - 6;
     if (room < kLabelledFrom || place.height < kTextSize) continue;
-    picture.text(place.x + waited + 3, place.y + place.height / 2 + kTextSize * 0.36,
-                 elide(label_of(op), room, measure), text_colour_on(look.colour));
+    const std::string label = fitting_label(label_of(op), room, measure);
+    if (label.empty()) continue;
+    picture.text(place.x + waited + 3, place.y + place.height / 2 + kTextSize * 0.36, label,
+                 text_colour_on(look.colour));
   }
 }
 

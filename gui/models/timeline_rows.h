@@ -15,6 +15,8 @@ using Columns = std::vector<std::array<float, kWorkClasses>>;
 inline constexpr double kWideSpan = 3;  ///< pixels: wider spans are drawn as rectangles
 
 std::string label_of(const TimelineOp& op);  ///< "matmul h.0.mlp"
+/// What of a label can be read in so many pixels: "matmul h.0.m…", "matmul"; nothing where it would be a few letters.
+std::string fitting_label(const std::string& label, double room, const TextWidth& measure);
 
 struct RowPlace {
   double x = 0, y = 0, width = 0, height = 0;

@@ -214,6 +214,16 @@ TEST_F(TimelineView, AWideSpanIsARectangleWithItsText) {
   EXPECT_THAT(picture.texts, ::testing::Contains("optimizer"));
 }
 
+TEST(TimelineLabels, AreCutWhereTheyCanStillBeRead) {
+  const TextWidth ten = [](std::string_view text, bool) { return 10.0 * static_cast<double>(text.size()); };
+  EXPECT_EQ(fitting_label("matmul h.0.mlp", 140, ten), "matmul h.0.mlp");
+  EXPECT_EQ(fitting_label("matmul h.0.mlp", 119, ten), "matmul h…") << "three bytes of a letter";
+  EXPECT_EQ(fitting_label("matmul h.0.mlp", 60, ten), "matmul");
+  EXPECT_EQ(fitting_label("matmul h.0.mlp", 59, ten), "") << "no mat…";
+  EXPECT_EQ(fitting_label("ampere_bf16_gemm", 100, ten), "ampere_…");
+  EXPECT_EQ(fitting_label("add", 20, ten), "");
+}
+
 TEST_F(TimelineView, NothingIsDrawnOutsideThePicture) {
   TimelineState state;
   state.selection = TimelineSelection{0, "gather", 0, shardscope::testing::kGatherOp.index, 300'000};

@@ -133,6 +133,30 @@ TEST(PaintPicture, AStripIsTheSamePixelsAsItsRectangles) {
   }
 }
 
+TEST(PaintPicture, APredictedStripIsHatchedLikeItsRectangles) {
+  StripLooks looks{};
+  looks[0] = {kBlue, Texture::kHatch};
+  Picture picture(80, 40, {255, 255, 255});
+  picture.strip(5, 3, 30, std::vector<Stack>(60, make_stack({0.8F})), looks);
+  for (double scale : {1.0, 2.0}) {
+    const QImage fast = paint_image(picture, scale);
+    QImage slow(fast.size(), QImage::Format_RGB32);
+    QPainter painter(&slow);
+    painter.scale(scale, scale);
+    paint(painter, picture);
+    painter.end();
+    int light = 0;
+    for (int y = 0; y < fast.height(); ++y) {
+      for (int x = 0; x < fast.width(); ++x) {
+        EXPECT_EQ(fast.pixelColor(x, y).blue() / 8, slow.pixelColor(x, y).blue() / 8)
+            << x << ", " << y << " x" << scale;
+        light += fast.pixelColor(x, y).red() > 100 && fast.pixelColor(x, y).red() < 200 ? 1 : 0;
+      }
+    }
+    EXPECT_GT(light, 100);
+  }
+}
+
 TEST(PaintPicture, ATextIsPaintedTheSameTheSecondTime) {
   ImagePainter painter;
   const QImage first = painter.paint(sample(), 2);

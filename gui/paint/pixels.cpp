@@ -24,6 +24,12 @@ QRgb rgb(Rgb c) { return qRgb(c.r, c.g, c.b); }
 /// As under black at 115 of 255.
 QRgb darker(QRgb c) { return qRgb(qRed(c) * 140 / 255, qGreen(c) * 140 / 255, qBlue(c) * 140 / 255); }
 bool is_dot(int x, int y) { return ((x + 2 * y) & 3) == 0; }
+/// As under white at 150 of 255.
+QRgb lighter(QRgb c) {
+  const auto mix = [](int value) { return (value * 105 + 255 * 150) / 255; };
+  return qRgb(mix(qRed(c)), mix(qGreen(c)), mix(qBlue(c)));
+}
+bool is_hatch(int x, int y) { return ((x + y) & 7) == 7; }  // as Qt::BDiagPattern, which is not scaled
 
 void darken(const Pixels& pixels, Box box) {
   for (int y = box.top; y < box.bottom; ++y) {
@@ -55,12 +61,12 @@ Stack least_sum(int j, int height) {
   return j == 0 ? 1 : static_cast<Stack>((2 * kWholeStack * j + kWholeStack + 2 * height - 1) / (2 * height));
 }
 
-/// Colours of the parts, darkened ones behind them.
+/// Colours of the parts, behind them those of what their textures draw.
 std::array<QRgb, 2 * kStackParts> palette_of(const StripLooks& looks) {
   std::array<QRgb, 2 * kStackParts> palette{};
   for (std::size_t k = 0; k < looks.size(); ++k) {
     palette[k] = rgb(looks[k].colour);
-    palette[k + kStackParts] = darker(palette[k]);
+    palette[k + kStackParts] = looks[k].texture == Texture::kHatch ? lighter(palette[k]) : darker(palette[k]);
   }
   return palette;
 }
@@ -101,18 +107,21 @@ class StripPainter {
  private:
   void paint_row(const std::uint8_t* parts, const std::uint8_t* below, const std::uint8_t* above, int y) {
     QRgb* line = pixels_.line(y) + box_.left;
-    bool head[kStackParts + 1] = {}, foot[kStackParts + 1] = {}, dots[kStackParts + 1] = {};
+    bool head[kStackParts + 1] = {}, foot[kStackParts + 1] = {}, dots[kStackParts + 1] = {},
+                            hatch[kStackParts + 1] = {};
     for (std::size_t k = 0; k < looks_.size(); ++k) {
       head[k] = looks_[k].texture == Texture::kHeadLine || looks_[k].texture == Texture::kBothLines;
       foot[k] = looks_[k].texture == Texture::kFootLine || looks_[k].texture == Texture::kBothLines;
       dots[k] = looks_[k].texture == Texture::kDots;
+      hatch[k] = looks_[k].texture == Texture::kHatch;
     }
     for (std::size_t i = 0; i < sums_.size(); ++i) {
       const std::uint8_t part = parts[i];
       if (part == kNone) continue;
-      const bool dark = (head[part] && above[i] != part) || (foot[part] && below[i] != part) ||
-                        (dots[part] && is_dot(box_.left + static_cast<int>(i), y));
-      line[i] = palette_[part + (dark ? kStackParts : 0)];
+      const int x = box_.left + static_cast<int>(i);
+      const bool textured = (head[part] && above[i] != part) || (foot[part] && below[i] != part) ||
+                            (dots[part] && is_dot(x, y)) || (hatch[part] && is_hatch(x, y));
+      line[i] = palette_[part + (textured ? kStackParts : 0)];
     }
   }
 

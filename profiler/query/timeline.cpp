@@ -250,8 +250,10 @@ std::vector<Band> Timeline::phases(const TimelineTrack& track, const std::vector
     return phase ? static_cast<int>(*phase) : -1;
   };
   return bands_of(spans, value, [](int number) {
-    const std::string name(to_string(static_cast<Phase>(number)));
-    return std::pair(name, name.substr(0, 3));
+    const auto phase = static_cast<Phase>(number);
+    const std::string name(to_string(phase));
+    const char* mark = phase == Phase::kForward ? "fwd" : phase == Phase::kBackward ? "bwd" : nullptr;
+    return std::pair(name, mark != nullptr ? mark : name.substr(0, 3));
   });
 }
 

@@ -81,10 +81,10 @@ StartPage::StartPage(QWidget* parent) : QWidget(parent) {
 
 void StartPage::set_demo(bool possible, const QString& why_not) {
   demo_->setEnabled(possible);
-  demo_text_->setText(
-      possible ? QStringLiteral("Trains a GPT of 10 million parameters on two ranks of this machine, under ZeRO-0 "
-                                "and ZeRO-3, for some seconds, and shows it while it runs.")
-               : why_not);
+  set_text(demo_text_,
+           possible ? QStringLiteral("Trains a GPT of 10 million parameters on two ranks of this machine, under ZeRO-0 "
+                                     "and ZeRO-3, for some seconds, and shows it while it runs.")
+                    : why_not);
 }
 
 void StartPage::set_progress(const QString& text) {

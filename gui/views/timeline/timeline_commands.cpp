@@ -196,23 +196,45 @@ void TimelineView::check_only(int rank) {
   change(std::move(next));
 }
 
+namespace {
+
+/// The last that begins before the middle of a window; there is one.
+std::size_t step_in_middle(const std::vector<Band>& steps, TimeWindow window) {
+  const std::int64_t middle = window.begin_ns + window.length() / 2;
+  const auto after = std::partition_point(steps.begin() + 1, steps.end(),
+                                          [&](const Band& step) { return step.time.begin_ns <= middle; });
+  return static_cast<std::size_t>(after - steps.begin()) - 1;
+}
+
+bool fills(const Band& step, TimeWindow window) {
+  return step.time.begin_ns >= window.begin_ns && step.time.end_ns <= window.end_ns &&
+         window.length() < 2 * step.time.length();
+}
+
+}  // namespace
+
+void TimelineView::say_step() {
+  const std::vector<Band>& steps = canvas_->scene().catalog->steps;
+  const TimeWindow window = canvas_->scene().window;
+  if (steps.empty()) return step_->setText(QStringLiteral("no steps"));
+  const Band& step = steps[step_in_middle(steps, window)];
+  step_->setText(fills(step, window) ? QStringLiteral("step %1 of %2").arg(step.number).arg(steps.size())
+                                     : QStringLiteral("%1 steps").arg(steps.size()));
+}
+
 /// The step in the middle of the view, or the one before or after it, fills the view.
 void TimelineView::go_to_step(int by) {
   const std::vector<Band>& steps = canvas_->scene().catalog->steps;
   if (steps.empty()) return;
   const TimeWindow window = canvas_->scene().window;
-  const std::int64_t middle = window.begin_ns + window.length() / 2;
-  std::size_t now = 0;
-  while (now + 1 < steps.size() && steps[now + 1].time.begin_ns <= middle) ++now;
-  const bool whole = steps[now].time.begin_ns >= window.begin_ns && steps[now].time.end_ns <= window.end_ns &&
-                     window.length() < 2 * steps[now].time.length();
+  const std::size_t now = step_in_middle(steps, window);
+  const bool whole = fills(steps[now], window);
   const auto last = static_cast<std::ptrdiff_t>(steps.size()) - 1;
   const std::ptrdiff_t to = std::clamp<std::ptrdiff_t>(static_cast<std::ptrdiff_t>(now) + (whole ? by : 0), 0, last);
   const Band& step = steps[static_cast<std::size_t>(to)];
   const std::int64_t around = step.time.length() / 50;
   TimelineState next = state_;
   next.window = clamp({step.time.begin_ns - around, step.time.end_ns + around}, canvas_->scene().catalog->extent);
-  step_->setText(QStringLiteral("step %1 of %2").arg(step.number).arg(steps.size()));
   context_.selection.set_step(step.number);
   change(std::move(next));
 }

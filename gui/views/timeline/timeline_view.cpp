@@ -186,8 +186,6 @@ void TimelineView::say_empty() {
 
 void TimelineView::catalog_loaded(const std::shared_ptr<const TimelineCatalog>& catalog) {
   canvas_->set_catalog(catalog, title());
-  step_->setText(catalog->steps.empty() ? QStringLiteral("no steps")
-                                        : QStringLiteral("%1 steps").arg(catalog->steps.size()));
   if (restored_) {
     const bool dark = state_.dark;  // the window's
     state_ = parse_timeline_state(QJsonDocument(*restored_).toJson().toStdString(), "state");
@@ -200,6 +198,7 @@ void TimelineView::catalog_loaded(const std::shared_ptr<const TimelineCatalog>& 
   metric_->setCurrentIndex(static_cast<int>(state_.metric));
   minimap_->set_run(catalog->extent, {});
   minimap_->set_window(canvas_->scene().window);
+  say_step();
   panel_->set_table(TimelinePanel::kNotes, notes_table(state_));
   ask_minimap();
   want();
@@ -242,6 +241,7 @@ void TimelineView::change(TimelineState next, int gesture) {
   const TimelineState old = std::exchange(state_, std::move(next));
   canvas_->set_state(state_);
   minimap_->set_window(canvas_->scene().window);
+  say_step();
   want();
   if (state_.area && !old.area && panel_->tab() >= TimelinePanel::kDetails)
     panel_->show_tab(TimelinePanel::kByCategory);

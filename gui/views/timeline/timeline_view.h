@@ -54,6 +54,7 @@ class TimelineView : public View {
   void toggle_check(int rank);
   void check_only(int rank);
   void go_to_step(int by);
+  void say_step();  ///< which step fills the view, or how many there are
   void clear_step_by_step();
   void toggle_rank(int rank);
   void expand_all(bool lanes);

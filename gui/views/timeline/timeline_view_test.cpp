@@ -115,6 +115,18 @@ TEST_F(TimelineTab, MemoryAndFlameOfWhatIsSeenAreAskedForWhenLookedAt) {
   EXPECT_EQ(view_.table(), &panel_->table(TimelinePanel::kFlame));
 }
 
+TEST_F(TimelineTab, TheStepThatIsSeenIsNamedUntilAllAreSeenAgain) {
+  auto* step = view_.findChild<QLabel*>(QStringLiteral("step"));
+  ASSERT_NE(step, nullptr);
+  const QString all = step->text();
+  EXPECT_TRUE(all.endsWith(QStringLiteral(" steps"))) << all.toStdString();
+  const QJsonObject whole = view_.state();
+  look_at_step_one();
+  EXPECT_TRUE(step->text().startsWith(QStringLiteral("step 1 of "))) << step->text().toStdString();
+  view_.restore(whole);  // as undo does
+  EXPECT_EQ(step->text(), all);
+}
+
 TEST_F(TimelineTab, RanksAreLeftOutOfTheTablesByTheirBoxes) {
   QTest::qWait(150);
   settle();
