@@ -270,7 +270,7 @@ std::array<int, kStackParts> heights_of(Stack stack, int height) {
 }
 
 std::string elide(const std::string& whole, double width, const TextWidth& measure, bool bold) {
-  const std::string text = shortened(whole);
+  std::string text = shortened(whole);
   if (measure(text, bold) <= width) return text;
   constexpr std::size_t kFewestLetters = 2;
   std::size_t fits = 0, above = text.size();  // bytes

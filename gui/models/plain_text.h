@@ -17,7 +17,7 @@ inline QString one_line(const QString& text, qsizetype longest = kLongestLine) {
 
 /// Tooltips take what looks like HTML for it; names of kernels do.
 inline QString plain_tip(const QString& text) {
-  const QString tip = text.left(kLongestTip);
+  QString tip = text.left(kLongestTip);
   if (!tip.contains(QLatin1Char('<')) && !tip.contains(QLatin1Char('&'))) return tip;
   return QStringLiteral("<p style='white-space:pre'>%1</p>").arg(tip.toHtmlEscaped());
 }
