@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <map>
 #include <unordered_map>
 
 #include "core/error.h"
+#include "profiler/query/host_ranges.h"
 #include "profiler/store/chunks.h"
 
 namespace shardscope {
@@ -68,54 +68,6 @@ void tie_launches(RankWork& work, const std::vector<std::int64_t>& correlations,
     if (call.kind == HostKind::kLaunch && waited) call.kind = HostKind::kSync;
   }
 }
-
-/// Of each thread its ranges, and which of them whatever was launched within belongs to.
-class RangeFinder {
- public:
-  explicit RangeFinder(const std::vector<WorkOp>& ops) : ops_(ops) {}
-  void add(int track, TimeWindow time, std::int32_t op) { threads_[track].ranges.push_back({time, op}); }
-  void finish() {
-    for (auto& [track, thread] : threads_) {
-      std::stable_sort(thread.ranges.begin(), thread.ranges.end(), [](const Range& a, const Range& b) {
-        return a.time.begin_ns != b.time.begin_ns ? a.time.begin_ns < b.time.begin_ns : a.time.end_ns > b.time.end_ns;
-      });
-    }
-  }
-  struct Found {
-    std::int32_t range = -1;     ///< op of the innermost one
-    std::optional<Phase> phase;  ///< that the innermost one of those that say one says
-  };
-  /// Calls of a thread come by begin.
-  Found at(int track, std::int64_t time_ns) {
-    Found result;
-    const auto found = threads_.find(track);
-    if (found == threads_.end()) return result;
-    Thread& thread = found->second;
-    const std::vector<Range>& ranges = thread.ranges;
-    for (; thread.at < ranges.size() && ranges[thread.at].time.begin_ns <= time_ns; ++thread.at)
-      thread.open.push_back(thread.at);
-    std::erase_if(thread.open, [&](std::size_t i) { return ranges[i].time.end_ns <= time_ns; });
-    for (auto i = thread.open.rbegin(); i != thread.open.rend() && !result.phase; ++i) {
-      const WorkOp& op = ops_[static_cast<std::size_t>(ranges[*i].op)];
-      if (result.range < 0 && op.is_range) result.range = ranges[*i].op;
-      result.phase = op.says_phase;
-    }
-    return result;
-  }
-
- private:
-  struct Range {
-    TimeWindow time;
-    std::int32_t op;
-  };
-  struct Thread {
-    std::vector<Range> ranges;
-    std::size_t at = 0;             ///< first that has not begun
-    std::vector<std::size_t> open;  ///< outermost first
-  };
-  const std::vector<WorkOp>& ops_;
-  std::map<int, Thread> threads_;
-};
 
 void find_ranges(RankWork& work, RangeFinder& finder) {
   finder.finish();

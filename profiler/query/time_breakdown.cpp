@@ -1,7 +1,6 @@
 #include "profiler/query/time_breakdown.h"
 
 #include <algorithm>
-#include <map>
 
 #include "core/error.h"
 #include "profiler/query/collective_waits.h"
@@ -210,40 +209,6 @@ void KnownWaits::put_into(RankWork& work) const {
   }
 }
 
-namespace {
-
-/// Adds up, over ranks and steps, what was launched in which range.
-class RangeSums {
- public:
-  void add(const RankWork& work, TimeWindow step) {
-    for (const DeviceSlice& slice : work.device) {
-      if (slice.time.begin_ns < step.begin_ns || slice.time.begin_ns >= step.end_ns) continue;
-      LaunchedIn& sum = slice.range < 0 ? outside_ : sum_of(work.op(slice.range));
-      ++sum.count;
-      sum.total_ns += slice.time.length();
-    }
-  }
-  std::vector<LaunchedIn> take() {
-    std::vector<LaunchedIn> all;
-    for (auto& [key, sum] : sums_) all.push_back(std::move(sum));
-    if (!all.empty() && outside_.count > 0) all.push_back(outside_);
-    std::stable_sort(all.begin(), all.end(),
-                     [](const LaunchedIn& a, const LaunchedIn& b) { return a.total_ns > b.total_ns; });
-    return all;
-  }
-
- private:
-  LaunchedIn& sum_of(const WorkOp& op) {
-    LaunchedIn& sum = sums_[{op.kind, op.name}];
-    if (sum.count == 0) sum.kind = op.kind, sum.name = op.name;
-    return sum;
-  }
-  std::map<std::pair<std::string, std::string>, LaunchedIn> sums_;
-  LaunchedIn outside_;
-};
-
-}  // namespace
-
 TimeBreakdown time_breakdown(const Profile& profile, std::int64_t run, const BreakdownOf& what) {
   TimeBreakdown breakdown;
   RunSteps steps = run_steps(profile, run);
@@ -259,7 +224,7 @@ TimeBreakdown time_breakdown(const Profile& profile, std::int64_t run, const Bre
                                         (what.rank >= 0 ? " of a rank " + std::to_string(what.rank) : ""));
   }
   const KnownWaits waits(profile, run);
-  RangeSums ranges;
+  LaunchSums launches;
   bool no_host = false;
   for (auto first = steps.steps.begin(); first != steps.steps.end();) {
     const int rank = first->rank;
@@ -273,13 +238,13 @@ TimeBreakdown time_breakdown(const Profile& profile, std::int64_t run, const Bre
       waits.put_into(work);
       const bool counts = what.step >= 0 || is_counted(counted, step);
       breakdown.steps.push_back(divide_time(step, work, missing, counts ? &breakdown.gaps : nullptr));
-      if (counts) ranges.add(work, step.time);
+      if (counts) launches.add(work, step.time);
       if (breakdown.gaps.size() > 100 * TimeBreakdown::kMostGaps)
         keep_longest(breakdown.gaps, TimeBreakdown::kMostGaps);
     });
   }
   keep_longest(breakdown.gaps, TimeBreakdown::kMostGaps);
-  breakdown.ranges = ranges.take();
+  breakdown.ranges = launches.take();
   if (no_host)
     breakdown.remarks.emplace_back("Calls of the host were not recorded: what made a device idle is unknown.");
   return breakdown;

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "profiler/query/idle_cause.h"
+#include "profiler/query/launched_in.h"
 #include "profiler/query/run_steps.h"
 
 namespace shardscope {
@@ -67,12 +68,6 @@ struct IdleGap {
   TimePart cause = TimePart::kIdleUnknown;  ///< of its longest piece
   TimeWindow time;
   std::string before, after;  ///< names of what ran; empty at the ends of the recording
-};
-
-/// What the device did on behalf of an operator or range of the host: the innermost one in which it was launched.
-struct LaunchedIn {
-  std::string kind, name;  ///< both empty: launched outside of any, or its launch was not recorded
-  std::int64_t count = 0, total_ns = 0;
 };
 
 struct TimeBreakdown {
