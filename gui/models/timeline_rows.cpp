@@ -40,10 +40,10 @@ std::string label_of(const TimelineOp& op) {
 
 std::string fitting_label(const std::string& label, double room, const TextWidth& measure) {
   if (room < kLabelledFrom) return "";
-  const std::string text = elide(label, room, measure);
+  std::string text = elide(label, room, measure);
   if (text == label) return text;
   const std::size_t letters = text.size() - std::min(text.size(), std::string("…").size());
-  const std::string kind = label.substr(0, label.find(' '));
+  std::string kind = label.substr(0, label.find(' '));
   if (letters < kind.size() && measure(kind, false) <= room) return kind;
   return letters >= std::min(kFewestLetters, kind.size()) ? text : "";
 }
