@@ -42,11 +42,18 @@ int dp_in_node(const Plan& layout, const Target& target) {
   return inner > 0 && domain % inner == 0 ? domain / inner : 0;
 }
 
+/// Interleaved stages take micro-batches in groups of pp: Megatron-LM's schedules.py refuses others, and so does
+/// core/program/schedule.cpp.
+bool whole_groups(const Plan& layout, std::int64_t micro_batch) {
+  return layout.vpp == 1 || layout.global_batch / (micro_batch * layout.dp) % layout.pp == 0;
+}
+
 std::vector<std::int64_t> micro_batches(const Plan& layout, const SpaceLimits& limits) {
   std::vector<std::int64_t> sizes;
   const std::int64_t first = limits.first_micro_batch();
   const std::int64_t last = limits.only_micro_batch > 0 ? first : limits.max_micro_batch;
-  for (std::int64_t b = first; b <= last && layout.global_batch % (b * layout.dp) == 0; b *= 2) sizes.push_back(b);
+  const auto divides = [&](std::int64_t b) { return layout.global_batch % (b * layout.dp) == 0; };
+  for (std::int64_t b = first; b <= last && divides(b) && whole_groups(layout, b); b *= 2) sizes.push_back(b);
   return sizes;
 }
 
@@ -105,6 +112,7 @@ class Layouts {
     for (int vpp = 1; vpp <= most && plan_.pp * vpp <= layers; ++vpp) {
       if (limits_.even_stages && layers % (std::int64_t{plan_.pp} * vpp) != 0) continue;
       plan_.vpp = vpp;
+      if (!whole_groups(plan_, limits_.first_micro_batch())) continue;
       plan_.schedule = vpp == 1 ? PipelineSchedule::k1F1B : PipelineSchedule::kInterleaved;
       for (bool sp : {false, true}) {
         if (sp ? plan_.tp == 1 : plan_.tp > 1 && !limits_.tensor_without_sp) continue;

@@ -41,7 +41,7 @@ struct SpaceLimits {
 /// made from a plan work. Frameworks not known by name: everything.
 SpaceLimits limits_of(const FrameworkSpec&);
 
-/// micro_batch 1, stage 0, nothing else set.
+/// micro_batch 1, stage 0, nothing else set. Interleaved ones have micro-batches in whole groups of pp.
 std::vector<Plan> list_layouts(const Workload&, const Target&, int gpus, std::int64_t global_batch, const SpaceLimits&);
 
 struct Variant {

@@ -85,6 +85,24 @@ TEST(Space, FrameworksKeepToWhatTheyCanRun) {
   }
 }
 
+/// Megatron-LM stops at a last group of fewer than pp micro-batches, and so does our own lowering.
+TEST(Space, InterleavedPlansHaveWholeGroupsOfMicroBatches) {
+  int interleaved = 0, others = 0;
+  for (const char* framework : {"megatron", "shardscope"}) {
+    for (const Plan& p : all_plans(candidate_for_test("llama-3-8b", 4096, "dgx-h100", framework), 16, 24)) {
+      const bool whole = p.micro_batches() % p.pp == 0;
+      if (p.vpp > 1) {
+        ++interleaved;
+        EXPECT_TRUE(whole) << p.micro_batches() << " of " << p.pp;
+      } else if (!whole) {
+        ++others;
+      }
+    }
+  }
+  EXPECT_GT(interleaved, 0);
+  EXPECT_GT(others, 0);  // without chunks any number will do
+}
+
 TEST(Space, SizesCanBeFixed) {
   const Workload workload = workload_for_test("llama-2-7b", 4096);
   const Target target = target_for_test("dgx-h100");
