@@ -40,6 +40,9 @@ struct ClusterSpec {
   int devices_per_nic = 1;          ///< in a row, who share NICs with each other
   std::string fabric;               ///< its key in the hardware catalog; empty: not known
   double nic_efficiency = 0;        ///< share of the line rate that large messages reach; 0: that of its kind
+  double oversubscription = 1;      ///< of the network's core: between nodes that share no leaf switch
+  bool rail_optimised = false;      ///< device i of every node on the same leaf switch
+  bool network_reduces = false;     ///< the network's switches sum
   Bytes host_memory;                ///< of a node
   BytesPerSecond host_memory_bandwidth;
   int host_cores = 0;

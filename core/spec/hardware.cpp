@@ -204,10 +204,12 @@ ClusterSpec make_cluster(const HardwareCatalog& catalog, const SystemSpec& syste
   cluster.pcie = gpu.pcie;
   cluster.devices_per_pcie_switch = std::gcd(system.gpus_per_pcie_switch, cluster.devices_per_node);
   cluster.devices_per_nic = cluster.nodes > 1 ? per_node / std::gcd(per_node, system.nics) : 1;
-  cluster.nic = {.bandwidth = system.nic_bandwidth * system.nics / per_node / fabric.oversubscription,
-                 .latency = fabric.latency};
+  cluster.nic = {.bandwidth = system.nic_bandwidth * system.nics / per_node, .latency = fabric.latency};
   cluster.fabric = fabric.name;
   cluster.nic_efficiency = fabric.efficiency;
+  cluster.oversubscription = fabric.oversubscription;
+  cluster.rail_optimised = fabric.rail_optimised;
+  cluster.network_reduces = fabric.reduces;
   cluster.host_memory = system.host_memory;
   cluster.host_memory_bandwidth = system.host_memory_bandwidth;
   cluster.host_cores = system.host_cores;
@@ -232,6 +234,13 @@ ClusterSpec load_cluster(const HardwareCatalog& catalog, const std::string& file
     int gpus = 0;  // too large a number stays 0
     std::from_chars(file_or_system.data() + colon + 1, file_or_system.data() + file_or_system.size(), gpus);
     return make_cluster(catalog, find_system(catalog, std::string_view(file_or_system).substr(0, colon)), gpus);
+  }
+  if (const std::size_t colon = file_or_system.rfind(':');
+      colon != std::string::npos &&
+      lookup(catalog.systems, std::string_view(file_or_system).substr(0, colon)) != nullptr) {
+    throw Error(ErrorKind::kConfig,
+                fmt::format("cluster {}: \"{}\" is no number of GPUs; write {}:8", printable(file_or_system),
+                            printable(file_or_system.substr(colon + 1)), file_or_system.substr(0, colon)));
   }
   if (lookup(catalog.systems, file_or_system) != nullptr || lookup(catalog.gpus, file_or_system) != nullptr) {
     throw Error(ErrorKind::kConfig, fmt::format("cluster {}: how many GPUs? Write {}:{}", file_or_system,

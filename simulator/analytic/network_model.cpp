@@ -11,6 +11,10 @@ constexpr double kMiB = 1 << 20;
 // All-reduce in the switch moves a part of what a ring does: measured 445 against 352 GB/s bus rate on 8 H100
 // (docs/validation.md).
 constexpr double kSwitchGain = 445.0 / 352.0;
+constexpr double kLeafPorts = 32;  // to NICs, of a leaf switch of 64 (Quantum-2, Spectrum-4); half go to the core
+
+/// Hops of a tree's longest way.
+double up_and_down(double nodes) { return 2 * std::log2(nodes); }
 
 }  // namespace
 
@@ -19,6 +23,10 @@ NetworkModel::NetworkModel(const Target& target, const DeviceConstants& device, 
     : domain_(std::max(1, target.system.scale_up_domain)),
       link_(target.gpu.scale_up.bandwidth.value * device.link_efficiency),
       reduces_(target.gpu.switch_reduces && target.system.scale_up_switched),
+      sums_(target.fabric.reduces),
+      node_(std::max(1, target.system.gpus_per_node)),
+      leaf_(std::max(1.0, kLeafPorts / (target.fabric.rail_optimised ? 1 : std::max(1, target.system.nics)))),
+      crowding_(std::max(1.0, target.fabric.oversubscription)),
       device_(device),
       fabric_(fabric),
       base_latency_(target.fabric.latency.value),
@@ -31,19 +39,18 @@ NetworkModel::NetworkModel(const Target& target, const DeviceConstants& device, 
   sharers_ = gpus / std::gcd(std::max(1, target.system.gpus_per_node), std::max(1, target.system.nics));
   most_ = std::max(target.gpu.pcie.bandwidth.value, target.system.nic_bandwidth.value);
   const double efficiency = target.fabric.efficiency > 0 ? target.fabric.efficiency : fabric.efficiency;
-  nic_ = target.system.nic_bandwidth.value * target.system.nics / gpus * efficiency /
-         std::max(1.0, target.fabric.oversubscription);
+  nic_ = target.system.nic_bandwidth.value * target.system.nics / gpus * efficiency;
 }
 
 double NetworkModel::members_in_domain(Placement p) const {
   return std::clamp(std::floor(domain_ / p.stride), 1.0, p.ranks);
 }
 
-/// All-reduces of little data go up and down a tree; gathers and scatters have only rings.
-double NetworkModel::latency(double ranks, double nodes, bool tree) const {
+/// All-reduces of little data go up and down a tree, or through switches that sum; gathers and scatters have only
+/// rings.
+double NetworkModel::latency(double ranks, double nodes, double hops) const {
   const double inside = (device_.link_latency_us + device_.link_hop_us * (ranks / nodes - 1)) * 1e-6;
   if (nodes <= 1) return collective_s_ + inside;
-  const double hops = tree ? 2 * std::log2(nodes) : nodes - 1;
   return collective_s_ + inside + fabric_.latency_us * 1e-6 + (base_latency_ + fabric_.hop_us * 1e-6) * hops;
 }
 
@@ -59,7 +66,14 @@ double NetworkModel::nic_rate(double bytes_per_rank, Placement p) const {
     const double own = std::clamp(std::floor(sharers_ / p.stride), 1.0, p.ranks);
     rate = std::max(nic_, std::min(nic_ * sharers_ / own, most_));
   }
-  return rate * bytes_per_rank / (bytes_per_rank + fabric_.half_mib * kMiB);
+  return core_share(p) * rate * bytes_per_rank / (bytes_per_rank + fabric_.half_mib * kMiB);
+}
+
+/// Part of the NICs' rate that the network's core has for the group; from its first to its last node it may share a
+/// leaf switch. Of a message's two ranks, too.
+double NetworkModel::core_share(Placement p) const {
+  const double nodes = std::floor((std::max(p.ranks, 2.0) - 1) * p.stride / node_) + 1;
+  return nodes > leaf_ ? 1 / crowding_ : 1;
 }
 
 /// Links and NICs at once, `links` seconds and `away` bytes of each rank.
@@ -76,14 +90,16 @@ Transfer NetworkModel::over_nics(double start, double links, double away, double
 Transfer NetworkModel::move(double bytes, Placement p, double passes) const {
   if (p.ranks <= 1 || bytes <= 0) return {};
   const double inside = members_in_domain(p), nodes = nodes_of(p);
-  const double start = latency(p.ranks, nodes, passes > 1);
+  const bool sums = passes > 1 && sums_;
+  const double start = latency(p.ranks, nodes, passes == 1 ? nodes - 1 : sums ? 2 : up_and_down(nodes));
   const double links = inside > 1 ? passes * bytes * (p.ranks - 1) / p.ranks / link_ : 0;
   if (nodes <= 1) return over_nics(start, links / (passes > 1 && reduces_ ? kSwitchGain : 1), 0, 0, p);
-  return over_nics(start, links, passes * bytes * (nodes - 1) / nodes / inside, bytes / p.ranks, p);
+  const double times = sums ? 1 : passes * (nodes - 1) / nodes;  // summed on the way: up once, down once
+  return over_nics(start, links, times * bytes / inside, bytes / p.ranks, p);
 }
 
 double NetworkModel::start_of_gather(Placement p) const {
-  return p.ranks <= 1 ? 0 : latency(p.ranks, nodes_of(p), false);
+  return p.ranks <= 1 ? 0 : latency(p.ranks, nodes_of(p), nodes_of(p) - 1);
 }
 
 double NetworkModel::nodes_of(Placement p) const { return std::ceil(p.ranks / members_in_domain(p)); }
@@ -92,7 +108,7 @@ double NetworkModel::nodes_of(Placement p) const { return std::ceil(p.ranks / me
 Transfer NetworkModel::exchange(double bytes, Placement p, double copies) const {
   if (p.ranks <= 1 || bytes <= 0) return {};
   const double inside = members_in_domain(p), nodes = nodes_of(p);
-  const double start = latency(p.ranks, nodes, true);
+  const double start = latency(p.ranks, nodes, up_and_down(nodes));
   const double links = bytes * (inside - 1) / p.ranks / link_;
   const double away = nodes > 1 ? copies * bytes * (p.ranks - inside) / p.ranks : 0;
   return over_nics(start, links, away, bytes / p.ranks, p);

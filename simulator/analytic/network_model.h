@@ -8,8 +8,9 @@
 //
 // Formula inside a domain: a + h (n - 1) + f bytes / rate. Over nodes: a group with g members in each of N nodes moves
 // f(N) bytes / g through each member's share of the NICs while f(n) bytes go over the scale-up links; the slower
-// counts. Units: bytes of the whole message (gathered, or to be reduced), seconds. Latencies and efficiencies:
-// constants.h.
+// counts. Where the network's switches sum (SHARP), an all-reduce sends its bytes once. Between nodes that share no
+// leaf switch the rate is divided by the core's oversubscription. Units: bytes of the whole message (gathered, or to be
+// reduced), seconds. Latencies and efficiencies: constants.h.
 
 #include <cstdint>
 
@@ -56,13 +57,16 @@ class NetworkModel {
   Transfer message(double bytes, double stride) const;
   Transfer over_nics(double start, double links, double away, double bytes_per_rank, Placement) const;
   double members_in_domain(Placement) const;
-  double latency(double ranks, double nodes, bool tree) const;
+  double latency(double ranks, double nodes, double hops) const;
   double nic_rate(double bytes_per_rank, Placement) const;
+  double core_share(Placement) const;
 
   double domain_ = 8, link_ = 0, nic_ = 0;  ///< bytes/s of one rank, one way
   double sharers_ = 1, most_ = 0;           ///< ranks that share NICs; bytes/s that one rank can use of them
   bool alone_ = false;
-  bool reduces_ = false;
+  bool reduces_ = false;                       ///< switches of the links sum
+  bool sums_ = false;                          ///< those between nodes do
+  double node_ = 8, leaf_ = 1, crowding_ = 1;  ///< ranks of a node; nodes below a leaf switch; core's oversubscription
   DeviceConstants device_;
   FabricConstants fabric_;
   double base_latency_ = 0, collective_s_ = 0;

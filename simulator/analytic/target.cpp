@@ -42,6 +42,9 @@ Target target_of(const ClusterSpec& cluster) {
   target.fabric.bandwidth = cluster.nic.bandwidth;
   target.fabric.latency = cluster.nic.latency;
   target.fabric.efficiency = cluster.nic_efficiency;
+  target.fabric.oversubscription = cluster.oversubscription;
+  target.fabric.rail_optimised = cluster.rail_optimised;
+  target.fabric.reduces = cluster.network_reduces;
   return target;
 }
 
