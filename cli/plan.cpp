@@ -6,7 +6,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
+#include <initializer_list>
+#include <map>
 #include <memory>
 
 #include "cli/command.h"
@@ -36,8 +37,8 @@ void read_warmup(const PlanOptions& options, RunOptions& run) {
     throw Error(ErrorKind::kConfig,
                 fmt::format("--warmup {}: it must be TOKENS:SEQUENCES, as 4B:32", printable(options.warmup)));
   }
-  run.warmup_tokens = parse_amount("--warmup", options.warmup.substr(0, colon));
-  run.warmup_batch = static_cast<std::int64_t>(parse_amount("--warmup", options.warmup.substr(colon + 1)));
+  run.warmup_tokens = parse_amount("--warmup", options.warmup.substr(0, colon), "4B:32");
+  run.warmup_batch = static_cast<std::int64_t>(parse_amount("--warmup", options.warmup.substr(colon + 1), "4B:32"));
 }
 
 class PlanCommand {
@@ -47,13 +48,19 @@ class PlanCommand {
     workload_.model = open_model(options.model);
     workload_.seq = options.seq > 0 ? options.seq : default_seq(workload_.model);
     workload_.expert_imbalance = options.expert_imbalance;
+    check_model(options, workload_.model, workload_.seq);
     run_ = options.run;
-    run_.tokens = parse_amount("--tokens", options.tokens);
+    run_.tokens = parse_amount("--tokens", options.tokens, "300B");
     read_warmup(options, run_);
     if (!options.deadline.empty()) wishes_.deadline_days = parse_days("--deadline", options.deadline);
-    if (!options.budget.empty()) wishes_.budget_usd = parse_amount("--budget", options.budget);
+    if (!options.budget.empty()) wishes_.budget_usd = parse_amount("--budget", options.budget, "250K");
     request_.global_batch =
         options.global_batch > 0 ? options.global_batch : default_global_batch(workload_.model, workload_.seq);
+    if (const auto step = static_cast<double>(request_.global_batch * workload_.seq); run_.tokens < step) {
+      throw Error(ErrorKind::kConfig,
+                  fmt::format("--tokens {}: a step alone takes {:g}, {} sequences of {}", printable(options.tokens),
+                              step, request_.global_batch, workload_.seq));
+    }
     request_.max_gpus = options.max_gpus;
     request_.threads = options.threads;
     objective_ = objective_of(options);
@@ -144,10 +151,7 @@ class PlanCommand {
         write_files(r.folder, plan_files(r.plan_case, report.tokens));
       }
     }
-    if (options_.html.empty()) return;
-    std::ofstream out(options_.html, std::ios::binary);
-    out << plan_html(report) << std::flush;
-    if (!out) throw Error(ErrorKind::kIo, fmt::format("{}: cannot be written", options_.html));
+    if (!options_.html.empty()) write_text(options_.html, plan_html(report));
   }
 
   const PlanOptions& options_;
@@ -224,15 +228,46 @@ void add_output_options(CLI::App& c, PlanOptions& o) {
   c.add_option("--html", o.html, "Also a report with plots, in one file")->type_name("REPORT.html");
   c.add_option("--out", o.out, "Also a folder per point with its configuration files")->type_name("DIR");
   c.add_flag("--fit", o.fit, "Which ZeRO stage and offload on --gpus SYSTEM:N? One table");
-  c.add_flag("--serve", o.serve, "GPUs that answer requests instead of training")->excludes("--fit");
+  auto* serve = c.add_flag("--serve", o.serve, "GPUs that answer requests instead of training")->excludes("--fit");
   c.add_option("--prompt-tokens", o.prompt, "--serve: tokens of a request")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 24));
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 24))
+      ->needs(serve);
   c.add_option("--output-tokens", o.output, "--serve: tokens of an answer")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 24));
-  c.add_option("--rps", o.rps, "--serve: requests a second")->check(in_range(1e-6, 1e9));
-  c.add_option("--latency", o.latency_ms, "--serve: milliseconds of a whole answer, at most")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 24))
+      ->needs(serve);
+  c.add_option("--rps", o.rps, "--serve: requests a second")->check(in_range(1e-6, 1e9))->needs(serve);
+  c.add_option("--latency", o.latency_ms, "--serve: of a whole answer, at most: 15000 (milliseconds), 15s")
       ->type_name("MS")
-      ->check(in_range(1e-3, 1e12));
+      ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"ms", 1}, {"s", 1e3}},
+                                        CLI::AsNumberWithUnit::CASE_SENSITIVE))
+      ->check(in_range(1e-3, 1e12))
+      ->needs(serve);
+}
+
+/// What a form of the command does not read: refused, as nothing would come of it.
+void refuse_unread(const CLI::App& command, const char* form, std::initializer_list<const char*> unread) {
+  for (const char* name : unread) {
+    if (command.get_option(name)->count() > 0)
+      throw Error(ErrorKind::kConfig, fmt::format("{} changes nothing with {}: leave it out", name, form));
+  }
+}
+
+void run_form(const CLI::App& command, const PlanOptions& options) {
+  if (options.fit) {
+    refuse_unread(
+        command, "--fit",
+        {"--deadline", "--budget", "--max-gpus", "--objective", "--reserved", "--price", "--warmup", "--pue", "--co2",
+         "--mtbf-hours", "--restart-minutes", "--checkpoint-gb-per-s", "--jitter", "--csv", "--html", "--out"});
+    return run_fit(options);
+  }
+  if (options.serve) {
+    refuse_unread(command, "--serve",
+                  {"--tokens", "--deadline", "--budget", "--seq", "--global-batch", "--objective", "--framework",
+                   "--expert-imbalance", "--warmup", "--pue", "--co2", "--mtbf-hours", "--restart-minutes",
+                   "--checkpoint-gb-per-s", "--jitter", "--out"});
+    return run_serve(options);
+  }
+  PlanCommand(options).run();
 }
 
 }  // namespace
@@ -255,14 +290,8 @@ void add_plan(CLI::App& app, int& exit_code) {
       "  shardscope plan --fit --model llama-2-13b --gpus dgx-a100:8\n"
       "  shardscope plan --serve --model llama-3-70b --prompt-tokens 2000 --output-tokens 300 --rps 20 --latency "
       "15000\n");
-  command->callback([options, &exit_code] {
-    if (options->fit) {
-      run_fit(*options);
-    } else if (options->serve) {
-      run_serve(*options);
-    } else {
-      PlanCommand(*options).run();
-    }
+  command->callback([options, command, &exit_code] {
+    run_form(*command, *options);
     exit_code = kDone;
   });
 }

@@ -43,8 +43,13 @@ std::vector<GpuChoice> gpu_choices(const PlanOptions&, const HardwareCatalog&);
 /// USD per GPU hour by --price, --reserved or the catalog; Error{kConfig} if none is known.
 double price_of(const PlanOptions&, const HardwareCatalog&, const SystemSpec&);
 std::vector<std::string> split_list(std::string_view text);
-/// "300B", "1.5T", "2M": a number with K, M, B (or G), T.
-double parse_amount(const std::string& option, const std::string& text);
+/// Learned positions end: Error{kConfig} where `tokens`, which `what` asks for, are more.
+void check_positions(std::string_view what, const ModelSpec&, std::int64_t tokens);
+/// The same of --seq, and --expert-imbalance of a model without experts.
+void check_model(const PlanOptions&, const ModelSpec&, std::int64_t seq);
+void write_text(const std::string& path, const std::string& text);  ///< Error{kIo}
+/// "300B", "1.5T", "2M": a number with K, M, B (or G), T. `example`: one that the option would take.
+double parse_amount(const std::string& option, const std::string& text, const char* example);
 double parse_days(const std::string& option, const std::string& text);  ///< "30d", "12h", "6w"
 
 /// A point of the front and what is said about it.

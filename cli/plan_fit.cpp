@@ -41,6 +41,7 @@ class Fit {
     candidate_.workload.model = open_model(options.model);
     candidate_.workload.seq = options.seq > 0 ? options.seq : default_seq(candidate_.workload.model);
     candidate_.workload.expert_imbalance = options.expert_imbalance;
+    check_model(options, candidate_.workload.model, candidate_.workload.seq);
     const std::vector<std::string> precisions = split_list(options.precision);
     if (precisions.size() != 1) throw Error(ErrorKind::kConfig, "--fit wants one --precision");
     candidate_.workload.arithmetic = trained_arithmetic(precisions[0]);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -34,6 +35,11 @@ struct Options {
   double expert_imbalance = 1;
 };
 
+std::string_view name_of(Precision precision) {
+  constexpr std::array<std::string_view, 3> kNames{"fp32", "bf16", "fp16"};
+  return kNames[static_cast<std::size_t>(precision)];
+}
+
 std::int64_t device_peak(const MemoryPeak& peak) { return peak.peak_bytes[static_cast<std::size_t>(Space::kDevice)]; }
 
 /// What takes this machine's memory: every space but the drive.
@@ -61,6 +67,7 @@ class Predict {
       : options_(options), job_(load_job(options.job.file, options.job.overrides)) {
     if (options.device_memory > 0) job_.device_memory_bytes = options.device_memory;
     if (!job_.cluster.empty()) {
+      refuse_machine();
       cluster_ = load_cluster(default_catalog(), job_.cluster);
       check_ranks();
     } else {
@@ -92,6 +99,14 @@ class Predict {
   }
 
  private:
+  /// The job file may name both: which counts is then said by the cluster.
+  void refuse_machine() const {
+    if (!options_.job.overrides.machine) return;
+    throw Error(ErrorKind::kConfig, fmt::format("--machine {}: changes nothing on cluster {}, whose seconds come from "
+                                                "the hardware catalog; leave one out",
+                                                *options_.job.overrides.machine, job_.cluster));
+  }
+
   void refuse_without_cluster() const {
     const char* flag = !options_.framework.empty() ? "--framework" : options_.explain ? "--explain" : nullptr;
     if (flag == nullptr) return;
@@ -164,6 +179,7 @@ class Predict {
     nlohmann::ordered_json out;
     out["model"] = {
         {"name", job_.model.name}, {"parameters", parameter_count(job_.model)}, {"flops_per_token", flops_per_token_}};
+    out["precision"] = name_of(job_.training.precision.kind);
     out["zero_stage"] = job_.training.zero.stage;
     out["tokens_per_step"] = tokens_per_step();
     out["step_time_s"] = prediction_.step_time_s;
@@ -229,6 +245,7 @@ class Predict {
                tokens_per_step());
     print_time();
     print_memory();
+    fmt::print("precision   {}\n", name_of(job_.training.precision.kind));
     fmt::print("source      {}\n", source());
     if (!job_.profile.empty()) fmt::print("profile     {}\n", job_.profile);
     if (!why_) return;
@@ -296,6 +313,13 @@ void add_predict(CLI::App& app, int& exit_code) {
   command->add_option("--device-memory", options->device_memory, "Limit of a rank's device memory, e.g. 80GiB")
       ->type_name("BYTES")
       ->transform(CLI::AsSizeValue(false))
+      ->transform(CLI::Validator(
+          [](std::string& text) { return text.find('-') == 0 ? text + " is below 0" : std::string(); }, ""))
+      ->check(CLI::Validator(
+          [](std::string& bytes) {
+            return std::stod(bytes) < 1 << 20 ? bytes + " bytes are less than 1MiB; a unit is missing?" : std::string();
+          },
+          ""))
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 60));
   auto* like =
       command
@@ -345,7 +369,7 @@ void add_predict(CLI::App& app, int& exit_code) {
       "  shardscope predict --model llama-2-7b --ranks 16 --stage 1 --cluster dgx-h100:16 --framework megatron\n"
       "  shardscope predict --model mixtral-8x7b --ranks 16 --cluster dgx-h100:16 --framework megatron "
       "--expert-imbalance 1.3\n"
-      "  shardscope predict --model gpt2/config.json --ranks 8 --cluster data/clusters/dgx.json --device-memory "
+      "  shardscope predict --model gpt2/config.json --ranks 8 --cluster data/clusters/dgx-a100-2.json --device-memory "
       "40GiB\n");
   command->callback([options, &exit_code] {
     if (options->like.empty()) {

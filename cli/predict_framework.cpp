@@ -26,6 +26,9 @@ Parts parts_of(const Estimate& e) {
           e[T::kOptimizer]};
 }
 
+/// What is known of it is of mixed precision: 16-bit copies that kernels read, beside an fp32 one or shards.
+bool is_mixed(const FrameworkSpec& f) { return !f.engine && f.gather_bytes < 4; }
+
 class FrameworkPrediction {
  public:
   FrameworkPrediction(const Job& job, const FrameworkOptions& options) : job_(job), options_(options) {
@@ -35,7 +38,16 @@ class FrameworkPrediction {
     }
     case_ = plan_case_of(job, default_catalog());
     case_.framework = find_framework(default_frameworks(), options.framework);
+    if (case_.workload.arithmetic == Arithmetic::kFp32 && is_mixed(case_.framework)) {
+      case_.workload.arithmetic = Arithmetic::kBf16;
+      precision_note_ = fmt::format("; of {} in the job's fp32 nothing is known", case_.framework.name);
+    }
+    case_.framework = in_precision(case_.framework, case_.workload.arithmetic);
     case_.workload.expert_imbalance = options.expert_imbalance;
+    if (options.expert_imbalance != 1 && case_.workload.model.experts == 0) {
+      throw Error(ErrorKind::kConfig, fmt::format("--expert-imbalance {}: {} has no experts", options.expert_imbalance,
+                                                  case_.workload.model.name));
+    }
     why_ = explain(case_);
     interval_ = interval_of(case_.framework.name, case_.plan.gpus, estimate().step_time_s);
     limit_ = job.device_memory_bytes > 0 ? static_cast<double>(job.device_memory_bytes) : case_.target.gpu.memory.value;
@@ -80,6 +92,7 @@ class FrameworkPrediction {
     if (job_.model.experts > 0) {
       fmt::print("experts     the fullest rank has {:g} times the mean's tokens\n", case_.workload.expert_imbalance);
     }
+    fmt::print("precision   {}{}\n", to_string(case_.workload.arithmetic), precision_note_);
     fmt::print("source      {}\n", source());
     if (options_.explain) fmt::print("{}", explanation_text(why_));
   }
@@ -91,6 +104,7 @@ class FrameworkPrediction {
         {"name", job_.model.name}, {"parameters", parameter_count(job_.model)}, {"flops_per_token", flops_per_token()}};
     out["framework"] = case_.framework.name;
     if (job_.model.experts > 0) out["expert_imbalance"] = case_.workload.expert_imbalance;
+    out["precision"] = to_string(case_.workload.arithmetic);
     out["zero_stage"] = case_.plan.zero;
     out["tokens_per_step"] = case_.plan.global_batch * case_.workload.seq;
     out["step_time_s"] = estimate().step_time_s;
@@ -128,6 +142,7 @@ class FrameworkPrediction {
   PlanCase case_;
   Explanation why_;
   Interval interval_;
+  std::string precision_note_;
   double limit_ = 0;
 };
 

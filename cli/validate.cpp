@@ -148,8 +148,9 @@ void add_validate(CLI::App& app, int& exit_code) {
       ->type_name("intervals.csv");
   command->add_flag("--leave-one-out", options->leave_one_out,
                     "Also each source's error under constants fitted on all others (minutes)");
-  command->add_flag("--json", options->json, "One JSON object: rows, sources, overall, broken");
-  command->add_flag("--summary", options->summary, "With --json: without the rows, a line for each number");
+  auto* json = command->add_flag("--json", options->json, "One JSON object: rows, sources, overall, broken");
+  command->add_flag("--summary", options->summary, "With --json: without the rows, a line for each number")
+      ->needs(json);
   command->footer(
       "Blank fields take the framework's default and are listed as assumed; docs/validation.md has the results.\n"
       "Examples:\n"

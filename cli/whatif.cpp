@@ -95,6 +95,19 @@ void write_svg(const std::string& path, const Waterfall& w) {
   if (!out) throw Error(ErrorKind::kIo, fmt::format("{}: cannot be written", path));
 }
 
+/// A result that is the base's own says nothing, and mostly comes of a mistake.
+void refuse_unchanged(const Options& options, const Estimate& from, const Estimate& to) {
+  if (from.seconds != to.seconds || from.bytes != to.bytes || from.fits != to.fits ||
+      from.host_bytes != to.host_bytes || from.nvme_bytes != to.nvme_bytes || from.at_start != to.at_start)
+    return;
+  throw Error(ErrorKind::kConfig,
+              fmt::format("--set {}: changes nothing: the plan is like this already, or no term of its step and memory "
+                          "depends on it",
+                          printable(fmt::format("{}", fmt::join(options.set, " --set ")))));
+}
+
+std::string devices_of(const PlanCase& c) { return fmt::format("{} x {}", c.plan.gpus, c.target.gpu.name); }
+
 void run(const Options& options) {
   HardwareCatalog catalog = default_catalog();
   if (!options.hardware.empty()) overlay(catalog, options.hardware);
@@ -102,12 +115,14 @@ void run(const Options& options) {
   PlanCase changed = base;
   apply_settings(changed, options.set, catalog);
   const Estimate from = estimate_named("before", base), to = estimate_named("with --set", changed);
+  refuse_unchanged(options, from, to);
   const Waterfall w = make_waterfall(from, to);
   if (!options.svg.empty()) write_svg(options.svg, w);
   if (options.json) {
     fmt::print("{}\n", json_of(base, changed, from, to, w).dump());
   } else {
-    fmt::print("{} on {} x {}: step time by term\n\n{}\n{}", base.model, base.plan.gpus, base.target.gpu.name,
+    const std::string before = devices_of(base), after = devices_of(changed);
+    fmt::print("{} on {}{}: step time by term\n\n{}\n{}", base.model, before, before == after ? "" : ", then " + after,
                waterfall_text(w), memory_text(from, to, base, changed));
   }
 }

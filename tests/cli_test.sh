@@ -242,6 +242,11 @@ refuses 'dgx-h100' predict job.json --cluster dgx-h1000:8
 refuses 'at most 8, or a multiple' predict job.json --cluster dgx-h100:12
 refuses 'Write dgx-h100:8' predict job.json --cluster dgx-h100
 refuses 'has 1 devices' predict job.json --cluster gh200:1
+refuses '"16x" is no number of GPUs' predict job.json --cluster dgx-h100:16x
+refuses 'changes nothing on cluster dgx-h100:8' predict job.json --cluster dgx-h100:8 --machine machine.json
+refuses 'unit is missing' predict job.json --cluster dgx-h100:8 --device-memory 40
+refuses 'below 0' predict job.json --cluster dgx-h100:8 --device-memory -4GiB
+refuses 'has no experts' predict job.json --cluster dgx-h100:8 --framework megatron --expert-imbalance 2
 check 'a cluster of the catalog' "$shardscope" predict job.json --cluster 'DGX H100:16'
 sed 's/^{/{"cluster": "dgx-h100:16", /' job.json >with-cluster.json
 check 'a cluster of the catalog in a job file' "$shardscope" predict with-cluster.json
@@ -824,7 +829,8 @@ check 'a killed run leaves a profile that opens' "$shardscope" report killed.db
 head='id,model_name,gpu,n_gpus,framework,seq_len,micro_batch,global_batch,tokens_per_s_per_gpu,mem_gb_per_gpu,notes'
 good='a-1,llama-2-7b,H100,8,torchtitan,4096,1,64,9000,60,Q=A; memory = peak reserved'
 printf '%s\n%s\n' "$head" "$good" 'a-2,llama-2-7b,H10O,8,torchtitan,4096,1,64,9000,,Q=A' \
-  'a-3,llama-2-7b,H100,eight,torchtitan,4096,1,64,9000,,Q=A' 'b-1,my-7b,H100,8,own,4096,1,64,9000,,' >runs.csv
+  'a-3,llama-2-7b,H100,eight,torchtitan,4096,1,64,9000,,Q=A' 'b-1,my-7b,H100,8,own,4096,1,64,9000,,' \
+  'b-2,llama-2-7b,H100,8,torchtitan,4096,1,64,900000,,Q=A' >runs.csv
 printf '%s\n%s\n' "$head" 'a-2,llama-2-7b,H10O,8,torchtitan,4096,1,64,9000,,Q=A' >unknown.csv
 printf '%s\n%s\n' "${head/n_gpus/n_gpu}" "$good" >renamed.csv
 printf '%s\n%s\n' "$head" 'a-3,llama-2-7b,H100,eight,torchtitan,4096,1,64,9000,,Q=A' >broken.csv
@@ -834,6 +840,9 @@ refuses 'none of 1 rows can be predicted; the first, line 2: .*GPU "H10O"; did y
 refuses 'broken.csv:2: n_gpus is "eight".*all 1 rows are broken' validate broken.csv
 refuses '--source mine.*there are a, b' validate runs.csv --source mine
 refuses 'quality' validate runs.csv --quality D
+refuses '--summary requires --json' validate runs.csv --summary
+printf '%s\n%s\n' "$head,mfu_pct" 'a-1,llama-2-7b,H100,8,torchtitan,4096,1,64,,60,Q=A,4000' >mfu.csv
+refuses 'mfu_pct is "4000"; .*at most 100' validate mfu.csv
 refuses 'runs.csv:1: the columns must be scope,owner' validate runs.csv --constants runs.csv
 printf 'scope,owner,name,value,start,low,high,unit,source\ndevice,hopper,speed,1,1,0,2,,guess\n' >constants.csv
 refuses 'constants.csv:2: name is "speed"; it must be one of matmul_efficiency' validate runs.csv --constants constants.csv
@@ -844,7 +853,7 @@ grep -q 'line 4 (a-3): n_gpus is "eight"' check.out || fail 'validate' 'does not
 grep -q '</svg>' scatter.svg || fail 'validate --svg' 'writes no picture'
 check 'validate --json' "$shardscope" validate runs.csv --json
 for key in '"id":"a-1"' '"step_time_error":' '"mem_error":' '"fits":true' '"assumed":\[' '"skipped":null' \
-  '"skipped":"the catalog has no GPU' '"sources":{"a":{"n":1,"step_time_mape":' '"kendall_tau":null' '"overall":{' '"line":4'; do
+  '"skipped":"the catalog has no GPU' '"skipped":"published: a step of .* whose peak is 989: another unit' '"sources":{"a":{"n":1,"step_time_mape":' '"kendall_tau":null' '"overall":{' '"line":4'; do
   grep -q -- "$key" check.out || fail 'validate --json' "has no $key"
 done
 
@@ -872,6 +881,23 @@ refuses '--latency .* cannot be met' plan --serve --model llama-3-70b --prompt-t
 refuses 'BASE|base' whatif
 refuses 'has no cluster' whatif job.json --set zero.stage=1
 refuses 'zero.stage' whatif job.json --cluster dgx-a100:8 --set zero.stge=1
+refuses 'parallel.sp=false: changes nothing' whatif job.json --cluster dgx-a100:8 --set parallel.sp=false
+refuses '12 GPUs: .*whole nodes of 8' whatif job.json --cluster dgx-a100:8 --set gpus=12
+refuses '--rps requires --serve' "${plan[@]}" --rps 3
+refuses '--budget changes nothing with --fit' plan --fit --model llama-3-8b --gpus dgx-a100:8 --budget 3M
+serve=(plan --serve --model llama-3-70b --prompt-tokens 2000 --output-tokens 300 --rps 20)
+refuses '--deadline changes nothing with --serve' "${serve[@]}" --latency 15000 --deadline 3d
+refuses 'latency: .*ms,s' "${serve[@]}" --latency 15h
+refuses 'needs at least 24 GPUs .*there are 8: allow more, or at most 7' "${serve[@]}" --latency 15000 --gpus h100-sxm:8
+refuses 'needs at least' "${serve[@]}" --latency 15000 --max-gpus 8
+refuses 'gpt2 has learned 1024 positions' plan --serve --model gpt2 --prompt-tokens 2000 --output-tokens 3 --rps 1 --latency 15000
+refuses 'gpt2 has learned 1024 positions' plan --model gpt2 --tokens 1B --seq 2048
+refuses 'has no experts' "${plan[@]}" --expert-imbalance 2
+refuses 'a step alone takes' plan --model llama-3-8b --tokens 1K
+refuses 't4 is none of --gpus' "${plan[@]}" --price t4=1
+refuses 'as 250K' "${plan[@]}" --budget lots
+refuses 'unit is missing' "${plan[@]}" --deadline 30
+refuses '--mtbf-hours 1: .*fail every' plan --model llama-3-8b --tokens 100B --gpus dgx-h100:512 --mtbf-hours 1
 refuses 'from 0 to 3' whatif job.json --cluster dgx-a100:8 --set zero.stage=4
 
 check 'plan --json' bash -c "'$shardscope' ${plan[*]} --gpus h100-sxm,a100-80-sxm --out plans --html plan.html --json >plan.out"
@@ -885,6 +911,8 @@ check 'the report is one file' bash -c 'grep -q "<svg" plan.html && ! grep -qE "
 first=$(find plans -mindepth 1 -maxdepth 1 | sort | head -1)
 check 'files of a plan: DeepSpeed' "$shardscope" check "$first/ds_config.json"
 check 'files of a plan: launch line' bash -n "$first/launch.sh"
+check 'interleaved plans' bash -c "'$shardscope' plan --model llama-2-70b --tokens 2T --gpus h100-sxm --max-gpus 128 --framework megatron --out vpp >/dev/null && grep -lq virtual_stages vpp/*/job.json"
+check 'files of interleaved plans: predict runs them' bash -c "for job in \$(grep -l virtual_stages vpp/*/job.json | head -3); do '$shardscope' predict \$job >/dev/null || exit 1; done"
 check 'plan for one node' "$shardscope" plan --model llama-2-7b --tokens 1B --gpus dgx-h100:8 --seq 2048 --global-batch 64 --out node
 check 'files of a plan: predict runs them' bash -c "'$shardscope' predict node/01-h100-sxm-8/job.json --json >predicted.out"
 check 'files of a plan: the same tokens a step' json_ok predicted.out 'd["tokens_per_step"] == 64 * 2048 and d["fits"]'
@@ -895,6 +923,10 @@ check 'whatif on a job' "$shardscope" whatif job.json --cluster dgx-a100:8 --set
 check 'plan --fit' bash -c "'$shardscope' plan --fit --model llama-2-13b --gpus dgx-a100:8 --json >fit.out"
 check 'plan --fit recommends what fits' json_ok fit.out 'd["rows"][d["recommended"]]["fits"] and not d["rows"][0]["fits"] and d["rows"][0]["zero"] == 0'
 check 'plan --serve' bash -c "'$shardscope' plan --serve --model llama-3-70b --prompt-tokens 2000 --output-tokens 300 --rps 20 --latency 20000 --json >serve.out"
+check 'plan --serve --csv --html' bash -c "'$shardscope' ${serve[*]} --latency 15000 --csv --html serve.html >serve.csv"
+check 'plan --serve --latency 15s' bash -c "'$shardscope' ${serve[*]} --latency 15s --csv | cmp - serve.csv"
+check 'its CSV' bash -c 'head -1 serve.csv | grep -q ^gpu,gpus,tp && [[ $(wc -l <serve.csv) -gt 3 ]]'
+check 'its report is one file' bash -c 'grep -q "<svg" serve.html && ! grep -qE "(src|href)=" serve.html'
 check 'plan --serve meets the latency' json_ok serve.out 'all(p["latency_s"] <= 20 and p["capacity_rps"] >= 20 for p in d["serving"]) and d["serving"]'
 
 # A full disk (here: files may not grow) stops the recording, not the run.

@@ -50,9 +50,22 @@ std::string no_fit(const SearchRequest& request, const SearchResult& result) {
       to_string(p.plan.offload), to_string(p.plan.recompute), p.estimate.used / 1e9, c.target.gpu.memory.value / 1e9);
 }
 
+/// Below this part of the time that does something, a run gets nowhere: failures outrun restarts.
+constexpr double kLeastGoodput = 0.01;
+
+std::string no_progress(const SearchRequest& request, const PlanPoint& best) {
+  const RunOptions& run = request.candidates[best.candidate].run;
+  return fmt::format(
+      "--mtbf-hours {:g}: {} fail every {:.0f} s and take {:.0f} s to restart and {:.0f} s for a checkpoint: {:.1g} % "
+      "of the time is left for training; a longer --mtbf-hours, shorter --restart-minutes or fewer GPUs would help",
+      run.gpu_mtbf_hours, name_of(request, best), run.gpu_mtbf_hours * 3600 / best.plan.gpus, run.restart_s,
+      best.run.checkpoint_s, 100 * best.run.goodput);
+}
+
 }  // namespace
 
 bool Wishes::hold(const PlanPoint& p) const {
+  if (p.run.goodput < kLeastGoodput) return false;
   return (!deadline_days || p.run.days <= *deadline_days) && (!budget_usd || p.run.cost_usd <= *budget_usd);
 }
 
@@ -65,6 +78,10 @@ std::vector<PlanPoint> keep(const std::vector<PlanPoint>& points, const Wishes& 
 
 std::string find_conflict(const SearchRequest& request, const SearchResult& result, const Wishes& wishes) {
   if (result.pareto.empty()) return no_fit(request, result);
+  const PlanPoint& steadiest =
+      *std::max_element(result.pareto.begin(), result.pareto.end(),
+                        [](const PlanPoint& a, const PlanPoint& b) { return a.run.goodput < b.run.goodput; });
+  if (steadiest.run.goodput < kLeastGoodput) return no_progress(request, steadiest);
   if (std::any_of(result.pareto.begin(), result.pareto.end(), [&](const PlanPoint& p) { return wishes.hold(p); }))
     return "";
   const PlanPoint& fastest = *best_point(result.pareto, Objective::kTime);

@@ -10,6 +10,7 @@ namespace shardscope {
 namespace {
 
 constexpr std::int64_t kMostBatch = 1024;
+constexpr double kMostReplicas = 1e6;    ///< of at most 72 GPUs: their number stays one
 constexpr double kMemoryPart = 0.9;      ///< of the device, for weights and cache; guess, vLLM's default
 constexpr double kKernelsPerLayer = 10;  ///< of decode, from a CUDA graph; guess
 constexpr double kHalf = 2;              ///< bytes of a bf16 number
@@ -27,7 +28,9 @@ class Replica {
     parameters_ = static_cast<double>(parameter_count(m));
     active_ = static_cast<double>(active_parameter_count(m));
     layers_ = static_cast<double>(m.layers);
-    peak_ = target.gpu.peak[static_cast<std::size_t>(request.arithmetic)].value * device_.matmul_efficiency;
+    const bool narrow = weight_bytes_each(request.arithmetic) < kHalf;
+    peak_ = target.gpu.peak[static_cast<std::size_t>(request.arithmetic)].value *
+            (narrow ? device_.fp8_efficiency : device_.matmul_efficiency);
     bandwidth_ = target.gpu.memory_bandwidth.value * device_.memory_efficiency;
   }
 
@@ -92,7 +95,7 @@ ServePlan plan_of(const ServeRequest& request, const Replica& replica, double pr
   p.decode_step_s = replica.decode_s(b);
   p.latency_s = b * p.prefill_s + output * p.decode_step_s;
   const double one = b / p.latency_s;  // requests a second
-  p.replicas = std::max(1, static_cast<int>(std::ceil(request.rps / (kServeLoad * one))));
+  p.replicas = static_cast<int>(std::clamp(std::ceil(request.rps / (kServeLoad * one)), 1.0, kMostReplicas));
   p.rps = p.replicas * kServeLoad * one;
   p.weight_bytes = replica.weight_bytes();
   p.cache_bytes = replica.cache_bytes(b);
@@ -102,8 +105,16 @@ ServePlan plan_of(const ServeRequest& request, const Replica& replica, double pr
 
 /// What was nearest, for the message if nothing serves.
 struct Nearest {
-  double memory_part = 1e300, latency_s = 1e300;
-  std::string memory_of, latency_of;
+  double memory_part = 1e300, latency_s = 1e300, rps = 0;
+  int gpus = 0, most_gpus = 0;  ///< the fewest for the rate, and how many of these there are
+  std::string memory_of, latency_of, gpus_of;
+
+  void take_rate(const ServePlan& p, const ServeTarget& on) {
+    rps = std::max(rps, p.rps / p.replicas * (on.most_gpus / p.tp));
+    if (gpus > 0 && p.gpus() >= gpus) return;
+    gpus = p.gpus(), most_gpus = on.most_gpus;
+    gpus_of = fmt::format("{} tp {}, batch {}", on.target.gpu.name, p.tp, p.batch);
+  }
 };
 
 std::optional<ServePlan> best_of(const ServeRequest& request, const ServeTarget& on, int tp, Nearest& nearest) {
@@ -121,12 +132,21 @@ std::optional<ServePlan> best_of(const ServeRequest& request, const ServeTarget&
       nearest.latency_of = fmt::format("{} tp {}, batch {}", on.target.gpu.name, tp, batch);
     }
     if (p.latency_s > request.latency_s) continue;
+    if (on.most_gpus > 0 && p.gpus() > on.most_gpus) {
+      nearest.take_rate(p, on);
+      continue;
+    }
     if (!best || std::pair(p.gpus(), p.latency_s) < std::pair(best->gpus(), best->latency_s)) best = p;
   }
   return best;
 }
 
 std::string problem_of(const ServeRequest& request, const Nearest& nearest) {
+  if (nearest.gpus > 0) {
+    return fmt::format(
+        "--rps {:g} needs at least {} GPUs ({}) and there are {}: allow more, or at most {:.3g} requests a second",
+        request.rps, nearest.gpus, nearest.gpus_of, nearest.most_gpus, std::floor(nearest.rps * 100) / 100);
+  }
   if (nearest.latency_s < 1e299) {
     return fmt::format("--latency {:.0f} ms cannot be met: the fastest answer of {} tokens takes {:.0f} ms ({})",
                        request.latency_s * 1e3, request.output, std::ceil(nearest.latency_s * 1e3), nearest.latency_of);

@@ -30,6 +30,7 @@ struct ServeRequest {
 struct ServeTarget {
   Target target;
   double usd_per_gpu_hour = 0;
+  int most_gpus = 0;  ///< 0: as many as it takes
 };
 
 struct ServePlan {

@@ -158,6 +158,11 @@ void close_sizes(const Change& x) {
   const double rest = ranks_of(p) / p.dp;
   if (!x.sets_dp && std::fmod(p.gpus, rest) == 0) p.dp = static_cast<int>(p.gpus / rest);
   if (x.sets_dp && !x.sets_gpus && p.dp * rest <= kMostRanks) p.gpus = static_cast<int>(p.dp * rest);
+  const int node = x.c.target.system.gpus_per_node;
+  if (p.gpus > node && p.gpus % node != 0) {
+    throw Error(ErrorKind::kConfig, fmt::format("{} GPUs: it must be at most {}, or whole nodes of {} ({})", p.gpus,
+                                                node, node, x.c.target.system.name));
+  }
   if (ranks_of(p) == p.gpus) return;
   throw Error(ErrorKind::kConfig,
               fmt::format("dp {} x tp {} x pp {} x cp {} x ulysses {} are not {} GPUs; set gpus or dp too", p.dp, p.tp,

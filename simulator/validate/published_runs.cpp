@@ -34,6 +34,7 @@ struct CountColumn {
 struct RealColumn {
   std::string_view name;
   std::optional<double> Run::*member;
+  double max = 1e12;
 };
 
 constexpr TextColumn kTexts[] = {{"id", &Run::id, true},
@@ -72,7 +73,7 @@ constexpr RealColumn kReals[] = {{"params_billion", &Run::params_billion},
                                  {"step_time_s", &Run::step_time_s},
                                  {"tokens_per_s_per_gpu", &Run::tokens_per_s_per_gpu},
                                  {"tflops_per_gpu", &Run::tflops_per_gpu},
-                                 {"mfu_pct", &Run::mfu_pct},
+                                 {"mfu_pct", &Run::mfu_pct, 100},
                                  {"mem_gb_per_gpu", &Run::mem_gb_per_gpu}};
 
 /// "usp" of "usp-012"; without a number at its end, what the source column says.
@@ -113,8 +114,9 @@ class RowReader {
     const std::string_view text = cell(column.name, false);
     if (text.empty()) return std::nullopt;
     const auto value = csv_real(text);
-    if (value && *value > 0 && *value < 1e12) return value;
-    complain(fmt::format("{} is \"{}\"; it must be a number above 0", column.name, printable(text)));
+    if (value && *value > 0 && *value <= column.max) return value;
+    complain(fmt::format("{} is \"{}\"; it must be a number above 0{}", column.name, printable(text),
+                         column.max < 1e12 ? fmt::format(", at most {:g}", column.max) : ""));
     return std::nullopt;
   }
 

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "simulator/analytic/gpu_model.h"
+
 namespace shardscope {
 namespace {
 
@@ -38,6 +40,18 @@ void drop_illegal_plans(RowSetup& setup) {
   if (setup.plans.empty()) setup.skipped = why;
 }
 
+/// A rate of which a GPU's peak is less than half is of another unit, or of all GPUs together.
+std::string find_impossible(const ValidatedRow& row) {
+  const Workload& w = row.setup.workload;
+  if (!row.published_step_time_s) return "";
+  const double tokens = static_cast<double>(row.plan.global_batch) * static_cast<double>(w.seq);
+  const double flops = 6 * static_cast<double>(active_parameter_count(w.model)) * tokens / row.plan.gpus;
+  const double peak = GpuModel(row.setup.target.gpu, {}).peak(w.arithmetic);
+  if (flops <= 2 * peak * *row.published_step_time_s) return "";
+  return fmt::format("published: a step of {:.4g} s is {:.0f} TFLOP/s of each GPU, whose peak is {:.0f}: another unit?",
+                     *row.published_step_time_s, flops / *row.published_step_time_s / 1e12, peak / 1e12);
+}
+
 }  // namespace
 
 std::optional<double> ValidatedRow::step_time_error() const {
@@ -59,6 +73,7 @@ ValidatedRow prepare_row(const PublishedRun& run, const HardwareCatalog& catalog
   }
   row.plan = row.setup.plans.front();
   row.published_step_time_s = published_step_time(run, row.setup.workload, row.setup.target.gpu, row.plan);
+  if (std::string why = find_impossible(row); !why.empty()) row.setup.skipped = std::move(why);
   return row;
 }
 
