@@ -46,7 +46,7 @@ class Machine {
     cut_short = true;
     while (!marks_.empty()) {
       const std::vector<std::int32_t> values = pop_to_mark();
-      if (stack_.empty()) continue;
+      if (stack_.size() <= floor()) continue;  // nothing to put it into
       put_into(node(stack_.back()), values);
       if (is_unfinished_item()) stack_.pop_back();
     }

@@ -82,6 +82,8 @@ TEST(Pickle, OfOneThatIsCutShortTheBeginningCanBeRead) {
   EXPECT_TRUE(cut);
   EXPECT_EQ(parse_beginning(std::as_bytes(std::span(whole.data(), whole.size())), "", cut).root().size(), 2U);
   EXPECT_FALSE(cut);
+  const std::string_view marks = bytes("]}((");  // which nothing stands between
+  EXPECT_EQ(parse_beginning(std::as_bytes(std::span(marks.data(), marks.size())), "", cut).root().size(), 0U);
   EXPECT_THROW(parse_beginning({}, "", cut), Error);
 }
 
