@@ -122,6 +122,7 @@ TEST(KilledRun, IsLeftAloneWhileItRuns) {
   { const Profile reader(path); }
   EXPECT_EQ(EventFile::beside(path).size(), 1U);
   writer.finish();
+  EXPECT_TRUE(EventFile::beside(path).empty());
   EXPECT_EQ(count(Profile(path), "SELECT count(*) FROM step"), 1);
   EXPECT_EQ(count(Profile(path), "SELECT count(*) FROM slice"), 6);
   EXPECT_EQ(count(Profile(path), "SELECT count(*) FROM meta WHERE key LIKE 'collected%'"), 0);

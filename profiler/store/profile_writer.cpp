@@ -122,7 +122,7 @@ class ProfileWriter::Impl {
   RecorderControl control_;
   std::unique_ptr<RunStore> store_;  ///< the background thread's, and finish()'s when that has ended
   const std::int64_t run_;
-  const std::unique_ptr<EventFile> events_;  ///< null: events wait in memory
+  std::unique_ptr<EventFile> events_;  ///< null: events wait in memory
 
   mutable std::mutex mutex_;  ///< guards ranks_, new_ranks_, hashes_
   std::vector<std::unique_ptr<RankRecorder>> ranks_;
@@ -313,6 +313,7 @@ void ProfileWriter::Impl::finish(RunStatus status) {
   control_.stopped.store(true);
   leave_one_file();
   store_.reset();
+  events_.reset();  // the recorders, told to stop, do not look at it any more
 }
 
 ProfileWriter::ProfileWriter(const std::string& path, const RunInfo& info, const WriterOptions& options)
