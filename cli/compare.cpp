@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -82,13 +83,15 @@ std::string cell(const LoadedRun* run, F&& text) {
 
 void print_table(const std::vector<Pair>& pairs, bool several_files) {
   const auto ms = [](const LoadedRun& r) { return fmt::format("{:.1f}", r.times.median_s * 1e3); };
-  const auto mib = [](const LoadedRun& r) { return mebibytes(r.peak_bytes); };
+  // What an imported run does not know is no number.
+  const auto mib = [](const LoadedRun& r) { return r.peak_bytes > 0 ? mebibytes(r.peak_bytes) : "-"; };
   const auto exposed = [](const LoadedRun& r) {
     return fmt::format("{:.1f}", r.breakdown.exposed_communication_s * 1e3);
   };
-  const auto rate = [](const LoadedRun& r) { return fmt::format("{:.0f}", r.times.tokens_per_s); };
+  const auto rate = [](const LoadedRun& r) { return rate_text(r.times.tokens_per_s); };
   const auto loss = [](const LoadedRun& r) {
-    return r.times.losses.empty() ? "-" : fmt::format("{:.4f}", r.times.losses.back());
+    const bool known = !r.times.losses.empty() && !std::isnan(r.times.losses.back());
+    return known ? fmt::format("{:.4f}", r.times.losses.back()) : "-";
   };
   TextTable table({"run", "ZeRO", "ranks", "loss", "step ms", "predicted", "error", "MiB/rank", "predicted", "error",
                    "exposed ms", "predicted", "tokens/s", "predicted"});

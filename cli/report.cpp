@@ -59,7 +59,7 @@ void print_runs(const Profile& profile, const std::vector<RunRow>& runs) {
     const StepTimes times = step_times(profile, run.id);
     table.add({std::to_string(run.id), run.name, source_of(run), run.status, run.model, std::to_string(run.zero_stage),
                std::to_string(run.world), std::to_string(run.steps), loss_text(run, times),
-               milliseconds(times.median_s), fmt::format("{:.0f}", times.tokens_per_s)});
+               milliseconds(times.median_s), rate_text(times.tokens_per_s)});
   }
   fmt::print("{}", table.text());
   for (const RunRow& run : runs) {

@@ -44,6 +44,7 @@ std::string mebibytes(std::int64_t bytes) {
   const double mib = static_cast<double>(bytes) / (1 << 20);
   return mib != 0 && mib < 10 ? fmt::format("{:.3f}", mib) : fmt::format("{:.1f}", mib);
 }
+std::string rate_text(double per_second) { return per_second > 0 ? fmt::format("{:.0f}", per_second) : "-"; }
 std::string percent(double part, double of) { return of == 0 ? "-" : fmt::format("{:.1f} %", 100 * part / of); }
 std::string signed_percent(double ratio) { return fmt::format("{:+.1f} %", 100 * ratio); }
 

@@ -30,6 +30,7 @@ class TextTable {
 std::string milliseconds(double seconds);      ///< "12.345"
 std::string ns_in_ms(std::int64_t ns);         ///< "12.345"
 std::string mebibytes(std::int64_t bytes);     ///< "12.3", "0.004": 1 MiB is 2^20 bytes
+std::string rate_text(double per_second);      ///< "1234", "-" if it is 0: not known
 std::string percent(double part, double of);   ///< "12.3 %", "-" if `of` is 0
 std::string signed_percent(double ratio);      ///< "+3.1 %" for 0.031
 std::string printable(std::string_view text);  ///< control characters become '?'

@@ -491,6 +491,7 @@ check 'compare of an imported run and one of ours' bash -c "'$shardscope' compar
 check 'parts add up to the steps' json_ok work.json \
   'abs(sum(p["a_s"] for p in d["work"]["parts"]) - d["work"]["a_step_s"]) < 1e-9 and abs(sum(p["b_s"] for p in d["work"]["parts"]) - d["work"]["b_step_s"]) < 1e-9'
 check 'as text' bash -c "'$shardscope' compare imported.db run.db --work | grep -q 'matrix products'"
+check 'what is not known is no number' bash -c "! '$shardscope' compare imported.db run.db --work | grep -q nan"
 
 # A view as a picture; needs Qt, as the window does.
 if [[ -n $window ]]; then
