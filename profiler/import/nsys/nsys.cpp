@@ -355,9 +355,10 @@ void NsysFile::finish() {
 }
 
 void NsysFile::read() {
-  if (!tables_.whole())
+  if (!tables_.whole()) {
     writer_.diagnostic(-1, "truncated",
                        source_.name() + ": ends too early, or is damaged; what can be read of it is here");
+  }
   read_facts();
   constexpr int kParts = 11;
   int done = 0;
