@@ -31,6 +31,7 @@ void add_hardware(CLI::App& app, int& exit_code);
 void add_import(CLI::App& app, int& exit_code);
 void add_lower(CLI::App& app, int& exit_code);
 void add_models(CLI::App& app, int& exit_code);
+void add_ops(CLI::App& app, int& exit_code);
 void add_plan(CLI::App& app, int& exit_code);
 void add_predict(CLI::App& app, int& exit_code);
 void add_query(CLI::App& app, int& exit_code);
@@ -44,10 +45,10 @@ void add_weights(CLI::App& app, int& exit_code);
 void add_whatif(CLI::App& app, int& exit_code);
 
 constexpr AddCommand kCommands[] = {
-    add_breakdown,  add_calibrate, add_check,    add_compact, add_compare,  add_critical_path, add_diagnose,
-    add_doctor,     add_export,    add_generate, add_gui,     add_hardware, add_import,        add_lower,
-    add_models,     add_plan,      add_predict,  add_query,   add_record,   add_render,        add_report,
-    add_stragglers, add_train,     add_validate, add_weights, add_whatif};
+    add_breakdown, add_calibrate,  add_check,    add_compact,  add_compare,  add_critical_path, add_diagnose,
+    add_doctor,    add_export,     add_generate, add_gui,      add_hardware, add_import,        add_lower,
+    add_models,    add_ops,        add_plan,     add_predict,  add_query,    add_record,        add_render,
+    add_report,    add_stragglers, add_train,    add_validate, add_weights,  add_whatif};
 
 int exit_code_of(const Error& error) {
   return error.kind() == ErrorKind::kIo || error.kind() == ErrorKind::kDevice ? kRunFailed : kBadInput;

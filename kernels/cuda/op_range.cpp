@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 #include <nvtx3/nvToolsExt.h>
 
-#include <cstdint>
 #include <cstdlib>
-#include <string>
+
+#include "core/engine/executor.h"
 
 namespace shardscope::cuda {
 namespace {
@@ -16,23 +16,36 @@ bool is_watched() {
   return watched;
 }
 
-/// "op 57 matmul h.3.mlp.c_fc", or "matmul" of an op that is none of the program's.
-std::string name_of(const Program& program, const Op& op) {
-  const auto offset =
-      reinterpret_cast<std::uintptr_t>(&op) - reinterpret_cast<std::uintptr_t>(program.instructions.data());
-  const std::size_t index = offset / sizeof(Instruction);  // far off, too, if it lies before them
-  if (index >= program.instructions.size()) return std::string(op_name(op));
-  return fmt::format("op {} {} {}", index, op_name(op), program.name(program.instructions[index].label.name));
+/// Or "matmul" of an op that is none of the program's.
+std::string range_name(const Program& program, const Op& op, int device) {
+  const auto place = place_of(program, op);
+  if (!place) return std::string(op_name(op));
+  return fmt::format("rank {} gpu {} op {} {} {}", program.rank, device, place->index, op_name(op),
+                     program.name(program.instruction(*place).label.name));
 }
 
 }  // namespace
 
-OpRange::OpRange(const Memory& memory, const Op& op) {
-  if (is_watched()) nvtxRangePushA(name_of(*memory.program, op).c_str());
+OpRange::OpRange(const Program& program, const Op& op, int device) {
+  if (is_watched()) nvtxRangePushA(range_name(program, op, device).c_str());
 }
 
 OpRange::~OpRange() {
   if (is_watched()) nvtxRangePop();
+}
+
+void mark_step(std::optional<std::int64_t> step) {
+  if (!is_watched()) return;
+  if (step) {
+    nvtxRangePushA(fmt::format("step {}", *step).c_str());
+  } else {
+    nvtxRangePop();
+  }
+}
+
+std::string describe(const Program& program, const Op& op) {
+  const auto place = place_of(program, op);
+  return place ? describe_op(program, *place) : std::string(op_name(op));
 }
 
 }  // namespace shardscope::cuda

@@ -19,7 +19,7 @@
 
 namespace shardscope {
 
-inline constexpr int kSchemaVersion = 7;           ///< PRAGMA user_version
+inline constexpr int kSchemaVersion = 8;           ///< PRAGMA user_version
 inline constexpr int kApplicationId = 0x53485244;  ///< PRAGMA application_id: "SHRD"
 inline constexpr std::string_view kSqliteMagic{"SQLite format 3\0", 16};
 

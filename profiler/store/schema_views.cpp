@@ -294,6 +294,58 @@ SchemaView run_summary_view() {
               "r.id AND space = 'device' GROUP BY rank)) / 1048576.0, 3) AS peak_device_mib FROM run r ORDER BY r.id"};
 }
 
+/// A range is named "rank 0 gpu 0 op 57 matmul h.3.mlp.c_fc" (kernels/cuda/op_range.h). Those of a thread follow one
+/// another, so a call is in the last that began before it, if in any. NCCL launches from threads of its own: such a
+/// call is of the last range of a collective, of that GPU, that began before it.
+SchemaView op_device_work_view() {
+  return {
+      "op_device_work",
+      "What a device did for each op of a program of ours, of a run of our CUDA backend that was recorded: the call "
+      "that launched it was made in the op's range.",
+      {kRun,
+       {"rank", "INTEGER", "", "Rank of the recorded run."},
+       {"program_rank", "INTEGER", "", "Rank whose program it is: ranks that are threads are recorded as one."},
+       {"program_op", "INTEGER", "", "Index in that rank's program."},
+       {"program_kind", "TEXT", "", "Name of the op, e.g. matmul."},
+       {"program_name", "TEXT", "", "Module or parameter."},
+       {"range_start_ns", "INTEGER", "ns", "When the host began to issue this execution of the op."},
+       kStep,
+       {"lane", "TEXT", "", "Stream of the device."},
+       {"op", "INTEGER", "", "Kernel, copy or collective: index in the recorded rank's program."},
+       {"start_ns", "INTEGER", "ns", "Since the start of the run."},
+       {"dur_ns", "INTEGER", "ns", "Duration."}},
+      "WITH r AS (SELECT s.run, s.rank, s.lane || ' CUDA' AS thread, s.start_ns, s.start_ns + s.dur_ns AS end_ns, "
+      "o.name, CAST(substr(o.name, instr(o.name, ' gpu ') + 5) AS INTEGER) AS gpu, substr(o.name, instr(o.name, "
+      "' op ') + 4) AS rest FROM slice s JOIN rank k ON k.run = s.run AND k.rank = s.rank JOIN op o ON o.program = "
+      "k.program AND o.op = s.op WHERE o.kind = 'nvtx' AND o.name GLOB 'rank [0-9]* gpu [0-9]* op [0-9]* *'), "
+      "d AS (SELECT s.run, s.rank, s.lane, s.op, s.step, s.start_ns, s.dur_ns, s.correlation, CAST(substr(s.lane, "
+      "instr(s.lane, 'gpu') + 3) AS INTEGER) AS gpu, o.communication FROM slice s JOIN rank k ON k.run = s.run AND "
+      "k.rank = s.rank JOIN op o ON o.program = k.program AND o.op = s.op WHERE s.correlation <> 0 AND s.lane GLOB "
+      "'*gpu* stream *'), "
+      "e AS (SELECT run, rank, 0 AS far, thread AS queue, start_ns, 0 AS is_call, end_ns, name, 0 AS correlation "
+      "FROM r UNION ALL SELECT run, rank, 0, lane, start_ns, 1, NULL, NULL, correlation FROM slice WHERE correlation "
+      "<> 0 AND lane GLOB '* CUDA' UNION ALL SELECT run, rank, 1, gpu, start_ns, 0, end_ns, name, 0 FROM r WHERE "
+      "substr(rest, instr(rest, ' ') + 1, instr(substr(rest, instr(rest, ' ') + 1), ' ') - 1) IN ('all_reduce', "
+      "'reduce_scatter', 'all_gather', 'broadcast', 'all_to_all', 'ring_shift', 'send', 'recv') UNION ALL SELECT "
+      "s.run, s.rank, 1, d.gpu, s.start_ns, 1, NULL, NULL, s.correlation FROM d JOIN slice s ON s.run = d.run AND "
+      "s.rank = d.rank AND s.correlation = d.correlation WHERE d.communication = 1 AND s.lane GLOB '* CUDA'), "
+      "n AS (SELECT *, count(name) OVER (PARTITION BY run, rank, far, queue ORDER BY start_ns, is_call ROWS "
+      "UNBOUNDED PRECEDING) AS place FROM e), "
+      "w AS (SELECT run, rank, far, is_call, place, start_ns, correlation, first_value(name) OVER first AS name, "
+      "first_value(start_ns) OVER first AS range_start_ns, first_value(end_ns) OVER first AS end_ns FROM n WINDOW "
+      "first AS (PARTITION BY run, rank, far, queue, place ORDER BY is_call, start_ns)), "
+      "c AS (SELECT run, rank, correlation, name, range_start_ns, min(far) FROM w WHERE is_call = 1 AND place > 0 "
+      "AND start_ns <= end_ns GROUP BY run, rank, correlation), "
+      "t AS (SELECT run, rank, correlation, range_start_ns, CAST(substr(name, 6) AS INTEGER) AS program_rank, "
+      "substr(name, instr(name, ' op ') + 4) AS rest FROM c), "
+      "u AS (SELECT *, CAST(rest AS INTEGER) AS program_op, substr(rest, instr(rest, ' ') + 1) || ' ' AS what FROM t) "
+      "SELECT u.run, u.rank, u.program_rank, u.program_op, substr(u.what, 1, instr(u.what, ' ') - 1) AS "
+      "program_kind, trim(substr(u.what, instr(u.what, ' ') + 1)) AS program_name, u.range_start_ns, d.step, d.lane, "
+      "d.op, d.start_ns, d.dur_ns FROM d JOIN u ON u.run = d.run AND u.rank = d.rank AND u.correlation = "
+      "d.correlation",
+      8};
+}
+
 }  // namespace
 
 const std::vector<SchemaView>& schema_views() {
@@ -308,7 +360,8 @@ const std::vector<SchemaView>& schema_views() {
                                                 memory_view(),
                                                 step_mean_view(),
                                                 op_time_view(),
-                                                collective_time_view()};
+                                                collective_time_view(),
+                                                op_device_work_view()};
   return views;
 }
 

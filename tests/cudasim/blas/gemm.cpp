@@ -195,7 +195,7 @@ cublasStatus_t enqueue_gemm(const Gemm& g, Stream* stream) {
   if (g.m < 0 || g.n < 0 || g.k < 0 || g.batch < 0) return CUBLAS_STATUS_INVALID_VALUE;
   if (g.m == 0 || g.n == 0 || g.batch == 0) return CUBLAS_STATUS_SUCCESS;
   if (machine().sticky(stream->device) != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
-  machine().enqueue(
+  machine().launch(
       stream, OperationKind::kKernel, fmt::format("cudasim_gemm_{}_{}x{}x{}", type_name(g.a.type), g.m, g.n, g.k),
       [g](Operation& op) {
         run(g, op);

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <utility>
 
 namespace cudasim {
 
@@ -102,6 +103,21 @@ std::vector<Stream*> Machine::streams_of(int device) {
     if (stream->device == device) out.push_back(stream.get());
   }
   return out;
+}
+
+OperationPtr Machine::launch(Stream* stream, OperationKind kind, std::string name, Run run,
+                             const std::function<void(Operation&)>& describe) {
+  CallInfo info{.name = "cuLaunchKernel", .versioned = "cuLaunchKernel", .by_library = true};
+  info.correlation = next_correlation();
+  const u64 outer = std::exchange(current_correlation(), info.correlation);
+  info.start_ns = now_ns();
+  Observer* const watching = observer;
+  if (watching != nullptr) watching->called(info);
+  const OperationPtr made = enqueue(stream, kind, std::move(name), std::move(run), describe);
+  info.end_ns = now_ns();
+  if (watching != nullptr) watching->called(info);
+  current_correlation() = outer;
+  return made;
 }
 
 OperationPtr Machine::enqueue(Stream* stream, OperationKind kind, std::string name, Run run,

@@ -34,6 +34,7 @@ struct CallInfo {
   u64 start_ns = 0, end_ns = 0;  ///< the end is 0 while it runs
   u64 correlation = 0;
   int result = 0;
+  bool by_library = false;  ///< of the driver, as cuBLAS and NCCL call it
 };
 struct WaitInfo {
   int type = 0;  ///< CUpti_ActivitySynchronizationType
@@ -70,6 +71,9 @@ class Machine {
   using Run = std::function<bool(Operation&)>;
   OperationPtr enqueue(Stream* stream, OperationKind kind, std::string name, Run run,
                        const std::function<void(Operation&)>& describe = {}, const OperationPtr& after = nullptr);
+  /// The same, as a library launches a kernel of its own: by a call of the driver.
+  OperationPtr launch(Stream* stream, OperationKind kind, std::string name, Run run,
+                      const std::function<void(Operation&)>& describe);
   void wait(const OperationPtr& operation);
   void wait_device(int device);
   bool is_done(const OperationPtr& operation);  ///< runs something else meanwhile, if anything is ready

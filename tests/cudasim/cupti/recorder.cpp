@@ -168,12 +168,13 @@ void Recorder::put_device(int device) {
   r.kind = CUPTI_ACTIVITY_KIND_DEVICE;
   r.globalMemorySize = machine_.memory.capacity();
   r.globalMemoryBandwidth = 3'352'320'000;  // kB/s: an H100 SXM's, as its data sheet says
-  r.numMultiprocessors = kSms;
+  const bool is_odd = device == machine_.settings.odd_device;
+  r.numMultiprocessors = is_odd ? kSms / 2 : kSms;
   r.numThreadsPerWarp = 32;
   r.coreClockRate = 1'980'000;  // kHz
   r.computeCapabilityMajor = 9;
   r.id = static_cast<u32>(device);
-  r.name = kDeviceName;
+  r.name = is_odd ? kOddDeviceName : kDeviceName;
   r.isCudaVisible = 1;
   put(r);
 }
@@ -201,12 +202,13 @@ void Recorder::put_call(const CallInfo& call) {
     std::lock_guard lock(mutex_);
     return !calls_off_.contains({driver, id});
   };
-  if (is_launch(call.id) && wanted(true, CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel)) {  // what the runtime calls in turn
+  const bool launches = call.by_library || is_launch(call.id);
+  if (launches && wanted(true, CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel)) {  // what the runtime calls in turn
     r.kind = CUPTI_ACTIVITY_KIND_DRIVER;
     r.cbid = CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel;
     put(r);
   }
-  if (!wanted(false, call.id)) return;
+  if (call.by_library || !wanted(false, call.id)) return;
   r.kind = CUPTI_ACTIVITY_KIND_RUNTIME;
   r.cbid = call.id;
   r.returnValue = static_cast<u32>(call.result);
@@ -234,11 +236,13 @@ void Recorder::tell_subscriber(const CallInfo& call) {
 }
 
 void Recorder::called(const CallInfo& call) {
-  {
-    std::lock_guard lock(mutex_);
-    names_[call.id] = call.versioned;
+  if (!call.by_library) {
+    {
+      std::lock_guard lock(mutex_);
+      names_[call.id] = call.versioned;
+    }
+    tell_subscriber(call);
   }
-  tell_subscriber(call);
   if (call.end_ns == 0) {
     put_external(call.correlation);
   } else {

@@ -5,7 +5,9 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <map>
+#include <thread>
 #include <utility>
 
 namespace cudasim {
@@ -69,20 +71,40 @@ ncclResult_t Group::flush() {
     if (result == ncclSuccess || result == ncclInProgress) result = code == ncclSuccess ? result : code;
   };
   for (const auto& comm : std::exchange(joining, {})) note(wait_joined(*comm));
+  const std::vector<GroupedCall> calls = std::exchange(calls_, {});
+  bool blocking = true;
+  for (const GroupedCall& call : calls) {
+    if (call.comm->blocking) continue;
+    blocking = false;
+    call.comm->pending = 1;
+    note(ncclInProgress);
+  }
+  if (blocking) {
+    enqueue(calls);
+  } else {  // as libnccl does, so that what it launches is launched on no thread of the program's
+    std::exception_ptr fault;
+    std::thread([&] {
+      try {
+        enqueue(calls);
+      } catch (...) {
+        fault = std::current_exception();
+      }
+    }).join();
+    if (fault) std::rethrow_exception(fault);
+  }
+  return result;
+}
+
+void Group::enqueue(const std::vector<GroupedCall>& all) {
   std::map<Stream*, std::vector<GroupedCall>> messages;
-  for (const GroupedCall& call : std::exchange(calls_, {})) {
+  for (const GroupedCall& call : all) {
     if (call.called.what == kSendRecv) {
       messages[call.stream].push_back(call);
     } else {
       enqueue_collective(call);
     }
-    if (!call.comm->blocking) {
-      call.comm->pending = 1;
-      note(ncclInProgress);
-    }
   }
   for (const auto& [stream, calls] : messages) enqueue_messages(stream, calls);
-  return result;
 }
 
 void Group::enqueue_collective(const GroupedCall& call) {
@@ -97,7 +119,7 @@ void Group::enqueue_collective(const GroupedCall& call) {
       comm->profiler.called({name_of(call.called.what), name_of_type(call.called.type), call.send, call.receive,
                              call.called.count, call.called.root, call.stream, comm->sequence++, false});
   const u64 delay = delay_of(comm->rank);
-  comm->enqueued(machine().enqueue(
+  comm->enqueued(machine().launch(
       call.stream, OperationKind::kCollective, kernel_name(call.called),
       [comm, under_way, delay](Operation& op) {
         if (delay > 0 && under_way->not_before_ns == 0) under_way->not_before_ns = now_ns() + delay;
@@ -122,7 +144,7 @@ void Group::enqueue_messages(Stream* stream, const std::vector<GroupedCall>& cal
                                     message.data, call.called.count, call.called.root, stream, 0, true});
     messages->push_back(std::move(message));
   }
-  const OperationPtr operation = machine().enqueue(
+  const OperationPtr operation = machine().launch(
       stream, OperationKind::kCollective, "ncclDevKernel_SendRecv(ncclDevKernelArgsStorage<4096ul>)",
       [messages](Operation& op) { return poll(*messages, op); }, describe_kernel);
   for (const GroupedCall& call : calls) call.comm->enqueued(operation);

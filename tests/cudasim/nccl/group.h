@@ -31,6 +31,7 @@ class Group {
 
  private:
   ncclResult_t flush();
+  void enqueue(const std::vector<GroupedCall>& all);
   void enqueue_collective(const GroupedCall& call);
   void enqueue_messages(Stream* stream, const std::vector<GroupedCall>& calls);
   std::vector<GroupedCall> calls_;
