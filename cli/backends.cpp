@@ -3,10 +3,12 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 
 #include "cli/find_library.h"
+#include "core/engine/arena.h"
 #include "core/error.h"
 #include "kernels/cpu/cpu_backend.h"
 #ifdef SHARDSCOPE_HAS_CUDA
@@ -47,16 +49,19 @@ std::optional<int> local_rank() {
   return std::nullopt;
 }
 
-BackendFactory cuda_factory(bool share_gpu) {
+int device_of(int rank, std::optional<int> place, int devices) { return place.value_or(rank) % devices; }
+
+BackendFactory cuda_factory(const BackendChoice& choice) {
   const CudaModule& module = cuda_module();
   const int devices = static_cast<int>(module.devices().size());  // throws if there is none
-  return [&module, devices, share_gpu, place = local_rank()](int rank, int threads) {
-    const int device = place.value_or(rank) % devices;
-    return module.make_backend({.device = device, .host_threads = threads, .shares_device = share_gpu});
+  return [&module, devices, choice, place = local_rank()](int rank, int threads) {
+    const int device = device_of(rank, place, devices);
+    return module.make_backend(
+        {.device = device, .host_threads = threads, .tf32 = choice.tf32, .shares_device = choice.share_gpu});
   };
 }
 #else
-BackendFactory cuda_factory(bool /*share_gpu*/) {
+BackendFactory cuda_factory(const BackendChoice& /*choice*/) {
   throw Error(ErrorKind::kUnsupported,
               "backend: this program was built without the CUDA toolkit and NCCL; \"cpu\" runs the same programs");
 }
@@ -71,8 +76,30 @@ std::optional<CudaDevice> gpu_of([[maybe_unused]] const BackendChoice& choice) {
   return std::nullopt;
 }
 
+std::string gpu_text([[maybe_unused]] const BackendChoice& choice, [[maybe_unused]] int rank) {
+#ifdef SHARDSCOPE_HAS_CUDA
+  if (choice.name == "cuda") {
+    const std::vector<CudaDevice> devices = cuda_module().devices();
+    const int device = device_of(rank, local_rank(), static_cast<int>(devices.size()));
+    const CudaDevice& gpu = devices[static_cast<std::size_t>(device)];
+    return fmt::format("{}, {}", gpu.name, format_bytes(gpu.memory_bytes));
+  }
+#endif
+  return "";
+}
+
+std::string describe_mixed_gpus(const std::vector<std::string>& texts) {
+  const auto other = std::find_if(texts.begin(), texts.end(), [&](const auto& text) { return text != texts.front(); });
+  if (other == texts.end()) return "";
+  return fmt::format(
+      "the ranks' GPUs differ: rank 0 has {}, rank {} {}; a step takes as long as on the slowest of them, "
+      "and the prediction is that of rank 0's",
+      texts.front(), other - texts.begin(), *other);
+}
+
 BackendFactory backend_factory(const BackendChoice& choice) {
-  if (choice.name == "cuda") return cuda_factory(choice.share_gpu);
+  if (choice.name == "cuda") return cuda_factory(choice);
+  if (choice.tf32) throw Error(ErrorKind::kConfig, "--tf32: only --backend cuda has it");
   return [](int /*rank*/, int threads) { return make_cpu_backend(threads); };
 }
 

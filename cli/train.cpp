@@ -26,6 +26,7 @@
 #include "core/engine/suggest_fit.h"
 #include "core/engine/trainer.h"
 #include "core/error.h"
+#include "core/program/gpu_memory.h"
 #include "core/program/lower.h"
 #include "core/spec/hardware.h"
 #include "profiler/store/merge.h"
@@ -42,7 +43,7 @@ struct Options {
   JobOptions job;
   std::string dump_weights, dump_batches, name;
   int threads = 0;
-  bool json = false, quiet = false, share_gpu = false, counters = false;
+  bool json = false, quiet = false, share_gpu = false, tf32 = false, counters = false;
 };
 
 // A signal handler can reach nothing else. The first Ctrl-C finishes the step; the second ends the process.
@@ -97,7 +98,7 @@ class Train {
  public:
   Train(const Options& options, Job job, const Ranks& ranks) : options_(options), ranks_(ranks), job_(std::move(job)) {
     ranks.check_world(job_.parallel.ranks());
-    const BackendChoice backend{.name = job_.backend, .share_gpu = options.share_gpu};
+    const BackendChoice backend{.name = job_.backend, .share_gpu = options.share_gpu, .tf32 = options.tf32};
     backends_ = backend_factory(backend);
     gpu_ = gpu_of(backend);
     find_cluster();
@@ -193,6 +194,7 @@ class Train {
     if (writer != nullptr && options_.counters) counters.emplace(*writer);
     if (counters && shows && !counters->missing().empty()) fmt::print("{}\n", counters->missing());
     if (shows) print_header();
+    warn_of_mixed_gpus();
     TrainProgress progress(job_.steps);
     TrainOptions train_options{.hub = ranks_.hub(),
                                .trace = counters ? static_cast<TraceSink*>(&*counters) : writer.get(),
@@ -218,6 +220,17 @@ class Train {
       if (counters && problem_.empty()) write_counters(*counters, writer->run());
     }
     gather_problems();
+  }
+
+  /// They work together, so this is no reason to stop.
+  void warn_of_mixed_gpus() const {
+    if (!gpu_) return;
+    const BackendChoice backend{.name = job_.backend};
+    std::vector<std::string> gpus = ranks_.gather(gpu_text(backend, ranks_.rank()));
+    for (int rank = 1; ranks_.hub() == nullptr && rank < job_.parallel.ranks(); ++rank)
+      gpus.push_back(gpu_text(backend, rank));
+    const std::string mixed = describe_mixed_gpus(gpus);
+    if (ranks_.rank() == 0 && !mixed.empty()) fmt::print(stderr, "shardscope: {}\n", mixed);
   }
 
   /// Without them the profile is whole.
@@ -268,10 +281,23 @@ class Train {
     try {
       result_ = train(job_, backends_, train_options);
     } catch (const Error& error) {
-      const std::int64_t limit = job_.device_memory_bytes == 0 && gpu_ ? gpu_->memory_bytes : job_.device_memory_bytes;
-      if (error.kind() != ErrorKind::kDevice || limit == 0 || largest_predicted() <= limit) throw;
-      throw Error(error.kind(), fmt::format("{}; {}", error.what(), describe(suggest_fit(job_, limit))));
+      const bool all_of_gpu = job_.device_memory_bytes == 0 && gpu_;
+      const std::int64_t limit = all_of_gpu ? gpu_->memory_bytes - memory_beside() : job_.device_memory_bytes;
+      if (error.kind() != ErrorKind::kDevice || (limit == 0 && !all_of_gpu) || largest_predicted() <= limit) throw;
+      const std::string problem = error.what();
+      const bool has_table = problem.find("at its fullest") != std::string::npos;
+      throw Error(error.kind(), fmt::format("{}{}; {}", problem, has_table ? "" : fullest_text(),
+                                            describe(suggest_fit(job_, limit))));
     }
+  }
+
+  /// Where it is not the program's own memory that is not to be had.
+  std::string fullest_text() const {
+    const auto fullest =
+        std::max_element(prediction_.ranks.begin(), prediction_.ranks.end(),
+                         [](const auto& a, const auto& b) { return device_peak(a.peak) < device_peak(b.peak); });
+    return fmt::format("; the program takes {}, at its fullest: {}", format_bytes(device_peak(fullest->peak)),
+                       describe(fullest->peak.at_peak, Space::kDevice));
   }
 
   void predict_into_profile() {
@@ -298,8 +324,16 @@ class Train {
                programs_.front().tokens_per_step);
     fmt::print(stderr, "data {}: {}\n", job_.data.path, data_->describe());
     if (!checkpoints_->start_line().empty()) fmt::print(stderr, "{}\n", checkpoints_->start_line());
-    fmt::print(stderr, "predicted: {:.3f} s a step{}, {} per rank\n", prediction_.step_time_s, prediction_note(),
-               format_bytes(largest_predicted()));
+    fmt::print(stderr, "predicted: {:.3f} s a step{}, {} per rank{}\n", prediction_.step_time_s, prediction_note(),
+               format_bytes(largest_predicted()),
+               gpu_ ? fmt::format(", up to {} of the GPU beside it", format_bytes(memory_beside())) : "");
+  }
+
+  /// Of the fullest GPU; nothing where there are none.
+  std::int64_t memory_beside() const {
+    std::int64_t most = 0;
+    for (const Program& program : programs_) most = std::max(most, gpu_ ? gpu_memory_beside(program) : 0);
+    return most;
   }
 
   std::int64_t largest_predicted() const {
@@ -326,7 +360,8 @@ class Train {
     for (const RankResult& rank : result_.ranks) measured.push_back(rank_json(rank.rank, rank.peak, rank.rss_bytes));
     for (const RankPrediction& rank : prediction_.ranks) predicted.push_back(rank_json(rank.rank, rank.peak, 0));
     out["ranks"] = measured;
-    out["predicted"] = {{"step_time_s", prediction_.step_time_s}, {"ranks", predicted}};
+    out["predicted"] = {
+        {"step_time_s", prediction_.step_time_s}, {"ranks", predicted}, {"beside_bytes", memory_beside()}};
     out["profile"] = job_.profile.empty() ? nlohmann::json(nullptr) : nlohmann::json(job_.profile);
     out["grad_norms"] = result_.grad_norms;
     out["skipped_steps"] = result_.skipped_steps;
@@ -426,6 +461,9 @@ void add_train(CLI::App& app, int& exit_code) {
       ->type_name("cpu|cuda");
   command->add_flag("--share-gpu", options->share_gpu,
                     "Ranks may share a GPU: collectives go through host memory instead of NCCL. Slow; for tests");
+  command->add_flag("--tf32", options->tf32,
+                    "With --backend cuda: products of fp32 matrices round their operands to TF32 (10 bits, 8 times as "
+                    "fast on a data-centre GPU)");
   command->add_flag("--counters", options->counters,
                     "With --profile: count cycles, instructions, cache misses, processor time in each op");
   command->add_option("--threads", options->threads, "Threads per rank; 0: cores / ranks")->check(CLI::Range(0, 4096));

@@ -77,7 +77,7 @@ refuses 'subcommand' # nothing at all
 refuses 'no-such-flag' lower job.json --no-such-flag
 refuses '--ranks' lower job.json --ranks many
 check '--help' "$shardscope" --help
-for command in breakdown calibrate check compact compare critical-path diagnose export generate hardware import lower models predict query report stragglers train weights; do
+for command in breakdown calibrate check compact compare critical-path diagnose export generate hardware import lower models ops predict query report stragglers train weights; do
   check "$command has --help with examples" bash -c "'$shardscope' $command --help | grep -q 'shardscope $command'"
 done
 
@@ -92,7 +92,7 @@ for bad in missing empty binary enormous deep two folder; do
   refuses "$bad" predict job.json --cluster "$bad"
   refuses "$bad" predict job.json --machine "$bad"
   refuses "$bad" train job.json --machine "$bad"
-  for command in breakdown critical-path diagnose report compare query compact stragglers; do
+  for command in breakdown critical-path diagnose report compare ops query compact stragglers; do
     [[ $command == query ]] && sql=(--limit 1 'SELECT 1') || sql=()
     refuses "$bad" "$command" "$bad" "${sql[@]}"
   done
@@ -466,6 +466,9 @@ check 'without marks it is one step' json_ok breakdown.json 'd["steps_from"] == 
 # What made a step as long as it was.
 refuses 'no step 99' critical-path run.db --step 99
 refuses 'no-such-run' critical-path run.db --run no-such-run
+refuses '--tf32: only --backend cuda' train job.json --tf32
+refuses 'record a run of our CUDA backend' ops run.db
+refuses 'no-such-run' ops run.db --run no-such-run
 check 'critical-path' bash -c "'$shardscope' critical-path run.db | grep -q 'step .*100.0 %'"
 check 'critical-path --json' bash -c "'$shardscope' critical-path run.db --json >path.json"
 check 'the path is as long as the step' json_ok path.json \

@@ -73,14 +73,22 @@ class Backend {
   virtual void run(const Op& op, const Memory& memory, const StepScalars& scalars, Lane lane) = 0;
   /// Enqueues host work in lane order: collectives of threads, reading a batch.
   virtual void call(Lane lane, std::function<void()> work) = 0;
-  /// Enqueues host work that itself only enqueues on the lane (Communicator::enqueues()): it need not wait for what the
-  /// lane does before. `op` is what it is for.
-  virtual void enqueue(Lane lane, const Op& /*op*/, std::function<void()> work) { call(lane, std::move(work)); }
+  /// The same for an op of a program.
+  virtual void call_op(const Op& /*op*/, const Memory& /*memory*/, Lane lane, std::function<void()> work) {
+    call(lane, std::move(work));
+  }
+  /// For an op whose host work itself only enqueues on the lane (Communicator::enqueues()): it need not wait for what
+  /// the lane does before.
+  virtual void enqueue(const Op& op, const Memory& memory, Lane lane, std::function<void()> work) {
+    call_op(op, memory, lane, std::move(work));
+  }
   /// then(the steady_now_ns() at which the lane got there): at once on the lane's thread, or, where the lane is a
   /// device's queue, from synchronize(), in the order of the stamps.
   virtual void stamp(Lane lane, std::function<void(std::int64_t at_ns)> then) {
     call(lane, [then = std::move(then)] { then(steady_now_ns()); });
   }
+  /// A step begins, or (without a number) ends: for who watches the process from outside.
+  virtual void mark_step(std::optional<std::int64_t> /*step*/) {}
   /// A communicator over this backend's device memory, out of one over host memory that connects the same ranks.
   virtual std::unique_ptr<Communicator> on_device(std::unique_ptr<Communicator> host, Lane lane);
   /// Marks the point reached by a lane; wait() makes another lane wait for the point. Points count up from 1 per lane.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "core/check.h"
 #include "core/engine/float_convert.h"
@@ -105,6 +106,32 @@ bool is_finite(const Memory& memory, const Region& region) {
   return true;
 }
 
+/// Tokens of the model that the program is of, as far as its ops tell.
+std::int64_t vocabulary_of(const Program& program) {
+  std::int64_t known = std::numeric_limits<std::int64_t>::max();
+  const auto at_most = [&](std::int64_t tokens) { known = std::min(known, tokens); };
+  for (const Instruction& instruction : program.instructions) {
+    if (const auto* embedding = std::get_if<Embedding>(&instruction.op)) {
+      at_most(embedding->total > 0 ? embedding->total : embedding->vocab);
+    } else if (const auto* loss = std::get_if<CrossEntropy>(&instruction.op)) {
+      at_most(loss->vocab);
+    } else if (const auto* sharded = std::get_if<ShiftedExp>(&instruction.op)) {
+      at_most(sharded->total);
+    }
+  }
+  return known;
+}
+
+/// Here, where the host sees them: a device could only stop.
+void check_tokens(std::span<const std::int32_t> tokens, std::int64_t vocab, const char* what) {
+  const auto fits = [vocab](std::int32_t token) { return token >= 0 && token < vocab; };
+  const auto bad = std::find_if_not(tokens.begin(), tokens.end(), fits);
+  if (bad == tokens.end()) return;
+  throw Error(ErrorKind::kConfig, fmt::format("{} {} is {}, outside the model's vocabulary of {}: the data is not for "
+                                              "this model",
+                                              what, bad - tokens.begin(), *bad, vocab));
+}
+
 }  // namespace
 
 Executor::Executor(const Program& program, Backend& backend, Arena& arena, ExecutorOptions options)
@@ -112,6 +139,7 @@ Executor::Executor(const Program& program, Backend& backend, Arena& arena, Execu
       backend_(backend),
       arena_(arena),
       options_(std::move(options)),
+      vocabulary_(vocabulary_of(program)),
       points_(program.instructions.size(), 0),
       waited_(kLanes) {
   for (auto& work : host_work_) work.store(-1);
@@ -204,9 +232,11 @@ void Executor::run_step(std::int64_t step, const StepScalars& scalars) {
   step_ = static_cast<std::int32_t>(step);
   scalars_ = scalars;
   running_step_.store(step_, std::memory_order_relaxed);
+  backend_.mark_step(step);
   const auto count = static_cast<std::int32_t>(plan_.size());
   for (std::int32_t i = 0; i < count; ++i) issue(i);
   backend_.synchronize();
+  backend_.mark_step({});
   running_step_.store(-1, std::memory_order_relaxed);
   arena_.check_step_end();
   if (options_.trace != nullptr) write_memory_events();
@@ -258,7 +288,8 @@ void Executor::issue(std::int32_t index) {
       [[fallthrough]];
     case Kind::kLoadBatch:
     case Kind::kNvme:
-      backend_.call(planned.lane, [this, index] { do_work(index); });
+      backend_.call_op(program_.instruction(OpId{index}).op, arena_.memory(), planned.lane,
+                       [this, index] { do_work(index); });
       break;
   }
   if (is_watching_ && (planned.kind == Kind::kRun || planned.kind == Kind::kCollective)) {
@@ -289,7 +320,7 @@ void Executor::run_on_lane(std::int32_t index) {
 void Executor::enqueue_collective(std::int32_t index) {
   stamp_start(index);
   const Instruction& instruction = program_.instruction(OpId{index});
-  backend_.enqueue(instruction.lane, instruction.op, [this, index] { do_work(index); });
+  backend_.enqueue(instruction.op, arena_.memory(), instruction.lane, [this, index] { do_work(index); });
   stamp_end(index);
 }
 
@@ -339,6 +370,8 @@ void Executor::do_work(std::int32_t index) {
 void Executor::load_batch(const LoadBatch& op) const {
   std::vector<std::int32_t> tokens(static_cast<std::size_t>(op.tokens.count)), targets(tokens.size());
   options_.batches->fill_part(step_, op.micro_batch, op.part, op.seq, tokens.data(), targets.data());
+  check_tokens(tokens, vocabulary_, "token");
+  check_tokens(targets, vocabulary_, "target");
   write_region(arena_.memory(), op.tokens, tokens.data());
   write_region(arena_.memory(), op.targets, targets.data());
 }
@@ -347,6 +380,7 @@ void Executor::load_tokens(const LoadTokens& op) const {
   const auto integers = [](const Region& r) { return std::vector<std::int32_t>(static_cast<std::size_t>(r.count)); };
   std::vector<std::int32_t> tokens = integers(op.tokens), starts = integers(op.starts), counts = integers(op.counts);
   options_.tokens->fill(tokens, starts, counts);
+  check_tokens(tokens, vocabulary_, "token");
   write_region(arena_.memory(), op.tokens, tokens.data());
   write_region(arena_.memory(), op.starts, starts.data());
   write_region(arena_.memory(), op.counts, counts.data());

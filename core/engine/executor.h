@@ -111,6 +111,7 @@ class Executor {
   Backend& backend_;
   Arena& arena_;
   const ExecutorOptions options_;
+  const std::int64_t vocabulary_;
   StepScalars scalars_;  // read by ops that run later: changes only between steps
   std::int32_t step_ = 0;
   std::vector<Planned> plan_;
@@ -127,6 +128,8 @@ class Executor {
   std::array<std::atomic<std::int32_t>, kLanes> host_work_;  // by lane: the op that is host work and runs now, or -1
 };
 
+/// The op's place, if it is one of the program's own.
+std::optional<OpId> place_of(const Program& program, const Op& op);
 /// "op 57 (matmul h.3.mlp.c_fc)"
 std::string describe_op(const Program& program, OpId op);
 

@@ -25,6 +25,15 @@ std::string peer_text(const Group& group, const Op& op) {
 
 }  // namespace
 
+std::optional<OpId> place_of(const Program& program, const Op& op) {
+  if (program.instructions.empty()) return std::nullopt;
+  const auto distance =
+      reinterpret_cast<std::uintptr_t>(&op) - reinterpret_cast<std::uintptr_t>(&program.instructions.front().op);
+  const std::size_t place = distance / sizeof(Instruction);  // far off, too, if it lies before them
+  if (place >= program.instructions.size()) return std::nullopt;
+  return OpId{static_cast<std::int32_t>(place)};
+}
+
 std::string describe_op(const Program& program, OpId id) {
   const Instruction& instruction = program.instruction(id);
   return fmt::format("op {} ({} {})", id.index, op_name(instruction.op), program.name(instruction.label.name));
@@ -37,9 +46,7 @@ std::optional<OpId> Executor::op_on(Lane lane) const {
   const auto running = backend_.running(lane);
   if (!running) return std::nullopt;
   if (*running == nullptr) return OpId{};
-  const auto* const first = reinterpret_cast<const char*>(&program_.instructions.front().op);
-  const auto distance = reinterpret_cast<const char*>(*running) - first;
-  return OpId{static_cast<std::int32_t>(distance / static_cast<std::ptrdiff_t>(sizeof(Instruction)))};
+  return place_of(program_, **running);
 }
 
 RankState Executor::state() const {

@@ -205,7 +205,11 @@ void add_sample(std::vector<ConformanceCase>& cases, Sample op, const char* how)
   Doubles starts = b.random_indices(op.batch, 50), counts = b.random_indices(op.batch, 5);
   for (std::int64_t s = 0; s < op.batch; ++s) {
     Doubles logits = b.random(op.vocab, 3);
-    if (op.vocab > 3) logits[2] = logits[3] = 20;  // of two equals the first
+    if (op.vocab > 3) {
+      logits[0] = 0, logits[1] = -0.0;  // no larger than other small numbers
+      const std::int64_t top = std::min(s == 0 ? 2 : s == 1 ? 20 : op.vocab, op.vocab - 2);
+      logits[at(top)] = logits[at(top + 1)] = 20;  // of two equals the first, in either half of a warp
+    }
     for (std::int64_t t = 0; t < op.vocab; ++t) slices[at((t / part * op.batch + s) * part + t % part)] = logits[at(t)];
     Sample greedy = op;
     greedy.temperature = 1;

@@ -91,6 +91,10 @@ void add_matmul_cases(std::vector<ConformanceCase>& cases) {
     add_matmul(cases, types, {{}, {}, {}, {}, 1100, 70, 5, false, false}, true);
     add_matmul(cases, types, {{}, {}, {}, {}, 70, 1100, 300, true, false, true}, false);
     add_matmul(cases, types, {{}, {}, {}, {}, 200, 530, 270, false, true}, false);
+    for (const bool trans_a : {false, true}) {  // rows that vectors do not fit
+      add_matmul(cases, types, {{}, {}, {}, {}, 261, 131, 130, trans_a, false}, true);
+      add_matmul(cases, types, {{}, {}, {}, {}, 261, 131, 129, trans_a, true, true}, false);
+    }
   }
 }
 

@@ -43,6 +43,7 @@ class CpuBackend final : public Backend {
     worker(lane).push(LaneWorker::OpWork{&op, &memory, &scalars});
   }
   void call(Lane lane, std::function<void()> work) override { worker(lane).push(std::move(work)); }
+  void stamp(Lane lane, std::function<void(std::int64_t)> then) override { worker(lane).push_stamp(std::move(then)); }
   std::int64_t record(Lane lane) override { return worker(lane).push_point(); }
   void wait(Lane lane, Lane other, std::int64_t point) override { worker(lane).push_wait(worker(other), point); }
 

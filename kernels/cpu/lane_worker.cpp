@@ -1,5 +1,6 @@
 #include "kernels/cpu/lane_worker.h"
 
+#include "core/engine/waiting.h"
 #include "core/program/ops.h"
 
 namespace shardscope {
@@ -91,6 +92,9 @@ void LaneWorker::do_item(const Item& item) {
                    },
                    [&](const std::function<void()>& call) {
                      if (!failure_.happened()) call();
+                   },
+                   [&](const std::function<void(std::int64_t)>& then) {
+                     if (!failure_.happened()) then(steady_now_ns());
                    },
                    [&](const Point& point) {
                      points_passed_.store(point.number, std::memory_order_release);

@@ -53,6 +53,8 @@ class LaneWorker {
 
   void push(OpWork work) { push_item(work); }
   void push(std::function<void()> work) { push_item(std::move(work)); }
+  /// then(the steady_now_ns() at which the lane gets there).
+  void push_stamp(std::function<void(std::int64_t)> then) { push_item(std::move(then)); }
   /// Marks the point reached so far; the points of a lane count up from 1.
   std::int64_t push_point();
   /// Holds this lane until `other` has reached `point`. Points pass even after a failure, so this cannot hang on one.
@@ -70,7 +72,7 @@ class LaneWorker {
     const LaneWorker* other;
     std::uint32_t point;
   };
-  using Item = std::variant<OpWork, std::function<void()>, Point, WaitFor>;
+  using Item = std::variant<OpWork, std::function<void()>, std::function<void(std::int64_t)>, Point, WaitFor>;
 
   void push_item(Item item);
   void work();

@@ -50,7 +50,8 @@ BiasedProducts::Plan& BiasedProducts::plan_of(const BiasedProduct& p, std::size_
   if (!is_new) return *entry->second;
   entry->second = std::make_unique<Plan>();
   Plan& plan = *entry->second;
-  check(cublasLtMatmulDescCreate(&plan.product, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate");
+  const cublasComputeType_t compute = p.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  check(cublasLtMatmulDescCreate(&plan.product, compute, CUDA_R_32F), "cublasLtMatmulDescCreate");
   plan.set(CUBLASLT_MATMUL_DESC_TRANSA, transposed(p.trans_b));
   plan.set(CUBLASLT_MATMUL_DESC_TRANSB, transposed(p.trans_a));
   plan.set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);

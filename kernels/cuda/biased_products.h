@@ -17,7 +17,7 @@ namespace shardscope::cuda {
 /// too.
 struct BiasedProduct {
   std::int64_t m = 0, n = 0, k = 0, lda = 0, ldb = 0, ldc = 0;
-  bool trans_a = false, trans_b = false;
+  bool trans_a = false, trans_b = false, tf32 = false;
   cudaDataType_t type = CUDA_R_32F, result = CUDA_R_32F;
   friend auto operator<=>(const BiasedProduct&, const BiasedProduct&) = default;
 };

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "core/check.h"
+#include "core/engine/hub.h"
 #include "core/engine/waiting.h"
 #include "core/error.h"
 #include "kernels/cpu/host_memory.h"
@@ -33,12 +34,24 @@ constexpr std::int64_t kSpinForNs = 200'000;
 /// Lanes whose work the host processor does, in host memory.
 bool is_host_lane(Lane lane) { return lane == Lane::kHost || lane == Lane::kNvmeRead || lane == Lane::kNvmeWrite; }
 
+/// What `work` throws is said to be of the op.
+template <class Work>
+void name_errors(const Program& program, const Op& op, Work&& work) {
+  try {
+    work();
+  } catch (const PeerStopped&) {
+    throw;
+  } catch (const Error& error) {
+    throw Error(error.kind(), fmt::format("{}: {}", cuda::describe(program, op), error.what()));
+  }
+}
+
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(const CudaOptions& options)
       : options_(options), device_(cuda::open_device(options.device)), events_(cudaEventDisableTiming), marks_(0) {
     for (std::size_t i = 0; i < kLanes; ++i) {
-      states_[i] = std::make_unique<cuda::LaneState>(device_, options.tf32);
+      states_[i] = std::make_unique<cuda::LaneState>(device_, options.tf32, options.most_moved);
       lanes_[i] = std::make_unique<LaneWorker>(
           [this, i](const LaneWorker::OpWork& work) { run_here(work, static_cast<Lane>(i)); }, failure_);
     }
@@ -53,10 +66,10 @@ class CudaBackend final : public Backend {
   std::byte* allocate(Space space, std::int64_t bytes) override;
   void release(Space space, std::byte* data, std::int64_t bytes) override;
   void copy_out(const std::byte* from, void* to, std::int64_t bytes) const override {
-    copy_now(to, from, bytes, "copying out of device memory");
+    copy_now(to, from, bytes, "cudaMemcpy (out of device memory)");
   }
   void copy_in(std::byte* to, const void* from, std::int64_t bytes) const override {
-    copy_now(to, from, bytes, "copying into device memory");
+    copy_now(to, from, bytes, "cudaMemcpy (into device memory)");
   }
 
   void run(const Op& op, const Memory& memory, const StepScalars& scalars, Lane lane) override {
@@ -64,21 +77,29 @@ class CudaBackend final : public Backend {
   }
   void call(Lane lane, std::function<void()> work) override {
     if (is_host_lane(lane)) return worker(lane).push(std::move(work));
-    worker(lane).push([this, &state = state(lane), work = std::move(work)] {
-      state.open();
-      wait_for(state.stream(), "waiting for the lane");
+    worker(lane).push([this, lane, work = std::move(work)] {
+      wait_for_lane(lane);
       work();
     });
   }
-  void enqueue(Lane lane, const Op& op, std::function<void()> work) override {
-    worker(lane).push([this, lane, &op, work = std::move(work)] {
+  void call_op(const Op& op, const Memory& memory, Lane lane, std::function<void()> work) override {
+    worker(lane).push([this, lane, &op, &program = *memory.program, work = std::move(work)] {
+      const cuda::OpRange range(program, op, device_.index);
+      if (!is_host_lane(lane)) name_errors(program, op, [&] { wait_for_lane(lane); });
+      work();
+    });
+  }
+  void enqueue(const Op& op, const Memory& memory, Lane lane, std::function<void()> work) override {
+    worker(lane).push([this, lane, &op, &program = *memory.program, work = std::move(work)] {
+      const cuda::OpRange range(program, op, device_.index);
       state(lane).open();
       work();
-      progress_[index(lane)].passed(&op, state(lane).stream());
+      name_errors(program, op, [&] { progress_[index(lane)].passed(program, op, state(lane).stream()); });
     });
   }
   std::optional<const Op*> running(Lane lane) const override;
   void stamp(Lane lane, std::function<void(std::int64_t)> then) override;
+  void mark_step(std::optional<std::int64_t> step) override { cuda::mark_step(step); }
   std::int64_t record(Lane lane) override;
   void wait(Lane lane, Lane other, std::int64_t point) override;
   void on_failure(std::function<void(const std::exception_ptr&)> notify) override {
@@ -108,10 +129,15 @@ class CudaBackend final : public Backend {
   void write_stamps();
   template <class Query>
   void wait_until_done(const Query& query, const char* what);
+  void wait_for_lane(Lane lane) {
+    state(lane).open();
+    wait_for(state(lane).stream(), "cudaStreamQuery");
+  }
   void wait_for(cudaStream_t stream, const char* what) {
     wait_until_done([stream] { return cudaStreamQuery(stream); }, what);
   }
   void give_up_with_peers();
+  [[noreturn]] void rethrow_with_places(const Error& error);
 
   CudaOptions options_;
   cuda::DeviceInfo device_;
@@ -140,7 +166,7 @@ std::byte* CudaBackend::allocate(Space space, std::int64_t bytes) {
   }
   if (const cudaError_t status = cudaMalloc(&data, size); status != cudaSuccess) {
     (void)cudaGetLastError();  // not sticky: the next call starts clean
-    throw cuda::out_of_memory(device_, bytes, status);
+    throw cuda::out_of_memory(device_, bytes, "for the program", status);
   }
   cuda::check(cudaMemset(data, 0, size), "cudaMemset");
   // It returns before it is done, and the lanes' streams do not wait for the default stream.
@@ -164,15 +190,14 @@ void CudaBackend::copy_now(void* to, const void* from, std::int64_t bytes, const
 void CudaBackend::run_here(const LaneWorker::OpWork& work, Lane lane) {
   if (is_host_lane(lane)) return run_on_host(work);
   cuda::LaneState& lane_state = state(lane);
-  lane_state.open();
-  const cuda::OpRange range(*work.memory, *work.op);
-  cuda::Kernel kernel{*work.memory, *work.scalars, lane_state};
-  try {
+  const Program& program = *work.memory->program;
+  const cuda::OpRange range(program, *work.op, device_.index);
+  name_errors(program, *work.op, [&] {
+    lane_state.open();
+    cuda::Kernel kernel{*work.memory, *work.scalars, lane_state};
     cuda::run_op(*work.op, kernel);
-    progress_[index(lane)].passed(work.op, lane_state.stream());
-  } catch (const Error& error) {
-    throw Error(error.kind(), fmt::format("{}: {}", op_name(*work.op), error.what()));
-  }
+    progress_[index(lane)].passed(program, *work.op, lane_state.stream());
+  });
 }
 
 void CudaBackend::run_on_host(const LaneWorker::OpWork& work) {
@@ -216,14 +241,14 @@ void CudaBackend::wait(Lane lane, Lane other, std::int64_t point) {
   const cudaEvent_t event = event_of(other, point);
   if (event == nullptr) return;
   worker(lane).push([this, &state = state(lane), event, on_host = is_host_lane(lane)] {
-    if (on_host) return wait_until_done([event] { return cudaEventQuery(event); }, "waiting for another lane");
+    if (on_host) return wait_until_done([event] { return cudaEventQuery(event); }, "cudaEventQuery (waiting for another lane)");
     state.open();
     cuda::check(cudaStreamWaitEvent(state.stream(), event, 0), "cudaStreamWaitEvent");
   });
 }
 
 void CudaBackend::stamp(Lane lane, std::function<void(std::int64_t)> then) {
-  if (is_host_lane(lane)) return worker(lane).push([then = std::move(then)] { then(steady_now_ns()); });
+  if (is_host_lane(lane)) return worker(lane).push_stamp(std::move(then));
   stamps_.push_back({marks_.take(), std::move(then)});
   worker(lane).push([&state = state(lane), event = stamps_.back().event] {
     state.open();
@@ -254,9 +279,22 @@ void CudaBackend::wait_until_done(const Query& query, const char* what) {
   cudaError_t status = cudaSuccess;
   while ((status = query()) == cudaErrorNotReady) {
     give_up_with_peers();
-    if (steady_now_ns() - start > kSpinForNs) std::this_thread::sleep_for(std::chrono::microseconds(50));
+    if (steady_now_ns() - start < kSpinForNs) continue;
+    for (cuda::LaneProgress& progress : progress_) progress.look();
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
   cuda::check(status, what);
+}
+
+/// An error that nobody's call made: where each lane was. A device that fails does not say in which op.
+void CudaBackend::rethrow_with_places(const Error& error) {
+  std::string places;
+  for (std::size_t i = 0; i < kLanes; ++i) {
+    const std::string place = progress_[i].place();
+    if (!place.empty())
+      places += fmt::format("{}{} at {}", places.empty() ? "" : ", ", to_string(static_cast<Lane>(i)), place);
+  }
+  throw Error(error.kind(), places.empty() ? error.what() : fmt::format("{}; not done yet: {}", error.what(), places));
 }
 
 /// Of the thread that comes first; others see that the lane ended.
@@ -282,8 +320,14 @@ void CudaBackend::synchronize() {
   cuda::check(cudaSetDevice(device_.index), "cudaSetDevice");
   for (std::size_t i = 0; i < kLanes; ++i) {
     if (states_[i]->stream() == nullptr) continue;
-    const std::string what = fmt::format("lane {}", to_string(static_cast<Lane>(i)));
-    wait_for(states_[i]->stream(), what.c_str());
+    const std::string what = fmt::format("cudaStreamQuery (lane {})", to_string(static_cast<Lane>(i)));
+    try {
+      wait_for(states_[i]->stream(), what.c_str());
+    } catch (const PeerStopped&) {
+      throw;
+    } catch (const Error& error) {
+      rethrow_with_places(error);
+    }
   }
   write_stamps();
   for (std::vector<Point>& points : points_) points.clear();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/engine/backend.h"
+#include "core/program/gpu_memory.h"
 
 namespace shardscope {
 
@@ -17,6 +18,7 @@ struct CudaOptions {
   int device = 0;
   int host_threads = 1;  ///< of the lanes that run on the host processor
   bool tf32 = false;     ///< products of fp32 matrices may round their operands to TF32: eight times as fast, 10 bits
+  std::int64_t most_moved = kMostMovedForProduct;  ///< bytes of a product's operands that are copied at a time
   bool shares_device =
       false;  ///< several ranks on one GPU: collectives through host memory instead of NCCL (for tests)
 };

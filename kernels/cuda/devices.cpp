@@ -62,12 +62,12 @@ std::vector<DeviceInfo> list_devices() {
   return devices;
 }
 
-Error out_of_memory(const DeviceInfo& device, std::int64_t bytes, cudaError_t status) {
+Error out_of_memory(const DeviceInfo& device, std::int64_t bytes, const char* what, cudaError_t status) {
   std::size_t free_bytes = 0, total = 0;
   (void)cudaMemGetInfo(&free_bytes, &total);
   return {ErrorKind::kDevice,
-          fmt::format("GPU {} ({}): {} are needed and {} of its {} are free ({})", device.index, device.name,
-                      format_bytes(bytes), format_bytes(static_cast<std::int64_t>(free_bytes)),
+          fmt::format("GPU {} ({}): {} are needed {} and {} of its {} are free ({})", device.index, device.name,
+                      format_bytes(bytes), what, format_bytes(static_cast<std::int64_t>(free_bytes)),
                       format_bytes(static_cast<std::int64_t>(total)), cudaGetErrorString(status))};
 }
 

@@ -17,7 +17,7 @@ DeviceInfo open_device(int index);
 /// All that this process sees. Throws Error{kDevice} if there is none.
 std::vector<DeviceInfo> list_devices();
 
-/// What to say when `bytes` are not to be had.
-Error out_of_memory(const DeviceInfo& device, std::int64_t bytes, cudaError_t status);
+/// What to say when `bytes` are not to be had; `what` they are for: "for the program".
+Error out_of_memory(const DeviceInfo& device, std::int64_t bytes, const char* what, cudaError_t status);
 
 }  // namespace shardscope::cuda

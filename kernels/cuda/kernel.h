@@ -13,6 +13,7 @@
 #include <string>
 
 #include "core/engine/backend.h"
+#include "core/program/gpu_memory.h"
 #include "kernels/cuda/biased_products.h"
 
 namespace shardscope::cuda {
@@ -29,8 +30,9 @@ struct DeviceInfo {
 /// What one lane keeps: its stream, its cuBLAS handle, and device memory for temporaries of one op.
 class LaneState {
  public:
-  /// `tf32`: products of fp32 matrices may round their operands to TF32.
-  explicit LaneState(const DeviceInfo& device, bool tf32 = false) : device_(&device), tf32_(tf32) {}
+  /// `tf32`, `most_moved`: as in CudaOptions.
+  explicit LaneState(const DeviceInfo& device, bool tf32 = false, std::int64_t most_moved = kMostMovedForProduct)
+      : device_(&device), tf32_(tf32), most_moved_(most_moved) {}
   LaneState(const LaneState&) = delete;
   LaneState& operator=(const LaneState&) = delete;
   ~LaneState();
@@ -42,10 +44,13 @@ class LaneState {
   /// At least `bytes` of device memory, aligned to 256, for this op only: the next op of the lane writes over it.
   std::byte* scratch(std::int64_t bytes);
   const DeviceInfo& device() const { return *device_; }
+  bool uses_tf32() const { return tf32_; }
+  std::int64_t most_moved() const { return most_moved_; }
 
  private:
   const DeviceInfo* device_;
   bool tf32_;
+  std::int64_t most_moved_;
   cudaStream_t stream_ = nullptr;
   cublasHandle_t blas_ = nullptr;
   std::byte* blas_workspace_ = nullptr;
@@ -72,11 +77,11 @@ struct Kernel {
   }
 };
 
-/// Throws Error{kDevice}: "layer_norm: cudaLaunchKernel: an illegal memory access was encountered".
+/// Throws Error{kDevice}: "cudaMemcpyAsync: invalid argument (cudaErrorInvalidValue)". `what` is the call.
 void check(cudaError_t status, const char* what);
 void check(cublasStatus_t status, const char* what);
-/// After a launch: what it returned.
-inline void check_launch(const char* what) { check(cudaGetLastError(), what); }
+/// After a launch: "cudaLaunchKernel (embed): an illegal memory access ...".
+void check_launch(const char* kernel);
 
 #include "kernels/run_each_op.inc"
 

@@ -1,12 +1,21 @@
 #include <algorithm>
+#include <utility>
 
+#include "core/program/gpu_memory.h"
+#include "kernels/cuda/devices.h"
 #include "kernels/cuda/kernel.h"
 
 namespace shardscope::cuda {
 namespace {
 
-/// What cuBLAS may use for itself on devices from Hopper on, as its documentation advises; 4 MiB are enough before.
-constexpr std::int64_t kBlasWorkspace = 32 << 20;
+/// What no program knows of. Throws Error{kDevice} that says what is free.
+std::byte* allocate(const DeviceInfo& device, std::int64_t bytes, const char* what) {
+  void* data = nullptr;
+  const cudaError_t status = cudaMalloc(&data, static_cast<std::size_t>(bytes));
+  if (status == cudaSuccess) return static_cast<std::byte*>(data);
+  (void)cudaGetLastError();  // not sticky: the next call starts clean
+  throw out_of_memory(device, bytes, what, status);
+}
 
 }  // namespace
 
@@ -29,7 +38,7 @@ cublasHandle_t LaneState::blas() {
   if (blas_ != nullptr) return blas_;
   check(cublasCreate(&blas_), "cublasCreate");
   check(cublasSetStream(blas_, stream_), "cublasSetStream");
-  check(cudaMalloc(reinterpret_cast<void**>(&blas_workspace_), kBlasWorkspace), "cudaMalloc (cuBLAS workspace)");
+  blas_workspace_ = allocate(*device_, kBlasWorkspace, "for cuBLAS to work in");
   check(cublasSetWorkspace(blas_, blas_workspace_, kBlasWorkspace), "cublasSetWorkspace");
   // Sums of 16-bit products stay in fp32 also where cuBLAS splits them.
   const int mode =
@@ -49,9 +58,9 @@ std::byte* LaneState::scratch(std::int64_t bytes) {
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");  // earlier ops may use what goes now
   if (scratch_ != nullptr) check(cudaFree(scratch_), "cudaFree");
   scratch_ = nullptr;
-  scratch_bytes_ = std::max(bytes, 2 * scratch_bytes_);
-  check(cudaMalloc(reinterpret_cast<void**>(&scratch_), static_cast<std::size_t>(scratch_bytes_)),
-        "cudaMalloc (scratch)");
+  const std::int64_t wanted = std::max(bytes, 2 * std::exchange(scratch_bytes_, 0));
+  scratch_ = allocate(*device_, wanted, "for an op's scratch");
+  scratch_bytes_ = wanted;
   return scratch_;
 }
 

@@ -1,6 +1,7 @@
 // Matrix products by cuBLAS, which is column-major: our row-major c = a b is its c' = b' a'. Sums are in fp32, and fp32
-// operands are not rounded to TF32. cuBLAS wants a and b of one dtype and c of that or fp32: others pass through
-// scratch.
+// operands are not rounded to TF32 unless the backend was told to. cuBLAS wants a and b of one dtype and c of that or
+// fp32: others pass through scratch.
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -53,7 +54,8 @@ bool multiply_biased(const Kernel& kernel, const Product& p, const Region& bias)
   if (kernel.dtype(bias) != p.c.dtype || !is_aligned(shift, 16)) return false;
   if (!begins_at_vectors(p.a) || !begins_at_vectors(p.b) || !begins_at_vectors(p.c)) return false;
   return kernel.lane.run_biased(
-      {p.m, p.n, p.k, p.a.ld, p.b.ld, p.c.ld, p.trans_a, p.trans_b, data_type(p.a.dtype), data_type(p.c.dtype)},
+      {p.m, p.n, p.k, p.a.ld, p.b.ld, p.c.ld, p.trans_a, p.trans_b, kernel.lane.uses_tf32() && p.a.dtype == DType::kF32,
+       data_type(p.a.dtype), data_type(p.c.dtype)},
       {p.a.data, p.b.data, shift, p.c.data});
 }
 
@@ -139,20 +141,27 @@ Matrix matrix_of(const Kernel& kernel, const Region& region, std::int64_t rows, 
   return {kernel.data<std::byte>(region), kernel.dtype(region), rows, cols, cols};
 }
 
-}  // namespace
+Matrix part(const Matrix& x, std::int64_t first, std::int64_t count) {
+  return {x.data + first * x.ld * size_of(x.dtype), x.dtype, count, x.cols, x.ld};
+}
+Matrix columns(const Matrix& x, std::int64_t first, std::int64_t count) {
+  return {x.data + first * size_of(x.dtype), x.dtype, x.rows, count, x.ld};
+}
 
-void run(const MatMul& op, Kernel& kernel) {
-  const Matrix given_a = matrix_of(kernel, op.a, op.m, op.k, op.trans_a);
-  const Matrix given_b = matrix_of(kernel, op.b, op.k, op.n, op.trans_b);
-  const Matrix given_c = matrix_of(kernel, op.c, op.m, op.n, false);
-  const DType dtype = given_a.dtype == given_b.dtype ? given_a.dtype : DType::kF32;
-  Placed a = place(given_a, dtype, op.m, op.n, op.k), b = place(given_b, dtype, op.m, op.n, op.k);
-  Placed c = place(given_c, given_c.dtype == dtype ? dtype : DType::kF32, op.m, op.n, op.k);
-  take_scratch(kernel, {&a, &b, &c});
+/// How many rows of c a product makes at a time: all, or so many that copies of a and c stay small. Operands of other
+/// dtypes are converted as a whole.
+std::int64_t rows_at_a_time(const Kernel& kernel, const Placed& a, const Placed& c) {
+  const std::int64_t m = c.given.rows, moved = a.bytes() + c.bytes(), most = kernel.lane.most_moved();
+  const bool converts = a.given.dtype != a.used.dtype || c.given.dtype != c.used.dtype;
+  if (converts || moved <= most) return m;
+  return std::clamp(most / (moved / m + 1) / kLeastForCopy * kLeastForCopy, kLeastForCopy, m);
+}
+
+/// c += or = a b, or a b + bias, of `m` rows.
+void run_placed(const MatMul& op, Kernel& kernel, const Placed& a, const Placed& b, const Placed& c, std::int64_t m) {
   if (a.is_moved) copy(kernel, a.given, a.used);
-  if (b.is_moved) copy(kernel, b.given, b.used);
   if (c.is_moved && op.accumulate) copy(kernel, c.given, c.used);
-  Product product{a.used, b.used, c.used, op.m, op.n, op.k, op.trans_a, op.trans_b, op.accumulate};
+  Product product{a.used, b.used, c.used, m, op.n, op.k, op.trans_a, op.trans_b, op.accumulate};
   const bool done = !op.bias.empty() && multiply_biased(kernel, product, op.bias);
   if (!op.bias.empty() && !done) {
     fill_with_bias(kernel, op.bias, c.used);
@@ -160,6 +169,27 @@ void run(const MatMul& op, Kernel& kernel) {
   }
   if (!done) multiply(kernel, product);
   if (c.is_moved) copy(kernel, c.used, c.given);
+}
+
+}  // namespace
+
+void run(const MatMul& op, Kernel& kernel) {
+  const Matrix a = matrix_of(kernel, op.a, op.m, op.k, op.trans_a);
+  const Matrix b = matrix_of(kernel, op.b, op.k, op.n, op.trans_b);
+  const Matrix c = matrix_of(kernel, op.c, op.m, op.n, false);
+  const DType dtype = a.dtype == b.dtype ? a.dtype : DType::kF32;
+  const DType result = c.dtype == dtype ? dtype : DType::kF32;
+  Placed second = place(b, dtype, op.m, op.n, op.k);
+  const std::int64_t rows =
+      rows_at_a_time(kernel, place(a, dtype, op.m, op.n, op.k), place(c, result, op.m, op.n, op.k));
+  for (std::int64_t first = 0; first < op.m; first += rows) {
+    const std::int64_t m = std::min(rows, op.m - first);
+    Placed x = place(op.trans_a ? columns(a, first, m) : part(a, first, m), dtype, op.m, op.n, op.k);
+    Placed z = place(part(c, first, m), result, op.m, op.n, op.k);
+    take_scratch(kernel, {&second, &x, &z});  // the same each time: b stays there
+    if (second.is_moved && first == 0) copy(kernel, second.given, second.used);
+    run_placed(op, kernel, x, second, z, m);
+  }
 }
 
 /// Whole numbers up to 128 are exact in every floating dtype, so b becomes a's, and scales count afterwards.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <string>
 #include <thread>
 
@@ -30,6 +31,17 @@ NcclLink::NcclLink(const ncclUniqueId& id, int ranks, int rank, std::function<vo
   settle(status, "ncclCommInitRankConfig");
 }
 
+/// NCCL sees that a connection ended; the host's watch knows whose process died, a moment later.
+Error NcclLink::explained(ncclResult_t status, const char* what) const {
+  const Error error = nccl_error(status, what, comm_);
+  const bool is_peers = status == ncclRemoteError || status == ncclSystemError;
+  for (int i = 0; is_peers && i < 200; ++i) {
+    check_peers_();
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return error;
+}
+
 void NcclLink::settle(ncclResult_t status, const char* what) {
   while (status == ncclInProgress) {
     check_peers_();
@@ -37,7 +49,7 @@ void NcclLink::settle(ncclResult_t status, const char* what) {
     const ncclResult_t asked = ncclCommGetAsyncError(comm_, &status);
     if (asked != ncclSuccess) status = asked;
   }
-  if (status != ncclSuccess) throw nccl_error(status, what, comm_);
+  if (status != ncclSuccess) throw explained(status, what);
 }
 
 void NcclLink::check_health() const {
@@ -46,7 +58,7 @@ void NcclLink::check_health() const {
   ncclResult_t status = ncclSuccess;
   const ncclResult_t asked = ncclCommGetAsyncError(comm, &status);
   if (asked != ncclSuccess) status = asked;
-  if (status != ncclSuccess && status != ncclInProgress) throw nccl_error(status, "a collective", comm);
+  if (status != ncclSuccess && status != ncclInProgress) throw explained(status, "a collective");
 }
 
 void NcclLink::abort() {

@@ -33,6 +33,8 @@ class NcclLink {
   void abort();
 
  private:
+  Error explained(ncclResult_t status, const char* what) const;
+
   std::function<void()> check_peers_;
   std::atomic<ncclComm_t> comm_ = nullptr;  ///< null after abort()
 };

@@ -8,6 +8,7 @@
 
 #include "core/engine/trainer.h"
 #include "core/error.h"
+#include "kernels/conformance/conformance.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "tests/closeness.h"
@@ -65,6 +66,53 @@ TEST_F(Cuda, AnyMixTrainsAsOnTheCpu) {
   }));
 }
 
+/// c [m,n] = a [m,k] b [k,n] whose operands TF32 rounds: sums of k products 1 + 2^-12, which has 12 bits.
+ConformanceCase fine_product(bool biased, double want) {
+  constexpr std::int64_t kN = 64;
+  CaseBuilder b("matmul of numbers with 12 bits");
+  MatMul op{.m = kN, .n = kN, .k = kN};
+  op.a = b.in(Doubles(kN * kN, 1 + 0x1p-12)), op.b = b.in(Doubles(kN * kN, 1));
+  if (biased) op.bias = b.in(Doubles(kN, 0));
+  op.c = b.out(kN * kN);
+  b.expect(op.c, Doubles(kN * kN, want));
+  return aligned(b.build(op));
+}
+
+TEST_F(Cuda, Tf32RoundsTheOperandsOfFp32ProductsWhereItIsAskedFor) {
+  for (const bool biased : {false, true}) {
+    const auto exact = make_cuda_backend({}), rounding = make_cuda_backend({.tf32 = true});
+    EXPECT_THAT(run_case(*exact, fine_product(biased, 64 + 0x1p-6)), testing::IsEmpty());
+    EXPECT_THAT(run_case(*rounding, fine_product(biased, 64)), testing::IsEmpty());
+  }
+}
+
+/// Products that are made some rows at a time, since their operands are copied.
+TEST_F(Cuda, ProductsOfOddRowsArePutTogetherOfParts) {
+  const auto backend = make_cuda_backend({.most_moved = 1 << 16});
+  const ConformanceResult result = run_conformance(*backend, "matmul 261");
+  EXPECT_THAT(result.faults, testing::IsEmpty());
+  EXPECT_EQ(result.ran, 16);
+}
+
+/// A device could only stop, for all that it can say.
+TEST_F(Cuda, ATokenOutsideTheVocabularyIsRefusedBeforeTheDeviceSeesIt) {
+  JobChoice choice;
+  Job job = job_of(choice);
+  job.steps = 2;
+  const auto data = make_random_sequences(4 * job.model.vocab_size, job.data.seq_len, 99);
+  TrainOptions options;
+  options.data = data.get();
+  try {
+    train(job, cuda_backends(1), options);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::MatchesRegex("rank 0: op [0-9]+ .load_batch batch.: to.* outside the model's "
+                                                    "vocabulary of 11.*"));
+  }
+  const TrainResult after = run(job, cuda_backends(1));  // the device still works
+  EXPECT_EQ(after.losses.size(), 2U);
+}
+
 TEST_F(Cuda, NoSuchDeviceIsSaidInOneLine) {
   try {
     (void)make_cuda_backend({.device = 99});
@@ -80,7 +128,7 @@ TEST_F(Cuda, OutOfMemorySaysWhatIsFree) {
     (void)backend->allocate(Space::kDevice, std::int64_t{1} << 50);
     FAIL();
   } catch (const Error& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("are needed and"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("are needed for the program and"));
   }
   std::byte* const data = backend->allocate(Space::kDevice, 1024);  // and goes on
   backend->release(Space::kDevice, data, 1024);

@@ -30,9 +30,20 @@ says "too old a driver" "the NVIDIA driver is for CUDA 12.0" CUDASIM_DRIVER=1200
 says "no device" "the driver shows no GPU" CUDASIM_DEVICES=0
 says "fewer devices than ranks" "Duplicate GPU detected" CUDASIM_DEVICES=1
 says "too little memory" "at its fullest" CUDASIM_MEM_MB=1
-says "memory that an error of the chip spoilt" "uncorrectable ECC error" CUDASIM_FAIL=cudaLaunchKernel:20:214
+says "too little memory beside the program" "are needed for cuBLAS to work in" CUDASIM_MEM_MB=20
+says "and what the program takes" "at its fullest: activation" CUDASIM_MEM_MB=20
+says "memory that an error of the chip spoilt" "): cudaLaunchKernel (" CUDASIM_FAIL=cudaLaunchKernel:20:214
+says "and what it is" "uncorrectable ECC error" CUDASIM_FAIL=cudaLaunchKernel:20:214
+says "an error that shows late" "it may be an earlier op's" CUDASIM_FAIL=cudaLaunchKernel:20:700
+says "one that no call made" "cudaStreamQuery" CUDASIM_FAIL=cudaStreamQuery:3:700
+says "NCCL cannot begin" "ncclCommInitRankConfig: NCCL says" CUDASIM_FAIL=ncclCommInitRankConfig:1:2
 says "an error of NCCL" "ncclAllReduce: NCCL says" CUDASIM_FAIL=ncclAllReduce:1:3
 says "an asynchronous error of NCCL" "NCCL says remote process exited" CUDASIM_FAIL=ncclAsync:3:6
+
+# GPUs of two models work together, and one line says so.
+mixed=$(CUDASIM_ODD_DEVICE=1 train 2>&1 >/dev/null)
+[[ $? -eq 0 && $mixed == *"the ranks' GPUs differ: rank 0 has emulated sm_90 (no GPU), 2.0 GiB, rank 1 another"* ]] ||
+  { failures=$((failures + 1)); echo "FAILED: mixed devices: '$mixed'"; }
 
 # A rank that comes late changes nothing but the time.
 loss() { train 2>&1 | sed -n 's/^loss *//p'; }
@@ -43,6 +54,26 @@ here=$(loss) late=$(CUDASIM_NCCL_SLOW=1:5 loss)
 if command -v mpirun >/dev/null; then
   processes=$(launch=(mpirun --allow-run-as-root --oversubscribe -n 2) && loss)
   [[ $processes == "$here" ]] || { failures=$((failures + 1)); echo "FAILED: as processes: '$processes' is not '$here'"; }
+
+  # One of them dies, or stops answering, in the middle: the other says which, and what was done stays.
+  gone() {  # gone NAME SIGNAL TEXT
+    rm -rf pid.* run.db* ck weights
+    export -f train
+    shardscope=$shardscope mpirun --allow-run-as-root --oversubscribe -n 2 bash -c "echo \$\$ >pid.\$OMPI_COMM_WORLD_RANK; exec '$shardscope' train \
+      --model model.json --ranks 2 --stage 2 --seq 32 --micro-batch 2 --steps 100000 --backend cuda --threads 1 --hang-timeout 3 \
+      --profile run.db --checkpoint ck --checkpoint-every 2" >out.txt 2>&1 &
+    local launcher=$! i
+    for ((i = 0; i < 600; ++i)); do [[ -f ck/latest ]] && break; sleep 0.1; done
+    kill "-$2" "$(cat pid.1)"
+    for ((i = 0; i < 300; ++i)); do grep -q '^shardscope: ' out.txt && break; sleep 0.1; done
+    kill -KILL "$(cat pid.1)" 2>/dev/null
+    wait "$launcher"
+    grep -q "^shardscope: rank 1: $3" out.txt || { failures=$((failures + 1)); echo "FAILED: $1: $(grep -v '^step' out.txt)"; }
+    "$shardscope" query run.db "select status from run" >/dev/null && "$shardscope" weights "ck/$(cat ck/latest)" -o weights >/dev/null ||
+      { failures=$((failures + 1)); echo "FAILED: $1: the profile or the checkpoint is not whole"; }
+  }
+  gone "a rank that dies" KILL "died (process "
+  gone "a rank that stops" STOP "has not answered for"
 else
   echo "no mpirun: ranks as processes are SKIPPED"
 fi

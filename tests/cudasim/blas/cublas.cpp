@@ -15,6 +15,9 @@ struct Handle {
   cublasMath_t math = CUBLAS_DEFAULT_MATH;
 };
 
+/// The mode itself, without the flags that may be added to it.
+constexpr int kMathModes = 0xf;
+
 Handle* of(cublasHandle_t handle) { return reinterpret_cast<Handle*>(handle); }
 
 /// What the documentation of cublasGemmEx allows, as far as it is implemented.
@@ -40,7 +43,7 @@ cublasStatus_t gemm(cublasHandle_t handle, Gemm g, cublasComputeType_t compute, 
   g.alpha = scalar(alpha, compute);
   g.beta = scalar(beta, compute);
   g.d = g.c;
-  const bool by_math = compute == CUBLAS_COMPUTE_32F && of(handle)->math == CUBLAS_TF32_TENSOR_OP_MATH;
+  const bool by_math = compute == CUBLAS_COMPUTE_32F && (of(handle)->math & kMathModes) == CUBLAS_TF32_TENSOR_OP_MATH;
   g.tf32 = g.a.type == CUDA_R_32F && (compute == CUBLAS_COMPUTE_32F_FAST_TF32 || by_math);
   Stream* const stream = m.stream(of(handle)->stream, of(handle)->device);
   if (stream == nullptr || stream->device != of(handle)->device) {

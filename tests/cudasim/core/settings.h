@@ -38,6 +38,7 @@ struct Settings {
   int devices = 2;                      ///< CUDASIM_DEVICES
   u64 memory_bytes = 2048ull << 20;     ///< CUDASIM_MEM_MB, of each device
   u64 arena_bytes = 64ull << 30;        ///< CUDASIM_ARENA_GB: addresses of each device; they are never used twice
+  int odd_device = -1;                  ///< CUDASIM_ODD_DEVICE: this one is of another model, with half the processors
   unsigned seed = 1;                    ///< CUDASIM_SEED
   Schedule schedule = Schedule::kLate;  ///< CUDASIM_SCHED: late, eager, threads
   Diverge diverge = Diverge::kLow;      ///< CUDASIM_DIVERGE: low, high, random

@@ -39,9 +39,9 @@ ncclResult_t join(const std::string& board, int rank, int ranks, int device, boo
   return ncclSuccess;
 }
 
-ncclResult_t init(ncclComm_t* handle, int ranks, const ncclUniqueId& id, int rank, bool blocking) {
+ncclResult_t init(const char* name, ncclComm_t* handle, int ranks, const ncclUniqueId& id, int rank, bool blocking) {
   Machine& m = machine();
-  if (const int injected = m.injected("ncclCommInitRank")) return fail(static_cast<ncclResult_t>(injected), "injected");
+  if (const int injected = m.injected(name)) return fail(static_cast<ncclResult_t>(injected), "injected");
   if (m.settings.unavailable() != cudaSuccess) return fail(ncclUnhandledCudaError, "no device");
   CommPtr comm;
   if (const ncclResult_t code = join(id.internal, rank, ranks, current_device(), blocking, comm); code != ncclSuccess)
@@ -96,11 +96,11 @@ CUDASIM_API ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
   return ncclSuccess;
 }
 CUDASIM_API ncclResult_t ncclCommInitRank(ncclComm_t* comm, int ranks, ncclUniqueId id, int rank) {
-  return init(comm, ranks, id, rank, true);
+  return init("ncclCommInitRank", comm, ranks, id, rank, true);
 }
 CUDASIM_API ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id, int rank,
                                                 ncclConfig_t* config) {
-  return init(comm, ranks, id, rank, config == nullptr || config->blocking != 0);
+  return init("ncclCommInitRankConfig", comm, ranks, id, rank, config == nullptr || config->blocking != 0);
 }
 CUDASIM_API ncclResult_t ncclCommInitAll(ncclComm_t* comms, int ranks, const int* devices) {
   const std::string board = Board::create();

@@ -14,7 +14,8 @@ bool exists(int device) { return device >= 0 && device < machine().settings.devi
 
 cudaDeviceProp properties(int device) {
   cudaDeviceProp p{};
-  std::snprintf(p.name, sizeof p.name, "%s", kDeviceName);
+  const bool is_odd = device == machine().settings.odd_device;
+  std::snprintf(p.name, sizeof p.name, "%s", is_odd ? kOddDeviceName : kDeviceName);
   p.major = 9;
   p.minor = 0;
   p.totalGlobalMem = machine().memory.capacity();
@@ -31,7 +32,7 @@ cudaDeviceProp properties(int device) {
   p.maxThreadsDim[2] = 64;
   p.maxGridSize[0] = 0x7fffffff;
   p.maxGridSize[1] = p.maxGridSize[2] = 65535;
-  p.multiProcessorCount = kSms;
+  p.multiProcessorCount = is_odd ? kSms / 2 : kSms;
   p.l2CacheSize = 50 << 20;
   p.totalConstMem = 64 << 10;
   p.asyncEngineCount = 3;
@@ -73,7 +74,7 @@ int attribute_value(cudaDeviceAttr attribute, const cudaDeviceProp& p) {
     case cudaDevAttrMaxRegistersPerMultiprocessor:
       return 65536;
     case cudaDevAttrMultiProcessorCount:
-      return kSms;
+      return p.multiProcessorCount;
     case cudaDevAttrMaxThreadsPerMultiProcessor:
       return static_cast<int>(kThreadsPerSm);
     case cudaDevAttrMaxBlocksPerMultiprocessor:

@@ -6,6 +6,7 @@
 namespace cudasim {
 
 inline constexpr char kDeviceName[] = "emulated sm_90 (no GPU)";
+inline constexpr char kOddDeviceName[] = "another emulated sm_90 (no GPU)";  ///< CUDASIM_ODD_DEVICE
 inline constexpr int kSms = 132;
 inline constexpr u64 kMostThreads = 1024;
 inline constexpr u64 kThreadsPerSm = 2048;
