@@ -135,9 +135,9 @@ capture() {
   local library=$build/profiler/libshardscope-capture.so
   [[ -f $library ]] || { skip "no libshardscope-capture.so in $build"; return 0; }
   [[ -f $out/gpt2-124m.json ]] || job gpt2-124m gpt2 1024 16 20
-  rm -f "$out/capture.db"
+  rm -f "$out/capture.db" "$out/capture.train.db"
   SHARDSCOPE_CAPTURE_LIBRARY=$library "$shardscope" record -o "$out/capture.db" -- \
-    "$shardscope" train "$out/gpt2-124m.json" --quiet --json >"$out/capture.out.json" 2>"$out/capture.err" ||
+    "$shardscope" train "$out/gpt2-124m.json" --quiet --json --profile "$out/capture.train.db" >"$out/capture.out.json" 2>"$out/capture.err" ||
     { say "record failed: $(tail -2 "$out/capture.err")"; return 1; }
   "$shardscope" report "$out/capture.db" --json >"$out/capture.report.json" 2>&1
   python3 - "$out" <<'END' | tee -a "$report"
@@ -151,6 +151,8 @@ if os.path.exists(f"{out}/gpt2-124m.out.json"):
     alone = json.load(open(f"{out}/gpt2-124m.out.json"))["step_time_s"]["median"]
     print(f"step {1e3 * recorded:.2f} ms under record, {1e3 * alone:.2f} ms alone: {100 * (recorded / alone - 1):+.1f} %")
 END
+  "$shardscope" ops "$out/capture.db" --against "$out/capture.train.db" 2>&1 | head -50 | block
+  [[ ${PIPESTATUS[0]} -eq 0 ]]
 }
 
 record() {

@@ -8,6 +8,7 @@
 #include "profiler/capture/records.h"
 #include "profiler/capture/spool_layout.h"
 #include "profiler/import/test_import.h"
+#include "profiler/query/op_device_work.h"
 #include "profiler/query/time_breakdown.h"
 
 namespace shardscope {
@@ -85,6 +86,52 @@ TEST(CaptureImport, KeepsTheJobsOwnNumbersOfLaunches) {
                     "SELECT o.name, e.kind, e.id FROM slice s JOIN rank r USING (run, rank) JOIN op o ON o.program = "
                     "r.program AND o.op = s.op JOIN external_id e USING (run, rank, correlation) ORDER BY o.name"),
             "cudaLaunchKernel|custom0|77\nsoftmax|custom0|77\n");
+}
+
+/// A range of one op of our CUDA backend, and what a thread launches at some time.
+void add_op(SpoolText& spool, const std::string& name, std::int64_t from_ns, std::int64_t to_ns) {
+  RangeRecord range{};
+  range.name = spool.text(name);
+  spool.add(RecordKind::kRangePush, kStart + from_ns, range);
+  spool.add(RecordKind::kRangePop, kStart + to_ns, range);
+}
+void add_launch(SpoolText& spool, const std::string& kernel_name, std::uint32_t thread, std::int64_t at_ns,
+                std::int64_t lasts_ns) {
+  const auto correlation = static_cast<std::uint32_t>(at_ns);
+  ApiRecord call{};
+  call.end_ns = kStart + at_ns + 5, call.name = spool.text("cuLaunchKernel");
+  call.correlation = correlation, call.thread = thread, call.driver = 1;
+  spool.add(RecordKind::kApi, kStart + at_ns, call);
+  KernelRecord kernel{};
+  kernel.end_ns = kStart + 5000 + at_ns + lasts_ns, kernel.name = spool.text(kernel_name);
+  kernel.correlation = correlation, kernel.stream = 7;
+  spool.add(RecordKind::kKernel, kStart + 5000 + at_ns, kernel);
+}
+
+TEST(CaptureImport, TiesDeviceWorkToTheOpsOfOurProgram) {
+  SpoolText spool;
+  const std::uint32_t own = SpoolText::kThread, nccls = 99;
+  add_op(spool, "rank 3 gpu 0 op 57 matmul h.0.attn", 0, 900);
+  add_op(spool, "rank 3 gpu 0 op 58 all_reduce flat.0", 1000, 1900);
+  add_op(spool, "rank 3 gpu 0 op 57 matmul h.0.attn", 2000, 2900);
+  add_launch(spool, "gemm", own, 100, 40);
+  add_launch(spool, "ncclDevKernel_AllReduce_Sum_f32_RING_LL", nccls, 1500, 70);
+  add_launch(spool, "beside", own, 1950, 10);     // between two ranges
+  add_launch(spool, "foreign", nccls, 2500, 20);  // not a collective, so not the range's of another thread
+  add_launch(spool, "gemm", own, 2100, 60);
+  add_launch(spool, "split", own, 2200, 1);
+  const testing::TempFolder folder;
+  testing::import_texts(folder, "1.spool", {spool.bytes()});
+  const DeviceWork work = op_device_work(Profile(folder.file("run.db")), 1);
+  ASSERT_EQ(work.ops.size(), 2U);
+  const OpDeviceWork &product = work.ops[0], &collective = work.ops[1];
+  EXPECT_EQ(std::tie(product.rank, product.op, product.kind, product.name),
+            std::make_tuple(3, 57, "matmul", "h.0.attn"));
+  EXPECT_EQ(std::tie(product.executions, product.work.count), std::make_tuple(2, 3));
+  EXPECT_NEAR(product.device_s, 61e-9, 1e-12);  // the upper of two
+  EXPECT_EQ(std::tie(collective.op, collective.kind, collective.work.count), std::make_tuple(58, "all_reduce", 1));
+  EXPECT_EQ(std::tie(work.all.count, work.of_no_op.count), std::make_tuple(6, 2));
+  EXPECT_NEAR(work.of_no_op.total_s, 30e-9, 1e-12);
 }
 
 TEST(CaptureImport, KeepsTheStateOfDevices) {
