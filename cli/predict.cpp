@@ -17,6 +17,7 @@
 #include "core/engine/arena.h"
 #include "core/engine/suggest_fit.h"
 #include "core/error.h"
+#include "core/program/gpu_memory.h"
 #include "core/program/lower.h"
 #include "core/spec/hardware.h"
 #include "profiler/store/profile_writer.h"
@@ -94,6 +95,7 @@ class Predict {
     if (cluster_) {
       const char* framework = job_.zero_mode == ZeroMode::kDeepSpeed ? "deepspeed" : "shardscope";
       interval_ = interval_of(framework, job_.parallel.ranks(), prediction_.step_time_s);
+      if (job_.device_memory_bytes == 0) beside_bytes_ = largest_beside();
     }
     options_.json ? print_json() : print_text();
   }
@@ -120,6 +122,11 @@ class Predict {
     if (job_.parallel.ranks() <= cluster_->ranks()) return;
     throw Error(ErrorKind::kConfig, fmt::format("{}: has {} devices; the job's {} ranks need one each", job_.cluster,
                                                 cluster_->ranks(), job_.parallel.ranks()));
+  }
+
+  /// The first and the last stage multiply most: they have the vocabulary.
+  std::int64_t largest_beside() const {
+    return std::max(gpu_memory_beside(lower(job_, 0)), gpu_memory_beside(lower(job_, job_.parallel.ranks() - 1)));
   }
 
   Prediction simulate_into(TraceSink* sink) {
@@ -157,7 +164,8 @@ class Predict {
     }
     if (job_.device_memory_bytes > 0) return {fullest, job_.device_memory_bytes, "device memory given", true};
     if (cluster_) {
-      return {fullest, static_cast<std::int64_t>(cluster_->device.memory.value), cluster_->device.name, true};
+      const auto memory = static_cast<std::int64_t>(cluster_->device.memory.value);
+      return {fullest + beside_bytes_, memory, cluster_->device.name, true};
     }
     return {everything, machine_memory(), "this machine's memory, all ranks together"};
   }
@@ -197,9 +205,10 @@ class Predict {
     out["memory_limit_bytes"] = memory.limit_bytes;
     out["headroom_bytes"] = memory.limit_bytes - memory.needed_bytes;
     out["memory_limit_of"] = memory.of;
+    out["beside_bytes"] = beside_bytes_;
     out["suggestions"] = nlohmann::json::array();
     if (!memory.fits() && memory.of_device) {
-      for (const FitSuggestion& s : suggest_fit(job_, memory.limit_bytes)) {
+      for (const FitSuggestion& s : suggest_fit(job_, memory.limit_bytes - beside_bytes_)) {
         out["suggestions"].push_back({{"change", s.change}, {"device_peak_bytes", s.device_bytes}});
       }
     }
@@ -279,12 +288,14 @@ class Predict {
   void print_memory() const {
     const Fit memory = fit();
     const MemoryPeak& peak = fullest_rank().peak;
-    fmt::print("memory      {} on the fullest rank, {}; {} of {} ({})\n", format_bytes(device_peak(peak)),
+    const std::string beside =
+        beside_bytes_ > 0 ? fmt::format(" and up to {} beside its program", format_bytes(beside_bytes_)) : "";
+    fmt::print("memory      {} on the fullest rank{}, {}; {} of {} ({})\n", format_bytes(device_peak(peak)), beside,
                memory.fits() ? "fits" : "DOES NOT FIT", format_bytes(memory.needed_bytes),
                format_bytes(memory.limit_bytes), memory.of);
     if (!memory.fits()) {
       fmt::print("  over by                 {}\n", format_bytes(memory.needed_bytes - memory.limit_bytes));
-      if (memory.of_device) fmt::print("  {}\n", describe(suggest_fit(job_, memory.limit_bytes)));
+      if (memory.of_device) fmt::print("  {}\n", describe(suggest_fit(job_, memory.limit_bytes - beside_bytes_)));
     }
     for (int s = 0; s < kSpaces; ++s) {
       const auto space = static_cast<Space>(s);
@@ -299,6 +310,7 @@ class Predict {
   Machine machine_;
   std::vector<Program> programs_;
   double flops_per_token_ = 0;
+  std::int64_t beside_bytes_ = 0;  // what our CUDA backend takes of a GPU beside the program
   Prediction prediction_;
   std::optional<Explanation> why_;    ///< with --explain
   std::optional<Interval> interval_;  ///< of a cluster
