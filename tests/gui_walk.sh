@@ -107,6 +107,23 @@ for view in 3-memory 4-compare 5-waterfall 6-scatter 7-plan; do
   shot "2$view"
 done
 differ 23-memory 24-compare
+keys 4 m; sleep 1
+shot 28-stages
+differ 24-compare 28-stages
+keys m; sleep 4
+shot 29-stages-predicted
+differ 28-stages 29-stages-predicted
+keys m 3
+click 500 180
+shot 30-memory-cursor
+differ 23-memory 30-memory-cursor
+keys 2 shift+Right
+click 700 238  # an op of the middle of the step
+for tab in op:126 rank:190 collectives:270 memory:352 flame:419 details:482 notes:612; do  # where the tables' tabs are
+  click "${tab#*:}" 636
+  shot "31-table-${tab%:*}"
+done
+differ 31-table-op 31-table-rank
 differ 24-compare 25-waterfall
 stop
 theme=dark start --view timeline "$profile"

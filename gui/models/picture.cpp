@@ -92,6 +92,13 @@ std::string strip_svg(const Picture& picture, const PictureShape& s) {
   return out;
 }
 
+std::string cells_svg(const Picture& picture, const PictureShape& s) {
+  std::string out;
+  for_each_run(picture.maps[static_cast<std::size_t>(s.text)], s.x, s.y,
+               [&](const PictureShape& rect) { out += rect_svg(rect, "fill=\"" + hex(rect.colour) + "\""); });
+  return out;
+}
+
 std::string shape_svg(const Picture& picture, const PictureShape& s) {
   switch (s.kind) {
     case PictureShape::Kind::kFill:
@@ -109,6 +116,8 @@ std::string shape_svg(const Picture& picture, const PictureShape& s) {
       return polygon_svg(picture, s);
     case PictureShape::Kind::kStrip:
       return strip_svg(picture, s);
+    case PictureShape::Kind::kCells:
+      return cells_svg(picture, s);
     case PictureShape::Kind::kDisc:
       return disc_svg(s);
   }
@@ -229,9 +238,35 @@ void Picture::strip(double x, double y, double h, std::vector<Stack> columns, co
   strips.push_back({std::move(columns), looks});
 }
 
+void Picture::cells(double x, double y, CellMap map) {
+  if (map.cells.empty() || map.rows() == 0) return;
+  const auto wide = static_cast<double>(map.cells.size());
+  add(PictureShape::Kind::kCells, {}, x, y, wide, map.rows()).text = static_cast<std::int32_t>(maps.size());
+  maps.push_back(std::move(map));
+}
+
+void for_each_run(const CellMap& map, float x, float y, const std::function<void(const PictureShape&)>& draw) {
+  const int width = static_cast<int>(map.cells.size());
+  for (int row = 0; row < map.rows(); ++row) {
+    for (int from = 0, to; from < width; from = to) {
+      const int shade = map.shade(from, row);
+      for (to = from + 1; to < width && map.shade(to, row) == shade;) ++to;
+      if (shade == CellMap::kNothing) continue;
+      PictureShape rect;
+      rect.colour = map.colours[static_cast<std::size_t>(shade)];
+      rect.x = x + static_cast<float>(from);
+      rect.y = y + static_cast<float>(row);
+      rect.width = static_cast<float>(to - from);
+      rect.height = 1;
+      draw(rect);
+    }
+  }
+}
+
 void Picture::append(const Picture& other) {
   for (PictureShape shape : other.shapes) {
     if (shape.kind == PictureShape::Kind::kStrip) shape.text += static_cast<std::int32_t>(strips.size());
+    if (shape.kind == PictureShape::Kind::kCells) shape.text += static_cast<std::int32_t>(maps.size());
     if (shape.kind == PictureShape::Kind::kText) shape.text += static_cast<std::int32_t>(texts.size());
     shape.first += static_cast<std::int32_t>(points.size());
     shapes.push_back(shape);
@@ -239,6 +274,7 @@ void Picture::append(const Picture& other) {
   texts.insert(texts.end(), other.texts.begin(), other.texts.end());
   points.insert(points.end(), other.points.begin(), other.points.end());
   strips.insert(strips.end(), other.strips.begin(), other.strips.end());
+  maps.insert(maps.end(), other.maps.begin(), other.maps.end());
 }
 
 Stack make_stack(const std::array<float, kStackParts>& shares) {

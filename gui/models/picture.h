@@ -62,10 +62,24 @@ struct Strip {
   std::vector<Stack> columns;
   StripLooks looks;
 };
+/// A map of cells: rows of shades a pixel high, and for each column of pixels the cell that it shows.
+struct CellMap {
+  std::vector<std::int32_t> cells;   ///< by column of pixels; below 0: nothing is drawn there
+  int columns = 0;                   ///< cells of a row
+  std::vector<std::uint8_t> shades;  ///< by row, cell: index into colours; what is none is not drawn
+  std::vector<Rgb> colours;
+  int rows() const { return columns == 0 ? 0 : static_cast<int>(shades.size()) / columns; }
+  int shade(int x, int row) const {
+    const std::int32_t cell = cells[static_cast<std::size_t>(x)];
+    const int index = cell < 0 ? kNothing : shades[static_cast<std::size_t>(row * columns + cell)];
+    return index < static_cast<int>(colours.size()) ? index : kNothing;
+  }
+  static constexpr int kNothing = 255;
+};
 inline constexpr double kTexturedFrom = 8;  ///< pixels: parts of lower strips have no texture
 
 struct PictureShape {
-  enum class Kind : std::uint8_t { kFill, kFrame, kText, kLine, kPolygon, kDisc, kStrip };
+  enum class Kind : std::uint8_t { kFill, kFrame, kText, kLine, kPolygon, kDisc, kStrip, kCells };
   Kind kind = Kind::kFill;
   Texture texture = Texture::kPlain;       ///< of fills and polygons; a polygon has no kFootLine and the like
   TextAnchor anchor = TextAnchor::kStart;  ///< of a text
@@ -76,8 +90,8 @@ struct PictureShape {
   bool hollow = false;                        ///< a disc: only its rim
   float x = 0, y = 0, width = 0, height = 0;  ///< of a text: x and y of its baseline; of a disc: its centre
   float thickness = 1;                        ///< of a line, of the rim of a hollow disc
-  std::int32_t text = -1;                     ///< index into Picture::texts, of a strip into Picture::strips
-  std::int32_t first = 0, points = 0;         ///< of a line, a polygon: stretch of Picture::points
+  std::int32_t text = -1;              ///< index into Picture::texts, of a strip or cells into Picture::strips, maps
+  std::int32_t first = 0, points = 0;  ///< of a line, a polygon: stretch of Picture::points
   float radius() const { return width / 2; }  ///< of a disc
 };
 
@@ -104,6 +118,7 @@ struct Picture {
   void disc(double x, double y, double radius, Rgb colour);
   void ring(double x, double y, double radius, Rgb colour, double thickness = 1.5);  ///< hollow disc, rim inside
   void strip(double x, double y, double h, std::vector<Stack> columns, const StripLooks& looks);
+  void cells(double x, double y, CellMap map);
   /// All of another picture, on top.
   void append(const Picture& other);
   /// The points of a line or polygon.
@@ -115,11 +130,15 @@ struct Picture {
   std::vector<std::string> texts;
   std::vector<Point> points;
   std::vector<Strip> strips;
+  std::vector<CellMap> maps;
 
  private:
   PictureShape& add(PictureShape::Kind kind, Rgb colour, double x, double y, double w, double h);
   void add_points(PictureShape::Kind kind, std::span<const Point> through, PictureShape look, std::size_t fewest);
 };
+
+/// The rectangles of a map of cells: neighbours in a row that are equal are one. `x`, `y`: where the map stands.
+void for_each_run(const CellMap& map, float x, float y, const std::function<void(const PictureShape&)>& draw);
 
 /// The text, or as much of it as fits with "…" behind; empty if not even two letters do. Cuts between UTF-8 characters.
 std::string elide(const std::string& text, double width, const TextWidth& measure, bool bold = false);

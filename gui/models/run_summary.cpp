@@ -107,7 +107,8 @@ std::string display_name(const RunSummary& summary) {
 }
 
 std::string describe(const RunRow& run) {
-  std::string text = (run.predicted ? "predicted, " : "measured, ") + run.model;
+  std::string text = run.predicted ? "predicted" : "measured";
+  if (!run.model.empty()) text += ", " + run.model;
   if (run.model != "imported") text += ", ZeRO-" + std::to_string(run.zero_stage);
   return text + ", " + std::to_string(run.world) + (run.world == 1 ? " rank" : " ranks");
 }

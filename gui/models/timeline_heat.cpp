@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 namespace shardscope::gui {
 namespace {
@@ -97,45 +98,47 @@ Rgb heat_colour(double value) {
   return {mix(a.r, b.r), mix(a.g, b.g), mix(a.b, b.b)};
 }
 
+namespace {
+
+/// Of the ranks of a row of pixels, the highest value of each metric in each cell.
+std::vector<HeatCell> worst_of(const HeatMap& map, std::span<const int> ranks) {
+  std::vector<HeatCell> worst;
+  for (int rank : ranks) {
+    const auto found = map.ranks.find(rank);
+    if (found == map.ranks.end()) continue;
+    worst.resize(static_cast<std::size_t>(map.columns));
+    const std::size_t count = std::min(worst.size(), found->second.size());
+    for (std::size_t c = 0; c < count; ++c) {
+      for (std::size_t m = 0; m < kHeatMetrics; ++m) worst[c][m] = std::max(worst[c][m], found->second[c][m]);
+    }
+  }
+  return worst;
+}
+
+}  // namespace
+
 void draw_heat(Picture& picture, const HeatMap& map, HeatMetric metric, const HeatPlace& heat, const RowPlace& place,
                TimeWindow window) {
   constexpr int kShades = 32;  // so that neighbours are often equal, and one rectangle
-  const auto which = static_cast<std::size_t>(metric);
-  const int width = static_cast<int>(place.width), height = static_cast<int>(place.height);
-  const auto count = heat.ranks.size();
-  std::vector<int> cells(static_cast<std::size_t>(width));
+  CellMap cells{{}, std::max(1, map.columns), {}, {}};
+  for (int i = 0; i < kShades; ++i) cells.colours.push_back(heat_colour(static_cast<double>(i) / (kShades - 1)));
+  const int width = static_cast<int>(place.width);
   for (int x = 0; x < width; ++x) {
-    const std::int64_t at = time_at(x + 0.5, window, place.width);
-    const double cell = x_of(at, map.time, map.columns);
-    cells[static_cast<std::size_t>(x)] = cell >= 0 && cell < map.columns ? static_cast<int>(cell) : -1;
+    const double cell = x_of(time_at(x + 0.5, window, place.width), map.time, map.columns);
+    cells.cells.push_back(cell >= 0 && cell < map.columns ? static_cast<std::int32_t>(cell) : -1);
   }
-  std::vector<std::uint8_t> worst(static_cast<std::size_t>(std::max(1, map.columns)));
-  for (int y = 0; y < height; ++y) {
-    const std::size_t first = static_cast<std::size_t>(y) * count / static_cast<std::size_t>(height);
-    const std::size_t end =
-        std::max(first + 1, (static_cast<std::size_t>(y) + 1) * count / static_cast<std::size_t>(height));
-    std::fill(worst.begin(), worst.end(), 0);
-    bool known = false;
-    for (std::size_t r = first; r < std::min(end, count); ++r) {
-      const auto found = map.ranks.find(heat.ranks[r]);
-      if (found == map.ranks.end()) continue;
-      known = true;
-      for (std::size_t c = 0; c < found->second.size(); ++c) worst[c] = std::max(worst[c], found->second[c][which]);
-    }
-    if (!known) continue;
-    const auto shade = [&](int x) {
-      const int cell = cells[static_cast<std::size_t>(x)];
-      return cell < 0 ? -1 : worst[static_cast<std::size_t>(cell)] * (kShades - 1) / 255;
-    };
-    for (int from = 0, to; from < width; from = to) {
-      const int value = shade(from);
-      for (to = from + 1; to < width && shade(to) == value;) ++to;
-      if (value >= 0) {
-        picture.fill(place.x + from, place.y + y, to - from, 1,
-                     heat_colour(static_cast<double>(value) / (kShades - 1)));
-      }
+  const auto height = static_cast<std::size_t>(place.height), count = heat.ranks.size();
+  for (std::size_t y = 0; y < height; ++y) {
+    const std::size_t first = y * count / height, end = std::max(first + 1, (y + 1) * count / height);
+    const std::vector<HeatCell> worst =
+        worst_of(map, std::span(heat.ranks).subspan(first, std::min(end, count) - first));
+    for (std::size_t c = 0; c < static_cast<std::size_t>(cells.columns); ++c) {
+      cells.shades.push_back(
+          worst.empty() ? static_cast<std::uint8_t>(CellMap::kNothing)
+                        : static_cast<std::uint8_t>(worst[c][static_cast<std::size_t>(metric)] * (kShades - 1) / 255));
     }
   }
+  picture.cells(place.x, place.y, std::move(cells));
 }
 
 }  // namespace shardscope::gui

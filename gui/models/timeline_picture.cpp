@@ -206,7 +206,8 @@ void Around::draw_heat_label(const HeatPlace& heat) {
   const double room = frame_.left - kMargin - kGap;
   double y = frame_.top + heat.y + kTextSize;
   picture_.text(kMargin, y, elide(fmt::format("all {} ranks", heat.ranks.size()), room, measure_), shades_.text);
-  picture_.text(kMargin, y += kLine - 3, elide(name_of(scene_.state.metric), room, measure_), shades_.faint);
+  for (const std::string& line : wrap(name_of(scene_.state.metric), room, measure_))
+    picture_.text(kMargin, y += kLine - 3, line, shades_.faint);
   for (int part = 1; part <= 4; ++part) {
     const double at = heat.y + heat.height * part / 4 - 1;
     if (frame_.top + at - kTextSize < y + 4) continue;

@@ -44,7 +44,7 @@ std::string fitting_label(const std::string& label, double room, const TextWidth
   if (text == label) return text;
   const std::size_t letters = text.size() - std::min(text.size(), std::string("…").size());
   std::string kind = label.substr(0, label.find(' '));
-  if (letters < kind.size() && measure(kind, false) <= room) return kind;
+  if (letters <= kind.size() + 1 && measure(kind, false) <= room) return kind;
   return letters >= std::min(kFewestLetters, kind.size()) ? text : "";
 }
 

@@ -147,6 +147,9 @@ void paint_shape(QPainter& painter, const Picture& picture, const PictureShape& 
       return paint_disc(painter, s);
     case PictureShape::Kind::kStrip:
       return paint_strip(painter, picture, s);
+    case PictureShape::Kind::kCells:
+      return for_each_run(picture.maps[static_cast<std::size_t>(s.text)], s.x, s.y,
+                          [&](const PictureShape& rect) { painter.fillRect(rect_of(rect), colour(rect.colour)); });
   }
 }
 
@@ -240,6 +243,8 @@ void ImagePainter::paint_onto(QImage& image, const Picture& picture, double scal
       if (!fill_pixels(pixels, s, scale)) paint_texture(use_painter(), s);
     } else if (s.kind == PictureShape::Kind::kStrip) {
       strip_pixels(pixels, s, picture.strips[static_cast<std::size_t>(s.text)], scale);
+    } else if (s.kind == PictureShape::Kind::kCells) {
+      cell_pixels(pixels, s, picture.maps[static_cast<std::size_t>(s.text)], scale);
     } else if (s.kind == PictureShape::Kind::kText && s.anchor == TextAnchor::kStart && !s.upward) {
       const std::string& text = picture.texts[static_cast<std::size_t>(s.text)];
       const QImage& label = texts_->image_of(text, s.colour, s.bold, scale);

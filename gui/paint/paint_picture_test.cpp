@@ -157,6 +157,35 @@ TEST(PaintPicture, APredictedStripIsHatchedLikeItsRectangles) {
   }
 }
 
+TEST(PaintPicture, AMapOfCellsIsTheSamePixelsAsItsRectangles) {
+  CellMap map;
+  map.columns = 7;
+  for (int x = 0; x < 50; ++x) map.cells.push_back(x < 3 ? -1 : x / 8);
+  for (int i = 0; i < 7 * 9; ++i) map.shades.push_back(i % 11 == 0 ? CellMap::kNothing : i * 5 % 3);
+  map.colours = {kBlue, kGreen, kOrange};
+  Picture picture(80, 40, {255, 255, 255});
+  picture.cells(5, 3, map);
+  Picture twice(80, 40, {255, 255, 255});
+  twice.cells(20, 20, map);
+  twice.append(picture);
+  for (const Picture* p : {&picture, &twice}) {
+    for (double scale : {1.0, 2.0}) {
+      const QImage fast = paint_image(*p, scale);
+      QImage slow(fast.size(), QImage::Format_RGB32);
+      QPainter painter(&slow);
+      painter.scale(scale, scale);
+      paint(painter, *p);
+      painter.end();
+      EXPECT_EQ(fast, slow) << scale;
+    }
+  }
+  const QImage once = paint_image(picture, 1);
+  EXPECT_EQ(once.pixel(5, 3), qRgb(255, 255, 255)) << "no cell";
+  EXPECT_EQ(once.pixel(5 + 8, 3), qRgb(kOrange.r, kOrange.g, kOrange.b)) << "shade 1 * 5 % 3";
+  EXPECT_NE(to_svg(picture).find("<rect x=\"13\" y=\"3\" width=\"8\" height=\"1\""), std::string::npos);
+  EXPECT_TRUE(Picture(10, 10, {}).maps.empty());
+}
+
 TEST(PaintPicture, ATextIsPaintedTheSameTheSecondTime) {
   ImagePainter painter;
   const QImage first = painter.paint(sample(), 2);

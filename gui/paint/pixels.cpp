@@ -162,4 +162,22 @@ void strip_pixels(const Pixels& pixels, const PictureShape& s, const Strip& stri
   }
 }
 
+void cell_pixels(const Pixels& pixels, const PictureShape& s, const CellMap& map, double scale) {
+  const Box box = box_of(pixels, s.x, s.y, s.width, s.height, scale);
+  std::vector<QRgb> colours;
+  for (const Rgb& colour : map.colours) colours.push_back(rgb(colour));
+  const int width = static_cast<int>(map.cells.size());
+  std::vector<int> columns;
+  for (int x = box.left; x < box.right; ++x)
+    columns.push_back(std::clamp(static_cast<int>((x + 0.5) / scale - static_cast<double>(s.x)), 0, width - 1));
+  for (int y = box.top; y < box.bottom; ++y) {
+    const int row = std::clamp(static_cast<int>((y + 0.5) / scale - static_cast<double>(s.y)), 0, map.rows() - 1);
+    QRgb* line = pixels.line(y) + box.left;
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      if (const int shade = map.shade(columns[i], row); shade != CellMap::kNothing)
+        line[i] = colours[static_cast<std::size_t>(shade)];
+    }
+  }
+}
+
 }  // namespace shardscope::gui

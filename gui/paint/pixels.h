@@ -23,5 +23,6 @@ struct Pixels {
 /// texture is left to a painter (a hatch).
 bool fill_pixels(const Pixels& pixels, const PictureShape& shape, double scale);
 void strip_pixels(const Pixels& pixels, const PictureShape& shape, const Strip& strip, double scale);
+void cell_pixels(const Pixels& pixels, const PictureShape& shape, const CellMap& map, double scale);
 
 }  // namespace shardscope::gui

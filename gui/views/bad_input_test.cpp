@@ -18,6 +18,7 @@
 #include "gui/models/table_model.h"
 #include "gui/views/main_window.h"
 #include "gui/views/odd_runs_for_test.h"
+#include "gui/views/timeline/timeline_canvas.h"
 #include "gui/views/view.h"
 
 namespace shardscope::gui {
@@ -271,6 +272,20 @@ TEST_F(BadInput, AbsurdNumbersLeaveTheWindowUp) {
       ++turn;
     }
   }
+}
+
+TEST_F(BadInput, ATimelineThatCannotBeReadSaysSoWhereItWouldBe) {
+  const std::string path = whole("sum.db");
+  edit_profile(
+      path,
+      "INSERT INTO slice_chunk (track, slices, start_ns, end_ns, data) SELECT track, slices, start_ns, end_ns, "
+      "data FROM slice_chunk; UPDATE slice_chunk SET slices = 9223372036854775807");
+  open(path);
+  look_at("timeline");
+  EXPECT_TRUE(window_.message().contains(QStringLiteral("damaged (numbers too large to add)")));
+  auto* canvas = window_.findChild<TimelineCanvas*>(QStringLiteral("canvas"));
+  ASSERT_NE(canvas, nullptr);
+  EXPECT_TRUE(canvas->empty_text().contains(QStringLiteral("cannot be read"))) << canvas->empty_text().toStdString();
 }
 
 // ---- runs that lack something

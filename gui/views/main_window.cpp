@@ -263,7 +263,10 @@ void MainWindow::runs_loaded(const std::vector<RunSummary>& runs) {
   const auto running =
       std::count_if(runs.begin(), runs.end(), [](const RunSummary& r) { return r.run.status == "running"; });
   QString text = runs.empty() ? QStringLiteral("%1 holds no run.").arg(file_names(asked_))
-                              : QStringLiteral("%1: %2 runs").arg(file_names(asked_)).arg(runs.size());
+                              : QStringLiteral("%1: %2 %3")
+                                    .arg(file_names(asked_))
+                                    .arg(runs.size())
+                                    .arg(runs.size() == 1 ? QStringLiteral("run") : QStringLiteral("runs"));
   if (running > 0)
     text += QStringLiteral(", %1 still recorded or killed: new rows are shown as they come").arg(running);
   statusBar()->showMessage(text);

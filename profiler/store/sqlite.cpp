@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include <cmath>
+#include <string_view>
 #include <utility>
 
 #include "core/error.h"
@@ -29,6 +30,9 @@ std::string reason(sqlite3* database, int code) {
       return "interrupted";
     case SQLITE_READONLY:
       return "it cannot be written";
+    case SQLITE_ERROR:
+      if (std::string_view(sqlite3_errmsg(database)) == "integer overflow") return "damaged (numbers too large to add)";
+      return sqlite3_errmsg(database);
     default:
       return sqlite3_errmsg(database);
   }

@@ -30,6 +30,7 @@ class TimelineCanvas : public QWidget {
   void set_hits(std::map<int, std::int64_t> by_rank);
   void set_hover(std::vector<TiedSpan> spans, const QString& text);  ///< of what hovered() asked for
   void set_empty_text(const QString& text);                          ///< shown while there is no catalog
+  const QString& empty_text() const { return empty_text_; }
 
   const TimelineScene& scene() const { return scene_; }
   TimelineTitle title() const { return title_; }

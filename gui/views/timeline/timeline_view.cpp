@@ -91,7 +91,10 @@ void TimelineView::connect_parts() {
   connect(&loader_, &TimelineLoader::catalog_loaded, this, &TimelineView::catalog_loaded);
   connect(&loader_, &TimelineLoader::tile_loaded, canvas_, &TimelineCanvas::set_tile);
   connect(&loader_, &TimelineLoader::heat_loaded, canvas_, &TimelineCanvas::set_heat);
-  connect(&loader_, &TimelineLoader::problem, this, &View::problem);
+  connect(&loader_, &TimelineLoader::problem, this, [this](const QString& text) {
+    if (!loader_.catalog()) canvas_->set_empty_text(QStringLiteral("This run cannot be read: %1").arg(text));
+    Q_EMIT problem(text);
+  });
   connect(canvas_, &TimelineCanvas::state_asked, this, &TimelineView::change);
   connect(canvas_, &TimelineCanvas::hovered, this, &TimelineView::hover);
   connect(canvas_, &TimelineCanvas::left, this, [this] {
