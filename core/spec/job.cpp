@@ -134,7 +134,8 @@ class JobReader {
       spec.partition = static_cast<Partition>(choice(*reader, "partition", kPartitions, 2));
     }
     const std::int64_t others = std::int64_t{spec.tp} * spec.pp * spec.cp;
-    if (others * spec.dp > (1 << 24))
+    constexpr std::int64_t kMostRanks = 1 << 24;
+    if (others > kMostRanks || others * spec.dp > kMostRanks)
       top.fail("parallel", "makes more than 16777216 ranks; dp*tp*pp*cp must be smaller");
     if (flags_.ranks) set_ranks(*flags_.ranks, others, spec);
     return spec;

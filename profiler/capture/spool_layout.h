@@ -43,9 +43,9 @@ enum class ChunkState : std::uint32_t {
 
 struct ChunkHeader {
   std::atomic<ChunkState> state;
-  std::uint32_t thread;             ///< system id of the thread that writes it
-  std::uint64_t order;              ///< counts up over all chunks taken: the age of what is in it
-  std::atomic<std::uint32_t> used;  ///< bytes of records that are complete
+  std::uint32_t thread;              ///< system id of the thread that writes it
+  std::atomic<std::uint64_t> order;  ///< counts up over all chunks taken: the age of what is in it
+  std::atomic<std::uint32_t> used;   ///< bytes of records that are complete
   std::uint32_t reserved;
 };
 

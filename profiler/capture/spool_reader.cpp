@@ -69,8 +69,8 @@ std::vector<std::pair<std::uint64_t, std::uint32_t>> SpoolReader::ready_chunks()
   std::vector<std::pair<std::uint64_t, std::uint32_t>> ready;
   for (std::uint32_t i = 0; i < progress_.size(); ++i) {
     const ChunkState state = chunk(i)->state.load(std::memory_order_acquire);
-    if ((state == ChunkState::kWriting || state == ChunkState::kFull) && chunk(i)->order <= newest)
-      ready.emplace_back(chunk(i)->order, i);
+    const std::uint64_t order = chunk(i)->order.load();  // once: a ring's writer may take the chunk again meanwhile
+    if ((state == ChunkState::kWriting || state == ChunkState::kFull) && order <= newest) ready.emplace_back(order, i);
   }
   std::sort(ready.begin(), ready.end());
   return ready;
@@ -143,6 +143,7 @@ std::int64_t SpoolReader::peek_chunk(std::uint32_t index, std::uint64_t order, c
   // Copied, so that it can be seen afterwards whether it was still the same chunk.
   std::vector<std::uint64_t> copy((used - progress.read + 7) / 8);
   std::memcpy(copy.data(), reinterpret_cast<const char*>(c + 1) + progress.read, used - progress.read);
+  std::atomic_thread_fence(std::memory_order_acquire);
   const ChunkState state = c->state.load(std::memory_order_acquire);
   if (c->order != order || (state != ChunkState::kWriting && state != ChunkState::kFull)) return 0;
   Progress within{order, 0};
