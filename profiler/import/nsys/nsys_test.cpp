@@ -1,6 +1,6 @@
 // Exports of Nsight Systems as several versions write them.
 
-#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
@@ -10,7 +10,6 @@
 namespace shardscope {
 namespace {
 
-using ::testing::HasSubstr;
 using testing::rows_of;
 using testing::TempFolder;
 
