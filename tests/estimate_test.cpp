@@ -84,6 +84,27 @@ RC_GTEST_PROP(Estimate, BetterLinksAreNeverSlower, ()) {
   RC_ASSERT(Estimator(w, better, f).estimate(plan).step_time_s <= base * (1 + 1e-12));
 }
 
+// Llama 2 7B, tp 2 with sp: 4096 tokens, 16000 logits of a rank each. Megatron's head hands autograd a gradient of its
+// weight that nobody reads, beside the logits' gradient, the gathered input, and its gradient whole and summed.
+TEST(Estimate, TheHeadsBackwardHoldsAGradientThatNobodyReads) {
+  Estimator e = estimator("llama-2-7b", 4096, "dgx-h100", "megatron");
+  const Estimate got = e.estimate({.gpus = 8, .dp = 4, .tp = 2, .sp = true, .zero = 1, .global_batch = 8});
+  const double logits = 2 * 4096.0 * 16000, scratch = 2 * 16000.0 * 4096, rows = 2 * 4096.0 * (2 * 4096 + 2048),
+               kept = 2 * 2 * 4096.0 * 2048;
+  EXPECT_DOUBLE_EQ(got[MemoryTerm::kLogits], logits + scratch + rows + kept);
+}
+
+// Attention's result of each of 32 blocks, 4096 / 8 tokens of 4096 numbers, a second time.
+TEST(Estimate, UlyssesOfTransformerEngineKeepsTheResultTwice) {
+  const Plan plan{.gpus = 8, .dp = 1, .ulysses = 8, .zero = 1, .global_batch = 8};
+  FrameworkSpec once = find_framework(default_frameworks(), "megatron");
+  Estimator twice(workload_of("llama-2-7b", 4096), target_named("dgx-h100"), once);
+  once.keeps_exchanged_result = false;
+  Estimator plain(workload_of("llama-2-7b", 4096), target_named("dgx-h100"), once);
+  EXPECT_DOUBLE_EQ(twice.estimate(plan)[MemoryTerm::kActivations] - plain.estimate(plan)[MemoryTerm::kActivations],
+                   32 * 2 * 512.0 * 4096);
+}
+
 TEST(Estimate, StagesShareMoreAndMore) {
   Estimator e = estimator("llama-2-7b", 2048, "dgx-a100-80", "deepspeed");
   double last = 1e30;

@@ -29,6 +29,7 @@ class BlockBuilder {
 
   PartCosts embedding();
   PartCosts head();
+  double head_backward(double logits, double vocab) const;
   double message() const { return tokens_ * h() * width_ / (s_.sp || f_.scatters_messages ? tp() : 1); }
 
  private:
@@ -174,6 +175,7 @@ void BlockBuilder::attention_part() {
   f_.attention == AttentionKernel::kPlain ? plain_core(sequences, queries, keys) : flash_core(sequences, queries, keys);
   const double q = heads() * qk_dim(), kv = kv_heads() * (qk_dim() + v_dim());
   if (s_.cp > 1) part_.traffic.ring = tokens_ * kv * width_;
+  if (s_.ulysses > 1 && f_.keeps_exchanged_result) part_.kept.block += tokens_ * heads() * v_dim() * width_;
   if (s_.ulysses > 1) part_.traffic.exchange = tokens_ * (q + kv + heads() * v_dim()) * width_;
 }
 
@@ -305,6 +307,14 @@ PartCosts BlockBuilder::embedding() {
   return part_;
 }
 
+/// Where a product's gradient also goes to autograd, which does not read it: that one, of the largest weight there is,
+/// the logits' gradient, the gathered input, and its gradient before and after it is summed.
+double BlockBuilder::head_backward(double logits, double vocab) const {
+  if (f_.scratch_gradient_bytes <= 0) return 0;
+  const double rows = s_.tp == 1 ? tokens_ : s_.sp ? 2 * tokens_ + rows_ : tokens_;
+  return logits * width_ + vocab * h() * f_.scratch_gradient_bytes + rows * h() * width_;
+}
+
 PartCosts BlockBuilder::head() {
   part_ = {};
   const double vocab = static_cast<double>(m_.vocab_size) / tp(), logits = tokens_ * vocab;
@@ -322,6 +332,7 @@ PartCosts BlockBuilder::head() {
   part_.parameters = (m_.tied_embeddings ? 0 : vocab * h()) + h();
   part_.kept.block = row * 2;
   part_.largest_tensor = logits * f_.logit_bytes;
+  part_.kept.backward = head_backward(logits, vocab);
   if (s_.tp > 1) {
     part_.traffic = {tokens_ * h() * width_, 1, {s_.sp ? 1.0 : 0.0, 1, 0, f_.engine && s_.sp ? 1.0 : 0.0}};
     part_.traffic.loss = tokens_ * 4;

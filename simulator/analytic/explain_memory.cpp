@@ -153,10 +153,16 @@ class MemoryText {
   }
 
   Formula logits() const {
-    const double kept = costs_.head.kept.block, own = costs_.head.largest_tensor;
+    const double kept = costs_.head.kept.block, own = costs_.head.largest_tensor, after = costs_.head.kept.backward;
+    const double count = own / std::max(f_.logit_bytes, 1e-9);
     Formula f;
-    f.add(own,
-          fmt::format("{} logits x {:g} bytes", quantity(own / std::max(f_.logit_bytes, 1e-9), ""), f_.logit_bytes));
+    if (after > own) {
+      f.add(after, fmt::format("{} in the head's backward: gradients of {} logits, of its input, and one of its weight "
+                               "that is scratch ({:g} bytes each)",
+                               bytes_text(after), quantity(count, ""), f_.scratch_gradient_bytes));
+    } else {
+      f.add(own, fmt::format("{} logits x {:g} bytes", quantity(count, ""), f_.logit_bytes));
+    }
     f.add(kept, fmt::format("the head's input {}", bytes_text(kept)));
     return f;
   }

@@ -76,6 +76,7 @@ struct FrameworkSpec {
   double scratch_gradient_bytes =
       0;                   ///< per parameter of a block: what autograd is made to write beside the real gradient
   double logit_bytes = 6;  ///< per logit at the loss's peak
+  bool keeps_exchanged_result = false;  ///< Ulysses: attention's result on both sides of the exchange
 
   // What a run that does not say uses.
   std::int64_t default_zero = 0;

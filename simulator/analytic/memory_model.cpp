@@ -145,7 +145,8 @@ void fill_activations(Estimate& e, const Plan& plan, const Stage& stage, const M
   if (stage.first) activations += in_flight(plan, stage) * costs.embedding.kept.block;
   const double recomputed = std::max(costs.dense.kept.recomputed, costs.mixture.kept.recomputed);
   const double backward = recomputed + 2 * std::max(costs.dense.largest_tensor, costs.mixture.largest_tensor);
-  const double logits = stage.last ? costs.head.largest_tensor + costs.head.kept.block : 0;
+  const double head = std::max(costs.head.largest_tensor, costs.head.kept.backward);
+  const double logits = stage.last ? head + costs.head.kept.block : 0;
   const Reducing more = reducing(plan, p, f);
   const double step = step_elements(plan, p, f) * f.step_bytes;
   if (step > activations + std::max(logits, backward + more.copies + more.fresh) && plan.offload == Offload::kNone) {

@@ -137,6 +137,7 @@ std::string megatron_arguments(const PlanCase& c, double tokens) {
   a.add(c.workload.arithmetic == Arithmetic::kFp16 ? "fp16" : "bf16");
   if (c.workload.arithmetic == Arithmetic::kFp8) a.add("fp8-format", "hybrid");
   a.add("use-flash-attn");
+  a.add("cross-entropy-loss-fusion"), a.add("cross-entropy-fusion-impl", "te");  // logit_bytes of data/frameworks
   a.add("use-mcore-models");
   return a.text();
 }

@@ -72,7 +72,7 @@ MemoryKind memory_kind_of(const PublishedRun& run) {
   if (holds_word(clause, "allocated")) return MemoryKind::kAllocated;
   if (holds_word(clause, "reserved")) return MemoryKind::kReserved;
   if (holds_word(clause, "nvidia-smi") || holds_word(clause, "used")) return MemoryKind::kUsed;
-  return MemoryKind::kAllocated;
+  return MemoryKind::kReserved;  // between the others, and what logs of nanotron and others report
 }
 
 double predicted_gib(const Estimate& estimate, MemoryKind kind) {

@@ -91,7 +91,7 @@ TEST(Conventions, MemoryMeansWhatTheClauseAboutItSays) {
             MemoryKind::kAllocated);
   EXPECT_EQ(memory_kind_of({.notes = "memory = peak reserved; allocated 3"}), MemoryKind::kReserved);
   EXPECT_EQ(memory_kind_of({.notes = "mem = nvidia-smi used"}), MemoryKind::kUsed);
-  EXPECT_EQ(memory_kind_of({.notes = "nothing about it"}), MemoryKind::kAllocated);
+  EXPECT_EQ(memory_kind_of({.notes = "nothing about it"}), MemoryKind::kReserved);
   Estimate estimate;
   estimate.allocated = 2.0 * (1 << 30), estimate.reserved = 3.0 * (1 << 30), estimate.used = 4.0 * (1 << 30);
   EXPECT_DOUBLE_EQ(predicted_gib(estimate, MemoryKind::kAllocated), 2);
