@@ -237,6 +237,20 @@ InferenceChoice small_choice() {
   return c;
 }
 
+// The table of positions that decoding looks up has fewer rows than that of tokens.
+TEST(Generate, TokensMayBeMoreThanPositions) {
+  InferenceChoice choice = small_choice();
+  choice.model.vocab = 97, choice.prompts = {3, 7, 5, 4};
+  InferenceSpec spec = spec_of(choice);
+  spec.sampling.temperature = 1;
+  ASSERT_LT(spec.model.max_positions, 97);
+  const GenerateResult result = run(spec, prompts_of(choice));
+  std::int32_t largest = 0;
+  for (const Continuation& c : result.continuations)
+    largest = std::max(largest, *std::max_element(c.tokens.begin(), c.tokens.end()));
+  EXPECT_GE(largest, spec.model.max_positions);
+}
+
 TEST(Generate, StopsAtTheEndToken) {
   const InferenceChoice choice = small_choice();
   const auto prompts = prompts_of(choice);

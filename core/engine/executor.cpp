@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "core/check.h"
 #include "core/engine/float_convert.h"
@@ -106,12 +107,19 @@ bool is_finite(const Memory& memory, const Region& region) {
   return true;
 }
 
-/// Tokens of the model that the program is of, as far as its ops tell.
+/// Tokens of the model that the program is of, as far as its ops tell. Other tables are looked up too, such as that of
+/// the positions while decoding.
 std::int64_t vocabulary_of(const Program& program) {
   std::int64_t known = std::numeric_limits<std::int64_t>::max();
+  std::set<BufferId> loaded;
   const auto at_most = [&](std::int64_t tokens) { known = std::min(known, tokens); };
   for (const Instruction& instruction : program.instructions) {
-    if (const auto* embedding = std::get_if<Embedding>(&instruction.op)) {
+    if (const auto* batch = std::get_if<LoadBatch>(&instruction.op)) {
+      loaded.insert(batch->tokens.buffer);
+    } else if (const auto* tokens = std::get_if<LoadTokens>(&instruction.op)) {
+      loaded.insert(tokens->tokens.buffer);
+    } else if (const auto* embedding = std::get_if<Embedding>(&instruction.op)) {
+      if (loaded.count(embedding->tokens.buffer) == 0) continue;
       at_most(embedding->total > 0 ? embedding->total : embedding->vocab);
     } else if (const auto* loss = std::get_if<CrossEntropy>(&instruction.op)) {
       at_most(loss->vocab);
