@@ -10,7 +10,7 @@ using Json = nlohmann::ordered_json;
 std::string time_text(const Explanation& e) {
   std::string text =
       fmt::format("closed form {:.4f} s: the slowest stage's micro-batches, term by term\n", e.estimate.step_time_s);
-  for (const TimePart& p : e.time) {
+  for (const ExplainedTime& p : e.time) {
     text += fmt::format("  {:<24}{:10.4f} s  {:5.1f} %  {}\n", title_of(p.term), p.seconds, 100 * p.share, p.text);
   }
   return text;
@@ -18,7 +18,7 @@ std::string time_text(const Explanation& e) {
 
 std::string memory_text(const Explanation& e) {
   std::string text = fmt::format("closed form {:.2f} GB used of the fullest GPU's memory\n", e.estimate.used / 1e9);
-  for (const MemoryPart& p : e.memory) {
+  for (const ExplainedMemory& p : e.memory) {
     text += fmt::format("  {:<24}{:10.3f} GB {:5.1f} %  {}\n", title_of(p.term), p.bytes / 1e9,
                         100 * p.bytes / e.estimate.used, p.text);
   }
@@ -69,10 +69,10 @@ std::string explanation_text(const Explanation& e) {
 Json explanation_json(const Explanation& e) {
   Json json{{"step_time_s", e.estimate.step_time_s}, {"used_bytes", e.estimate.used}};
   json["time"] = json["memory"] = json["sensitivities"] = json["constants"] = Json::array();
-  for (const TimePart& p : e.time) {
+  for (const ExplainedTime& p : e.time) {
     json["time"].push_back({{"term", to_string(p.term)}, {"seconds", p.seconds}, {"share", p.share}, {"text", p.text}});
   }
-  for (const MemoryPart& p : e.memory) {
+  for (const ExplainedMemory& p : e.memory) {
     json["memory"].push_back({{"term", to_string(p.term)}, {"bytes", p.bytes}, {"text", p.text}});
   }
   for (const Sensitivity& s : e.sensitivities) {

@@ -133,7 +133,7 @@ class FrameworkPrediction {
     out["headroom_bytes"] = limit_ - estimate().used;
     out["memory_limit_of"] = limit_of();
     out["suggestions"] = Json::array();
-    for (const MemoryPart& p : why_.memory)
+    for (const ExplainedMemory& p : why_.memory)
       out["memory_by_category"]["device"][std::string(to_string(p.term))] = p.bytes;
   }
 

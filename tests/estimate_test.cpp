@@ -186,12 +186,12 @@ RC_GTEST_PROP(Estimate, ExplanationsComeToTheEstimate, ()) {
   const Estimate plain = Estimator(w, t, f).estimate(p);
   RC_ASSERT(e.estimate.seconds == plain.seconds && e.estimate.bytes == plain.bytes);  // noting changes nothing
   double seconds = 0, bytes = 0;
-  for (const TimePart& part : e.time) {
+  for (const ExplainedTime& part : e.time) {
     RC_LOG() << to_string(part.term) << ": " << part.text << '\n';
     RC_ASSERT(!part.text.empty());
     seconds += part.seconds;
   }
-  for (const MemoryPart& part : e.memory) {
+  for (const ExplainedMemory& part : e.memory) {
     RC_LOG() << to_string(part.term) << ": " << part.text << '\n';
     RC_ASSERT(!part.text.empty());
     RC_ASSERT(std::abs(part.bytes / plain[part.term] - 1) < 1e-9);

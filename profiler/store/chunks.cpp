@@ -57,8 +57,8 @@ bool to_memory(const std::array<std::int64_t, 6>& v, std::int64_t start_ns, Memo
   return true;
 }
 
-Chunk bounds_of(std::span<const SliceEvent> events) {
-  Chunk chunk{static_cast<std::int64_t>(events.size()), kLargestTime, 0, {}};
+EventChunk bounds_of(std::span<const SliceEvent> events) {
+  EventChunk chunk{static_cast<std::int64_t>(events.size()), kLargestTime, 0, {}};
   for (const SliceEvent& e : events) {
     chunk.start_ns = std::min(chunk.start_ns, e.start_ns);
     chunk.end_ns = std::max(chunk.end_ns, e.start_ns + e.duration_ns);
@@ -66,8 +66,8 @@ Chunk bounds_of(std::span<const SliceEvent> events) {
   return chunk;
 }
 
-Chunk bounds_of(std::span<const MemoryEvent> events) {
-  Chunk chunk{static_cast<std::int64_t>(events.size()), kLargestTime, 0, {}};
+EventChunk bounds_of(std::span<const MemoryEvent> events) {
+  EventChunk chunk{static_cast<std::int64_t>(events.size()), kLargestTime, 0, {}};
   for (const MemoryEvent& e : events) {
     chunk.start_ns = std::min(chunk.start_ns, e.time_ns);
     chunk.end_ns = std::max(chunk.end_ns, e.time_ns);
@@ -80,16 +80,16 @@ std::int64_t number(Category category) { return static_cast<std::int64_t>(catego
 
 }  // namespace
 
-Chunk encode(std::span<const SliceEvent> events) {
-  Chunk chunk = bounds_of(events);
+EventChunk encode(std::span<const SliceEvent> events) {
+  EventChunk chunk = bounds_of(events);
   chunk.data = json_rows<5>(events, [&](const SliceEvent& e) {
     return std::array<std::int64_t, 5>{e.op.index, e.step, e.start_ns - chunk.start_ns, e.duration_ns, e.wait_ns};
   });
   return chunk;
 }
 
-Chunk encode(std::span<const MemoryEvent> events) {
-  Chunk chunk = bounds_of(events);
+EventChunk encode(std::span<const MemoryEvent> events) {
+  EventChunk chunk = bounds_of(events);
   chunk.data = json_rows<6>(events, [&](const MemoryEvent& e) {
     return std::array<std::int64_t, 6>{e.op.index,         e.step,      e.time_ns - chunk.start_ns, number(e.space),
                                        number(e.category), e.live_bytes};
@@ -97,8 +97,8 @@ Chunk encode(std::span<const MemoryEvent> events) {
   return chunk;
 }
 
-Chunk pack(std::span<const SliceEvent> events) {
-  Chunk chunk = bounds_of(events);
+EventChunk pack(std::span<const SliceEvent> events) {
+  EventChunk chunk = bounds_of(events);
   chunk.data = pack<6>(events.size(), [&](std::size_t i) {
     const SliceEvent& e = events[i];
     return std::array<std::int64_t, 6>{
@@ -107,8 +107,8 @@ Chunk pack(std::span<const SliceEvent> events) {
   return chunk;
 }
 
-Chunk pack(std::span<const MemoryEvent> events) {
-  Chunk chunk = bounds_of(events);
+EventChunk pack(std::span<const MemoryEvent> events) {
+  EventChunk chunk = bounds_of(events);
   chunk.data = pack<6>(events.size(), [&](std::size_t i) {
     const MemoryEvent& e = events[i];
     return std::array<std::int64_t, 6>{e.time_ns - chunk.start_ns, e.live_bytes, e.op.index, e.step, number(e.space),

@@ -67,7 +67,7 @@ void pack_slices(Connection& connection, std::int64_t track) {
   const auto ids =
       ids_of(connection, "SELECT id FROM slice_chunk WHERE track = ? AND typeof(data) = 'text' ORDER BY start_ns, id",
              {Value(track)});
-  pack_chunks<SliceEvent>(connection, "slice_chunk", ids, [&](const Chunk& chunk) {
+  pack_chunks<SliceEvent>(connection, "slice_chunk", ids, [&](const EventChunk& chunk) {
     insert.run(track, chunk.rows, chunk.start_ns, chunk.end_ns, Blob{chunk.data});
   });
 }
@@ -79,7 +79,7 @@ void pack_memory(Connection& connection, std::int64_t run, std::int64_t rank) {
       ids_of(connection,
              "SELECT id FROM memory_chunk WHERE run = ? AND rank = ? AND typeof(data) = 'text' ORDER BY start_ns, id",
              {Value(run), Value(rank)});
-  pack_chunks<MemoryEvent>(connection, "memory_chunk", ids, [&](const Chunk& chunk) {
+  pack_chunks<MemoryEvent>(connection, "memory_chunk", ids, [&](const EventChunk& chunk) {
     insert.run(run, rank, chunk.rows, chunk.start_ns, chunk.end_ns, Blob{chunk.data});
   });
 }

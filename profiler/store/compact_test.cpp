@@ -74,7 +74,7 @@ std::vector<SliceEvent> some_slices(std::size_t count) {
 
 TEST(Packed, SlicesOfAStreamTakeLessThanTenBytesWithAllColumns) {
   const std::vector<SliceEvent> slices = some_slices(kChunkRows);
-  const Chunk chunk = pack(std::span<const SliceEvent>(slices));
+  const EventChunk chunk = pack(std::span<const SliceEvent>(slices));
   EXPECT_LT(chunk.data.size(), 9 * slices.size());
   std::size_t at = 0;
   EXPECT_TRUE(decode_slices(chunk.data, chunk.start_ns, [&](const SliceEvent& e) {

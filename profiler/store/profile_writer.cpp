@@ -42,7 +42,7 @@ void add_to_list(std::string& list, const std::string& items) {
 std::size_t bytes_of(const RankBatch& batch) {
   std::size_t bytes = batch.steps.size() * sizeof(StepRow);
   for (const auto& [lane, chunk] : batch.slices) bytes += chunk.data.size();
-  for (const Chunk& chunk : batch.memory) bytes += chunk.data.size();
+  for (const EventChunk& chunk : batch.memory) bytes += chunk.data.size();
   return bytes;
 }
 

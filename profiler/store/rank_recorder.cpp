@@ -16,7 +16,7 @@ constexpr std::int64_t kLargestTime = std::numeric_limits<std::int64_t>::max() /
 bool is_time(std::int64_t ns) { return ns >= 0 && ns <= kLargestTime / 2; }
 
 template <class Event>
-void encode_all(const std::vector<Event>& events, std::vector<Chunk>& chunks) {
+void encode_all(const std::vector<Event>& events, std::vector<EventChunk>& chunks) {
   const std::span<const Event> all(events);
   for (std::size_t at = 0; at < all.size(); at += kChunkRows) {
     chunks.push_back(encode(all.subspan(at, std::min(kChunkRows, all.size() - at))));
@@ -93,9 +93,9 @@ void RankRecorder::collect(RankBatch& batch) {
   for (int lane = 0; lane < kLanes; ++lane) {
     slice_scratch_.clear();
     slices_[static_cast<std::size_t>(lane)].drain([this](const SliceEvent& event) { take(event); });
-    std::vector<Chunk> chunks;
+    std::vector<EventChunk> chunks;
     encode_all(slice_scratch_, chunks);
-    for (Chunk& chunk : chunks) batch.slices.emplace_back(static_cast<Lane>(lane), std::move(chunk));
+    for (EventChunk& chunk : chunks) batch.slices.emplace_back(static_cast<Lane>(lane), std::move(chunk));
   }
   memory_scratch_.clear();
   memory_.drain([this](const MemoryEvent& event) { take(event); });

@@ -36,8 +36,8 @@ struct StepRow {
 
 /// Rows of one rank that are ready to be written.
 struct RankBatch {
-  std::vector<std::pair<Lane, Chunk>> slices;
-  std::vector<Chunk> memory;
+  std::vector<std::pair<Lane, EventChunk>> slices;
+  std::vector<EventChunk> memory;
   std::vector<StepRow> steps;
 };
 

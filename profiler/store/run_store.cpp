@@ -109,7 +109,7 @@ std::int64_t RunStore::track(int rank, Lane lane) {
   return known->second;
 }
 
-void RunStore::add_slices(std::int64_t track, const Chunk& chunk) {
+void RunStore::add_slices(std::int64_t track, const EventChunk& chunk) {
   if (is_packed(chunk.data)) {
     insert_slices_.run(track, chunk.rows, chunk.start_ns, chunk.end_ns, Blob{chunk.data});
   } else {
@@ -117,7 +117,7 @@ void RunStore::add_slices(std::int64_t track, const Chunk& chunk) {
   }
 }
 
-void RunStore::add_memory(int rank, const Chunk& chunk) {
+void RunStore::add_memory(int rank, const EventChunk& chunk) {
   if (is_packed(chunk.data)) {
     insert_memory_.run(run_, rank, chunk.rows, chunk.start_ns, chunk.end_ns, Blob{chunk.data});
   } else {
@@ -135,7 +135,7 @@ void RunStore::add_step(int rank, const StepRow& row) {
 
 void RunStore::write(int rank, const RankBatch& batch) {
   for (const auto& [lane, chunk] : batch.slices) add_slices(track(rank, lane), chunk);
-  for (const Chunk& chunk : batch.memory) add_memory(rank, chunk);
+  for (const EventChunk& chunk : batch.memory) add_memory(rank, chunk);
   for (const StepRow& row : batch.steps) add_step(rank, row);
 }
 

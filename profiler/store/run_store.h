@@ -36,8 +36,8 @@ class RunStore {
   void add_rank(int rank, std::int64_t program);
   void add_groups(int rank, const std::vector<GroupRecord>& groups);
   std::int64_t add_track(int rank, std::string_view lane);  ///< id of the track
-  void add_slices(std::int64_t track, const Chunk& chunk);
-  void add_memory(int rank, const Chunk& chunk);
+  void add_slices(std::int64_t track, const EventChunk& chunk);
+  void add_memory(int rank, const EventChunk& chunk);
   void add_step(int rank, const StepRow& row);
   void write(int rank, const RankBatch& batch);
   void write_peak(int rank, const MemoryPeak& peak);  ///< in place of an earlier one

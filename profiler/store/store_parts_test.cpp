@@ -94,7 +94,7 @@ TEST(DivideStep, AgreesWithCountingEveryNanosecond) {
 TEST(Chunks, RoundTrip) {
   const std::vector<SliceEvent> slices = {{OpId{7}, 3, Lane::kCompute, 5'000'000'000, 12, 0},
                                           {OpId{8}, 3, Lane::kCompute, 5'000'000'100, 1'000'000'000'000, 5}};
-  const Chunk chunk = encode(std::span<const SliceEvent>(slices));
+  const EventChunk chunk = encode(std::span<const SliceEvent>(slices));
   EXPECT_EQ(chunk.data, "[[7,3,0,12,0],[8,3,100,1000000000000,5]]");
   EXPECT_EQ(chunk.start_ns, 5'000'000'000);
   EXPECT_EQ(chunk.end_ns, 1'005'000'000'100);
@@ -105,7 +105,7 @@ TEST(Chunks, RoundTrip) {
   EXPECT_EQ(read[1].duration_ns, slices[1].duration_ns);
   EXPECT_EQ(read[1].wait_ns, 5);
   const std::vector<MemoryEvent> memory = {{OpId{-1}, 0, 10, Space::kHost, Category::kMaster, 4096}};
-  const Chunk m = encode(std::span<const MemoryEvent>(memory));
+  const EventChunk m = encode(std::span<const MemoryEvent>(memory));
   EXPECT_EQ(m.data, "[[-1,0,0,2,1,4096]]");
   int samples = 0;
   EXPECT_TRUE(decode_memory(m.data, m.start_ns, [&](const MemoryEvent& e) {

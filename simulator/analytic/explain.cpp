@@ -38,8 +38,8 @@ Explanation explain(const Workload& workload, const Target& target, const Framew
   const Explained explained{workload, target, framework, plan, constants, e.estimate, notes};
   e.time = explain_time(explained);
   e.memory = explain_memory(explained);
-  sort_by(e.time, &TimePart::seconds);
-  sort_by(e.memory, &MemoryPart::bytes);
+  sort_by(e.time, &ExplainedTime::seconds);
+  sort_by(e.memory, &ExplainedMemory::bytes);
   e.constants = constants_in_use(constants, target.gpu, target.fabric.name, framework.name);
   return e;
 }

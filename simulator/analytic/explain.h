@@ -15,13 +15,13 @@
 
 namespace shardscope {
 
-struct TimePart {
+struct ExplainedTime {
   TimeTerm term = TimeTerm::kMatmul;
   double seconds = 0, share = 0;  ///< share of the step
   std::string text;
 };
 
-struct MemoryPart {
+struct ExplainedMemory {
   MemoryTerm term = MemoryTerm::kParameters;
   double bytes = 0;  ///< what the formula in `text` comes to; the estimate's (explain_test.cpp)
   std::string text;
@@ -29,9 +29,9 @@ struct MemoryPart {
 
 struct Explanation {
   Estimate estimate;
-  std::vector<TimePart> time;      ///< terms above zero, largest first; they sum to the step
-  std::vector<MemoryPart> memory;  ///< likewise; they sum to Estimate::used
-  Constants constants;             ///< rows that the estimate stands on
+  std::vector<ExplainedTime> time;      ///< terms above zero, largest first; they sum to the step
+  std::vector<ExplainedMemory> memory;  ///< likewise; they sum to Estimate::used
+  Constants constants;                  ///< rows that the estimate stands on
   std::vector<Sensitivity> sensitivities;
 };
 

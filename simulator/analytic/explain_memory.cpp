@@ -226,9 +226,9 @@ class MemoryText {
 
 }  // namespace
 
-std::vector<MemoryPart> explain_memory(const Explained& x) {
+std::vector<ExplainedMemory> explain_memory(const Explained& x) {
   const MemoryText text(x);
-  std::vector<MemoryPart> parts;
+  std::vector<ExplainedMemory> parts;
   for (int i = 0; i < kMemoryTerms; ++i) {
     const auto term = static_cast<MemoryTerm>(i);
     if (x.estimate[term] <= 0) continue;

@@ -19,8 +19,8 @@ struct Explained {
   const EstimateNotes& notes;
 };
 
-std::vector<TimePart> explain_time(const Explained&);
-std::vector<MemoryPart> explain_memory(const Explained&);
+std::vector<ExplainedTime> explain_time(const Explained&);
+std::vector<ExplainedMemory> explain_memory(const Explained&);
 
 /// "2.10 GB", "6.74 G": powers of 1000, three digits.
 std::string quantity(double value, std::string_view unit);

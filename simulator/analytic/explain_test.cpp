@@ -24,12 +24,12 @@ class ExplainTest : public testing::Test {
   Explanation run() const { return explain(workload, target, find_framework(default_frameworks(), framework), plan); }
 
   std::string text(TimeTerm term) const {
-    for (const TimePart& p : run().time)
+    for (const ExplainedTime& p : run().time)
       if (p.term == term) return p.text;
     return "no such term";
   }
   std::string text(MemoryTerm term) const {
-    for (const MemoryPart& p : run().memory)
+    for (const ExplainedMemory& p : run().memory)
       if (p.term == term) return p.text;
     return "no such term";
   }

@@ -173,9 +173,9 @@ class TimeText {
 
 }  // namespace
 
-std::vector<TimePart> explain_time(const Explained& x) {
+std::vector<ExplainedTime> explain_time(const Explained& x) {
   const TimeText text(x);
-  std::vector<TimePart> parts;
+  std::vector<ExplainedTime> parts;
   for (int i = 0; i < kTimeTerms; ++i) {
     const auto term = static_cast<TimeTerm>(i);
     const double seconds = x.estimate[term];

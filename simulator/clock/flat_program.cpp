@@ -278,7 +278,7 @@ class Flattener {
   }
 
   void add_meeting(const Line& line, std::size_t i) {
-    Meeting meeting;
+    FlatMeeting meeting;
     meeting.first_member = static_cast<std::int32_t>(flat_.members.size());
     meeting.members = static_cast<std::int32_t>(line.ops_by_rank.size());
     std::map<int, double> drawn;

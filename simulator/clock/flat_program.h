@@ -43,7 +43,7 @@ struct FlatQueue {
   Lane lane = Lane::kCompute;
 };
 
-struct Meeting {
+struct FlatMeeting {
   std::int64_t duration_ns = 0, crowded_ns = 0;
   std::int32_t draws = 0;
   std::int32_t first_member = 0, members = 0;  ///< into FlatProgram::members
@@ -63,7 +63,7 @@ struct FlatProgram {
   std::vector<std::int32_t> order;       ///< op indices, queue by queue
   std::vector<FlatQueue> queues;
   std::vector<std::int32_t> first_queue;  ///< by rank, and the end
-  std::vector<Meeting> meetings;
+  std::vector<FlatMeeting> meetings;
   std::vector<std::int32_t> members;  ///< op indices
   std::vector<double> capacity;       ///< by resource: the cost model's, for each set of ranks that shares one
   std::vector<Draws> draws;

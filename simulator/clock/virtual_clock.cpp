@@ -197,7 +197,7 @@ class Clock {
   void arrive(const FlatOp& op) {
     if (!op.waits_idle) count_running(op, 1);
     const auto m = static_cast<std::size_t>(op.meeting);
-    const Meeting& meeting = p_.meetings[m];
+    const FlatMeeting& meeting = p_.meetings[m];
     if (++arrived_[m] < meeting.members) return;
     arrived_[m] = 0;
     for (std::int32_t i = 0; i < meeting.members; ++i) {
@@ -306,7 +306,7 @@ class Clock {
     }
   }
 
-  void end_meeting(const Meeting& meeting) {
+  void end_meeting(const FlatMeeting& meeting) {
     std::int64_t last_arrival = 0;
     for (std::int32_t i = 0; i < meeting.members; ++i) {
       last_arrival = std::max(last_arrival, queue_of(member_of(meeting, i)).started_ns);
@@ -369,7 +369,7 @@ class Clock {
     }
   }
 
-  std::int32_t member_of(const Meeting& meeting, std::int32_t i) const {
+  std::int32_t member_of(const FlatMeeting& meeting, std::int32_t i) const {
     return p_.members[static_cast<std::size_t>(meeting.first_member) + static_cast<std::size_t>(i)];
   }
   const QueueRun& queue_of(std::int32_t op) const {

@@ -197,8 +197,9 @@ void decode_speed() {
     slices[i].correlation = static_cast<std::int64_t>(i);
     at += slices[i].duration_ns + random() % 4'000;
   }
-  const Chunk packed = pack(std::span<const SliceEvent>(slices)), json = encode(std::span<const SliceEvent>(slices));
-  for (const Chunk* chunk : {&packed, &json}) {
+  const EventChunk packed = pack(std::span<const SliceEvent>(slices)),
+                   json = encode(std::span<const SliceEvent>(slices));
+  for (const EventChunk* chunk : {&packed, &json}) {
     std::int64_t sum = 0;
     constexpr int kRounds = 2000;
     const double start = cpu_seconds();

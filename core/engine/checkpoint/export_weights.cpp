@@ -24,7 +24,7 @@ constexpr std::int64_t kBlock = 1 << 18;  // elements read at a time
 std::int64_t bytes_of(const StoredTensor& tensor, DType dtype) { return tensor.elements() * size_of(dtype); }
 
 /// Tensors of each file, by index.
-std::vector<std::vector<std::size_t>> deal_to_files(const StateSource& source, const ExportOptions& options) {
+std::vector<std::vector<std::size_t>> deal_to_files(const StateSource& source, const WeightExportOptions& options) {
   std::vector<std::vector<std::size_t>> files;
   std::int64_t used = 0;
   for (std::size_t i = 0; i < source.tensors().size(); ++i) {
@@ -86,7 +86,7 @@ void make_folder(const std::string& folder) {
 }  // namespace
 
 ExportResult export_weights(StateSource& source, const ModelSpec& model, const std::string& folder,
-                            const ExportOptions& options) {
+                            const WeightExportOptions& options) {
   const std::string config = config_of(model, options.dtype);
   make_folder(folder);
   const std::vector<std::vector<std::size_t>> files = deal_to_files(source, options);

@@ -9,7 +9,7 @@
 
 namespace shardscope {
 
-struct ExportOptions {
+struct WeightExportOptions {
   DType dtype = DType::kF32;                ///< f32, bf16 or f16
   std::int64_t file_bytes = 5'000'000'000;  ///< a larger model is cut into files of at most so much (or one tensor)
 };
@@ -22,6 +22,6 @@ struct ExportResult {
 /// Into a folder that holds no weights yet, made if need be. Files get their names when they are whole. Memory: a
 /// block. Throws Error{kConfig} if there are weights, Error{kIo}, and what reading throws.
 ExportResult export_weights(StateSource& source, const ModelSpec& model, const std::string& folder,
-                            const ExportOptions& options);
+                            const WeightExportOptions& options);
 
 }  // namespace shardscope
