@@ -46,8 +46,8 @@ class Drawing {
     }
     draw_ruler();
     for (std::size_t i = 0; i < shown_panels(); ++i) draw_panel(data_.panels[i], static_cast<int>(i));
-    draw_cursor();
     if (frame_.heat_height > 0 && !data_.overview.ranks.empty()) draw_heat();
+    draw_cursor();
     if (frame_.side_width > 0) draw_side();
     draw_legend();
     return std::move(picture_);
@@ -195,10 +195,11 @@ void Drawing::draw_cursor() {
   const std::int64_t at_ns = state_.cursor->time_ns;
   if (at_ns < data_.window.begin_ns || at_ns > data_.window.end_ns) return;
   const double at = std::floor(x(at_ns));
-  picture_.fill(at, frame_.top - kGap, 1, frame_.bottom - frame_.top + kGap, shades_.text);
-  for (std::size_t i = 0; i < shown_panels(); ++i) {
-    if (data_.panels[i].peak.rank != state_.cursor->rank) continue;
+  picture_.fill(at, frame_.heat_top, 1, frame_.heat_height, shades_.text);
+  for (std::size_t i = 0; i < shown_panels(); ++i) {  // not through what is written above each
     const double top = frame_.area_top(static_cast<int>(i));
+    picture_.fill(at, top, 1, std::max(1.0, frame_.area_height()), shades_.text);
+    if (data_.panels[i].peak.rank != state_.cursor->rank) continue;
     picture_.polygon(std::vector<Point>{{static_cast<float>(at - 4), static_cast<float>(top - 1)},
                                         {static_cast<float>(at + 5), static_cast<float>(top - 1)},
                                         {static_cast<float>(at + 0.5), static_cast<float>(top + 6)}},

@@ -71,7 +71,10 @@ class Panel {
   void legend(const std::vector<PlanPart>& parts, const std::function<std::string(double)>& text) {
     double total = 0;
     for (const PlanPart& part : parts) total += part.value;
-    const int columns = width() >= 420 ? 2 : 1;
+    double widest = 0;
+    for (const PlanPart& part : parts)
+      widest = std::max(widest, p_.measure(part.look.name, false) + p_.measure(text(part.value), false));
+    const int columns = widest + kSwatch + 2 * kGap + 12 <= width() / 2 ? 2 : 1;
     const double column = width() / columns;
     int place = 0;
     for (const PlanPart& part : parts) {

@@ -218,8 +218,10 @@ void TimelineView::say_step() {
   const TimeWindow window = canvas_->scene().window;
   if (steps.empty()) return step_->setText(QStringLiteral("no steps"));
   const Band& step = steps[step_in_middle(steps, window)];
-  step_->setText(fills(step, window) ? QStringLiteral("step %1 of %2").arg(step.number).arg(steps.size())
-                                     : QStringLiteral("%1 steps").arg(steps.size()));
+  const bool all = steps.front().time.begin_ns >= window.begin_ns && steps.back().time.end_ns <= window.end_ns;
+  step_->setText(fills(step, window) && (!all || steps.size() == 1)
+                     ? QStringLiteral("step %1 of %2").arg(step.number).arg(steps.size())
+                     : QStringLiteral("%1 steps").arg(steps.size()));
 }
 
 /// The step in the middle of the view, or the one before or after it, fills the view.
