@@ -132,6 +132,7 @@ class FrameworkPrediction {
     out["memory_limit_bytes"] = limit_;
     out["headroom_bytes"] = limit_ - estimate().used;
     out["memory_limit_of"] = limit_of();
+    out["beside_bytes"] = 0;  // what a framework takes is in the terms of its memory
     out["suggestions"] = Json::array();
     for (const ExplainedMemory& p : why_.memory)
       out["memory_by_category"]["device"][std::string(to_string(p.term))] = p.bytes;
