@@ -935,7 +935,7 @@ check 'plan --serve meets the latency' json_ok serve.out 'all(p["latency_s"] <= 
 
 # A full disk (here: files may not grow) stops the recording, not the run.
 code=0
-(trap '' XFSZ && ulimit -f 200 && exec "$shardscope" train job.json --steps 2000 --profile full.db --json) \
+(trap '' XFSZ && ulimit -f 300 && exec "$shardscope" train job.json --steps 2000 --profile full.db --json) \
   >full.out 2>full.err || code=$?
 check 'a full disk ends with exit code 1' test "$code" -eq 1
 check 'a full disk is said once' test "$(grep -c 'full.db' full.err)" -eq 1
