@@ -105,9 +105,11 @@ Start with the views. This page is made from the declaration in `profiler/store/
 }  // namespace
 
 std::span<const Migration> schema_migrations() {
-  static const std::vector<Migration> migrations = {{2, migration_sql(2)}, {3, migration_sql(3)},
-                                                    {4, migration_sql(4)}, {5, migration_sql(5)},
-                                                    {6, migration_sql(6)}, {7, migration_sql(7)}};
+  static const std::vector<Migration> migrations = [] {
+    std::vector<Migration> all;
+    for (int version = 2; version <= kSchemaVersion; ++version) all.push_back({version, migration_sql(version)});
+    return all;
+  }();
   return migrations;
 }
 
