@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/program/text.h"
+#include "core/spec/json_tree.h"
 
 namespace shardscope {
 namespace {
@@ -35,7 +36,8 @@ class Parser {
 
  private:
   [[noreturn]] void fail(const std::string& what) const {
-    throw Error(ErrorKind::kParse, fmt::format("{}:{}: {}", file_, line_, what));
+    constexpr std::size_t kLongest = 300;  // words of a file may be of any length
+    throw Error(ErrorKind::kParse, fmt::format("{}:{}: {}", file_, line_, printable(what, kLongest)));
   }
 
   // ------------------------------------------------ lines and tokens
