@@ -16,6 +16,8 @@
 namespace shardscope {
 namespace {
 
+constexpr std::int64_t kMostRanks = 1 << 24;
+
 constexpr std::array<std::string_view, 6> kSchedules = {"gpipe", "1f1b", "interleaved", "zb-h1", "zbv", "dualpipev"};
 constexpr std::array<std::string_view, 3> kPartitions = {"uniform", "parameters", "balanced"};
 constexpr std::array<std::string_view, 3> kRecomputes = {"none", "selective", "full"};
@@ -134,18 +136,17 @@ class JobReader {
       spec.partition = static_cast<Partition>(choice(*reader, "partition", kPartitions, 2));
     }
     const std::int64_t others = std::int64_t{spec.tp} * spec.pp * spec.cp;
-    constexpr std::int64_t kMostRanks = 1 << 24;
     if (others > kMostRanks || others * spec.dp > kMostRanks)
-      top.fail("parallel", "makes more than 16777216 ranks; dp*tp*pp*cp must be smaller");
+      top.fail("parallel", fmt::format("makes more than {} ranks; dp*tp*pp*cp must be smaller", kMostRanks));
     if (flags_.ranks) set_ranks(*flags_.ranks, others, spec);
     return spec;
   }
 
   void set_ranks(std::int64_t ranks, std::int64_t others, ParallelSpec& spec) const {
-    if (ranks < 1 || ranks > (1 << 24) || ranks % others != 0) {
+    if (ranks < 1 || ranks > kMostRanks || ranks % others != 0) {
       throw Error(ErrorKind::kConfig,
                   fmt::format("--ranks {}: it must be a positive multiple of tp*pp*cp = {}, at most {}", ranks, others,
-                              1 << 24));
+                              kMostRanks));
     }
     spec.dp = static_cast<int>(ranks / others);
   }

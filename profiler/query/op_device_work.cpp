@@ -19,9 +19,8 @@ double median(std::vector<double>& values) {
 
 WorkOnDevice all_work(const Profile& profile, std::int64_t run) {
   Rows rows = profile.rows(
-      "SELECT count(*), ifnull(sum(dur_ns), 0) FROM slice WHERE run = ? AND correlation <> 0 AND lane GLOB '*gpu* "
-      "stream "
-      "*'",
+      "SELECT count(*), ifnull(sum(dur_ns), 0) FROM slice WHERE run = ? AND correlation <> 0 AND "
+      "lane GLOB '*gpu* stream *'",
       {Value(run)});
   rows.next();
   return {rows.integer(0), 1e-9 * rows.real(1)};
@@ -43,8 +42,7 @@ DeviceWork op_device_work(const Profile& profile, std::int64_t run) {
   DeviceWork work;
   Rows rows = profile.rows(
       "SELECT program_rank, program_op, program_kind, program_name, count(*), sum(dur_ns) FROM op_device_work WHERE "
-      "run "
-      "= ? GROUP BY program_rank, program_op, program_kind, program_name, range_start_ns ORDER BY 1, 2, 3, 4",
+      "run = ? GROUP BY program_rank, program_op, program_kind, program_name, range_start_ns ORDER BY 1, 2, 3, 4",
       {Value(run)});
   std::vector<double> executions;
   const auto finish = [&] {
@@ -89,8 +87,7 @@ void set_beside(DeviceWork& work, const Profile& other, std::int64_t run, std::o
   std::map<std::pair<int, std::int64_t>, Known> known;
   Rows rows = other.rows(
       "SELECT t.rank, t.op, o.kind, o.name, t.total_ns * 1e-9 / t.count FROM op_time t JOIN rank k ON k.run = t.run "
-      "AND "
-      "k.rank = t.rank JOIN op o ON o.program = k.program AND o.op = t.op WHERE t.run = ? AND t.count > 0",
+      "AND k.rank = t.rank JOIN op o ON o.program = k.program AND o.op = t.op WHERE t.run = ? AND t.count > 0",
       {Value(run)});
   while (rows.next()) known[{rows.small(0), rows.integer(1)}] = {rows.text(2), rows.text(3), rows.real(4)};
   for (OpDeviceWork& op : work.ops) {

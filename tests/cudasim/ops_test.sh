@@ -4,19 +4,7 @@
 #   ops_test.sh SHARDSCOPE CUDASIM_LIB
 set -uo pipefail
 shardscope=$1 lib=$2
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-failures=0
-
-check() {  # check NAME CONDITION...
-  local name=$1
-  shift
-  "$@" && return
-  failures=$((failures + 1))
-  echo "FAILED: $name"
-}
-equals() { [[ "$1" == "$2" ]] || { echo "  '$1' is not '$2'"; return 1; }; }
+source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 ask() { "$shardscope" query "$1" "$2" --csv | tail -n +2; }
 json_ok() { python3 -c "import json, sys; d = json.load(open('$1')); sys.exit(0 if ($2) else 1)"; }
 

@@ -3,20 +3,8 @@
 # and of NCCL's plugin.  record_test.sh SHARDSCOPE CAPTURE_CHECK CUDASIM_LIB
 set -uo pipefail
 shardscope=$1 program=$2 lib=$3
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-failures=0
-
-check() {  # check NAME CONDITION...
-  local name=$1
-  shift
-  "$@" && return
-  failures=$((failures + 1))
-  echo "FAILED: $name"
-}
+source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 count() { "$shardscope" query run.db "$1" --csv | tail -1; }
-equals() { [[ "$1" == "$2" ]] || { echo "  '$1' is not '$2'"; return 1; }; }
 slices() { count "select count(*) from slice s join rank r using (run, rank) join op o on o.program = r.program and o.op = s.op where $1"; }
 
 check "record runs the program" "$shardscope" record --quiet -o run.db -- env LD_LIBRARY_PATH="$lib" LD_BIND_NOW=1 "$program"
