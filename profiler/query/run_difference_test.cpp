@@ -121,6 +121,9 @@ TEST(WorkFamily, OfKernelsByTheirNames) {
   EXPECT_EQ(of("multi_tensor_apply_kernel<AdamFunctor>"), WorkFamily::kOptimizer);
   EXPECT_EQ(of("multi_tensor_apply_kernel<ScaleFunctor>"), WorkFamily::kElementwise);
   EXPECT_EQ(of("vectorized_elementwise_kernel<4, AddFunctor>"), WorkFamily::kElementwise);
+  EXPECT_EQ(of("void at::native::vectorized_elementwise_kernel<4, launch_clamp_scalar(...)::{lambda()#1}, Array>"),
+            WorkFamily::kElementwise);
+  EXPECT_EQ(of("void lamb_cuda_kernel_part1<float, float, 512>"), WorkFamily::kOptimizer);
   EXPECT_EQ(work_family("matmul", "h.0.gelu"), WorkFamily::kMatmul);
   EXPECT_EQ(work_family("attention_backward", ""), WorkFamily::kAttention);
   EXPECT_EQ(work_family("layer_norm", ""), WorkFamily::kNorm);

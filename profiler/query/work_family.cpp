@@ -23,7 +23,8 @@ constexpr Words kWords[] = {
      {"layer_norm", "layernorm", "rms_norm", "rmsnorm", "batch_norm", "bn_fw", "bn_bw", "group_norm", "groupnorm",
       "batchnorm"}},
     {WorkFamily::kEmbedding, {"embedding", "indexselect", "index_select"}},
-    {WorkFamily::kOptimizer, {"adam", "lamb", "sgd", "sum_squares", "clip_coefficient"}},
+    // Not "lamb": kernels of C++ lambdas say {lambda()#1}.
+    {WorkFamily::kOptimizer, {"adam", "lamb_", "lambstage", "sgd", "sum_squares", "clip_coefficient"}},
     {WorkFamily::kMatmul,
      {"gemm", "matmul", "cutlass", "cublas", "xmma", "nvjet", "gemv", "splitkreduce", "cijk_", "convolution", "wgrad",
       "dgrad", "fprop", "conv2d", "scudnn", "implicit"}},
