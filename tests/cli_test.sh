@@ -376,7 +376,7 @@ check 'times are exact' json_ok imported.json 'd["first_ns"] == 112000 and d["la
 
 # Out again, and back.
 refuses "no format 'svg' to export; there are perfetto, csv" export imported.db --format svg -o refused.json
-refuses '--format' export imported.db -o refused.json
+refuses 'slices.txt.*--format takes perfetto, csv' export imported.db -o slices.txt
 refuses '--out' export imported.db --format csv
 refuses "has no run 'other'" export imported.db --run other --format csv -o refused.json
 refuses 'is the profile itself' export imported.db --format csv -o ./imported.db

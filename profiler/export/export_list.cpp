@@ -2,6 +2,7 @@
 
 #include <array>
 #include <filesystem>
+#include <string_view>
 
 #include "core/error.h"
 #include "profiler/export/exporter.h"
@@ -17,13 +18,26 @@ std::span<const Exporter* const> exporters() {
   return kAll;
 }
 
+namespace {
+
+std::string names() {
+  std::string all;
+  for (const Exporter* exporter : exporters()) all += (all.empty() ? "" : ", ") + std::string(exporter->name);
+  return all;
+}
+
+}  // namespace
+
 const Exporter& exporter_of(const std::string& name) {
-  std::string names;
-  for (const Exporter* exporter : exporters()) {
+  for (const Exporter* exporter : exporters())
     if (name == exporter->name) return *exporter;
-    names += (names.empty() ? "" : ", ") + std::string(exporter->name);
-  }
-  throw Error(ErrorKind::kConfig, "there is no format '" + name + "' to export; there are " + names);
+  throw Error(ErrorKind::kConfig, "there is no format '" + name + "' to export; there are " + names());
+}
+
+const Exporter& exporter_for(const std::string& path) {
+  for (const Exporter* exporter : exporters())
+    if (const std::string_view ending = exporter->ending; !ending.empty() && path.ends_with(ending)) return *exporter;
+  throw Error(ErrorKind::kConfig, path + ": its name does not say which format; --format takes " + names());
 }
 
 void export_run(const Profile& profile, const RunRow& run, const Exporter& exporter, const std::string& path,

@@ -209,6 +209,9 @@ TEST(Export, SaysWhatIsWrongAndLeavesNothing) {
   EXPECT_NE(error(folder.file("none/out.csv")).find("cannot be opened"), std::string::npos);
   EXPECT_NE(error("/dev/full").find("cannot be written"), std::string::npos);
   EXPECT_THROW(exporter_of("xml"), Error);
+  EXPECT_STREQ(exporter_for("folder/trace.json").name, "perfetto");
+  EXPECT_STREQ(exporter_for("slices.csv").name, "csv");
+  EXPECT_THROW(exporter_for("csv"), Error);
   Connection(folder.file("run.db"), Connection::Mode::kReadWrite).execute("UPDATE slice_chunk SET data = 'no'");
   EXPECT_NE(error(folder.file("out.csv")).find("damaged"), std::string::npos);
   EXPECT_FALSE(std::filesystem::exists(folder.file("out.csv")));

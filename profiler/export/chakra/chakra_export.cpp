@@ -290,7 +290,7 @@ void write_chakra(const Profile& profile, const RunRow& run, const ExportOptions
 }  // namespace
 
 extern const Exporter kChakraExporter;
-const Exporter kChakraExporter = {"chakra", "a step as Chakra execution traces, for network simulators", true,
+const Exporter kChakraExporter = {"chakra", "", "a step as Chakra execution traces, for network simulators", true,
                                   write_chakra};
 
 }  // namespace shardscope

@@ -50,7 +50,7 @@ void write_csv(const Profile& profile, const RunRow& run, const ExportOptions&, 
 }  // namespace
 
 extern const Exporter kCsvExporter;
-const Exporter kCsvExporter = {"csv", "one row for each slice, with its op: for spreadsheets and pandas", false,
+const Exporter kCsvExporter = {"csv", ".csv", "one row for each slice, with its op: for spreadsheets and pandas", false,
                                write_csv};
 
 }  // namespace shardscope

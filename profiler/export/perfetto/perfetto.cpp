@@ -202,7 +202,7 @@ void write_perfetto(const Profile& profile, const RunRow& run, const ExportOptio
 }  // namespace
 
 extern const Exporter kPerfettoExporter;
-const Exporter kPerfettoExporter = {"perfetto", "Chrome JSON, for ui.perfetto.dev and chrome://tracing", false,
+const Exporter kPerfettoExporter = {"perfetto", ".json", "Chrome JSON, for ui.perfetto.dev and chrome://tracing", false,
                                     write_perfetto};
 
 }  // namespace shardscope
