@@ -98,8 +98,11 @@ void print_breakdown(const Profile& profile, const RunRow& run) {
   fmt::print("\nWhere the time of a mean step goes, ms (mean of {} steps)\n", ranks.front().steps);
   TextTable table = parts_table({"rank"}, 1);
   for (const RankBreakdown& rank : ranks) add_parts(table, {std::to_string(rank.rank)}, rank.mean);
-  if (ranks.size() > 1) add_parts(table, {"mean"}, mean_breakdown(profile, run.id));
+  const Breakdown mean = mean_breakdown(profile, run.id);
+  if (ranks.size() > 1) add_parts(table, {"mean"}, mean);
   fmt::print("{}", table.text());
+  if (mean.total_s > 0 && mean.idle_s == mean.total_s)
+    fmt::print("No work of a device was recorded: \"idle\" is what is not known.\n");
 }
 
 void print_memory(const Profile& profile, const RunRow& run) {

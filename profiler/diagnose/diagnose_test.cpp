@@ -41,6 +41,17 @@ std::vector<Trouble> diagnose_trace(const testing::TempFolder& folder, int ranks
 
 double replayed(const Trouble& f) { return f.results.empty() ? 1 : f.results.front().change; }
 
+TEST(Diagnose, OfARunOnTheProcessorAloneSaysThatNothingIsKnown) {
+  const testing::TempFolder folder;
+  const auto findings = diagnose_trace(folder, 1, [](TraceText& t, int, double t0) { t.range("forward", t0, 500); });
+  ASSERT_EQ(findings.size(), 1U);
+  EXPECT_EQ(findings[0].rule, "not_known");
+  EXPECT_EQ(findings[0].share, 1);
+  EXPECT_THAT(findings[0].advice, HasSubstr("ProfilerActivity.CUDA"));
+  const Profile profile(folder.file("run.db"));
+  EXPECT_THAT(time_breakdown(profile, 1).remarks, ::testing::ElementsAre(HasSubstr("No work of a device")));
+}
+
 TEST(Diagnose, NamesTheRankThatOthersWaitFor) {
   const testing::TempFolder folder;
   const auto findings = diagnose_trace(folder, 2, [](TraceText& t, int rank, double t0) {

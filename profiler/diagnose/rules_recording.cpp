@@ -14,8 +14,11 @@ void recording_rules(const RunFacts& facts, std::vector<Trouble>& findings) {
     f.what = fmt::format("Of {} ms of a step ({}) it is not known what the device did.", ms_text(f.cost_s),
                          share_text(f.cost_s, facts.step_s));
     f.advice =
-        "record the kernels of CUDA graphs one by one (shardscope record --what kernels; nsys --cuda-graph-trace="
-        "node), and all of the time.";
+        facts.time.has_device
+            ? "record the kernels of CUDA graphs one by one (shardscope record --what kernels; nsys --cuda-graph-trace="
+              "node), and all of the time."
+            : "record what the device does: shardscope record with kernels among --what, torch.profiler with "
+              "ProfilerActivity.CUDA. Of a run on the processor alone only its operators are known: `report`.";
     findings.push_back(std::move(f));
   }
   const double unknown = facts.seconds(TimePart::kIdleUnknown);

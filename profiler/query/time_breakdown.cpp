@@ -230,6 +230,7 @@ TimeBreakdown time_breakdown(const Profile& profile, std::int64_t run, const Bre
     const int rank = first->rank;
     first = std::find_if(first, steps.steps.end(), [&](const RunStep& s) { return s.rank != rank; });
     const RankWorkReader reader(profile, run, rank);
+    breakdown.has_device = breakdown.has_device || reader.has_device();
     no_host = no_host || !reader.has_host();
     std::vector<TimeWindow> missing = missing_of(profile, run, rank);
     if (!reader.has_device()) missing.assign(1, {INT64_MIN / 4, INT64_MAX / 4});
@@ -245,8 +246,11 @@ TimeBreakdown time_breakdown(const Profile& profile, std::int64_t run, const Bre
   }
   keep_longest(breakdown.gaps, TimeBreakdown::kMostGaps);
   breakdown.ranges = launches.take();
-  if (no_host)
+  if (!breakdown.steps.empty() && !breakdown.has_device) {
+    breakdown.remarks.emplace_back("No work of a device was recorded: where the time of its steps goes is not known.");
+  } else if (no_host) {
     breakdown.remarks.emplace_back("Calls of the host were not recorded: what made a device idle is unknown.");
+  }
   return breakdown;
 }
 

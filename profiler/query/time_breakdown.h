@@ -75,6 +75,7 @@ struct TimeBreakdown {
   std::vector<IdleGap> gaps;       ///< of counted steps, longest first; at most kMostGaps
   std::vector<LaunchedIn> ranges;  ///< of counted steps, longest first; empty where the host has none
   StepSource source = StepSource::kRecorded;
+  bool has_device = false;           ///< work of any device was recorded: else nothing of a step is known
   std::vector<std::string> remarks;  ///< what the figures leave out
   static constexpr std::size_t kMostGaps = 50;
 };
