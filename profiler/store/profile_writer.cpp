@@ -69,7 +69,7 @@ class ProfileWriter::Impl {
     NewRank opened{
         rank, op_records(program), op_buffer_records(program), op_after_records(program), group_records(program), 0};
     opened.hash = hash_of(opened.records);
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     for (const auto& recorder : ranks_) SS_CHECK(recorder->rank() != rank, rank);
     ranks_.push_back(std::make_unique<RankRecorder>(rank, program, control_, events_.get()));
     if (!hashes_.insert({opened.hash, opened.records.size()}).second) {  // known already
@@ -78,8 +78,9 @@ class ProfileWriter::Impl {
       opened.after.clear();
     }
     new_ranks_.push_back(std::move(opened));
-    control_.wake();  // events that a killed run leaves behind need the program
-    return ranks_.back().get();
+    RankTrace* const trace = ranks_.back().get();
+    if (events_ != nullptr) wait_until_written(lock, ranks_.size());
+    return trace;
   }
 
   void finish(RunStatus status);
@@ -106,6 +107,7 @@ class ProfileWriter::Impl {
     merge_parts(path);
     return open_for_writing(path);
   }
+  void wait_until_written(std::unique_lock<std::mutex>& lock, std::size_t ranks);
   void work();
   void collect();
   bool write_pending();
@@ -124,10 +126,12 @@ class ProfileWriter::Impl {
   const std::int64_t run_;
   std::unique_ptr<EventFile> events_;  ///< null: events wait in memory
 
-  mutable std::mutex mutex_;  ///< guards ranks_, new_ranks_, hashes_
+  mutable std::mutex mutex_;  ///< guards ranks_, new_ranks_, hashes_, written_ranks_
   std::vector<std::unique_ptr<RankRecorder>> ranks_;
   std::vector<NewRank> new_ranks_;
   std::set<std::pair<std::int64_t, std::size_t>> hashes_;
+  std::size_t written_ranks_ = 0;
+  std::condition_variable written_;
 
   // the background thread's, and finish()'s when that has ended
   std::vector<RankRecorder*> known_ranks_;
@@ -144,6 +148,17 @@ class ProfileWriter::Impl {
   std::atomic<bool> wake_{false}, ending_{false};
   std::thread thread_;
 };
+
+/// Events that a killed run leaves behind are worth nothing without its program. Where the file is another process's
+/// for so long, the run does not wait for it.
+void ProfileWriter::Impl::wait_until_written(std::unique_lock<std::mutex>& lock, std::size_t ranks) {
+  {
+    const std::lock_guard asleep_or_not_yet(wake_mutex_);
+    wake_.store(true);
+  }
+  condition_.notify_one();
+  written_.wait_for(lock, std::chrono::seconds(1), [&] { return written_ranks_ >= ranks || control_.stopped.load(); });
+}
 
 void ProfileWriter::Impl::work() {
   while (!ending_.load()) {
@@ -195,6 +210,11 @@ bool ProfileWriter::Impl::write_pending() {
     throw;
   }
   for (RankRecorder* recorder : known_ranks_) recorder->release();
+  {
+    const std::lock_guard lock(mutex_);
+    written_ranks_ += pending_ranks_.size();
+  }
+  written_.notify_all();
   pending_ranks_.clear();
   pending_.clear();
   return true;
