@@ -4,6 +4,7 @@
 # and what, nothing on standard output, and never a crash.
 set -uo pipefail
 shardscope="$(realpath "$1")" window="${2:+$(realpath "$2")}"
+tree="$(realpath "$(dirname "$0")/..")"
 work="$(mktemp -d)"
 trap 'chmod -R u+rwx "$work"; rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -144,6 +145,10 @@ fi
 check 'a model by name' "$shardscope" lower job.json --model GPT_tiny
 sed 's/"model": "model.json"/"model": "openai-community\/gpt2"/' job.json >named.json
 check 'a job with a name' "$shardscope" lower named.json
+# Examples are installed without the tree around them.
+for example in "$tree"/docs/examples/*.json; do
+  check 'an example of its own' "$shardscope" lower --rank 0 "$(cp "$example" . && basename "$example")"
+done
 check 'models lists' bash -c "'$shardscope' models | grep -q 'llama-2-7b *llama *6.738B *6.738B *32 *4096 *32 *32 *4096'"
 check 'models shows one' bash -c "[ \$('$shardscope' models 'meta-llama/Llama-2-7b-hf' | wc -l) = 3 ]"
 check 'models reads a file' bash -c "'$shardscope' models model.json --json | grep -q '\"family\":\"gpt2\"'"
