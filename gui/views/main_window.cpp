@@ -6,12 +6,14 @@
 #include <QFileDialog>
 #include <QFileInfo>
 #include <QLabel>
+#include <QLineEdit>
 #include <QMimeData>
 #include <QProgressBar>
 #include <QStackedWidget>
 #include <QStatusBar>
 #include <QTabWidget>
 #include <QToolButton>
+#include <QUrl>
 #include <QVBoxLayout>
 #include <algorithm>
 #include <tuple>
@@ -47,6 +49,14 @@ std::pair<qint64, qint64> look_at(const std::vector<std::string>& paths) {
     }
   }
   return {size, time};
+}
+
+std::vector<std::string> local_files(const QMimeData& dragged) {
+  std::vector<std::string> paths;
+  for (const QUrl& url : dragged.urls()) {
+    if (url.isLocalFile()) paths.push_back(url.toLocalFile().toStdString());
+  }
+  return paths;
 }
 
 }  // namespace
@@ -136,6 +146,8 @@ void MainWindow::build_views() {
       if (!restoring_) history_.push(id, view->state(), gesture);
     });
   }
+  // A file is opened wherever it falls: no field takes its name for a text.
+  for (QLineEdit* field : findChildren<QLineEdit*>()) field->setAcceptDrops(false);
 }
 
 void MainWindow::build_status() {
@@ -336,15 +348,14 @@ void MainWindow::choose_files() {
 }
 
 void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
-  if (event->mimeData()->hasUrls()) event->acceptProposedAction();
+  if (!local_files(*event->mimeData()).empty()) event->acceptProposedAction();
 }
 
 void MainWindow::dropEvent(QDropEvent* event) {
-  std::vector<std::string> paths;
-  for (const QUrl& url : event->mimeData()->urls()) {
-    if (url.isLocalFile()) paths.push_back(url.toLocalFile().toStdString());
-  }
-  if (!paths.empty()) open(std::move(paths));
+  std::vector<std::string> paths = local_files(*event->mimeData());
+  if (paths.empty()) return;
+  event->acceptProposedAction();
+  open(std::move(paths));
 }
 
 // ---- states
