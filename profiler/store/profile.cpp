@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <map>
 #include <utility>
 
 #include "core/error.h"
@@ -24,19 +25,69 @@ void bind(sqlite3_stmt* statement, int index, const Value& value) {
 
 }  // namespace
 
-Rows::Rows(sqlite3* database, std::string file, std::string_view sql, std::initializer_list<Value> values)
-    : database_(database), file_(std::move(file)) {
-  if (sqlite3_prepare_v2(database, sql.data(), static_cast<int>(sql.size()), &statement_, nullptr) != SQLITE_OK) {
+/// Prepared statements from which nobody reads at the moment, by their text.
+class IdleStatements {
+ public:
+  IdleStatements() = default;
+  IdleStatements(const IdleStatements&) = delete;
+  IdleStatements& operator=(const IdleStatements&) = delete;
+  ~IdleStatements() { close(); }
+
+  /// Null if there is none of that text.
+  sqlite3_stmt* take(std::string_view sql) {
+    const auto found = idle_.find(sql);
+    return found == idle_.end() ? nullptr : idle_.extract(found).mapped();
+  }
+
+  /// Reset, so that it holds no part of the file.
+  void give_back(sqlite3_stmt* statement) {
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    const char* sql = sqlite3_sql(statement);
+    if (is_closed_ || sql == nullptr || idle_.size() >= kMost) {
+      sqlite3_finalize(statement);
+    } else {
+      idle_.emplace(sql, statement);
+    }
+  }
+
+  void close() {
+    for (const auto& [sql, statement] : idle_) sqlite3_finalize(statement);
+    idle_.clear();
+    is_closed_ = true;
+  }
+
+ private:
+  static constexpr std::size_t kMost = 64;
+  std::multimap<std::string, sqlite3_stmt*, std::less<>> idle_;
+  bool is_closed_ = false;
+};
+
+Rows::Rows(sqlite3* database, std::string file, std::string_view sql, std::initializer_list<Value> values,
+           std::shared_ptr<IdleStatements> idle)
+    : database_(database), idle_(std::move(idle)), file_(std::move(file)) {
+  if (idle_ != nullptr) statement_ = idle_->take(sql);
+  if (statement_ == nullptr &&
+      sqlite3_prepare_v2(database, sql.data(), static_cast<int>(sql.size()), &statement_, nullptr) != SQLITE_OK) {
     throw_sqlite(database, file_, "reading");
   }
   int index = 0;
   for (const Value& value : values) bind(statement_, ++index, value);
 }
 
-Rows::~Rows() { sqlite3_finalize(statement_); }
+Rows::~Rows() {
+  if (idle_ != nullptr && statement_ != nullptr) {
+    idle_->give_back(statement_);
+  } else {
+    sqlite3_finalize(statement_);
+  }
+}
 
 Rows::Rows(Rows&& other) noexcept
-    : database_(other.database_), statement_(std::exchange(other.statement_, nullptr)), file_(std::move(other.file_)) {}
+    : database_(other.database_),
+      statement_(std::exchange(other.statement_, nullptr)),
+      idle_(std::move(other.idle_)),
+      file_(std::move(other.file_)) {}
 
 bool Rows::next() {
   const int code = sqlite3_step(statement_);
@@ -97,15 +148,25 @@ Profile::Profile(const std::string& path) : path_(path) {
   recover_events(path);
   if (has_parts(path)) merge_parts(path);
   database_ = open_for_reading(path).release();
+  idle_ = std::make_shared<IdleStatements>();
 }
 
-Profile::~Profile() { sqlite3_close_v2(database_); }
+Profile::~Profile() {
+  if (idle_ != nullptr) idle_->close();
+  sqlite3_close_v2(database_);
+}
 
 Profile::Profile(Profile&& other) noexcept
-    : path_(std::move(other.path_)), database_(std::exchange(other.database_, nullptr)) {}
+    : path_(std::move(other.path_)),
+      database_(std::exchange(other.database_, nullptr)),
+      idle_(std::move(other.idle_)) {}
 
 Rows Profile::rows(std::string_view sql, std::initializer_list<Value> values) const {
-  return {database_, path_, sql, values};
+  if (locked_ && std::chrono::steady_clock::now() - *locked_ > std::chrono::milliseconds(LockHold::kMostMs)) {
+    give_locks();
+    take_locks();
+  }
+  return {database_, path_, sql, values, idle_};
 }
 
 int Profile::schema_version() const {
@@ -114,5 +175,26 @@ int Profile::schema_version() const {
 }
 
 void Profile::interrupt() const { sqlite3_interrupt(database_); }
+
+void Profile::take_locks() const {
+  if (sqlite3_exec(database_, "BEGIN", nullptr, nullptr, nullptr) == SQLITE_OK)
+    locked_ = std::chrono::steady_clock::now();
+}
+
+/// Again where another thread's interrupt() met just this: else the profile would be read as it is now for ever.
+void Profile::give_locks() const {
+  constexpr int kTries = 3;
+  for (int i = 0; i < kTries && sqlite3_get_autocommit(database_) == 0; ++i)
+    sqlite3_exec(database_, "COMMIT", nullptr, nullptr, nullptr);
+  locked_.reset();
+}
+
+LockHold::LockHold(const Profile& profile) : profile_(profile.locked_ ? nullptr : &profile) {
+  if (profile_ != nullptr) profile_->take_locks();
+}
+
+LockHold::~LockHold() {
+  if (profile_ != nullptr) profile_->give_locks();
+}
 
 }  // namespace shardscope

@@ -9,6 +9,7 @@
 //
 // One object per thread. A profile that is still being recorded can be read; so can one whose run was killed.
 
+#include <chrono>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
@@ -25,11 +26,14 @@ namespace shardscope {
 /// A value to bind to a `?`.
 using Value = std::variant<std::int64_t, double, std::string>;
 
+class IdleStatements;  ///< of a Profile: what is asked again and again, as of thousands of lanes, is prepared once
+
 /// Rows of one statement, one at a time. Every getter throws Error{kParse} if the column is not of that type; columns
 /// count from 0. All functions throw Error{kIo} or {kParse} with the file's name.
 class Rows {
  public:
-  Rows(sqlite3* database, std::string file, std::string_view sql, std::initializer_list<Value> values);
+  Rows(sqlite3* database, std::string file, std::string_view sql, std::initializer_list<Value> values,
+       std::shared_ptr<IdleStatements> idle = nullptr);
   ~Rows();
   Rows(Rows&& other) noexcept;
   Rows(const Rows&) = delete;
@@ -52,6 +56,7 @@ class Rows {
   [[noreturn]] void wrong_type(int column, const char* expected) const;
   sqlite3* database_;
   sqlite3_stmt* statement_ = nullptr;
+  std::shared_ptr<IdleStatements> idle_;
   std::string file_;
 };
 
@@ -75,8 +80,28 @@ class Profile {
   sqlite3* handle() const { return database_; }  ///< for `shardscope query`
 
  private:
+  friend class LockHold;
+  void take_locks() const;
+  void give_locks() const;
   std::string path_;
   sqlite3* database_ = nullptr;
+  std::shared_ptr<IdleStatements> idle_;
+  mutable std::optional<std::chrono::steady_clock::time_point> locked_;  ///< since when, for a LockHold
+};
+
+/// While it lives, the locks of the file are taken for many statements at once: they cost more than a small one. Anew
+/// after kMostMs, so that a recorder that waits for them has its turn; what is read may be of several states of the
+/// file.
+class LockHold {
+ public:
+  explicit LockHold(const Profile& profile);
+  ~LockHold();
+  LockHold(const LockHold&) = delete;
+  LockHold& operator=(const LockHold&) = delete;
+  static constexpr int kMostMs = 50;
+
+ private:
+  const Profile* profile_;  ///< null: an outer one is there
 };
 
 }  // namespace shardscope

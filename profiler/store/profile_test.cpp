@@ -4,9 +4,12 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <fstream>
 #include <functional>
+#include <optional>
 #include <random>
+#include <thread>
 
 #include "core/error.h"
 #include "profiler/query/collective_bandwidth.h"
@@ -193,6 +196,56 @@ TEST(Profile, NamesThatMeanSomethingToSqliteAreFiles) {
     EXPECT_EQ(error_of_opening(name), "no error");
   }
   std::filesystem::current_path(before);
+}
+
+TEST(Profile, OneStatementIsReadByManyAtOnceAndAgain) {
+  const TempFolder folder;
+  testing::record_tiny_profile(folder.file("run.db"), "first");
+  std::optional<Profile> profile(folder.file("run.db"));
+  const char* sql = "SELECT value FROM (SELECT 1 AS value UNION ALL SELECT 2 UNION ALL SELECT 3) WHERE value >= ?";
+  const auto all = [&](std::int64_t from) {
+    std::vector<std::int64_t> values;
+    for (Rows rows = profile->rows(sql, {Value(from)}); rows.next();) values.push_back(rows.integer(0));
+    return values;
+  };
+  using ::testing::ElementsAre;
+  for (int round = 0; round < 3; ++round) {
+    Rows a = profile->rows(sql, {Value(std::int64_t{2})});
+    ASSERT_TRUE(a.next());
+    EXPECT_THAT(all(1), ElementsAre(1, 2, 3)) << "while another is read";
+    EXPECT_EQ(a.integer(0), 2);
+    ASSERT_TRUE(a.next());
+    EXPECT_EQ(a.integer(0), 3);
+  }
+  EXPECT_THAT(all(3), ElementsAre(3));
+  EXPECT_THAT(all(1), ElementsAre(1, 2, 3)) << "nothing is left of what was read before";
+  for (Rows unbound = profile->rows(sql); unbound.next();) FAIL() << "nothing is left of what was bound before";
+  Rows last = profile->rows(sql, {Value(std::int64_t{1})});
+  ASSERT_TRUE(last.next());
+  profile.reset();  // its rows may end after it
+  EXPECT_EQ(last.integer(0), 1);
+}
+
+/// Without a write-ahead log a recorder can only commit while nobody reads.
+TEST(Profile, ARecorderHasItsTurnWhileLocksAreHeld) {
+  const TempFolder folder;
+  testing::record_tiny_profile(folder.file("run.db"), "first");
+  std::atomic<bool> began{false}, recorded{false};
+  std::size_t runs = 0;
+  std::thread reader([&] {
+    const Profile profile(folder.file("run.db"));
+    {
+      const LockHold hold(profile), inner(profile);
+      while (!recorded) runs = list_runs(profile).size(), began = true;
+    }
+    runs = list_runs(profile).size();
+  });
+  while (!began) std::this_thread::yield();
+  const std::string error = error_of([&] { testing::record_tiny_profile(folder.file("run.db"), "second"); });
+  recorded = true;
+  reader.join();
+  EXPECT_EQ(error, "no error");
+  EXPECT_EQ(runs, 2U);
 }
 
 }  // namespace
