@@ -3,6 +3,7 @@
 #include "gui/models/query_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <QSignalSpy>
 #include <QThread>
@@ -63,6 +64,32 @@ TEST(QueryPool, ATimelineIsMadeOncePerThread) {
   ASSERT_TRUE(asker.wait());
   EXPECT_EQ(first, second);
   EXPECT_NE(first, nullptr);
+}
+
+TEST(QueryPool, NothingOfAFileIsHeldBetweenQuestions) {
+  const shardscope::testing::TempFolder folder;
+  const std::string file = folder.file("run.db");
+  shardscope::testing::record_tiny_profile(file, "first");
+  QueryPool pool(nullptr, 1);
+  Asker asker(pool);
+  const auto runs = [&](QueryFiles& files) { return static_cast<int>(list_runs(files.profile(file)).size()); };
+  asker.ask("1", runs);
+  ASSERT_TRUE(asker.wait());
+  shardscope::testing::record_tiny_profile(file, "second");
+  asker.ask("2", runs);
+  ASSERT_TRUE(asker.wait());
+  EXPECT_EQ(asker.answers, (std::vector<int>{1, 2}));
+}
+
+TEST(QueryPool, ItsThreadsGiveWayToTheUis) {
+  const int own = getpriority(PRIO_PROCESS, 0);
+  if (own >= 19) GTEST_SKIP() << "SKIPPED: nothing is nicer than this process";
+  QueryPool pool(nullptr, 1);
+  Asker asker(pool);
+  asker.ask("niceness", [](QueryFiles&) { return getpriority(PRIO_PROCESS, 0); });
+  ASSERT_TRUE(asker.wait());
+  EXPECT_GT(asker.answers.at(0), own);
+  EXPECT_EQ(getpriority(PRIO_PROCESS, 0), own) << "of this thread";
 }
 
 TEST(QueryPool, TheNewestOfANameWinsAndOthersAreAllAnswered) {
