@@ -26,25 +26,28 @@ QVariant side(bool right) { return {Qt::AlignVCenter | (right ? Qt::AlignRight :
 
 }  // namespace
 
-void TableModel::set_table(TableData table) {
-  if (table.columns.size() != table_.columns.size()) sorted_by_ = -1;
+void TableModel::set_table(TableData table) { share_table(std::make_shared<const TableData>(std::move(table))); }
+
+void TableModel::share_table(std::shared_ptr<const TableData> table) {
+  if (table->columns.size() != table_->columns.size()) sorted_by_ = -1;
   beginResetModel();
   table_ = std::move(table);
-  numbers_ = columns_of_numbers(table_);
+  numbers_ = columns_of_numbers(*table_);
   put_in_order();
   endResetModel();
 }
 
 int TableModel::rowCount(const QModelIndex& parent) const {
-  return parent.isValid() ? 0 : static_cast<int>(table_.rows.size());
+  return parent.isValid() ? 0 : static_cast<int>(table_->rows.size());
 }
 
 int TableModel::columnCount(const QModelIndex& parent) const {
-  return parent.isValid() ? 0 : static_cast<int>(table_.columns.size());
+  return parent.isValid() ? 0 : static_cast<int>(table_->columns.size());
 }
 
 const TableCell& TableModel::cell(int row, int column) const {
-  return table_.rows[static_cast<std::size_t>(order_[static_cast<std::size_t>(row)])][static_cast<std::size_t>(column)];
+  return table_
+      ->rows[static_cast<std::size_t>(order_[static_cast<std::size_t>(row)])][static_cast<std::size_t>(column)];
 }
 
 QVariant TableModel::data(const QModelIndex& index, int role) const {
@@ -66,7 +69,7 @@ QVariant TableModel::data(const QModelIndex& index, int role) const {
 
 QVariant TableModel::headerData(int section, Qt::Orientation orientation, int role) const {
   if (orientation != Qt::Horizontal || section < 0 || section >= columnCount()) return {};
-  if (role == Qt::DisplayRole) return QString::fromStdString(table_.columns[static_cast<std::size_t>(section)]);
+  if (role == Qt::DisplayRole) return QString::fromStdString(table_->columns[static_cast<std::size_t>(section)]);
   if (role == Qt::TextAlignmentRole) return side(numbers_[static_cast<std::size_t>(section)]);
   return {};
 }
@@ -88,11 +91,11 @@ void TableModel::sort(int column, Qt::SortOrder order) {
 }
 
 void TableModel::put_in_order() {
-  order_.resize(table_.rows.size());
+  order_.resize(table_->rows.size());
   std::iota(order_.begin(), order_.end(), 0);
   if (sorted_by_ < 0 || sorted_by_ >= columnCount()) return;
   const auto column = static_cast<std::size_t>(sorted_by_);
-  const auto at = [&](int row) -> const TableCell& { return table_.rows[static_cast<std::size_t>(row)][column]; };
+  const auto at = [&](int row) -> const TableCell& { return table_->rows[static_cast<std::size_t>(row)][column]; };
   std::stable_sort(order_.begin(), order_.end(), [&](int a, int b) {
     return direction_ == Qt::AscendingOrder ? before(at(a), at(b)) : before(at(b), at(a));
   });

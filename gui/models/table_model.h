@@ -7,6 +7,7 @@
 
 #include <QAbstractTableModel>
 #include <QString>
+#include <memory>
 #include <vector>
 
 #include "gui/models/table_data.h"
@@ -19,8 +20,9 @@ class TableModel : public QAbstractTableModel {
 
  public:
   using QAbstractTableModel::QAbstractTableModel;
-  void set_table(TableData table);  ///< sorted as the one before it, if it has as many columns
-  const TableData& table() const { return table_; }
+  void set_table(TableData table);                           ///< sorted as the one before it, if it has as many columns
+  void share_table(std::shared_ptr<const TableData> table);  ///< likewise: a large one, made by another thread
+  const TableData& table() const { return *table_; }
   int original_row(int row) const { return order_[static_cast<std::size_t>(row)]; }  ///< in what was set
 
   int rowCount(const QModelIndex& parent = {}) const override;
@@ -33,7 +35,7 @@ class TableModel : public QAbstractTableModel {
  private:
   void put_in_order();
   const TableCell& cell(int row, int column) const;
-  TableData table_;
+  std::shared_ptr<const TableData> table_ = std::make_shared<const TableData>();  ///< shared with who made it
   std::vector<int> order_;
   std::vector<bool> numbers_;  ///< by column: some cell is a number
   int sorted_by_ = -1;

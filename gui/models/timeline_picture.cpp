@@ -16,12 +16,6 @@ constexpr double kMargin = 10, kLine = 18, kGap = 6;
 constexpr int kBandRows = 3;  ///< steps, phases, micro-batches
 constexpr double kTickWidth = 110;
 
-/// What a lane other than compute does.
-WorkClass work_of_lane(const std::string& name) {
-  const auto lane = from_name<Lane>(name);
-  return lane && *lane >= Lane::kH2D ? WorkClass::kOffload : WorkClass::kCommunication;
-}
-
 TimeTicks ticks_of(const TimelineScene& scene) {
   return time_ticks(scene.window, std::max(2, static_cast<int>(scene.frame.width / kTickWidth)));
 }
@@ -230,20 +224,6 @@ double Around::draw_heat_legend(double at, double baseline) {
 }
 
 void Around::draw_legend() {
-  std::array<bool, kWorkClasses> used{};
-  for (const TimelineTrack& track : catalog_.tracks) {
-    if (track.lane == to_string(Lane::kCompute)) {
-      for (std::size_t c = 0; c <= static_cast<std::size_t>(WorkClass::kOptimizer); ++c) used[c] = true;
-      continue;
-    }
-    if (!from_name<Lane>(track.lane)) {  // of another program: its lanes do not say what they do
-      for (const TimelineOp& op : catalog_.ops_of(track)) used[static_cast<std::size_t>(op.work)] = true;
-      continue;
-    }
-    const WorkClass work = work_of_lane(track.lane);
-    used[static_cast<std::size_t>(work)] = true;
-    if (work == WorkClass::kCommunication) used[static_cast<std::size_t>(WorkClass::kWait)] = true;
-  }
   const double baseline = picture_.height - kMargin;
   double at = scene_.layout.heat ? draw_heat_legend(kMargin, baseline) : kMargin;
   const auto entry = [&](Rgb colour, Texture texture, const char* name) {
@@ -255,7 +235,7 @@ void Around::draw_legend() {
   };
   for (std::size_t c = 0; c < kWorkClasses; ++c) {
     const WorkLook look = look_of(static_cast<WorkClass>(c));
-    if (used[c]) entry(look.colour, look.texture, look.name);
+    if (catalog_.works[c]) entry(look.colour, look.texture, look.name);
   }
   if (pair_of(scene_) == nullptr) return;
   entry(kGrey, Texture::kHatch, "below: predicted");

@@ -14,10 +14,12 @@ constexpr std::size_t kFewestLetters = 6;  ///< of a name that is cut
 }  // namespace
 
 void spread(Columns& columns, TimeWindow window, std::int64_t begin, std::int64_t end, double busy, WorkClass work) {
+  if (end <= begin || window.length() <= 0) return;
   const auto width = static_cast<double>(columns.size());
-  const double from = std::max(0.0, x_of(begin, window, width)), to = std::min(width, x_of(end, window, width));
-  const double all = x_of(end, window, width) - x_of(begin, window, width);
-  if (!(to > from) || !(all > 0)) return;
+  const double per_ns = width / static_cast<double>(window.length());
+  const double from = std::max(0.0, static_cast<double>(begin - window.begin_ns) * per_ns),
+               to = std::min(width, static_cast<double>(end - window.begin_ns) * per_ns);
+  if (!(to > from)) return;
   const double share = busy / static_cast<double>(end - begin);
   for (auto c = static_cast<std::size_t>(from); c < columns.size() && static_cast<double>(c) < to; ++c) {
     const double part = std::min(to, static_cast<double>(c + 1)) - std::max(from, static_cast<double>(c));

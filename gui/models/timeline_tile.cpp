@@ -65,6 +65,30 @@ void load_bands(const Timeline& timeline, const TimelineRow& row, int columns, T
   tile.micro_batches = timeline.micro_batches(track, view.spans);
 }
 
+/// What a lane other than compute does.
+WorkClass work_of_lane(const std::string& name) {
+  const auto lane = from_name<Lane>(name);
+  return lane && *lane >= Lane::kH2D ? WorkClass::kOffload : WorkClass::kCommunication;
+}
+
+std::array<bool, kWorkClasses> works_of(const TimelineCatalog& catalog) {
+  std::array<bool, kWorkClasses> used{};
+  for (const TimelineTrack& track : catalog.tracks) {
+    if (track.lane == to_string(Lane::kCompute)) {
+      for (std::size_t c = 0; c <= static_cast<std::size_t>(WorkClass::kOptimizer); ++c) used[c] = true;
+      continue;
+    }
+    if (!from_name<Lane>(track.lane)) {  // of another program: its lanes do not say what they do
+      for (const TimelineOp& op : catalog.ops_of(track)) used[static_cast<std::size_t>(op.work)] = true;
+      continue;
+    }
+    const WorkClass work = work_of_lane(track.lane);
+    used[static_cast<std::size_t>(work)] = true;
+    if (work == WorkClass::kCommunication) used[static_cast<std::size_t>(WorkClass::kWait)] = true;
+  }
+  return used;
+}
+
 }  // namespace
 
 const TimelineOp& TimelineCatalog::op(const TimelineTrack& track, std::int32_t op) const {
@@ -87,6 +111,7 @@ TimelineCatalog load_catalog(const Timeline& timeline, const Profile& profile, s
   catalog.ops = timeline.ops();
   if (!catalog.tracks.empty()) catalog.steps = timeline.steps(catalog.tracks.front().rank);
   catalog.representatives = load_representatives(profile, run);
+  catalog.works = works_of(catalog);
   return catalog;
 }
 

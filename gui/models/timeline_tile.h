@@ -5,6 +5,7 @@
 //   auto catalog = std::make_shared<const TimelineCatalog>(load_catalog(timeline, profile, run));
 //   TimelineTile tile = load_tile(timeline, *catalog, {state, window, columns, height}, [] { return false; });
 
+#include <array>
 #include <functional>
 #include <map>
 #include <memory>
@@ -22,6 +23,7 @@ struct TimelineCatalog {
   std::map<std::int64_t, std::vector<TimelineOp>> ops;  ///< by program
   std::vector<Band> steps;                              ///< of the first rank
   std::vector<Representative> representatives;          ///< median and slowest rank; none without steps
+  std::array<bool, kWorkClasses> works{};               ///< what its lanes can do: what a legend has to name
   bool predicted = false;
 
   const std::vector<TimelineOp>& ops_of(const TimelineTrack& track) const { return ops.at(track.program); }

@@ -103,8 +103,8 @@ bool TimelinePanel::eventFilter(QObject* watched, QEvent* event) {
   return QWidget::eventFilter(watched, event);
 }
 
-void TimelinePanel::set_table(Tab tab, TableData table) {
-  models_[tab].set_table(std::move(table));
+void TimelinePanel::share_table(Tab tab, std::shared_ptr<const TableData> table) {
+  models_[tab].share_table(std::move(table));
   QTableView* view = views_[tab];
   view->resizeColumnsToContents();
   for (int column = 0; column < models_[tab].columnCount(); ++column)

@@ -9,6 +9,7 @@
 #include <QTableView>
 #include <array>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "gui/models/table_model.h"
@@ -26,7 +27,8 @@ class TimelinePanel : public QWidget {
   explicit TimelinePanel(QWidget* parent = nullptr);
   TableModel& table(Tab tab) { return models_[tab]; }
   QTableView* view(Tab tab) const { return views_[static_cast<std::size_t>(tab)]; }
-  void set_table(Tab tab, TableData table);
+  void set_table(Tab tab, TableData table) { share_table(tab, std::make_shared<const TableData>(std::move(table))); }
+  void share_table(Tab tab, std::shared_ptr<const TableData> table);    ///< of thousands of rows: made by a worker
   void set_flame(std::shared_ptr<const std::vector<FlameNode>> flame);  ///< picture and table
   void set_dark(bool dark);
   void set_caption(const QString& text);  ///< what the area is: "38.2 ms x 8 ranks"

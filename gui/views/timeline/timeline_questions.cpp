@@ -24,9 +24,9 @@ struct Found {
   OpReport report;
 };
 
-struct AreaAnswer {
-  TimeWindow time;
-  std::vector<AreaRow> rows;
+/// Two tables of an area. Texts of thousands of ranks are for a worker to make: they would stop the window for 20 ms.
+struct AreaTables {
+  TableData first, second;
 };
 
 QString count_text(std::int64_t count, const char* one, const char* many) {
@@ -193,28 +193,27 @@ void TimelineView::ask_area() {
   asked_area_ = area;
   ask_area_tab();
   const auto failed = [this](const QString& text) { Q_EMIT problem(text); };
-  context_.pool.ask<AreaAnswer>(
+  const auto show = [this](TimelinePanel::Tab first, TimelinePanel::Tab second) {
+    return [this, first, second](const std::shared_ptr<const AreaTables>& tables) {
+      panel_->share_table(first, {tables, &tables->first});
+      panel_->share_table(second, {tables, &tables->second});
+    };
+  };
+  context_.pool.ask<AreaTables>(
       this, "area",
       [key = *loader_.key(), area, ranks = counted(area)](QueryFiles& files) {
-        const Timeline& timeline = files.timeline(key.file, key.run);
-        return AreaAnswer{area.time, area_summary(timeline, area.time, ranks)};
+        const std::vector<AreaRow> rows = area_summary(files.timeline(key.file, key.run), area.time, ranks);
+        return AreaTables{category_table(rows, area.time), rank_table(rows, area.time)};
       },
-      [this](const std::shared_ptr<const AreaAnswer>& answer) {
-        panel_->set_table(TimelinePanel::kByCategory, category_table(answer->rows, answer->time));
-        panel_->set_table(TimelinePanel::kByRank, rank_table(answer->rows, answer->time));
-      },
-      failed);
-  context_.pool.ask<std::vector<AreaOp>>(
+      show(TimelinePanel::kByCategory, TimelinePanel::kByRank), failed);
+  context_.pool.ask<AreaTables>(
       this, "area ops",
       [key = *loader_.key(), area, ranks = counted(area)](QueryFiles& files) {
         const Timeline& timeline = files.timeline(key.file, key.run);
-        return area_ops(timeline, area.time, ranks, [&files] { return files.stopped(); });
+        const std::vector<AreaOp> ops = area_ops(timeline, area.time, ranks, [&files] { return files.stopped(); });
+        return AreaTables{op_table(ops), collective_table(ops)};
       },
-      [this](const std::shared_ptr<const std::vector<AreaOp>>& ops) {
-        panel_->set_table(TimelinePanel::kByOp, op_table(*ops));
-        panel_->set_table(TimelinePanel::kCollectives, collective_table(*ops));
-      },
-      failed);
+      show(TimelinePanel::kByOp, TimelinePanel::kCollectives), failed);
 }
 
 RankSet TimelineView::counted(const TimelineArea& area) const {
@@ -227,16 +226,14 @@ void TimelineView::ask_area_tab() {
   const TimelineArea area = *asked_area_;
   const auto failed = [this](const QString& text) { Q_EMIT problem(text); };
   if (panel_->tab() == TimelinePanel::kMemory) {
-    context_.pool.ask<std::vector<AreaMemory>>(
+    context_.pool.ask<TableData>(
         this, "area memory",
         [key = *loader_.key(), area, ranks = counted(area)](QueryFiles& files) {
           const Profile& profile = files.profile(key.file);
           const MemoryTimeline memory(profile, load_memory_facts(profile, key.run));
-          return area_memory(memory, area.time, ranks, [&files] { return files.stopped(); });
+          return memory_area_table(area_memory(memory, area.time, ranks, [&files] { return files.stopped(); }));
         },
-        [this](const std::shared_ptr<const std::vector<AreaMemory>>& rows) {
-          panel_->set_table(TimelinePanel::kMemory, memory_area_table(*rows));
-        },
+        [this](const std::shared_ptr<const TableData>& table) { panel_->share_table(TimelinePanel::kMemory, table); },
         failed);
   }
   if (panel_->tab() == TimelinePanel::kFlame) {
