@@ -109,7 +109,7 @@ void run(const Options& options) {
   if (!options.svg.empty()) write_file(options.svg, scatter_svg(result.rows, options.view.qualities));
   if (options.json) {
     auto out = validation_json(result, options.view);
-    if (options.summary) out.erase("rows");
+    if (options.summary) out.erase("rows"), out.erase("sweeps");
     if (options.leave_one_out) out["leave_one_out"] = left_out_json(left_out);
     fmt::print("{}\n",
                out.dump(options.summary ? 1 : -1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
@@ -148,7 +148,9 @@ void add_validate(CLI::App& app, int& exit_code) {
       ->type_name("intervals.csv");
   command->add_flag("--leave-one-out", options->leave_one_out,
                     "Also each source's error under constants fitted on all others (minutes)");
-  auto* json = command->add_flag("--json", options->json, "One JSON object: rows, sources, overall, broken");
+  auto* json = command->add_flag("--json", options->json, "One JSON object: rows, sources, overall, sweeps, broken");
+  command->add_flag("--sweeps", options->view.sweeps, "How each sweep is ranked, and the pair told most wrongly")
+      ->excludes(json);
   command->add_flag("--summary", options->summary, "With --json: without the rows, a line for each number")
       ->needs(json);
   command->footer(
@@ -156,6 +158,7 @@ void add_validate(CLI::App& app, int& exit_code) {
       "Examples:\n"
       "  shardscope validate\n"
       "  shardscope validate --source foundry --worst 20\n"
+      "  shardscope validate --source usp --sweeps\n"
       "  shardscope validate my_runs.csv --json\n"
       "  shardscope validate --svg scatter.svg --leave-one-out\n"
       "  shardscope validate --fit constants.csv\n"

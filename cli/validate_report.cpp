@@ -37,6 +37,34 @@ Json row_json(const ValidatedRow& row) {
 /// Millionths are enough, and a golden file of them can be read.
 Json rounded(std::optional<double> value) { return value ? Json(std::round(*value * 1e6) / 1e6) : Json(nullptr); }
 
+/// [{"apart": [0, 0.02], "pairs": 12, "wrong": 5}, ..., {"apart": [0.1, null], ...}]
+Json pairs_json(const Pairs& pairs) {
+  Json out = Json::array();
+  double from = 0;
+  for (std::size_t i = 0; i < pairs.by_gap.size(); ++i) {
+    const Json to = i < kPairGaps.size() ? Json(kPairGaps[i]) : Json(nullptr);
+    out.push_back({{"apart", {from, to}}, {"pairs", pairs.by_gap[i].pairs}, {"wrong", pairs.by_gap[i].wrong}});
+    if (i < kPairGaps.size()) from = kPairGaps[i];
+  }
+  return out;
+}
+
+Json sweep_json(const Sweep& sweep) {
+  Json out{{"source", sweep.source},
+           {"model", sweep.model},
+           {"gpu", sweep.gpu},
+           {"gpus", sweep.gpus},
+           {"n", sweep.rows.size()},
+           {"kendall_tau", rounded(sweep.pairs.tau())},
+           {"pairs", pairs_json(sweep.pairs)}};
+  if (sweep.slower.empty()) return out;
+  out["widest_wrong"] = {{"faster", sweep.faster},
+                         {"slower", sweep.slower},
+                         {"published", rounded(sweep.published)},
+                         {"predicted", rounded(sweep.predicted)}};
+  return out;
+}
+
 Json score_json(const Score& score) {
   return {{"n", score.step_time.n},
           {"step_time_mape", rounded(score.step_time.mape)},
@@ -48,9 +76,18 @@ Json score_json(const Score& score) {
           {"mem_median", rounded(score.memory.median)},
           {"kendall_tau", rounded(score.kendall_tau)},
           {"sweeps", score.sweeps},
+          {"pairs", pairs_json(score.pairs)},
           {"rows", score.rows},
           {"skipped", score.skipped},
           {"fit_share", score.predicted > 0 ? rounded(1.0 * score.fit / score.predicted) : Json(nullptr)}};
+}
+
+std::vector<Sweep> chosen_sweeps(const Validation& result, const ValidationView& view) {
+  std::vector<const ValidatedRow*> rows;
+  for (const ValidatedRow& row : result.rows) {
+    if (is_chosen(row.run, view.qualities)) rows.push_back(&row);
+  }
+  return sweeps_of(rows);
 }
 
 }  // namespace
@@ -60,6 +97,8 @@ nlohmann::ordered_json validation_json(const Validation& result, const Validatio
   for (const ValidatedRow& row : result.rows) out["rows"].push_back(row_json(row));
   for (const auto& [name, score] : score_sources(result.rows, view.qualities)) out["sources"][name] = score_json(score);
   out["overall"] = score_json(score_overall(result.rows, view.qualities));
+  out["sweeps"] = Json::array();
+  for (const Sweep& sweep : chosen_sweeps(result, view)) out["sweeps"].push_back(sweep_json(sweep));
   out["broken"] = Json::array();
   for (const BrokenRow& row : result.broken)
     out["broken"].push_back({{"line", row.line}, {"id", row.id}, {"why", row.why}});
@@ -107,6 +146,35 @@ void print_scores(const Validation& result, const ValidationView& view) {
   table.add(score_cells("overall, sources alike", score_overall(result.rows, view.qualities)));
   fmt::print("Errors of step time (mean, median, p90: absolute) and of memory, rows of quality {}\n\n{}\n",
              view.qualities, table.text());
+}
+
+/// Two runs that lie nearer than runs of one job do cannot be ranked by anyone.
+void print_ranking(const Pairs& pairs) {
+  std::string text;
+  for (std::size_t i = 0; i < pairs.by_gap.size(); ++i) {
+    const PairCount& count = pairs.by_gap[i];
+    if (count.pairs == 0) continue;
+    const std::string apart =
+        i < kPairGaps.size() ? fmt::format("below {:.0f} % apart", 100 * kPairGaps[i]) : "further";
+    text += fmt::format("{}{} of {} {}", text.empty() ? "" : ", ", count.wrong, count.pairs, apart);
+  }
+  if (!text.empty()) fmt::print("Pairs of a sweep's runs told the wrong way round, of pairs published: {}\n\n", text);
+}
+
+void print_sweeps(const std::vector<Sweep>& sweeps) {
+  TextTable table({"source", "model", "GPU", "GPUs", "n", "tau", "wrong", "widest of them"}, 3);
+  for (const Sweep& sweep : sweeps) {
+    PairCount all;
+    for (const PairCount& count : sweep.pairs.by_gap) all.pairs += count.pairs, all.wrong += count.wrong;
+    const auto tau = sweep.pairs.tau();
+    table.add({sweep.source, sweep.model, sweep.gpu, std::to_string(sweep.gpus), std::to_string(sweep.rows.size()),
+               tau ? fmt::format("{:.2f}", *tau) : "-", fmt::format("{} of {}", all.wrong, all.pairs),
+               sweep.slower.empty() ? ""
+                                    : fmt::format("{} over {}: {} published, {} predicted", sweep.slower, sweep.faster,
+                                                  signed_percent(sweep.published), signed_percent(sweep.predicted))});
+  }
+  fmt::print("Sweeps: runs of one source, model, GPU and number of GPUs, ranked by time per token\n\n{}\n",
+             table.text());
 }
 
 std::string terms_of(const Estimate& estimate) {
@@ -173,6 +241,8 @@ void print_skipped(const Validation& result) {
 
 void print_validation(const Validation& result, const ValidationView& view) {
   print_scores(result, view);
+  print_ranking(score_overall(result.rows, view.qualities).pairs);
+  if (view.sweeps) print_sweeps(chosen_sweeps(result, view));
   print_worst(result, view);
   print_skipped(result);
 }

@@ -14,12 +14,14 @@ namespace shardscope::cli {
 struct ValidationView {
   std::string qualities = "AB";
   int worst = 10;
+  bool sweeps = false;  ///< in text: a line for each; JSON always has them
 };
 
 /// Scores per source and overall, the worst rows explained, what was not predicted and why.
 void print_validation(const Validation&, const ValidationView&);
 
-/// {"rows": [...], "sources": {...}, "overall": {...}, "broken": [...]}; errors are predicted / published - 1.
+/// {"rows": [...], "sources": {...}, "overall": {...}, "sweeps": [...], "broken": [...]}; errors are predicted /
+/// published - 1.
 nlohmann::ordered_json validation_json(const Validation&, const ValidationView&);
 
 void print_left_out(const std::map<std::string, LeftOut>&);

@@ -850,6 +850,7 @@ refuses 'broken.csv:2: n_gpus is "eight".*all 1 rows are broken' validate broken
 refuses '--source mine.*there are a, b' validate runs.csv --source mine
 refuses 'quality' validate runs.csv --quality D
 refuses '--summary requires --json' validate runs.csv --summary
+refuses 'excludes' validate runs.csv --sweeps --json
 printf '%s\n%s\n' "$head,mfu_pct" 'a-1,llama-2-7b,H100,8,torchtitan,4096,1,64,,60,Q=A,4000' >mfu.csv
 refuses 'mfu_pct is "4000"; .*at most 100' validate mfu.csv
 refuses 'runs.csv:1: the columns must be scope,owner' validate runs.csv --constants runs.csv
@@ -862,7 +863,7 @@ grep -q 'line 4 (a-3): n_gpus is "eight"' check.out || fail 'validate' 'does not
 grep -q '</svg>' scatter.svg || fail 'validate --svg' 'writes no picture'
 check 'validate --json' "$shardscope" validate runs.csv --json
 for key in '"id":"a-1"' '"step_time_error":' '"mem_error":' '"fits":true' '"assumed":\[' '"skipped":null' \
-  '"skipped":"the catalog has no GPU' '"skipped":"published: a step of .* whose peak is 989: another unit' '"sources":{"a":{"n":1,"step_time_mape":' '"kendall_tau":null' '"overall":{' '"line":4'; do
+  '"skipped":"the catalog has no GPU' '"skipped":"published: a step of .* whose peak is 989: another unit' '"sources":{"a":{"n":1,"step_time_mape":' '"kendall_tau":null' '"overall":{' '"sweeps":\[\]' '"line":4'; do
   grep -q -- "$key" check.out || fail 'validate --json' "has no $key"
 done
 

@@ -2,14 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <tuple>
 
 #include "core/check.h"
 
 namespace shardscope {
 namespace {
-
-constexpr std::size_t kLeastSweep = 3;  // rows
 
 using Rows = std::vector<const ValidatedRow*>;
 using ErrorOf = std::optional<double> (ValidatedRow::*)() const;
@@ -35,54 +32,6 @@ ErrorSummary summarise(const std::vector<double>& errors) {
   return out;
 }
 
-/// Pairs that agree less pairs that do not, and all pairs that are not tied in one of the two: for tau-b.
-struct Pairs {
-  double agreement = 0, a = 0, b = 0;
-};
-
-int sign(double x) { return (x > 0) - (x < 0); }
-
-Pairs count_pairs(const std::vector<double>& a, const std::vector<double>& b) {
-  SS_CHECK(a.size() == b.size(), a.size(), b.size());
-  Pairs pairs;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    for (std::size_t j = 0; j < i; ++j) {
-      const int sa = sign(a[i] - a[j]), sb = sign(b[i] - b[j]);
-      pairs.agreement += sa * sb;
-      pairs.a += sa != 0, pairs.b += sb != 0;
-    }
-  }
-  return pairs;
-}
-
-std::optional<double> tau_of(const Pairs& pairs) {
-  if (pairs.a == 0 || pairs.b == 0) return std::nullopt;
-  return pairs.agreement / std::sqrt(pairs.a * pairs.b);
-}
-
-/// Runs of one model on the same GPUs, ranked by time per token: what one compares to choose a plan.
-void rank_sweeps(const Rows& rows, Score& score) {
-  struct Sweep {
-    std::vector<double> published, predicted;
-  };
-  std::map<std::tuple<std::string, std::string, std::int64_t>, Sweep> sweeps;
-  for (const ValidatedRow* row : rows) {
-    if (!row->step_time_error()) continue;
-    const double tokens = static_cast<double>(row->plan.global_batch * row->setup.workload.seq);
-    Sweep& sweep = sweeps[{row->run.model_name, row->run.gpu, row->run.n_gpus.value_or(0)}];
-    sweep.published.push_back(*row->published_step_time_s / tokens);
-    sweep.predicted.push_back(row->estimate.step_time_s / tokens);
-  }
-  Pairs all;
-  for (const auto& [key, sweep] : sweeps) {
-    if (sweep.published.size() < kLeastSweep) continue;
-    const Pairs pairs = count_pairs(sweep.published, sweep.predicted);
-    all.agreement += pairs.agreement, all.a += pairs.a, all.b += pairs.b;
-    ++score.sweeps;
-  }
-  score.kendall_tau = tau_of(all);
-}
-
 Score score_rows(const Rows& rows) {
   Score score{.rows = static_cast<int>(rows.size())};
   for (const ValidatedRow* row : rows) {
@@ -92,7 +41,8 @@ Score score_rows(const Rows& rows) {
   }
   score.step_time = summarise(errors_of(rows, &ValidatedRow::step_time_error));
   score.memory = summarise(errors_of(rows, &ValidatedRow::mem_error));
-  rank_sweeps(rows, score);
+  for (const Sweep& sweep : sweeps_of(rows)) score.pairs.add(sweep.pairs), ++score.sweeps;
+  score.kendall_tau = score.pairs.tau();
   return score;
 }
 
@@ -141,10 +91,6 @@ double weighted_quantile(std::vector<Weighted> values, double share) {
   return values.back().value;
 }
 
-std::optional<double> kendall_tau(const std::vector<double>& a, const std::vector<double>& b) {
-  return tau_of(count_pairs(a, b));
-}
-
 bool is_chosen(const PublishedRun& run, std::string_view qualities) {
   return run.quality == ' ' || qualities.find(run.quality) != std::string_view::npos;
 }
@@ -162,7 +108,7 @@ Score score_overall(const std::vector<ValidatedRow>& rows, std::string_view qual
   for (const auto& [name, of_source] : sources) {
     const Score one = score_rows(of_source);
     out.rows += one.rows, out.skipped += one.skipped, out.predicted += one.predicted, out.fit += one.fit;
-    out.sweeps += one.sweeps;
+    out.sweeps += one.sweeps, out.pairs.add(one.pairs);
     if (one.kendall_tau) tau += *one.kendall_tau, ranked += 1;
   }
   if (ranked > 0) out.kendall_tau = tau / ranked;

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "simulator/validate/ranking.h"
 #include "simulator/validate/validation.h"
 
 namespace shardscope {
@@ -24,8 +25,9 @@ struct ErrorSummary {
 struct Score {
   int rows = 0, skipped = 0;  ///< of the chosen quality
   ErrorSummary step_time, memory;
-  std::optional<double> kendall_tau;  ///< over all pairs within sweeps
+  std::optional<double> kendall_tau;  ///< over all pairs within sweeps; overall the mean of the sources'
   int sweeps = 0;
+  Pairs pairs;                 ///< of all sweeps
   int predicted = 0, fit = 0;  ///< of the runs predicted (all of them ran), those that are told to fit
 };
 
@@ -35,9 +37,6 @@ struct Weighted {
 };
 /// Least value such that this share of the weight is at or below it; between two values of equal share their mean.
 double weighted_quantile(std::vector<Weighted> values, double share);
-
-/// Kendall's tau-b of two lists of equal length; nothing if one of them is constant.
-std::optional<double> kendall_tau(const std::vector<double>& a, const std::vector<double>& b);
 
 /// Whether the row's quality is among the letters; rows without a quality always are.
 bool is_chosen(const PublishedRun&, std::string_view qualities);

@@ -13,16 +13,6 @@ TEST(Score, QuantilesByWeight) {
   EXPECT_EQ(weighted_quantile({{1, 0.1}, {2, 0.1}, {9, 1}}, 0.5), 9);
 }
 
-TEST(Score, KendallsTau) {
-  EXPECT_EQ(kendall_tau({1, 2, 3}, {10, 20, 30}), 1);
-  EXPECT_EQ(kendall_tau({1, 2, 3}, {30, 20, 10}), -1);
-  // Pairs of {1,2,3,4} and {1,3,2,4}: five agree, one does not.
-  EXPECT_NEAR(*kendall_tau({1, 2, 3, 4}, {1, 3, 2, 4}), 4.0 / 6, 1e-12);
-  // A tie in the first: two of its three pairs count, and agree; of the second all three: 2 / sqrt(2 * 3).
-  EXPECT_NEAR(*kendall_tau({1, 1, 2}, {1, 2, 3}), 2 / std::sqrt(6.0), 1e-12);
-  EXPECT_EQ(kendall_tau({1, 1}, {1, 2}), std::nullopt);
-}
-
 ValidatedRow row(const char* source, double published, double predicted, char quality = 'A') {
   ValidatedRow out{.run = {.source = source, .quality = quality, .model_name = "m", .gpu = "g", .n_gpus = 8}};
   out.setup.workload.seq = 10;
