@@ -29,6 +29,7 @@ class BlockBuilder {
 
   PartCosts embedding();
   PartCosts head();
+  PartCosts loss();
   double head_backward(double logits, double vocab) const;
   double message() const { return tokens_ * h() * width_ / (s_.sp || f_.scatters_messages ? tp() : 1); }
 
@@ -47,12 +48,14 @@ class BlockBuilder {
   /// y = x w: forward, both gradients of backward, and the accumulation of the weight's.
   void product(double rows, double k, double n, double batch = 1) {
     const Arithmetic a = w_.arithmetic;
-    last_product_ = gpu_.matmul(rows, n, k, a, batch);
+    // The event level takes experts' products as one of all their rows.
+    const double slower = batch > 1 && !f_.engine ? 1 / gpu_.constants().grouped_rate : 1;
+    last_product_ = slower * gpu_.matmul(rows, n, k, a, batch);
     part_.forward.matmul += last_product_;
-    const double input = gpu_.matmul(rows, k, n, a, batch);
+    const double input = slower * gpu_.matmul(rows, k, n, a, batch);
     const double accumulated =  // the event level counts a product's own traffic only
         f_.engine ? 0 : batch * k * n * (2 * f_.gradient_bytes + (f_.backward_bytes > 0 ? 2 * f_.backward_bytes : 0));
-    const double weight = gpu_.matmul(k, n, rows, a, batch) + 0.5 * accumulated / bandwidth();
+    const double weight = slower * gpu_.matmul(k, n, rows, a, batch) + 0.5 * accumulated / bandwidth();
     part_.backward.matmul += input + weight;
     part_.weight_gradient += weight;
     part_.product_flops += 3 * 2 * rows * k * n * batch;
@@ -325,10 +328,8 @@ PartCosts BlockBuilder::head() {
   part_.backward.matmul = gpu_.matmul(tokens_, h(), vocab, a) + weight;
   part_.weight_gradient = weight;
   part_.product_flops = 3 * 2 * logits * h();
-  const double passes = f_.fused_loss ? 4 : 16;  // bytes per logit. Guess: cast to fp32, maximum, exponentials, sum
-  elements(logits * passes + row * 2, logits * passes + row * 4);
-  part_.forward.kernels = f_.graphs ? 0 : 12;
-  part_.backward.kernels = f_.graphs ? 0 : 12;
+  elements(row * 2, row * 4);
+  part_.forward.kernels = part_.backward.kernels = f_.graphs ? 0 : 4;
   part_.parameters = (m_.tied_embeddings ? 0 : vocab * h()) + h();
   part_.kept.block = row * 2;
   part_.largest_tensor = logits * f_.logit_bytes;
@@ -338,6 +339,22 @@ PartCosts BlockBuilder::head() {
     part_.traffic.loss = tokens_ * 4;
   }
   return part_;
+}
+
+/// Kernels over logits, and nothing else.
+PartCosts BlockBuilder::loss() {
+  part_ = {};
+  const double logits = tokens_ * static_cast<double>(m_.vocab_size) / tp();
+  const double passes = f_.fused_loss ? 4 : 16;  // bytes per logit. Guess: cast to fp32, maximum, exponentials, sum
+  elements(logits * passes, logits * passes);
+  part_.forward.kernels = part_.backward.kernels = f_.graphs ? 0 : 8;
+  return part_;
+}
+
+/// Times of both, one behind the other.
+void append(PassCosts& pass, const PassCosts& more) {
+  pass.matmul += more.matmul, pass.attention += more.attention;
+  pass.elements += more.elements, pass.kernels += more.kernels;
 }
 
 }  // namespace
@@ -352,7 +369,10 @@ ModelCosts compute_costs(const Workload& workload, const FrameworkSpec& framewor
   if (costs.mixture_blocks < workload.model.layers) costs.dense = builder.block(false);
   if (costs.mixture_blocks > 0) costs.mixture = builder.block(true);
   costs.embedding = builder.embedding();
-  costs.head = builder.head();
+  costs.loss = builder.loss();
+  costs.logits = costs.head = builder.head();
+  append(costs.head.forward, costs.loss.forward);
+  append(costs.head.backward, costs.loss.backward);
   costs.message = builder.message();
   return costs;
 }

@@ -63,6 +63,7 @@ struct PartCosts {
 struct ModelCosts {
   PartCosts dense, mixture;  ///< a block of each kind (mixture: of experts)
   PartCosts embedding, head;
+  PartCosts logits, loss;           ///< the head's two parts, where different ranks have them
   double message = 0;               ///< bytes between stages
   std::int64_t mixture_blocks = 0;  ///< of the whole model
 };

@@ -33,6 +33,7 @@ constexpr Field<DeviceConstants> kDeviceFields[] = {
     {"fp8_efficiency", &DeviceConstants::fp8_efficiency},
     {"tile_overhead", &DeviceConstants::tile_overhead},
     {"wave_rounding", &DeviceConstants::wave_rounding},
+    {"grouped_rate", &DeviceConstants::grouped_rate},
     {"attention_efficiency", &DeviceConstants::attention_efficiency},
     {"attention_backward", &DeviceConstants::attention_backward},
     {"vendor_attention_efficiency", &DeviceConstants::vendor_attention_efficiency},
@@ -60,7 +61,6 @@ constexpr Field<FrameworkConstants> kFrameworkFields[] = {{"host_us", &Framework
                                                           {"tensor_overlap", &FrameworkConstants::tensor_overlap},
                                                           {"attention", &FrameworkConstants::attention},
                                                           {"interference", &FrameworkConstants::interference},
-                                                          {"tensor_rank_us", &FrameworkConstants::tensor_rank_us},
                                                           {"pipeline_rank_us", &FrameworkConstants::pipeline_rank_us},
                                                           {"fragmentation", &FrameworkConstants::fragmentation}};
 
@@ -147,6 +147,8 @@ void keep_special(Constants& used, const Constants& table, std::string_view scop
 
 }  // namespace
 
+std::string_view family_of(std::string_view architecture) { return architecture.substr(0, architecture.find('-')); }
+
 Constants parse_constants(std::string_view csv, const std::string& file_name) {
   const CsvTable table = parse_csv(csv);
   if (!std::equal(table.columns.begin(), table.columns.end(), std::begin(kColumns), std::end(kColumns))) {
@@ -186,7 +188,8 @@ std::string constants_csv(const Constants& table) {
 }
 
 DeviceConstants device_constants(const Constants& table, const GpuSpec& gpu) {
-  return collect<DeviceConstants>(table, "device", kDeviceFields, {kAny, gpu.architecture, gpu.name});
+  return collect<DeviceConstants>(table, "device", kDeviceFields,
+                                  {kAny, family_of(gpu.architecture), gpu.architecture, gpu.name});
 }
 
 FabricConstants fabric_constants(const Constants& table, std::string_view fabric) {
@@ -200,7 +203,7 @@ FrameworkConstants framework_constants(const Constants& table, std::string_view 
 Constants constants_in_use(const Constants& table, const GpuSpec& gpu, std::string_view fabric,
                            std::string_view framework) {
   Constants used;
-  keep_special(used, table, "device", {kAny, gpu.architecture, gpu.name});
+  keep_special(used, table, "device", {kAny, family_of(gpu.architecture), gpu.architecture, gpu.name});
   keep_special(used, table, "fabric", {kAny, fabric});
   keep_special(used, table, "framework", {kAny, framework});
   return used;

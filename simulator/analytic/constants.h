@@ -34,6 +34,7 @@ struct DeviceConstants {
   double fp8_efficiency = 0.6;        ///< likewise in fp8 and below
   double tile_overhead = 128;         ///< start and end of a tile, in steps of k
   double wave_rounding = 0.5;         ///< 1: a part of a wave costs a whole one; 0: tiles flow
+  double grouped_rate = 1;            ///< of products of several experts at once, over that of one as large
   double attention_efficiency = 0.5;  ///< of peak, FlashAttention-2 forward, head size 128, long sequences
   double attention_backward = 0.8;    ///< backward's efficiency over forward's
   double vendor_attention_efficiency =
@@ -64,12 +65,14 @@ struct FrameworkConstants {
   double collective_us = 10;    ///< host and stream synchronisation of each exposed collective
   double attention = 1;         ///< rate of its attention kernels, over that of the best of their kind
   double interference = 1;      ///< part of the device's interference that shows
-  double tensor_rank_us = 0;    ///< host time of a tensor-parallel collective for each of its ranks, beside launches
-  double pipeline_rank_us = 0;  ///< and the same in a pipeline's stages
+  double pipeline_rank_us = 0;  ///< in a pipeline: a tensor-parallel collective's host time for each of its ranks
   double host_update_ns = 0;    ///< of one rank's update on the host, per element, if its passes are few threads' work
   double tensor_overlap = 0.5;  ///< part of tensor-parallel traffic hidden, where the framework overlaps it
   double fragmentation = 0.04;  ///< reserved over allocated, less 1
 };
+
+/// Whose constants an architecture has where it has none of its own: "blackwell" of "blackwell-ultra".
+std::string_view family_of(std::string_view architecture);
 
 DeviceConstants device_constants(const Constants&, const GpuSpec&);
 FabricConstants fabric_constants(const Constants&, std::string_view fabric);

@@ -36,6 +36,8 @@ TEST(Constants, TheGpusOwnRowsStandAboveThoseOfItsArchitecture) {
   gpu = {.name = "mi300x", .architecture = "cdna3"};
   EXPECT_EQ(device_constants(table, gpu).kernel_us, DeviceConstants().kernel_us);
   EXPECT_EQ(device_constants(table, gpu).link_hop_us, 4);
+  gpu = {.name = "h900", .architecture = "hopper-ultra"};  // as its family
+  EXPECT_EQ(device_constants(table, gpu).kernel_us, 3);
 }
 
 TEST(Constants, TheTableComesBackAsItWasWritten) {

@@ -41,9 +41,8 @@ void Estimator::State::add_part(StageTime& t, const PartCosts& part, const Plan&
   const double forward = device(part.forward) + tensor.forward + context.forward + experts.forward;
   const double again = device(part.again);
   const double backward = device(part.backward) + tensor.backward + context.backward + experts.backward + again;
-  const double calls = plan.tp == 1 ? 0
-                                    : part.traffic.tensor_calls * plan.tp * 1e-6 *
-                                          (plan.pp > 1 ? constants.pipeline_rank_us : constants.tensor_rank_us);
+  const double calls =
+      plan.tp == 1 || plan.pp == 1 ? 0 : part.traffic.tensor_calls * plan.tp * constants.pipeline_rank_us * 1e-6;
   if (notes != nullptr) {
     const double kernels = part.forward.kernels + part.backward.kernels + part.again.kernels;
     notes->kernels += count * kernels, notes->launch_s += count * (kernels * launch + 2 * calls);
@@ -188,7 +187,8 @@ StageTime Estimator::State::stage_time(const Plan& plan, const ModelCosts& costs
   add_part(t, costs.dense, plan, stage.dense);
   add_part(t, costs.mixture, plan, stage.mixture);
   if (stage.first) add_part(t, costs.embedding, plan, 1);
-  if (stage.last) add_part(t, costs.head, plan, 1);
+  if (stage.last) add_part(t, stage.loss_is_next ? costs.logits : costs.head, plan, 1);
+  if (stage.only_loss) add_part(t, costs.loss, plan, 1);
   if (plan.pp > 1) t.early = again_time(stage.dense > 0 ? costs.dense : costs.mixture, plan);
   if (plan.zero == 3 && framework.engine && data_group(plan).ranks > 1) add_engine_gathers(t, plan, costs, stage);
   const double once = constants.micro_batch_ms * 1e-3;
@@ -249,11 +249,11 @@ void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts&
   const double bytes = p.all() * framework.reduce_bytes;
   const bool scatters = plan.zero > 0 && !framework.all_reduces;
   const auto wanted = static_cast<double>(framework.bucket_elements);
-  const double bucket = wanted > 0 ? std::min(p.all(), wanted) : p.all();
-  const double calls =
-      framework.block_collectives > 0 ? framework.block_collectives * stage.blocks() : p.all() / bucket;
-  const double more = (calls - 1) * network.start_of_gather(group);
-  const double one = scatters ? network.reduce_scatter(bytes, group) + more : network.all_reduce(bytes, group);
+  const double bucket = wanted > 0 ? std::min(p.all(), wanted) : p.all(), buckets = p.all() / bucket;
+  const double tensors = framework.block_gathers > 0 ? framework.block_gathers * stage.blocks() : buckets;
+  const double start = network.start_of_gather(group);
+  const double one =
+      scatters ? network.reduce_scatter(bytes, group) + (buckets - 1) * start : network.all_reduce(bytes, group);
   const double times =
       plan.zero == 2 && framework.reduces_by_micro_batch ? static_cast<double>(plan.micro_batches()) : 1;
   const double cover = framework.overlaps_gradients ? t.backward * overlap : 0;
@@ -261,7 +261,8 @@ void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts&
        times);
   data += times * (std::max(exposed(one, cover), one * bucket / p.all()) + slow * std::min(one, cover));
   if (plan.zero == 0) return;
-  const double gather = network.all_gather(p.all() * framework.gather_bytes, group) + more;
+  const double gather =
+      network.all_gather(p.all() * framework.gather_bytes, group) + std::max(0.0, tensors - 1) * start;
   note(TimeTerm::kData, "all-gather of parameters", p.all() * framework.gather_bytes, group.ranks, gather, 1);
   data += framework.overlaps_gathers && framework.overlaps_update ? exposed(gather, t.forward * overlap) : gather;
 }
@@ -313,7 +314,7 @@ Estimate Estimator::estimate(const Plan& plan, EstimateNotes* notes) {
   s.notes = nullptr;
   const ModelCosts& costs = s.costs_of(plan);
   const bool one = plan.pp == 1;
-  const std::vector<StageKind>& stages = s.stage_maker.of(plan, costs);
+  const std::vector<StageKind>& stages = s.stage_maker.of(plan);
   const Stage& first = stages.front().stage;
   const StageTime a = s.stage_time(plan, costs, first);
   StageTime slowest = a;

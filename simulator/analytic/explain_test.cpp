@@ -87,7 +87,8 @@ TEST_F(ExplainTest, ConstantsAreTheOnesInUse) {
   const DeviceConstants device = device_constants(default_constants(), target.gpu);
   EXPECT_EQ(of("device", "matmul_efficiency").value, device.matmul_efficiency);
   EXPECT_EQ(of("device", "matmul_efficiency").owner, "hopper");
-  EXPECT_EQ(of("framework", "host_us").owner, "megatron");
+  EXPECT_EQ(of("framework", "traffic").owner, "megatron");
+  EXPECT_EQ(of("framework", "host_us").owner, "any");
   for (const Constant& c : used) EXPECT_FALSE(c.source.empty());
 }
 

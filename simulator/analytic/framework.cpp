@@ -33,7 +33,7 @@ constexpr Key<double> kReals[] = {{"parameter_bytes", &FrameworkSpec::parameter_
                                   {"block_kernels", &FrameworkSpec::block_kernels},
                                   {"backward_kernels", &FrameworkSpec::backward_kernels},
                                   {"logit_bytes", &FrameworkSpec::logit_bytes},
-                                  {"block_collectives", &FrameworkSpec::block_collectives},
+                                  {"block_gathers", &FrameworkSpec::block_gathers},
                                   {"scratch_gradient_bytes", &FrameworkSpec::scratch_gradient_bytes},
                                   {"fresh_gradient_bytes", &FrameworkSpec::fresh_gradient_bytes},
                                   {"flush_copies", &FrameworkSpec::flush_copies},

@@ -53,7 +53,7 @@ struct FrameworkSpec {
   bool gathers_by_micro_batch = true;  ///< ZeRO-3 frees parameters after each use
   bool reduces_by_micro_batch = true;  ///< of ZeRO-2 and 3
   std::int64_t bucket_elements = 40'000'000;
-  double block_collectives = 0;    ///< at a step with ZeRO, for each block, if one per tensor; 0: by buckets
+  double block_gathers = 0;        ///< ZeRO-1 and 2 gather so many tensors of a block one by one; 0: buckets
   bool sends_tokens_once = false;  ///< a token that several experts of a node want crosses the network once (DeepEP)
   bool stops_recompute_early = false;  ///< full recompute leaves out a block's last product, whose result nobody needs
   bool overlaps_update = true;     ///< with overlaps_gathers: ZeRO-1 and 2 gather parameters behind the next forward
@@ -61,7 +61,7 @@ struct FrameworkSpec {
   bool scatters_messages = true;   ///< tensor-parallel ranks send a part each between stages
   bool prefetches_far = false;     ///< ZeRO-3 gathers run several blocks ahead: only their sum has to hide
   bool keeps_gathered_inputs = false;  ///< with sp: products' inputs stay gathered from forward to backward
-  bool balanced_stages = false;        ///< a pipeline splits blocks and head by their parameters
+  bool balanced_stages = false;        ///< a pipeline deals blocks and head by their parameters, as nanotron does
   std::int64_t gathered_blocks = 2;    ///< ZeRO-3: blocks whose whole parameters live at once
 
   // Kernels.

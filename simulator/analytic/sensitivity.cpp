@@ -40,7 +40,7 @@ constexpr std::array<HardwareKnob, 6> kKnobs{{
 /// The framework's time on the host for kernels and collectives.
 Constants with_faster_host(Constants table) {
   for (Constant& c : table) {
-    const bool host = c.name == "host_us" || c.name == "tensor_rank_us" || c.name == "pipeline_rank_us";
+    const bool host = c.name == "host_us" || c.name == "pipeline_rank_us";
     if (c.scope == "framework" && host) c.value /= kMore;
   }
   return table;

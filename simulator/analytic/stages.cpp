@@ -31,27 +31,19 @@ Stage StageMaker::blocks(double from, double to, double count) const {
   return {.dense = count - mixture, .mixture = mixture};
 }
 
-double StageMaker::blocks_each(const Plan& plan, const ModelCosts& costs, bool last) const {
+const std::vector<StageKind>& StageMaker::even(const Plan& plan) {
   const auto layers = static_cast<double>(model_.layers);
-  if (plan.pp == 1 || !balanced_) return std::ceil(layers / plan.pp);
-  const double head = static_cast<double>(model_.vocab_size) * static_cast<double>(model_.hidden) / plan.tp;
-  const double each = std::ceil((layers + head / std::max(costs.dense.parameters, costs.mixture.parameters)) / plan.pp);
-  return last ? std::max(0.0, layers - each * (plan.pp - 1)) : std::min(each, std::ceil(layers / (plan.pp - 1)));
-}
-
-const std::vector<StageKind>& StageMaker::even(const Plan& plan, const ModelCosts& costs) {
-  const auto layers = static_cast<double>(model_.layers);
-  const double each = blocks_each(plan, costs, false), at_end = blocks_each(plan, costs, true);
+  const double each = std::ceil(layers / plan.pp);
   std::vector<StageKind>& kinds = even_;
   kinds.clear();
   kinds.push_back({blocks(0, each, each)});
   kinds[0].stage.first = true, kinds[0].stage.last = plan.pp == 1;
   if (plan.pp > 2) {
-    kinds.push_back({blocks(each, layers - at_end, each), plan.pp - 2.0});
+    kinds.push_back({blocks(each, layers - each, each), plan.pp - 2.0});
     kinds.back().stage.place = 1;
   }
   if (plan.pp > 1) {
-    kinds.push_back({blocks(layers - at_end, layers, at_end)});
+    kinds.push_back({blocks(layers - each, layers, each)});
     kinds.back().stage.last = true, kinds.back().stage.place = plan.pp - 1;
   }
   return kinds;
@@ -78,13 +70,41 @@ std::vector<StageKind> StageMaker::of_engine(const Plan& plan) const {
   return kinds;
 }
 
-const std::vector<StageKind>& StageMaker::of(const Plan& plan, const ModelCosts& costs) {
-  if (!engine_ || std::int64_t{plan.pp} * chunks_of(plan.schedule, plan.vpp) > model_.layers) {
-    return even(plan, costs);
+/// nanotron's build_model: blocks and then the head are dealt in order, and a rank ends behind the first one that takes
+/// the sum of parameters beyond its even part. The loss then is the next rank's.
+std::vector<StageKind> StageMaker::by_parameters(const Plan& plan) const {
+  const auto hidden = static_cast<double>(model_.hidden), layers = static_cast<double>(model_.layers);
+  const double heads = static_cast<double>(model_.heads) * static_cast<double>(model_.head_dim);
+  const double block = 4 * heads * hidden + 3 * static_cast<double>(model_.intermediate) * hidden;
+  const double all = layers * block + static_cast<double>(model_.vocab_size) * hidden;
+  std::vector<StageKind> kinds;
+  double done = 0;
+  bool has_head = false, has_loss = false;
+  for (int rank = 0; rank < plan.pp; ++rank) {
+    const double first = done, part = all * (rank + 1) / plan.pp;
+    while (done < layers && (done == first || done * block <= part)) ++done;
+    Stage s = done > first ? blocks(first, done, done - first) : Stage{};
+    s.first = rank == 0, s.place = rank;
+    s.last = !has_head && done >= layers && done * block <= part;
+    s.only_loss = has_head && !has_loss;
+    s.loss_is_next = s.last && rank + 1 < plan.pp;
+    has_loss = has_head, has_head = has_head || s.last;
+    const auto same = std::find_if(kinds.begin(), kinds.end(), [s](const StageKind& kind) mutable {
+      s.place = kind.stage.place;  // the earlier one holds more micro-batches
+      return kind.stage == s;
+    });
+    same != kinds.end() ? static_cast<void>(++same->count) : kinds.push_back({s});
   }
+  return kinds;
+}
+
+const std::vector<StageKind>& StageMaker::of(const Plan& plan) {
+  const bool engine = engine_ && std::int64_t{plan.pp} * chunks_of(plan.schedule, plan.vpp) <= model_.layers;
+  if (!engine && (!balanced_ || plan.pp == 1)) return even(plan);
   const int key = (plan.pp * 64 + plan.vpp) * 8 + static_cast<int>(plan.schedule);
   const auto found = known_.find(key);
-  return found != known_.end() ? found->second : known_.emplace(key, of_engine(plan)).first->second;
+  if (found != known_.end()) return found->second;
+  return known_.emplace(key, engine ? of_engine(plan) : by_parameters(plan)).first->second;
 }
 
 }  // namespace shardscope

@@ -2,10 +2,10 @@
 // Which blocks the ranks of a pipeline have, as far as time and memory go by it.
 //
 //   StageMaker stages(model, framework, seq);
-//   for (const StageKind& kind : stages.of(plan, costs)) ... kind.stage.dense, kind.count
+//   for (const StageKind& kind : stages.of(plan)) ... kind.stage.dense, kind.count
 //
-// Our own engine's stages are those of core/program/partition.h. Other frameworks': as even as it goes, the first ones
-// have one more; balanced ones count the head as the blocks that have as many parameters, so that the last has fewer.
+// Our own engine's stages are those of core/program/partition.h, nanotron's by its rule. Other frameworks': as even as
+// it goes, the first ones have one more.
 
 #include <cstdint>
 #include <unordered_map>
@@ -17,9 +17,10 @@ namespace shardscope {
 
 /// One rank's part of the pipeline.
 struct Stage {
-  double dense = 0, mixture = 0;  ///< blocks
-  bool first = false, last = false;
-  double place = 0;  ///< ranks before it in the pipeline
+  double dense = 0, mixture = 0;                 ///< blocks
+  bool first = false, last = false;              ///< has the embedding, the head
+  bool loss_is_next = false, only_loss = false;  ///< the head's loss is the next rank's work; this one's only work
+  double place = 0;                              ///< ranks before it in the pipeline
   double blocks() const { return dense + mixture; }
   friend bool operator==(const Stage&, const Stage&) = default;
 };
@@ -34,13 +35,13 @@ class StageMaker {
   StageMaker(const ModelSpec& model, const FrameworkSpec& framework, std::int64_t seq);
 
   /// The first stage is the first kind; valid until the next call.
-  const std::vector<StageKind>& of(const Plan&, const ModelCosts&);
+  const std::vector<StageKind>& of(const Plan&);
 
  private:
   Stage blocks(double from, double to, double count) const;
-  double blocks_each(const Plan&, const ModelCosts&, bool last) const;
-  const std::vector<StageKind>& even(const Plan&, const ModelCosts&);
+  const std::vector<StageKind>& even(const Plan&);
   std::vector<StageKind> of_engine(const Plan&) const;
+  std::vector<StageKind> by_parameters(const Plan&) const;
 
   ModelSpec model_;
   bool engine_ = false, balanced_ = false;

@@ -9,8 +9,8 @@
 namespace shardscope {
 namespace {
 
-/// A source of fewer rows than this weighs less than the others.
-constexpr int kFewRows = 8;
+/// Rows of a source are alike, so it says less than as many of different ones would, but more than few do.
+double weight_of(int rows) { return std::sqrt(rows / 36.0); }
 
 constexpr double kStep = 1e-3;    // of the range, for derivatives
 constexpr double kEnough = 1e-4;  // relative gain of an iteration below which the fit ends
@@ -20,13 +20,22 @@ constexpr double kLeastDamping = 1e-6;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
 
-bool concerns(const Constant& constant, const RowSetup& row) {
-  if (constant.owner == "any") return true;
+bool is_owner(const Constant& constant, const RowSetup& row) {
   if (constant.scope == "device") {
-    return constant.owner == row.target.gpu.architecture || constant.owner == row.target.gpu.name;
+    const GpuSpec& gpu = row.target.gpu;
+    return constant.owner == family_of(gpu.architecture) || constant.owner == gpu.architecture ||
+           constant.owner == gpu.name;
   }
   if (constant.scope == "fabric") return constant.owner == row.target.fabric.name;
   return constant.owner == row.framework.name;
+}
+
+/// Whether a row's prediction goes by the constant. What holds for any owner does where none of its own is there.
+bool concerns(const Constants& table, const Constant& constant, const RowSetup& row) {
+  if (constant.owner != "any") return is_owner(constant, row);
+  return std::none_of(table.begin(), table.end(), [&](const Constant& other) {
+    return other.scope == constant.scope && other.name == constant.name && is_owner(other, row);
+  });
 }
 
 /// Unknowns are scaled to 0..1 over low..high.
@@ -41,19 +50,25 @@ class Fit {
       ++count[row.run.source];
     }
     weights_.resize(static_cast<Eigen::Index>(rows_.size()));
-    for (std::size_t i = 0; i < rows_.size(); ++i) weights_[at(i)] = 1.0 / count[rows_[i].run.source];
+    for (std::size_t i = 0; i < rows_.size(); ++i)
+      weights_[at(i)] = weight_of(count[rows_[i].run.source]) / count[rows_[i].run.source];
     for (std::size_t i = 0; i < table_.size(); ++i) {
       if (table_[i].fitted() && table_[i].high > table_[i].low) unknowns_.push_back(i);
     }
     for (Constant& constant : table_) {
       if (options.from_start && constant.fitted()) constant.value = constant.start;
     }
+    find_kin();
+    for (const std::size_t j : unknowns_) {
+      std::vector<bool>& of = concerned_.emplace_back();
+      for (const ValidatedRow& row : rows_) of.push_back(concerns(table_, table_[j], row.setup));
+    }
   }
 
   FitResult run() {
     VectorXd u = scaled([](const Constant& c) { return c.value; });
     VectorXd errors = errors_at(u);
-    FitResult result{.cost_before = cost(u, errors), .rows = static_cast<int>(rows_.size())};
+    FitResult result{.cost_before = cost(errors), .rows = static_cast<int>(rows_.size())};
     result.cost_after = result.cost_before;
     double damping = 1e-2;
     for (; result.iterations < options_.iterations && !rows_.empty() && !unknowns_.empty(); ++result.iterations) {
@@ -69,6 +84,49 @@ class Fit {
   }
 
  private:
+  // ---- what is believed of a constant: what is found for all owners, if that is fitted too; else its start
+
+  void find_kin() {
+    for (const std::size_t i : unknowns_) {
+      const Constant& own = table_[i];
+      const auto all = std::find_if(unknowns_.begin(), unknowns_.end(), [&](std::size_t j) {
+        return j != i && table_[j].owner == "any" && table_[j].scope == own.scope && table_[j].name == own.name;
+      });
+      kin_.push_back(all == unknowns_.end() ? kNone : static_cast<std::size_t>(all - unknowns_.begin()));
+    }
+  }
+
+  static double range(const Constant& c) { return c.high - c.low; }
+  const Constant& unknown(std::size_t j) const { return table_[unknowns_[j]]; }
+
+  double believed(std::size_t j) const {
+    const Constant& c = unknown(j);
+    return kin_[j] == kNone ? c.start : std::clamp(unknown(kin_[j]).value, c.low, c.high);
+  }
+
+  /// How far it lies from that, over its range. Table as set.
+  VectorXd strays() const {
+    VectorXd out(count());
+    for (std::size_t j = 0; j < unknowns_.size(); ++j)
+      out[at(j)] = (unknown(j).value - believed(j)) / range(unknown(j));
+    return out;
+  }
+
+  /// d strays / d u.
+  MatrixXd stray_derivatives() const {
+    MatrixXd out = MatrixXd::Identity(count(), count());
+    for (std::size_t j = 0; j < unknowns_.size(); ++j) {
+      if (kin_[j] != kNone) out(at(j), at(kin_[j])) = -range(unknown(kin_[j])) / range(unknown(j));
+    }
+    return out;
+  }
+
+  /// Its factor over what is believed, as a logarithm; a hundredth of its range stands in for 0.
+  double log_stray(std::size_t j) const {
+    const double least = 0.01 * range(unknown(j));
+    return std::log((unknown(j).value + least) / (believed(j) + least));
+  }
+
   // ---- the second stage: one constant after the other, by what is reported: mean and p90 of absolute errors
 
   double reported_cost(const std::vector<double>& errors) const {
@@ -79,12 +137,9 @@ class Fit {
       const auto p90 = e.begin() + std::lround(0.9 * static_cast<double>(e.size() - 1));
       const double mean = std::accumulate(e.begin(), e.end(), 0.0) / static_cast<double>(e.size());
       std::nth_element(e.begin(), p90, e.end());
-      sum += std::min(1.0, static_cast<double>(e.size()) / kFewRows) * (mean + 0.5 * *p90);
+      sum += weight_of(static_cast<int>(e.size())) * (mean + 0.5 * *p90);
     }
-    for (const std::size_t j : unknowns_) {
-      const Constant& c = table_[j];
-      if (c.value > 0 && c.start > 0) sum += options_.reported_pull * std::pow(std::log(c.value / c.start), 2);
-    }
+    for (std::size_t j = 0; j < unknowns_.size(); ++j) sum += options_.reported_pull * std::pow(log_stray(j), 2);
     return sum;
   }
 
@@ -92,7 +147,7 @@ class Fit {
   std::vector<double> errors_with(std::size_t j, const std::vector<double>& errors) {
     std::vector<double> out = errors;
     for (std::size_t i = 0; i < rows_.size(); ++i) {
-      if (concerns(table_[unknowns_[j]], rows_[i].setup)) out[i] = error_of(rows_[i]);
+      if (concerned_[j][i]) out[i] = error_of(rows_[i]);
     }
     return out;
   }
@@ -164,16 +219,13 @@ class Fit {
     return Eigen::Map<const VectorXd>(errors.data(), at(errors.size()));
   }
 
-  double cost(const VectorXd& u, const VectorXd& errors) const {
+  double cost(const VectorXd& errors) const {
     double sum = 0;
     for (Eigen::Index i = 0; i < errors.size(); ++i) {
-      const double e = std::abs(errors[i]), d = options_.huber;
-      sum += weights_[i] * (e < d ? e * e : d * (2 * e - d));
+      const double e = errors[i] / options_.scale;
+      sum += weights_[i] * options_.scale * options_.scale * std::log1p(e * e);
     }
-    return sum + options_.pull * (u - centre()).squaredNorm();
-  }
-  VectorXd centre() const {
-    return scaled([](const Constant& c) { return c.start; });
+    return sum + options_.pull * strays().squaredNorm();
   }
 
   /// d error / d u, row by unknown; rows that a constant does not concern keep 0.
@@ -184,7 +236,7 @@ class Fit {
       const double step = u[at(j)] + kStep <= 1 ? kStep : -kStep;
       set(j, u[at(j)] + step);
       for (std::size_t i = 0; i < rows_.size(); ++i) {
-        if (!concerns(table_[unknowns_[j]], rows_[i].setup)) continue;
+        if (!concerned_[j][i]) continue;
         out(at(i), at(j)) = (error_of(rows_[i]) - errors[at(i)]) / step;
       }
       set(j, u[at(j)]);
@@ -197,19 +249,22 @@ class Fit {
     const MatrixXd d = derivatives(u, errors);
     VectorXd weights = weights_;
     for (Eigen::Index i = 0; i < errors.size(); ++i) {
-      weights[i] *= std::min(1.0, options_.huber / std::max(std::abs(errors[i]), 1e-12));
+      const double e = errors[i] / options_.scale;
+      weights[i] /= 1 + e * e;
     }
     const MatrixXd weighted = weights.asDiagonal() * d;
     MatrixXd normal = d.transpose() * weighted;
-    normal.diagonal().array() += options_.pull;
-    VectorXd gradient = weighted.transpose() * errors + options_.pull * (u - centre());
+    set(u);
+    const MatrixXd pulled = stray_derivatives();
+    normal += options_.pull * pulled.transpose() * pulled;
+    VectorXd gradient = weighted.transpose() * errors + options_.pull * pulled.transpose() * strays();
     hold_bounds(u, gradient, normal);
     for (int tries = 0; tries < kTries; ++tries, damping *= 4) {
       MatrixXd damped = normal;
       damped.diagonal() *= 1 + damping;
       const VectorXd next = (u - damped.ldlt().solve(gradient)).cwiseMax(0).cwiseMin(1);
       const VectorXd found = errors_at(next);
-      const double now = cost(next, found);
+      const double now = cost(found);
       if (!(now < best)) continue;
       u = next, errors = found, best = now;
       damping = std::max(damping / 5, kLeastDamping);
@@ -234,6 +289,9 @@ class Fit {
   std::vector<ValidatedRow> rows_;
   VectorXd weights_;
   std::vector<std::size_t> unknowns_;  ///< places in table_
+  static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
+  std::vector<std::vector<bool>> concerned_;  ///< by each unknown, the rows
+  std::vector<std::size_t> kin_;  ///< of each unknown, the one that holds for all owners; kNone: there is none
   std::map<std::string, std::vector<std::size_t>> rows_of_source_;
 };
 
