@@ -14,7 +14,7 @@
 
 #include "core/engine/backend.h"
 #include "core/program/gpu_memory.h"
-#include "kernels/cuda/biased_products.h"
+#include "kernels/cuda/lt_products.h"
 
 namespace shardscope::cuda {
 
@@ -39,8 +39,8 @@ class LaneState {
   void open();  ///< on the lane's own thread, before anything else; again: nothing
   cudaStream_t stream() const { return stream_; }
   cublasHandle_t blas();
-  /// As BiasedProducts::run(), with the memory that cuBLAS may use on this lane.
-  bool run_biased(const BiasedProduct& product, const BiasedProducts::Operands& operands);
+  /// As LtProducts::run(), with the memory that cuBLAS may use on this lane.
+  bool run_lt(const LtProduct& product, const LtProducts::Operands& operands);
   /// At least `bytes` of device memory, aligned to 256, for this op only: the next op of the lane writes over it.
   std::byte* scratch(std::int64_t bytes);
   const DeviceInfo& device() const { return *device_; }
@@ -54,7 +54,7 @@ class LaneState {
   cudaStream_t stream_ = nullptr;
   cublasHandle_t blas_ = nullptr;
   std::byte* blas_workspace_ = nullptr;
-  std::unique_ptr<BiasedProducts> biased_;
+  std::unique_ptr<LtProducts> lt_;
   std::byte* scratch_ = nullptr;
   std::int64_t scratch_bytes_ = 0;
 };

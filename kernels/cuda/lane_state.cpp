@@ -47,10 +47,10 @@ cublasHandle_t LaneState::blas() {
   return blas_;
 }
 
-bool LaneState::run_biased(const BiasedProduct& product, const BiasedProducts::Operands& operands) {
+bool LaneState::run_lt(const LtProduct& product, const LtProducts::Operands& operands) {
   blas();  // for its workspace: one product at a time uses it, whose ever it is
-  if (biased_ == nullptr) biased_ = std::make_unique<BiasedProducts>();
-  return biased_->run(product, operands, blas_workspace_, kBlasWorkspace, stream_);
+  if (lt_ == nullptr) lt_ = std::make_unique<LtProducts>();
+  return lt_->run(product, operands, blas_workspace_, kBlasWorkspace, stream_);
 }
 
 std::byte* LaneState::scratch(std::int64_t bytes) {

@@ -53,9 +53,9 @@ bool multiply_biased(const Kernel& kernel, const Product& p, const Region& bias)
   const auto* shift = kernel.data<const std::byte>(bias);
   if (kernel.dtype(bias) != p.c.dtype || !is_aligned(shift, 16)) return false;
   if (!begins_at_vectors(p.a) || !begins_at_vectors(p.b) || !begins_at_vectors(p.c)) return false;
-  return kernel.lane.run_biased(
+  return kernel.lane.run_lt(
       {p.m, p.n, p.k, p.a.ld, p.b.ld, p.c.ld, p.trans_a, p.trans_b, kernel.lane.uses_tf32() && p.a.dtype == DType::kF32,
-       data_type(p.a.dtype), data_type(p.c.dtype)},
+       true, data_type(p.a.dtype), data_type(p.b.dtype), data_type(p.c.dtype)},
       {p.a.data, p.b.data, shift, p.c.data});
 }
 

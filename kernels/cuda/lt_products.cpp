@@ -1,11 +1,11 @@
-#include "kernels/cuda/biased_products.h"
+#include "kernels/cuda/lt_products.h"
 
 #include "kernels/cuda/kernel.h"
 
 namespace shardscope::cuda {
 
-/// Column-major, as cublasLt has it: c' = b' a', so that our b comes first and the bias is one of rows.
-struct BiasedProducts::Plan {
+/// Column-major, as cublasLt has it: c' = b' a', so that our b is its A and the bias is one of rows.
+struct LtProducts::Plan {
   cublasLtMatmulDesc_t product = nullptr;
   cublasLtMatrixLayout_t first = nullptr, second = nullptr, out = nullptr;
   cublasLtMatmulAlgo_t algorithm{};
@@ -20,6 +20,12 @@ struct BiasedProducts::Plan {
   template <class T>
   void set(cublasLtMatmulDescAttributes_t which, const T& value) {
     check(cublasLtMatmulDescSetAttribute(product, which, &value, sizeof value), "cublasLtMatmulDescSetAttribute");
+  }
+  /// What lies elsewhere each time.
+  void aim(const Operands& at) {
+    if (at.bias != nullptr) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, at.bias);
+    if (at.scale_b != nullptr) set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, at.scale_b);
+    if (at.scale_a != nullptr) set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, at.scale_a);
   }
 };
 
@@ -38,14 +44,14 @@ cublasOperation_t transposed(bool is) { return is ? CUBLAS_OP_T : CUBLAS_OP_N; }
 
 }  // namespace
 
-BiasedProducts::BiasedProducts() { check(cublasLtCreate(&handle_), "cublasLtCreate"); }
+LtProducts::LtProducts() { check(cublasLtCreate(&handle_), "cublasLtCreate"); }
 
-BiasedProducts::~BiasedProducts() {
+LtProducts::~LtProducts() {
   plans_.clear();
   cublasLtDestroy(handle_);
 }
 
-BiasedProducts::Plan& BiasedProducts::plan_of(const BiasedProduct& p, std::size_t workspace_bytes) {
+LtProducts::Plan& LtProducts::plan_of(const LtProduct& p, const Operands& at, std::size_t workspace_bytes) {
   auto [entry, is_new] = plans_.try_emplace(p);
   if (!is_new) return *entry->second;
   entry->second = std::make_unique<Plan>();
@@ -54,10 +60,13 @@ BiasedProducts::Plan& BiasedProducts::plan_of(const BiasedProduct& p, std::size_
   check(cublasLtMatmulDescCreate(&plan.product, compute, CUDA_R_32F), "cublasLtMatmulDescCreate");
   plan.set(CUBLASLT_MATMUL_DESC_TRANSA, transposed(p.trans_b));
   plan.set(CUBLASLT_MATMUL_DESC_TRANSB, transposed(p.trans_a));
-  plan.set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-  plan.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, p.result);
-  plan.first = p.trans_b ? layout_of(p.type, p.n, p.k, p.ldb) : layout_of(p.type, p.k, p.n, p.ldb);
-  plan.second = p.trans_a ? layout_of(p.type, p.k, p.m, p.lda) : layout_of(p.type, p.m, p.k, p.lda);
+  if (p.biased) {
+    plan.set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+    plan.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, p.result);
+  }
+  plan.aim(at);
+  plan.first = p.trans_b ? layout_of(p.type_b, p.n, p.k, p.ldb) : layout_of(p.type_b, p.k, p.n, p.ldb);
+  plan.second = p.trans_a ? layout_of(p.type_a, p.k, p.m, p.lda) : layout_of(p.type_a, p.m, p.k, p.lda);
   plan.out = layout_of(p.result, p.m, p.n, p.ldc);
   cublasLtMatmulPreference_t preference = nullptr;
   check(cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
@@ -77,13 +86,13 @@ BiasedProducts::Plan& BiasedProducts::plan_of(const BiasedProduct& p, std::size_
   return plan;
 }
 
-bool BiasedProducts::run(const BiasedProduct& p, const Operands& at, std::byte* workspace, std::size_t bytes,
-                         cudaStream_t stream) {
-  Plan& plan = plan_of(p, bytes);
+bool LtProducts::run(const LtProduct& p, const Operands& at, std::byte* workspace, std::size_t bytes,
+                     cudaStream_t stream) {
+  Plan& plan = plan_of(p, at, bytes);
   if (!plan.found) return false;
-  plan.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, at.bias);
-  const float one = 1, zero = 0;
-  check(cublasLtMatmul(handle_, plan.product, &one, at.b, plan.first, at.a, plan.second, &zero, at.c, plan.out, at.c,
+  plan.aim(at);
+  const float one = 1, start = at.accumulate ? 1 : 0;
+  check(cublasLtMatmul(handle_, plan.product, &one, at.b, plan.first, at.a, plan.second, &start, at.c, plan.out, at.c,
                        plan.out, &plan.algorithm, workspace, bytes, stream),
         "cublasLtMatmul");
   return true;
