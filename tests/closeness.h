@@ -18,6 +18,7 @@ struct Closeness {
 inline Closeness closeness_of(const Job& job) {
   // Rounding may send a token to another expert, or drop it: a step of its own, that no tolerance follows.
   if (job.model.experts > 0 && job.training.precision.kind != Precision::kFp32) return {0.1, 2};
+  if (job.fp8.enabled) return {3e-2, 0.3};  // a part of a tensor has another scale than the whole
   switch (job.training.precision.kind) {
     case Precision::kBf16:
       return {1e-2, 0.1};

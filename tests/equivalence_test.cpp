@@ -55,6 +55,7 @@ RC_GTEST_PROP(Equivalence, AnyMixTrainsLikeOneRankAndInThePredictedBytes, ()) {
   if (job.training.precision.kind == Precision::kFp32) return;
   Job exact = single;
   exact.training.precision = PrecisionSpec{};
+  exact.fp8 = Fp8Spec{};
   expect_close(result, run(exact), job.model.experts > 0 ? closeness_of(job) : Closeness{3e-2, 0.2});
 }
 
@@ -85,7 +86,8 @@ RC_GTEST_PROP(Equivalence, SameOrderOfSummationSameBits, ()) {
   b.llama = a.llama;
   b.clipping = a.clipping;
   if (!is_power_of_two(a.dp * a.cp)) b.deepspeed_mode = a.deepspeed_mode;
-  for (int JobChoice::*field : {&JobChoice::precision, &JobChoice::fp32_gradients, &JobChoice::communication}) {
+  for (int JobChoice::*field :
+       {&JobChoice::precision, &JobChoice::fp32_gradients, &JobChoice::communication, &JobChoice::fp8}) {
     b.*field = a.*field;
   }
   // In 16 bits, where gradients are rounded counts too: what is added up in another dtype than it is sent in, and what
@@ -113,6 +115,7 @@ RC_GTEST_PROP(Equivalence, APipelineTrainsTheSameBits, ()) {
   choose_tensor_parallel(choice);
   choose_experts(choice);
   choose_sequence_parallel(choice);
+  choose_fp8(choice);
   const TrainResult pipeline = run(job_of(choice));
   choice.pp = 1;
   const TrainResult whole = run(job_of(choice));
@@ -149,36 +152,63 @@ RC_GTEST_PROP(Equivalence, SameSeedSameBitsTwice, ()) {
   RC_ASSERT(first.grad_norms == second.grad_norms);
 }
 
-/// A gradient that did nothing would pass all of the above.
-TEST(Equivalence, TheLossGoesDown) {
+class Counting : public SequenceSource {  // 0 1 2 3 ..., from any start: learnable
+ public:
+  std::int64_t seq_len() const override { return 16; }
+  std::int64_t sequences_per_epoch() const override { return 0; }
+  std::string describe() const override { return "counting"; }
+  void read(std::int64_t index, std::span<std::int32_t> tokens) const override {
+    for (std::size_t i = 0; i < tokens.size(); ++i)
+      tokens[i] = static_cast<std::int32_t>((index + static_cast<std::int64_t>(i)) % 11);
+  }
+};
+
+JobChoice learner(bool llama) {
   JobChoice choice;
+  choice.llama = llama;
   choice.heads = 2;
   choice.head_dim = 8;
   choice.mlp = 32;
   choice.seq = 16;
   choice.micro_batch = 4;
   choice.dp = 2;
-  for (bool llama : {false, true}) {
-    choice.llama = llama;
-    Job job = job_of(choice);
-    job.steps = 60;
-    job.training.optimizer.lr = 1e-2;
-    class Counting : public SequenceSource {  // 0 1 2 3 ..., from any start: learnable
-     public:
-      std::int64_t seq_len() const override { return 16; }
-      std::int64_t sequences_per_epoch() const override { return 0; }
-      std::string describe() const override { return "counting"; }
-      void read(std::int64_t index, std::span<std::int32_t> tokens) const override {
-        for (std::size_t i = 0; i < tokens.size(); ++i)
-          tokens[i] = static_cast<std::int32_t>((index + static_cast<std::int64_t>(i)) % 11);
-      }
-    } data;
-    TrainOptions options;
-    options.data = &data;
-    const TrainResult result = train(
-        job, [](int, int threads) { return make_cpu_backend(threads); }, options);
-    EXPECT_NEAR(result.losses.front(), std::log(11.0), 0.2);
-    EXPECT_LT(result.losses.back(), 0.5);
+  return choice;
+}
+
+std::vector<double> learn_to_count(Job job) {
+  job.steps = 60;
+  job.training.optimizer.lr = 1e-2;
+  const Counting data;
+  TrainOptions options;
+  options.data = &data;
+  return train(
+             job, [](int, int threads) { return make_cpu_backend(threads); }, options)
+      .losses;
+}
+
+/// A gradient that did nothing would pass all of the above.
+TEST(Equivalence, TheLossGoesDown) {
+  for (const bool llama : {false, true}) {
+    const std::vector<double> losses = learn_to_count(job_of(learner(llama)));
+    EXPECT_NEAR(losses.front(), std::log(11.0), 0.2);
+    EXPECT_LT(losses.back(), 0.5);
+  }
+}
+
+TEST(Equivalence, Fp8LearnsNearlyAsBf16Does) {
+  for (const bool llama : {false, true}) {
+    JobChoice choice = learner(llama);
+    choice.precision = 1;
+    const std::vector<double> wide = learn_to_count(job_of(choice));
+    for (const int format : {1, 2}) {
+      choice.fp8 = format;
+      const Job job = job_of(choice);
+      ASSERT_TRUE(job.fp8.enabled);
+      const std::vector<double> losses = learn_to_count(job);
+      EXPECT_LT(losses.back(), 0.5);
+      EXPECT_NE(losses, wide);
+      for (std::size_t i = 0; i < losses.size(); ++i) EXPECT_NEAR(losses[i], wide[i], 0.1) << "step " << i;
+    }
   }
 }
 

@@ -155,6 +155,20 @@ TEST(MixedPrecision, AtTheLeastScaleTheTensorThatOverflowedFirstIsNamed) {
   }
 }
 
+/// A cast to 8 bits must not make a finite number of an infinity: the overflow would be missed.
+TEST(MixedPrecision, AnOverflowIsSeenThroughProductsInFp8) {
+  Job job = fp16_job(2, 2);
+  job.model.hidden = 32, job.model.head_dim = 16, job.model.intermediate = 32;
+  job.training.micro_batch = 2, job.training.train_batch_size = 4;
+  job.fp8.enabled = true;
+  job.training.precision.initial_scale_power = 24;
+  job.steps = 20;
+  const Trained trained = run(job);
+  EXPECT_GE(trained.result.skipped_steps, 2);
+  EXPECT_LT(trained.result.skipped_steps, 18);
+  EXPECT_LT(trained.result.losses.back(), trained.result.losses.front());
+}
+
 TEST(MixedPrecision, Bf16SkipsWhatIsNotFiniteUnlessToldOtherwise) {
   JobChoice choice;
   choice.heads = 2;

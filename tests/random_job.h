@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <rapidcheck.h>
 
+#include <algorithm>
 #include <ostream>
 #include <string>
 
@@ -30,6 +31,7 @@ struct JobChoice {
   int pipelined = 0;                                 ///< bits: reads, writes of the optimizer's sub-groups
   int precision = 0;                                 ///< 0 fp32, 1 bf16, 2 fp16
   int fp32_gradients = 0, communication = 0;         ///< communication: 0 the model's dtype, 1 fp32, 2 bf16
+  int fp8 = 0;                                       ///< products of blocks: 1 hybrid, 2 e4m3
 };
 
 /// For counterexamples: what differs from the defaults says what matters.
@@ -89,6 +91,7 @@ inline std::ostream& operator<<(std::ostream& out, const JobChoice& c) {
   show("precision", &JobChoice::precision);
   show("fp32_gradients", &JobChoice::fp32_gradients);
   show("communication", &JobChoice::communication);
+  show("fp8", &JobChoice::fp8);
   return out << "}";
 }
 
@@ -97,8 +100,8 @@ inline ModelSpec model_of(const JobChoice& c) {
   if (!c.llama) {
     return parse_model(
         fmt::format(R"({{"model_type": "gpt2", "vocab_size": {}, "n_embd": {}, "n_layer": {}, "n_head": {},
-                                      "n_positions": 64, "n_inner": {}}})",
-                    c.vocab, hidden, c.layers, c.heads, c.mlp),
+                                      "n_positions": {}, "n_inner": {}}})",
+                    c.vocab, hidden, c.layers, c.heads, std::max(64, c.seq), c.mlp),
         "random model");
   }
   // Large initial weights of experts, so that what they answer counts in the loss.
@@ -173,6 +176,9 @@ inline Job job_of(const JobChoice& c) {
   t.train_batch_size = t.micro_batch * t.accumulation * c.dp;
   t.gradient_clipping = c.clipping;
   t.precision = precision_of(c);
+  const bool has_fp8_sizes = job.model.hidden % 16 == 0 && c.micro_batch * (c.seq / c.cp) % 16 == 0;
+  job.fp8.enabled = c.fp8 > 0 && c.precision > 0 && has_fp8_sizes;
+  job.fp8.format = c.fp8 == 2 ? Fp8Spec::Format::kE4M3 : Fp8Spec::Format::kHybrid;
   t.optimizer.lr = 1e-3;
   t.optimizer.eps = 1e-6;  // keeps Adam from blowing up the rounding of gradients that are really zero
   t.optimizer.weight_decay = 0.1;
@@ -246,6 +252,15 @@ inline void choose_experts(JobChoice& c) {
   c.dp = dp;
 }
 
+/// Products of blocks in fp8, of a model as wide and sequences as long as that takes; some MLPs are still too odd.
+inline void choose_fp8(JobChoice& c) {
+  c.fp8 = 0;
+  if (c.precision == 0 || *rc::gen::inRange(0, 2) == 0) return;
+  c.fp8 = *rc::gen::element(1, 1, 2);
+  c.head_dim = 16;
+  c.seq = 16 * c.cp;
+}
+
 inline rc::Gen<JobChoice> gen_job_of_size() {
   return rc::gen::exec([] {
     JobChoice c;
@@ -291,6 +306,7 @@ inline rc::Gen<JobChoice> gen_job_of_size() {
     c.hpz = *rc::gen::inRange(1, 5);
     choose_experts(c);
     choose_sequence_parallel(c);
+    choose_fp8(c);
     return c;
   });
 }

@@ -59,6 +59,8 @@ class Backend {
   virtual std::string_view name() const = 0;
   /// Whether this backend runs the op with these dtypes. Never throws.
   virtual bool supports(const Program& program, const Op& op) const = 0;
+  /// Of an op that it does not run: why, where there is more to say than its name. Never throws.
+  virtual std::string why_not(const Op&) const { return {}; }
   /// `bytes` of memory in a space, zeroed lazily, aligned to at least kAlignment. Throws Error{kDevice}.
   virtual std::byte* allocate(Space space, std::int64_t bytes) = 0;
   virtual void release(Space space, std::byte* data, std::int64_t bytes) = 0;

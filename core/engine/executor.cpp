@@ -184,9 +184,11 @@ void Executor::plan() {
       planned.kind = Kind::kCollective;
       planned.channel = &channel(group_of(op), instruction.lane);
     } else if (!backend_.supports(program_, op)) {
+      const std::string why = backend_.why_not(op);
       throw Error(ErrorKind::kUnsupported,
-                  fmt::format("{} backend: does not run {}", backend_.name(),
-                              describe_op(program_, OpId{static_cast<std::int32_t>(plan_.size())})));
+                  fmt::format("{} backend: does not run {}{}{}", backend_.name(),
+                              describe_op(program_, OpId{static_cast<std::int32_t>(plan_.size())}),
+                              why.empty() ? "" : ": ", why));
     }
     plan_waits(planned, instruction);
     plan_.push_back(planned);

@@ -35,5 +35,15 @@ TEST(GpuMemory, OddRowsOf16BitsAreCopiedAndThatIsBounded) {
   EXPECT_EQ(gpu_memory_beside(program), 2 * kBlasWorkspace + 2 * 64 * 57 + kMostMovedForProduct);
 }
 
+TEST(GpuMemory, OperandsInFp8TakeAByteAnElement) {
+  Program program;
+  add_head(program, 64, 48, 32, DType::kBF16, Lane::kCompute);
+  auto& op = std::get<MatMul>(program.instructions[0].op);
+  op.cast_a = op.cast_b = Fp8::kE4M3;
+  EXPECT_EQ(gpu_memory_beside(program), kBlasWorkspace + 64 * 32 + 32 * 48 + kBesideFp8Casts);
+  op.c = {op.c.buffer, 1, op.c.count};
+  EXPECT_EQ(gpu_memory_beside(program), kBlasWorkspace + 64 * 32 + 32 * 48 + 2 * 64 * 48 + kBesideFp8Casts);
+}
+
 }  // namespace
 }  // namespace shardscope

@@ -305,18 +305,30 @@ struct RmsNormBackward {
 
 /// c [m,n] = op(a) [m,k] * op(b) [k,n] + bias [n]; with `accumulate` added to c (then no bias).
 /// a is stored [m,k], or [k,m] with trans_a; b is stored [k,n], or [n,k] with trans_b. 2mnk FLOP.
+///
+/// In fp8 (cast_a and cast_b): an operand's elements times s = largest / max(|largest element|, 2^-100), in fp32, are
+/// rounded to the nearest number of its format, ties to even, of which `largest` is 448 (e4m3) or 57344 (e5m2). These
+/// are multiplied, summed in fp32, and the sum is divided by both s. An operand that is not finite makes all of c NaN.
+/// m, n and k are then multiples of kFp8Multiple, and not both operands e5m2, as tensor cores want it.
 struct MatMul {
   static constexpr const char* kName = "matmul";
   Region a, b, bias, c;
   std::int64_t m = 0, n = 0, k = 0;
   bool trans_a = false, trans_b = false, accumulate = false;
+  Fp8 cast_a = Fp8::kNone, cast_b = Fp8::kNone;  ///< both or none
+  bool in_fp8() const { return cast_a != Fp8::kNone; }
   template <class S, class V>
   static void fields(S& s, V&& v) {
     v.read("a", s.a), v.read("b", s.b), v.read("bias", s.bias), v.write_or_update("c", s.c, s.accumulate);
     v.attr("m", s.m), v.attr("n", s.n), v.attr("k", s.k);
     v.attr("trans_a", s.trans_a), v.attr("trans_b", s.trans_b), v.attr("accumulate", s.accumulate);
+    v.attr("cast_a", s.cast_a), v.attr("cast_b", s.cast_b);
   }
 };
+inline constexpr std::int64_t kFp8Multiple = 16;
+/// The largest number of a format, and the smallest magnitude that counts as an operand's largest element.
+constexpr float largest_of(Fp8 format) { return format == Fp8::kE5M2 ? 57344.0f : 448.0f; }
+inline constexpr float kFp8LeastPeak = 0x1p-100f;
 
 /// MatMul with b in int8: op(b)'s column j counts times scales[j] (f32 [n], one per output channel). b is i8, stored
 /// [k,n], or [n,k] with trans_b.

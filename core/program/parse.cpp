@@ -378,6 +378,9 @@ class Parser {
     void attr(const char* n, ActivationKind& v) {
       if (const auto text = find(n)) v = parser.named<ActivationKind>(*text, "activation");
     }
+    void attr(const char* n, Fp8& v) {
+      if (const auto text = find(n)) v = parser.named<Fp8>(*text, "format of fp8");
+    }
   };
 
   Op parse_op(std::string_view name) {

@@ -30,6 +30,7 @@ struct FieldPrinter {
   void attr(const char* n, double v) { out.emplace_back(n, fmt::format("{}", v)); }
   void attr(const char* n, ReduceOp v) { out.emplace_back(n, to_string(v)); }
   void attr(const char* n, ActivationKind v) { out.emplace_back(n, to_string(v)); }
+  void attr(const char* n, Fp8 v) { out.emplace_back(n, to_string(v)); }
 };
 
 // Fields at their default are left out.

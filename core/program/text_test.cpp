@@ -57,6 +57,7 @@ struct FillFields {
   void attr(const char*, double& v) { v = 1.0 / 3 + static_cast<double>(next++); }
   void attr(const char*, ReduceOp& v) { v = ReduceOp::kMax; }
   void attr(const char*, ActivationKind& v) { v = ActivationKind::kSilu; }
+  void attr(const char*, Fp8& v) { v = Fp8::kE5M2; }
 };
 
 TEST(Text, RoundTripsEveryKindOfOpWithEveryField) {

@@ -41,6 +41,10 @@ template <>
 struct Names<ActivationKind> {
   static constexpr std::array<std::string_view, 4> kAll{"gelu_tanh", "gelu_erf", "relu", "silu"};
 };
+template <>
+struct Names<Fp8> {
+  static constexpr std::array<std::string_view, 3> kAll{"none", "e4m3", "e5m2"};
+};
 
 template <class E>
 std::string_view name_of(E value) {
@@ -63,6 +67,7 @@ std::string_view to_string(Lane v) { return name_of(v); }
 std::string_view to_string(Phase v) { return name_of(v); }
 std::string_view to_string(ReduceOp v) { return name_of(v); }
 std::string_view to_string(ActivationKind v) { return name_of(v); }
+std::string_view to_string(Fp8 v) { return name_of(v); }
 
 template <class E>
 std::optional<E> from_name(std::string_view name) {
@@ -79,5 +84,6 @@ template std::optional<Lane> from_name<Lane>(std::string_view);
 template std::optional<Phase> from_name<Phase>(std::string_view);
 template std::optional<ReduceOp> from_name<ReduceOp>(std::string_view);
 template std::optional<ActivationKind> from_name<ActivationKind>(std::string_view);
+template std::optional<Fp8> from_name<Fp8>(std::string_view);
 
 }  // namespace shardscope

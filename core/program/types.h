@@ -63,6 +63,8 @@ inline constexpr int kPhases = 5;
 
 enum class ReduceOp : std::uint8_t { kSum, kMax };
 enum class ActivationKind : std::uint8_t { kGeluTanh, kGeluErf, kRelu, kSilu };
+/// To which 8-bit float a product casts an operand, if at all: 4 bits of exponent and 3 of mantissa, or 5 and 2.
+enum class Fp8 : std::uint8_t { kNone, kE4M3, kE5M2 };
 
 std::int64_t size_of(DType dtype);  ///< bytes of one element
 
@@ -73,6 +75,7 @@ std::string_view to_string(Lane);
 std::string_view to_string(Phase);
 std::string_view to_string(ReduceOp);
 std::string_view to_string(ActivationKind);
+std::string_view to_string(Fp8);
 
 /// The enumerator of type E with this name, or nothing.
 template <class E>

@@ -67,7 +67,7 @@ class SizeCheck {
   std::string operator()(const MatMul& o) const {
     return first(exactly("a", o.a, o.m * o.k), exactly("b", o.b, o.k * o.n), exactly("c", o.c, o.m * o.n),
                  o.bias.empty() ? "" : exactly("bias", o.bias, o.n),
-                 o.accumulate && !o.bias.empty() ? "a bias cannot be added when accumulating" : "");
+                 o.accumulate && !o.bias.empty() ? "a bias cannot be added when accumulating" : "", fp8(o));
   }
   std::string operator()(const MatMulInt8& o) const {
     return first(exactly("a", o.a, o.m * o.k), exactly("b", o.b, o.k * o.n), exactly("scales", o.scales, o.n),
@@ -197,6 +197,13 @@ class SizeCheck {
     const bool whole_end = end % kNvmeAlignment == 0 || on_drive.end() == drive.elements;
     if (begin % kNvmeAlignment != 0 || !whole_end) return "takes part of a block of the drive";
     return same(on_drive, in_memory);
+  }
+  static std::string fp8(const MatMul& o) {
+    if ((o.cast_a == Fp8::kNone) != (o.cast_b == Fp8::kNone)) return "one operand is in fp8 and the other is not";
+    if (!o.in_fp8()) return "";
+    if (o.cast_a == Fp8::kE5M2 && o.cast_b == Fp8::kE5M2) return "both operands are e5m2, which no tensor core takes";
+    const bool fits = o.m % kFp8Multiple == 0 && o.n % kFp8Multiple == 0 && o.k % kFp8Multiple == 0;
+    return fits ? "" : fmt::format("fp8 wants m, n and k in multiples of {}", kFp8Multiple);
   }
   static std::string halves(const SequencePart& part, std::int64_t rows) {
     return part.jump == 0 || rows % 2 == 0 ? "" : fmt::format("{} rows have no two halves to jump between", rows);

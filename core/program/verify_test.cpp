@@ -1,6 +1,7 @@
 // Programs that must be refused, one for each thing the verifier proves, beside the same program put right.
 #include "core/program/verify.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -116,6 +117,24 @@ TEST(Verify, RefusesBytesOutsideTheArena) {
       "arena device 128\n";
   EXPECT_THAT(faults("0 alloc buffer=a @compute forward\n1 free buffer=a @compute forward\n", head),
               Contains(HasSubstr("leaves the device arena")));
+}
+
+TEST(Verify, RefusesProductsInFp8ThatTensorCoresDoNotTake) {
+  const auto product = [](int k, const std::string& casts) {
+    const std::string head =
+        "program rank 0 of 1 tokens 0\n"
+        "buffer a f32[256] activation device persistent at 0\n"
+        "buffer b f32[256] activation device persistent at 1024\n"
+        "buffer c f32[256] activation device persistent at 2048\n"
+        "arena device 3072\n";
+    return faults(fmt::format("0 matmul a=a[0:{0}] b=b[0:{0}] c=c[0:256] m=16 n=16 k={1} {2} @compute forward\n",
+                              16 * k, k, casts),
+                  head);
+  };
+  EXPECT_THAT(product(16, "cast_a=e5m2 cast_b=e4m3"), IsEmpty());
+  EXPECT_THAT(product(16, "cast_a=e5m2"), Contains(HasSubstr("one operand is in fp8 and the other is not")));
+  EXPECT_THAT(product(16, "cast_a=e5m2 cast_b=e5m2"), Contains(HasSubstr("both operands are e5m2")));
+  EXPECT_THAT(product(8, "cast_a=e4m3 cast_b=e4m3"), Contains(HasSubstr("multiples of 16")));
 }
 
 TEST(Verify, RefusesOperandsThatDoNotFit) {

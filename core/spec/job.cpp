@@ -21,17 +21,34 @@ constexpr std::int64_t kMostRanks = 1 << 24;
 constexpr std::array<std::string_view, 6> kSchedules = {"gpipe", "1f1b", "interleaved", "zb-h1", "zbv", "dualpipev"};
 constexpr std::array<std::string_view, 3> kPartitions = {"uniform", "parameters", "balanced"};
 constexpr std::array<std::string_view, 3> kRecomputes = {"none", "selective", "full"};
+constexpr std::array<std::string_view, 2> kFp8Formats = {"hybrid", "e4m3"};
 constexpr std::array<std::string_view, 3> kLaunchers = {"auto", "threads", "mpi"};
 constexpr std::array<std::string_view, 2> kZeroModes = {"textbook", "deepspeed"};
 
-const std::vector<std::string_view> kJobKeys = {
-    "model",   "deepspeed", "parallel",       "recompute", "zero_mode",           "data",    "steps",   "seed",
-    "backend", "launcher",  "hang_timeout_s", "machine",   "device_memory_bytes", "cluster", "profile", "checkpoint",
-    "weights", "moe"};
+const std::vector<std::string_view> kJobKeys = {"model",
+                                                "deepspeed",
+                                                "parallel",
+                                                "recompute",
+                                                "zero_mode",
+                                                "data",
+                                                "steps",
+                                                "seed",
+                                                "backend",
+                                                "launcher",
+                                                "hang_timeout_s",
+                                                "machine",
+                                                "device_memory_bytes",
+                                                "cluster",
+                                                "profile",
+                                                "checkpoint",
+                                                "weights",
+                                                "moe",
+                                                "fp8"};
 const std::vector<std::string_view> kParallelKeys = {
     "dp", "tp", "pp", "cp", "ep", "sp", "ulysses", "schedule", "virtual_stages", "partition"};
 const std::vector<std::string_view> kRecomputeKeys = {"mode", "every"};
 const std::vector<std::string_view> kCheckpointKeys = {"path", "every", "keep", "resume"};
+const std::vector<std::string_view> kFp8Keys = {"enabled", "format"};
 const std::vector<std::string_view> kMoeKeys = {"capacity_factor"};
 const std::vector<std::string_view> kDataKeys = {"path", "tokenizer", "seq_len"};
 
@@ -83,6 +100,11 @@ class JobReader {
     if (const auto reader = top.object("moe")) {
       reader->refuse_unknown(kMoeKeys);
       job.moe.capacity_factor = reader->real("capacity_factor", {0, 1e6, true}, 0);
+    }
+    if (const auto reader = top.object("fp8")) {
+      reader->refuse_unknown(kFp8Keys);
+      job.fp8.enabled = reader->boolean("enabled", false);
+      job.fp8.format = static_cast<Fp8Spec::Format>(choice(*reader, "format", kFp8Formats, 0));
     }
     read_run(top, job);
     job.data = data(top, job.model);
@@ -349,5 +371,6 @@ Job load_job(const std::string& path, const JobOverrides& overrides) {
 std::string_view to_string(PipelineSchedule schedule) { return kSchedules.at(static_cast<std::size_t>(schedule)); }
 std::string_view to_string(ZeroMode mode) { return kZeroModes.at(static_cast<std::size_t>(mode)); }
 std::string_view to_string(Recompute recompute) { return kRecomputes.at(static_cast<std::size_t>(recompute)); }
+std::string_view to_string(Fp8Spec::Format format) { return kFp8Formats.at(static_cast<std::size_t>(format)); }
 
 }  // namespace shardscope

@@ -44,6 +44,16 @@ struct DataSpec {
   std::int64_t seq_len = 0;
 };
 
+/// "fp8": the products of the blocks' linear layers multiply 8-bit floats (MatMul in core/program/ops.h).
+struct Fp8Spec {
+  enum class Format : std::uint8_t {
+    kHybrid,  ///< activations and weights E4M3, gradients E5M2, as in Transformer Engine
+    kE4M3,    ///< all
+  };
+  bool enabled = false;
+  Format format = Format::kHybrid;
+};
+
 /// "checkpoint" and "weights": what a run starts from, and where it keeps its state.
 struct CheckpointSpec {
   std::string path;            ///< folder of checkpoints; empty: none are written
@@ -59,6 +69,7 @@ struct Job {
   TrainingSpec training;
   ParallelSpec parallel;
   MoeSpec moe;
+  Fp8Spec fp8;
   DataSpec data;
   CheckpointSpec checkpoint;
   ZeroMode zero_mode = ZeroMode::kTextbook;
@@ -96,5 +107,6 @@ Job parse_job(std::string_view json_text, const std::string& file_name, const Jo
 std::string_view to_string(PipelineSchedule);
 std::string_view to_string(ZeroMode);
 std::string_view to_string(Recompute);
+std::string_view to_string(Fp8Spec::Format);
 
 }  // namespace shardscope

@@ -56,11 +56,15 @@ void erase(JsonNode& object, std::string_view key) {
 }
 
 void set_precision(Change& c, std::string_view value) {
-  JsonNode& training = object_at(c.job, "deepspeed");
   constexpr std::string_view kKinds[] = {"bf16", "fp16"};
-  if (value != "fp32" && value != kKinds[0] && value != kKinds[1]) {
-    throw Error(ErrorKind::kConfig, fmt::format("--set precision={}: a job has fp32, bf16 and fp16", printable(value)));
+  const bool fp8 = value == "fp8";
+  if (value != "fp32" && value != kKinds[0] && value != kKinds[1] && !fp8) {
+    throw Error(ErrorKind::kConfig,
+                fmt::format("--set precision={}: a job has fp32, bf16, fp16 and fp8", printable(value)));
   }
+  if (fp8 || c.job.find("fp8") != nullptr) object_at(c.job, "fp8").set("enabled", value_of(fp8 ? "true" : "false"));
+  if (fp8) value = "bf16";  // what the rest is in
+  JsonNode& training = object_at(c.job, "deepspeed");
   for (const std::string_view kind : kKinds) {
     if (kind == value || training.find(kind) != nullptr) {
       object_at(training, kind).set("enabled", value_of(kind == value ? "true" : "false"));
@@ -130,13 +134,13 @@ constexpr Setting kSettings[] = {
     {"global_batch", "sequences of a step", "deepspeed.train_batch_size"},
     {"seq", "tokens of a sequence", "data.seq_len"},
     {"recompute", "none, selective, full, full/2", "recompute"},
-    {"precision", "fp32, bf16, fp16", "", set_precision},
+    {"precision", "fp32, bf16, fp16, fp8 (with bf16)", "", set_precision},
     {"offload", "none, optimizer-cpu, optimizer-nvme, parameters-cpu, parameters-nvme", "", set_offload},
     {"device_memory", "bytes of a rank's device; 0: no limit", "device_memory_bytes"},
     {"model", "a name or config.json", "", set_model},
 };
 
-constexpr std::string_view kPaths[] = {"deepspeed.", "parallel.", "data.", "moe.", "model.", "recompute."};
+constexpr std::string_view kPaths[] = {"deepspeed.", "parallel.", "data.", "moe.", "fp8.", "model.", "recompute."};
 
 const Setting* find_setting(std::string_view key) {
   for (const Setting& s : kSettings) {

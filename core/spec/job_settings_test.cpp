@@ -62,6 +62,10 @@ TEST(JobSettings, NamesOfWhatifAndPathsOfTheJobFile) {
   EXPECT_EQ(job.training.precision.kind, Precision::kBf16);
   EXPECT_EQ(job.training.train_batch_size, 16);
   EXPECT_EQ(with({"precision=bf16", "precision=fp32"}).training.precision.kind, Precision::kFp32);
+  EXPECT_EQ(with({"precision=fp8"}).training.precision.kind, Precision::kBf16);
+  EXPECT_TRUE(with({"precision=fp8"}).fp8.enabled);
+  EXPECT_FALSE(with({"precision=fp8", "precision=bf16"}).fp8.enabled);
+  EXPECT_EQ(with({"precision=fp8", "fp8.format=e4m3"}).fp8.format, Fp8Spec::Format::kE4M3);
 }
 
 TEST(JobSettings, SizesAndBatchFollow) {
@@ -79,7 +83,8 @@ TEST(JobSettings, RefusesWhatItDoesNotKnow) {
   EXPECT_THAT(refusal({"links.nic_gbps=800"}), HasSubstr("there is no such key"));
   EXPECT_THAT(refusal({"parallel.tq=2"}), HasSubstr("did you mean"));
   EXPECT_THAT(refusal({"zero.stage"}), HasSubstr("KEY=VALUE"));
-  EXPECT_THAT(refusal({"precision=fp8"}), HasSubstr("bf16"));
+  EXPECT_THAT(refusal({"precision=fp4"}), HasSubstr("bf16, fp16 and fp8"));
+  EXPECT_THAT(refusal({"fp8.format=e5m2"}), HasSubstr("hybrid, e4m3"));
   EXPECT_THAT(refusal({"offload=gpu"}), HasSubstr("optimizer-cpu"));
   EXPECT_THAT(refusal({"tp=3"}), HasSubstr("do not divide 4 ranks"));
   EXPECT_THAT(refusal({"ranks=none"}), HasSubstr("whole number"));

@@ -20,7 +20,7 @@ struct Format {
   int mantissa, lowest_exponent;
   double largest;
 };
-constexpr Format kBF16{7, -126, 3.3895313892515355e38}, kF16{10, -14, 65504};
+constexpr Format kBF16{7, -126, 3.3895313892515355e38}, kF16{10, -14, 65504}, kE4M3{3, -6, 448}, kE5M2{2, -14, 57344};
 
 double round_to_format(const Format& format, double v) {
   if (v == 0 || !std::isfinite(v)) return v;
@@ -83,6 +83,10 @@ double rounded(DType dtype, double v) {
       return round_to_integer(v, -128, 127);
   }
   return v;
+}
+
+double rounded(Fp8 format, double v) {
+  return format == Fp8::kNone ? v : round_to_format(format == Fp8::kE4M3 ? kE4M3 : kE5M2, v);
 }
 
 void encode(DType dtype, double v, std::byte* to) {

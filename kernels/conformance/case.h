@@ -86,6 +86,7 @@ ConformanceCase on_tensor_cores(ConformanceCase test);
 
 /// The number nearest to v that the dtype has, ties to even; infinity beyond its range (integers: held at the ends).
 double rounded(DType dtype, double v);
+double rounded(Fp8 format, double v);  ///< the same of an 8-bit float
 void encode(DType dtype, double v, std::byte* to);
 double decode(DType dtype, const std::byte* from);
 

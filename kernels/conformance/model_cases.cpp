@@ -51,6 +51,82 @@ void add_matmul(std::vector<ConformanceCase>& cases, const CaseTypes& types, Mat
   cases.push_back(b.build(op));
 }
 
+/// What an operand of a product in fp8 is like: normal numbers, or what tries the edges of the format.
+enum class Fp8Operand { kPlain, kWide, kTiny, kZero, kNotFinite, kPeakAtEnd };
+
+Doubles fp8_operand(CaseBuilder& b, std::int64_t count, Fp8Operand kind) {
+  Doubles x = b.random(count);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (kind == Fp8Operand::kWide) x[i] = std::ldexp(x[i], -static_cast<int>(i % 24));  // down to below the format
+    if (kind == Fp8Operand::kTiny) x[i] = std::ldexp(x[i], -110);                       // f16: zeros
+    if (kind == Fp8Operand::kZero) x[i] = 0;
+  }
+  if (kind == Fp8Operand::kPeakAtEnd) x.back() = 9;
+  if (kind == Fp8Operand::kNotFinite) x[x.size() / 2] = HUGE_VAL;
+  return x;
+}
+
+/// Tensor cores of Hopper keep some 14 bits of a partial sum of 8-bit products.
+double sum_of_fp8(const Doubles& want) {
+  double largest = 0;
+  for (const double v : want) largest = std::max(largest, std::isfinite(v) ? std::abs(v) : 0);
+  return largest * 0x1p-11;
+}
+
+void add_fp8_matmul(std::vector<ConformanceCase>& cases, const CaseTypes& types, MatMul op, bool bias,
+                    Fp8Operand kind = Fp8Operand::kPlain) {
+  CaseBuilder b(shaped("matmul fp8", {op.m, op.n, op.k}) + " " + std::string(to_string(op.cast_a)) + " " +
+                    std::string(to_string(op.cast_b)) + (op.trans_a ? " ta" : "") + (op.trans_b ? " tb" : "") +
+                    (op.accumulate ? " accumulate" : "") + (bias ? " bias" : "") + " operand " +
+                    std::to_string(static_cast<int>(kind)),
+                types);
+  const auto as_stored = [&](Doubles v) {
+    for (double& e : v) e = rounded(types.model, e);
+    return v;
+  };
+  const Doubles x = as_stored(fp8_operand(b, op.m * op.k, kind)), y = b.random(op.k * op.n), shift = b.random(op.n);
+  const Doubles before = b.random(op.m * op.n);
+  op.a = b.in(x), op.b = b.in(y);
+  if (bias) op.bias = b.in(shift);
+  op.c = op.accumulate ? b.in(before, types.gradient) : b.out(op.m * op.n, types.gradient);
+  Doubles want = reference::matmul(op, reference::through_fp8(op.cast_a, x), reference::through_fp8(op.cast_b, y));
+  Tolerance tolerance = sum_tolerance(op.k);
+  tolerance.absolute = sum_of_fp8(want) + (kind == Fp8Operand::kTiny ? 0 : tolerance.absolute);
+  if (op.accumulate) tolerance.absolute += rounding_of_product(types.gradient, want);
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    if (bias) want[i] += shift[i % static_cast<std::size_t>(op.n)];
+    if (op.accumulate) want[i] += before[i];
+  }
+  b.expect(op.c, want, tolerance);
+  cases.push_back(b.build(op));
+}
+
+/// The three products of a linear layer, and each of them in any layout.
+void add_fp8_matmuls(std::vector<ConformanceCase>& cases, const CaseTypes& types) {
+  constexpr Fp8 kNarrow = Fp8::kE4M3, kBroad = Fp8::kE5M2;
+  const auto product = [&](std::int64_t m, std::int64_t n, std::int64_t k, bool trans_a, bool trans_b) {
+    return MatMul{{}, {}, {}, {}, m, n, k, trans_a, trans_b, false, kNarrow, kNarrow};
+  };
+  for (const bool trans_a : {false, true}) {
+    for (const bool trans_b : {false, true}) {
+      MatMul op = product(48, 80, 112, trans_a, trans_b);
+      add_fp8_matmul(cases, types, op, trans_a == trans_b);
+      op.cast_a = kBroad, op.accumulate = trans_a;
+      add_fp8_matmul(cases, types, op, false);
+      op.cast_a = kNarrow, op.cast_b = kBroad, op.accumulate = !trans_a;
+      add_fp8_matmul(cases, types, op, false);
+      add_fp8_matmul(cases, types, product(16, 16, 16, trans_a, trans_b), true);
+    }
+  }
+  for (const Fp8Operand kind : {Fp8Operand::kWide, Fp8Operand::kTiny, Fp8Operand::kZero, Fp8Operand::kNotFinite}) {
+    MatMul op = product(32, 16, 48, kind == Fp8Operand::kZero, true);
+    add_fp8_matmul(cases, types, op, kind == Fp8Operand::kZero, kind);
+    op.cast_a = kBroad;
+    add_fp8_matmul(cases, types, op, false, kind);
+  }
+  add_fp8_matmul(cases, types, product(272, 16, 176, true, false), true);  // more than a tile of each cast
+}
+
 void add_bias_gradient(std::vector<ConformanceCase>& cases, const CaseTypes& types, std::int64_t rows,
                        std::int64_t cols, bool accumulate) {
   CaseBuilder b(shaped("bias_gradient", {rows, cols}) + (accumulate ? " accumulate" : ""), types);
@@ -87,6 +163,12 @@ void add_matmul_cases(std::vector<ConformanceCase>& cases) {
       add_bias_gradient(cases, types, rows, cols, true);
     }
   }
+  for (const CaseTypes& types : kCaseTypes) {
+    if (types.model != DType::kF32) add_fp8_matmuls(cases, types);
+  }
+  add_fp8_matmul(cases, kCaseTypes[1], {{}, {}, {}, {}, 4096, 16, 144, false, true, false, Fp8::kE4M3, Fp8::kE4M3},
+                 true,
+                 Fp8Operand::kPeakAtEnd);  // read by more blocks of threads than a block has threads
   for (const CaseTypes& types : {kCaseTypes[1], kCaseTypes[2]}) {  // beyond one block of the kernel in every direction
     add_matmul(cases, types, {{}, {}, {}, {}, 1100, 70, 5, false, false}, true);
     add_matmul(cases, types, {{}, {}, {}, {}, 70, 1100, 300, true, false, true}, false);

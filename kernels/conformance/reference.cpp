@@ -61,6 +61,17 @@ Doubles matmul(const MatMul& op, const Doubles& a, const Doubles& b) {
   return c;
 }
 
+Doubles through_fp8(Fp8 format, Doubles x) {
+  double peak = kFp8LeastPeak;
+  for (const double v : x) {
+    if (!std::isfinite(v)) return Doubles(x.size(), std::numeric_limits<double>::quiet_NaN());
+    peak = std::max(peak, std::abs(v));
+  }
+  const float scale = largest_of(format) / static_cast<float>(peak);
+  for (double& v : x) v = rounded(format, static_cast<double>(static_cast<float>(v) * scale)) / scale;
+  return x;
+}
+
 namespace {
 
 double logistic(double x) { return 1 / (1 + std::exp(-x)); }

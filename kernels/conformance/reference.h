@@ -20,6 +20,8 @@ NormBackward norm_backward(const Doubles& d_out, const Doubles& x, const Doubles
 
 /// c [m, n] = op(a) op(b), stored as MatMul says.
 Doubles matmul(const MatMul& op, const Doubles& a, const Doubles& b);
+/// What a cast to fp8 leaves of an operand.
+Doubles through_fp8(Fp8 format, Doubles x);
 
 double activation(ActivationKind kind, double x);
 double activation_slope(ActivationKind kind, double x);

@@ -154,6 +154,36 @@ TEST(Reference, LossGradient) {
   expect_near(reference::cross_entropy(logits, targets, 7, 0.25).d_logits, slopes(loss, logits));
 }
 
+TEST(Rounding, EightBitFormats) {
+  for (const auto& [v, want] : {std::pair{447.0, 448.0},
+                                {17.0, 16.0},
+                                {19.0, 20.0},
+                                {-1.0626, -1.125},
+                                {1.0624, 1.0},
+                                {0x1p-9, 0x1p-9},
+                                {0x1.8p-9, 0x1p-8},
+                                {0x1p-10, 0.0},
+                                {0x1.02p-10, 0x1p-9}}) {
+    EXPECT_EQ(rounded(Fp8::kE4M3, v), want) << v;
+  }
+  for (const auto& [v, want] : {std::pair{57000.0, 57344.0},
+                                {9.0, 8.0},
+                                {-11.0, -12.0},
+                                {0x1.8p-16, 0x1p-15},
+                                {0x1p-17, 0.0},
+                                {0x1.4p-17, 0x1p-16}}) {
+    EXPECT_EQ(rounded(Fp8::kE5M2, v), want) << v;
+  }
+}
+
+/// 448 is 3 * 149.33, so the others move to multiples of 16 and 1 beside it; a half of the least number becomes 0.
+TEST(Rounding, ACastToFp8IsInPartsOfTheLargest) {
+  const Doubles got = reference::through_fp8(Fp8::kE4M3, {3, -1, 0.02, 0, 3 / 448.0 * 0x1p-10});
+  EXPECT_THAT(got, testing::Pointwise(testing::DoubleNear(1e-6), Doubles{3, -144 / 448.0 * 3, 3 / 448.0 * 3, 0, 0}));
+  EXPECT_THAT(reference::through_fp8(Fp8::kE5M2, {0, 0}), testing::ElementsAre(0, 0));
+  EXPECT_TRUE(std::isnan(reference::through_fp8(Fp8::kE5M2, {0, HUGE_VAL})[0]));
+}
+
 TEST(Rounding, SixteenBitFormats) {
   EXPECT_EQ(rounded(DType::kBF16, 1.00390625), 1.0);       // halfway, to even
   EXPECT_EQ(rounded(DType::kBF16, 1.01171875), 1.015625);  // halfway, to even

@@ -1,10 +1,11 @@
 // Matrix products. fp32 by oneDNN's sgemm: on row-major matrices of any transposition it is as fast as oneDNN's matmul
 // primitive or faster, needs no object per shape, and gives the same bits at any address (measured: matmul_test.cpp).
 // 16-bit and int8 operands by loops/gemm.cpp, which widens them while it packs them, a block of C for each thread; few
-// rows of any type by loops/thin.cpp.
+// rows of any type by loops/thin.cpp. Products in fp8 are those of the numbers that the casts leave, in fp32.
 #include <oneapi/dnnl/dnnl.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <string>
 
@@ -126,11 +127,40 @@ bool is_f32(const Kernel& kernel, const Region& region) {
   return region.empty() || kernel.memory.dtype(region) == DType::kF32;
 }
 
+Fp8Format format_of(Fp8 format) { return format == Fp8::kE5M2 ? Fp8Format{-14, 2} : Fp8Format{-6, 3}; }
+
+/// What a cast to fp8 leaves of the operand, in fp32.
+Elements through_fp8(Kernel& kernel, const Region& region, Fp8 format) {
+  const QuantizeLoops& loops = kernel.loops.quantize;
+  const Elements given = elements_of(kernel, region);
+  float* values = kernel.lane.scratch.take<float>(region.count);
+  auto* peaks = kernel.lane.scratch.take<float>(kernel.threads);  // non-negative, or NaN: their bits are in order
+  std::fill_n(peaks, kernel.threads, 0.0f);
+  parallel_for(kernel, region.count, kElementGrain, [&](std::int64_t begin, std::int64_t end, int thread) {
+    widen(kernel, given, begin, end - begin, values + begin);
+    peaks[thread] = loops.peak(values + begin, end - begin);
+  });
+  float peak = kFp8LeastPeak;
+  for (int t = 0; t < kernel.threads; ++t) {
+    if (std::bit_cast<std::uint32_t>(peaks[t]) > std::bit_cast<std::uint32_t>(peak)) peak = peaks[t];
+  }
+  const float up = largest_of(format) / peak, down = 1 / up;
+  parallel_for(kernel, region.count, kElementGrain, [&](std::int64_t begin, std::int64_t end, int) {
+    loops.through_fp8(values + begin, format_of(format), up, down, end - begin);
+  });
+  return {values, Element::kF32};
+}
+
 }  // namespace
 
 void run(const MatMul& op, Kernel& kernel) {
   const bool all_f32 = is_f32(kernel, op.a) && is_f32(kernel, op.b) && is_f32(kernel, op.bias) && is_f32(kernel, op.c);
-  const Gemm g = gemm_of(op, kernel);
+  Gemm g = gemm_of(op, kernel);
+  if (op.in_fp8()) {
+    g.a = through_fp8(kernel, op.a, op.cast_a);
+    g.b = through_fp8(kernel, op.b, op.cast_b);
+    return multiply_blocks(g, kernel);
+  }
   if (is_thin(g)) return multiply_thin(g, kernel);
   all_f32 ? multiply_f32(op, kernel) : multiply_blocks(g, kernel);
 }

@@ -61,7 +61,15 @@ class CudaBackend final : public Backend {
   }
 
   std::string_view name() const override { return "cuda"; }
-  bool supports(const Program& program, const Op& op) const override { return cuda::runs(program, op); }
+  bool supports(const Program& program, const Op& op) const override {
+    return cuda::runs(program, op) && why_not(op).empty();
+  }
+  std::string why_not(const Op& op) const override {
+    const auto* product = std::get_if<MatMul>(&op);
+    if (product == nullptr || !product->in_fp8() || device_.compute >= 89) return {};
+    return fmt::format("fp8 needs a GPU of compute capability 8.9 (Ada, Hopper) or later; GPU {} ({}) has {}.{}",
+                       device_.index, device_.name, device_.compute / 10, device_.compute % 10);
+  }
 
   std::byte* allocate(Space space, std::int64_t bytes) override;
   void release(Space space, std::byte* data, std::int64_t bytes) override;
@@ -241,7 +249,8 @@ void CudaBackend::wait(Lane lane, Lane other, std::int64_t point) {
   const cudaEvent_t event = event_of(other, point);
   if (event == nullptr) return;
   worker(lane).push([this, &state = state(lane), event, on_host = is_host_lane(lane)] {
-    if (on_host) return wait_until_done([event] { return cudaEventQuery(event); }, "cudaEventQuery (waiting for another lane)");
+    if (on_host)
+      return wait_until_done([event] { return cudaEventQuery(event); }, "cudaEventQuery (waiting for another lane)");
     state.open();
     cuda::check(cudaStreamWaitEvent(state.stream(), event, 0), "cudaStreamWaitEvent");
   });

@@ -8,6 +8,9 @@
 namespace shardscope::cuda {
 namespace {
 
+/// Scratch grows by at least what it has, so that it seldom does, but by no more than this beyond what is asked for.
+constexpr std::int64_t kMostSpare = std::int64_t{8} << 20;
+
 /// What no program knows of. Throws Error{kDevice} that says what is free.
 std::byte* allocate(const DeviceInfo& device, std::int64_t bytes, const char* what) {
   void* data = nullptr;
@@ -58,7 +61,8 @@ std::byte* LaneState::scratch(std::int64_t bytes) {
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");  // earlier ops may use what goes now
   if (scratch_ != nullptr) check(cudaFree(scratch_), "cudaFree");
   scratch_ = nullptr;
-  const std::int64_t wanted = std::max(bytes, 2 * std::exchange(scratch_bytes_, 0));
+  const std::int64_t before = std::exchange(scratch_bytes_, 0);
+  const std::int64_t wanted = std::max(bytes, before + std::min(before, kMostSpare));
   scratch_ = allocate(*device_, wanted, "for an op's scratch");
   scratch_bytes_ = wanted;
   return scratch_;

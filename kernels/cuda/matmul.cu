@@ -1,6 +1,6 @@
 // Matrix products by cuBLAS, which is column-major: our row-major c = a b is its c' = b' a'. Sums are in fp32, and fp32
 // operands are not rounded to TF32 unless the backend was told to. cuBLAS wants a and b of one dtype and c of that or
-// fp32: others pass through scratch.
+// fp32: others pass through scratch. So do operands in fp8 (fp8.cu), which cublasLt multiplies.
 #include <algorithm>
 #include <limits>
 #include <utility>
@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "kernels/cuda/access.cuh"
 #include "kernels/cuda/convert.h"
+#include "kernels/cuda/fp8.h"
 #include "kernels/cuda/thin_matmul.h"
 
 namespace shardscope::cuda {
@@ -171,9 +172,68 @@ void run_placed(const MatMul& op, Kernel& kernel, const Placed& a, const Placed&
   if (c.is_moved) copy(kernel, c.used, c.given);
 }
 
+std::int64_t in_lines(std::int64_t bytes) { return (bytes + 255) / 256 * 256; }
+
+cudaDataType_t data_type(Fp8 format) { return format == Fp8::kE5M2 ? CUDA_R_8F_E5M2 : CUDA_R_8F_E4M3; }
+
+/// Both operands cast, in scratch; and c, if it does not begin at a vector.
+struct Fp8Scratch {
+  Fp8Matrix a, b;
+  Placed c;
+};
+
+Fp8Scratch take_fp8_scratch(const MatMul& op, Kernel& kernel) {
+  const Matrix c = matrix_of(kernel, op.c, op.m, op.n, false);
+  Fp8Scratch s{{}, {}, {c, c, !begins_at_vectors(c)}};
+  const std::int64_t peaks = in_lines(fp8_peaks(kernel) * static_cast<std::int64_t>(sizeof(unsigned))), line = 256;
+  const std::int64_t beside = peaks + line, a = in_lines(op.a.count), b = in_lines(op.b.count);
+  auto* next = kernel.scratch<std::byte>(a + b + 2 * beside + s.c.bytes());
+  const auto take = [&](Fp8Matrix& x, std::int64_t bytes) {
+    x.data = reinterpret_cast<std::uint8_t*>(next);
+    x.scale = reinterpret_cast<float*>(next + bytes);
+    x.peaks = reinterpret_cast<unsigned*>(next + bytes + line);
+    next += bytes + beside;
+  };
+  take(s.a, a), take(s.b, b);
+  if (s.c.is_moved) s.c.used.data = next;
+  return s;
+}
+
+/// cublasLt wants both operands with rows along k.
+void run_in_fp8(const MatMul& op, Kernel& kernel) {
+  const Fp8Scratch s = take_fp8_scratch(op, kernel);
+  const auto cast = [&](const Region& region, std::int64_t rows, bool turned, Fp8 format, const Fp8Matrix& to) {
+    cast_to_fp8(kernel, {region, turned ? op.k : rows, turned ? rows : op.k, turned, format}, to);
+  };
+  cast(op.a, op.m, op.trans_a, op.cast_a, s.a);
+  cast(op.b, op.n, !op.trans_b, op.cast_b, s.b);
+  if (s.c.is_moved && op.accumulate) copy(kernel, s.c.given, s.c.used);
+  const auto* bias = op.bias.empty() ? nullptr : kernel.data<const std::byte>(op.bias);
+  const bool fused = bias != nullptr && kernel.dtype(op.bias) == s.c.used.dtype && s.c.used.dtype != DType::kF32 &&
+                     is_aligned(bias, 16);
+  if (bias != nullptr && !fused) fill_with_bias(kernel, op.bias, s.c.used);
+  const LtProduct product{.m = op.m,
+                          .n = op.n,
+                          .k = op.k,
+                          .lda = op.k,
+                          .ldb = op.k,
+                          .ldc = op.n,
+                          .trans_b = true,
+                          .biased = fused,
+                          .type_a = data_type(op.cast_a),
+                          .type_b = data_type(op.cast_b),
+                          .result = data_type(s.c.used.dtype)};
+  if (!kernel.lane.run_lt(product, {s.a.data, s.b.data, fused ? bias : nullptr, s.c.used.data,
+                                    op.accumulate || (bias != nullptr && !fused), s.a.scale, s.b.scale})) {
+    throw Error(ErrorKind::kUnsupported, "cublasLt has no product in fp8 of these sizes for " + kernel.device().name);
+  }
+  if (s.c.is_moved) copy(kernel, s.c.used, s.c.given);
+}
+
 }  // namespace
 
 void run(const MatMul& op, Kernel& kernel) {
+  if (op.in_fp8()) return run_in_fp8(op, kernel);
   const Matrix a = matrix_of(kernel, op.a, op.m, op.k, op.trans_a);
   const Matrix b = matrix_of(kernel, op.b, op.k, op.n, op.trans_b);
   const Matrix c = matrix_of(kernel, op.c, op.m, op.n, false);

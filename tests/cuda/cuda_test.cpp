@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include <sstream>
+
 #include "core/engine/trainer.h"
 #include "core/error.h"
 #include "kernels/conformance/conformance.h"
@@ -64,6 +66,37 @@ TEST_F(Cuda, AnyMixTrainsAsOnTheCpu) {
       RC_ASSERT(on_gpu.ranks.at(r).peak.peak_bytes == on_cpu.ranks[r].peak.peak_bytes);
     }
   }));
+}
+
+JobChoice fp8_choice() {
+  JobChoice choice;
+  choice.heads = 2, choice.head_dim = 16, choice.mlp = 64, choice.seq = 16, choice.accumulation = 2;
+  choice.layers = 2, choice.precision = 1, choice.fp8 = 1;
+  return choice;
+}
+
+TEST_F(Cuda, Fp8TrainsAsOnTheCpu) {
+  std::vector<JobChoice> choices;
+  for (int stage = 0; stage < 4; ++stage) {
+    choices.push_back(fp8_choice());
+    choices.back().stage = stage, choices.back().dp = 2, choices.back().llama = stage % 2 == 1;
+    choices.back().fp32_gradients = stage / 2;
+  }
+  choices.push_back(fp8_choice()), choices.back().tp = 2, choices.back().fp8 = 2;
+  choices.push_back(fp8_choice()), choices.back().tp = 2, choices.back().sp = 1, choices.back().precision = 2;
+  choices.push_back(fp8_choice()), choices.back().pp = 2, choices.back().recompute = 2;
+  for (const JobChoice& choice : choices) {
+    std::ostringstream said;
+    said << choice;
+    SCOPED_TRACE(said.str());
+    const Job job = job_of(choice);
+    ASSERT_TRUE(job.fp8.enabled);
+    const TrainResult on_gpu = run(job, cuda_backends(job.parallel.ranks())), on_cpu = run(job, cpu_backends());
+    for (std::size_t i = 0; i < on_cpu.losses.size(); ++i) {
+      EXPECT_NEAR(on_gpu.losses.at(i), on_cpu.losses[i], 3e-3 * on_cpu.losses[i]);
+      EXPECT_NEAR(on_gpu.grad_norms.at(i), on_cpu.grad_norms[i], 3e-2 * on_cpu.grad_norms[i]);
+    }
+  }
 }
 
 /// c [m,n] = a [m,k] b [k,n] whose operands TF32 rounds: sums of k products 1 + 2^-12, which has 12 bits.

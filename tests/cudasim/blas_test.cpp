@@ -142,6 +142,13 @@ TEST_F(Blas, Float8WithScalesAndABias) {
     }
   }
   cublasLtMatmulPreferenceDestroy(preference);
+  EXPECT_EQ(cublasLtMatmul(lt, p.description, &one, da.data() + 1, p.a, db.data(), p.b, &zero, d.data(), p.d, d.data(),
+                           p.d, &found.algo, nullptr, 0, nullptr),
+            CUBLAS_STATUS_NOT_SUPPORTED);  // its kernels read vectors
+  p.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, CUDA_R_32F);
+  EXPECT_EQ(cublasLtMatmulAlgoGetHeuristic(lt, p.description, p.a, p.b, p.d, p.d, nullptr, 1, &found, &count),
+            CUBLAS_STATUS_NOT_SUPPORTED);
+  p.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, CUDA_R_16BF);
   p.set(CUBLASLT_MATMUL_DESC_TRANSA, static_cast<std::int32_t>(CUBLAS_OP_N));  // which Hopper does not do in float8
   EXPECT_NE(cublasLtMatmul(lt, p.description, &one, da.data(), p.a, db.data(), p.b, &zero, d.data(), p.d, d.data(), p.d,
                            nullptr, nullptr, 0, nullptr),

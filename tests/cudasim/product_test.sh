@@ -40,6 +40,16 @@ says "NCCL cannot begin" "ncclCommInitRankConfig: NCCL says" CUDASIM_FAIL=ncclCo
 says "an error of NCCL" "ncclAllReduce: NCCL says" CUDASIM_FAIL=ncclAllReduce:1:3
 says "an asynchronous error of NCCL" "NCCL says remote process exited" CUDASIM_FAIL=ncclAsync:3:6
 
+# fp8 trains as on the CPU, and is refused in one line where the device has none.
+sed 's/"n_layer": 2/"n_layer": 1/' model.json > small.json
+cat > fp8.json <<< '{"model": "small.json", "deepspeed": {"train_micro_batch_size_per_gpu": 1, "bf16": {"enabled": true}}, "data": {"seq_len": 32}, "fp8": {"enabled": true}, "steps": 2, "backend": "cuda"}'
+on_gpu=$("$shardscope" train fp8.json --threads 1 2>&1 | sed -n 's/^loss *//p')
+on_cpu=$("$shardscope" train fp8.json --threads 1 --backend cpu 2>&1 | sed -n 's/^loss *//p')
+[[ -n $on_gpu && $on_gpu == "$on_cpu" ]] || { failures=$((failures + 1)); echo "FAILED: fp8: '$on_gpu' is not '$on_cpu'"; }
+refused=$(CUDASIM_COMPUTE=80 "$shardscope" train fp8.json 2>&1 >/dev/null | grep -v '^\[cudasim\]')
+[[ $refused == "shardscope: "*"fp8 needs a GPU of compute capability 8.9 (Ada, Hopper) or later; GPU 0 (emulated sm_90 (no GPU)) has 8.0" ]] ||
+  { failures=$((failures + 1)); echo "FAILED: fp8 on an older GPU: '$refused'"; }
+
 # GPUs of two models work together, and one line says so.
 mixed=$(CUDASIM_ODD_DEVICE=1 train 2>&1 >/dev/null)
 [[ $? -eq 0 && $mixed == *"the ranks' GPUs differ: rank 0 has emulated sm_90 (no GPU), 2.0 GiB, rank 1 another"* ]] ||

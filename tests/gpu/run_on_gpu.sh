@@ -86,12 +86,12 @@ END
   [[ ${PIPESTATUS[0]} -eq 0 ]]
 }
 
-job() {  # NAME MODEL SEQ MICRO_BATCH STEPS [RECOMPUTE]
+job() {  # NAME MODEL SEQ MICRO_BATCH STEPS [RECOMPUTE [FP8]]
   cat >"$out/$1.json" <<END
 {"model": "$2", "deepspeed": {"train_micro_batch_size_per_gpu": $4, "gradient_accumulation_steps": 1, "gradient_clipping": 1.0,
  "bf16": {"enabled": true}, "zero_optimization": {"stage": 1},
  "optimizer": {"type": "AdamW", "params": {"lr": 3e-4, "weight_decay": 0.1}}},
- "data": {"seq_len": $3}, "steps": $5, "recompute": "${6:-none}", "backend": "cuda"}
+ "data": {"seq_len": $3}, "steps": $5, "recompute": "${6:-none}", "backend": "cuda", "fp8": {"enabled": ${7:-false}}}
 END
 }
 
@@ -115,7 +115,13 @@ END
 speed() {
   job gpt2-124m gpt2 1024 16 20
   job llama-1b tinyllama-1.1b 2048 4 10
-  train gpt2-124m && train llama-1b
+  train gpt2-124m && train llama-1b || return 1
+  local compute
+  compute=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader -i 0 | tr -d .)
+  (( ${compute:-0} >= 89 )) || { say "fp8: compute capability $compute has none"; return 0; }
+  job gpt2-124m-fp8 gpt2 1024 16 20 none true
+  job llama-1b-fp8 tinyllama-1.1b 2048 4 10 none true
+  train gpt2-124m-fp8 && train llama-1b-fp8
 }
 
 roofline() {

@@ -46,6 +46,7 @@ ExpertsState ExpertsBuilder::forward(const std::string& module, const std::strin
 void ExpertsBuilder::choose(ExpertsState& s, const std::string& at, Region x) {
   const std::int64_t rows = x.count / m_.hidden, chosen = rows * m_.experts_per_token;
   s.router = {s.module + ".gate", m_.hidden, m_.experts, true};
+  s.router.wide = true;
   const auto indices = [&](const char* name, std::int64_t count) {
     return b_.temporary(at + name, count, Category::kActivation, DType::kI32);
   };

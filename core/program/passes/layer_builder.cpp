@@ -92,8 +92,19 @@ void LayerBuilder::forward(const Linear& linear, Region x, Region out) {
   MatMul op{x, weight, {}, out, x.count / linear.in, linear.out, linear.in};
   if (linear.bias && !(linear.sums_over_ranks && tensor_rank_ > 0)) op.bias = value(linear.module + ".bias");
   op.trans_b = linear.transposed;
-  if (scales.empty()) return emit(op, linear.module);
+  if (scales.empty()) return emit(narrowed(op, linear), linear.module);
   emit(MatMulInt8{op.a, op.b, scales, op.bias, op.c, op.m, op.n, op.k, op.trans_b}, linear.module);
+}
+
+MatMul LayerBuilder::narrowed(MatMul op, const Linear& linear, const Region& gradient) const {
+  const Fp8Spec& fp8 = draft_.job->fp8;
+  const bool fits = op.m % kFp8Multiple == 0 && op.n % kFp8Multiple == 0 && op.k % kFp8Multiple == 0;
+  if (!fp8.enabled || linear.wide || !fits) return op;
+  const auto format = [&](const Region& operand) {
+    return operand == gradient && fp8.format == Fp8Spec::Format::kHybrid ? Fp8::kE5M2 : Fp8::kE4M3;
+  };
+  op.cast_a = format(op.a), op.cast_b = format(op.b);
+  return op;
 }
 
 void LayerBuilder::flush_weights(std::vector<DeferredWeight>& list) {
@@ -126,7 +137,7 @@ void LayerBuilder::backward_weight(const Linear& linear, Region x, Region d_out)
   }
   op.trans_a = true;
   op.accumulate = true;
-  emit(op, linear.module);
+  emit(narrowed(op, linear, d_out), linear.module);
   if (linear.bias) {
     emit(BiasGradient{d_out, gradient(linear.module + ".bias"), rows, linear.out, true}, linear.module);
   }
@@ -136,7 +147,7 @@ void LayerBuilder::backward_input(const Linear& linear, Region d_out, Region d_x
   MatMul op{d_out, value(linear.module + ".weight"), {}, d_x, d_out.count / linear.out, linear.in, linear.out};
   op.trans_b = !linear.transposed;
   op.accumulate = accumulate;
-  emit(op, linear.module);
+  emit(narrowed(op, linear, d_out), linear.module);
 }
 
 Region LayerBuilder::all_rows(Region stream, const std::string& name) {

@@ -21,6 +21,7 @@ struct Linear {
   std::int64_t in = 0, out = 0;
   bool transposed = false, bias = false;
   bool sums_over_ranks = false;  ///< split by rows: each rank's output is one summand, the bias counts in the first
+  bool wide = false;             ///< never in fp8: the head, as in Megatron-LM, and what chooses experts
 };
 
 /// A weight gradient to be computed later.
@@ -122,6 +123,9 @@ class LayerBuilder {
   void norm_backward(const NormState& state, Region d_out, Region d_x, bool accumulate_d_x);
 
  private:
+  /// In fp8 where the job wants it and the sizes allow it, else as it is. `gradient`: the operand that is one.
+  MatMul narrowed(MatMul op, const Linear& linear, const Region& gradient = {}) const;
+
   Draft& draft_;
   Emitter emit_;
   std::int64_t batch_, seq_, rows_;

@@ -33,7 +33,7 @@ Region embed_tokens(LayerBuilder& b, Region tokens, bool with_positions) {
 
 Linear head_of(const LayerBuilder& builder) {
   const ModelSpec& m = builder.model();
-  return {ends_of(m).head, m.hidden, builder.vocab().rows, true, false};
+  return {ends_of(m).head, m.hidden, builder.vocab().rows, true, false, false, true};
 }
 
 ModelChunk::ModelChunk(LayerBuilder& builder, const StageSpan& span, Region loss, double loss_scale)

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/error.h"
+#include "core/program/ops.h"
 
 namespace shardscope {
 namespace {
@@ -41,7 +42,30 @@ bool skips_overflow(const Job& job) {
   return spec.check_grad_overflow && !is_untested;
 }
 
+namespace {
+
+/// Without these two no product of a block could be in fp8; of others some may not.
+void check_fp8(const Job& job) {
+  if (!job.fp8.enabled) return;
+  const auto fail = [](const std::string& what) { throw Error(ErrorKind::kConfig, "fp8.enabled: " + what); };
+  if (job.training.precision.kind == Precision::kFp32) {
+    fail("what is not a product stays in 16 bits; set bf16.enabled (or fp16.enabled) of deepspeed too");
+  }
+  const std::int64_t rows = job.training.micro_batch * (job.data.seq_len / job.parallel.cp);
+  if (rows % kFp8Multiple != 0) {
+    fail(fmt::format("a rank's micro-batch has {} tokens ({} sequences of {}); fp8 products want a multiple of {}",
+                     rows, job.training.micro_batch, job.data.seq_len / job.parallel.cp, kFp8Multiple));
+  }
+  if (job.model.hidden % kFp8Multiple != 0) {
+    fail(fmt::format("the model's hidden size is {}; fp8 products want a multiple of {}", job.model.hidden,
+                     kFp8Multiple));
+  }
+}
+
+}  // namespace
+
 void check_precision(const Job& job) {
+  check_fp8(job);
   const TrainingDtypes types = dtypes_of(job);
   if (types.gradient != types.model && types.gradient != DType::kF32) {
     throw Error(ErrorKind::kConfig,

@@ -77,6 +77,75 @@ TEST(Precision, DtypesFollowTheKeys) {
   EXPECT_FALSE(dtypes_of(make_job(1, Precision::kFp32)).has_master());
 }
 
+/// The formats of a program's products: "e4m3 e4m3", or "none none" where they stay as they are.
+std::map<std::string, int> casts(const Program& program, const std::string& part_of_name = "") {
+  std::map<std::string, int> count;
+  for (const Instruction& in : program.instructions) {
+    const auto* op = std::get_if<MatMul>(&in.op);
+    if (op == nullptr || program.name(in.label.name).find(part_of_name) == std::string::npos) continue;
+    ++count[std::string(to_string(op->cast_a)) + " " + std::string(to_string(op->cast_b))];
+  }
+  return count;
+}
+
+Job make_fp8_job(int stage, Precision precision = Precision::kBf16) {
+  Job job = make_job(stage, precision);
+  job.data.seq_len = 16;
+  job.fp8.enabled = true;
+  return job;
+}
+
+TEST(Precision, Fp8IsOfTheBlocksProductsAndGradientsAreE5M2) {
+  for (const Precision precision : {Precision::kBf16, Precision::kFp16}) {
+    for (const int stage : {0, 3}) {
+      const Program program = lower(make_fp8_job(stage, precision), 0);
+      verify(program, "fp8");
+      // 3 layers of 4 linears, 2 micro-batches: forward, and backward to inputs and weights
+      EXPECT_THAT(casts(program, ".h."),
+                  testing::ElementsAre(testing::Pair("e4m3 e4m3", 24), testing::Pair("e4m3 e5m2", 24),
+                                       testing::Pair("e5m2 e4m3", 24)));
+      EXPECT_THAT(casts(program, "wte"), testing::ElementsAre(testing::Pair("none none", 6))) << "the head";
+    }
+  }
+  Job job = make_fp8_job(1);
+  job.fp8.format = Fp8Spec::Format::kE4M3;
+  EXPECT_THAT(casts(lower(job, 0), ".h."), testing::ElementsAre(testing::Pair("e4m3 e4m3", 72)));
+  job.fp8.enabled = false;
+  EXPECT_THAT(casts(lower(job, 0)), testing::ElementsAre(testing::Pair("none none", 78)));
+}
+
+TEST(Precision, Fp8ChangesNoBufferOfAProgram) {
+  Job job = make_fp8_job(3);
+  const Program narrow = lower(job, 1);
+  job.fp8.enabled = false;
+  EXPECT_EQ(compute_memory_peak(narrow).peak_by_category, compute_memory_peak(lower(job, 1)).peak_by_category);
+}
+
+TEST(Precision, Fp8LeavesOutProductsOfOtherSizes) {
+  Job job = make_fp8_job(1);
+  job.model.intermediate = 24;
+  EXPECT_THAT(casts(lower(job, 0), "attn"), testing::SizeIs(3));
+  EXPECT_THAT(casts(lower(job, 0), "mlp"), testing::ElementsAre(testing::Pair("none none", 36)));
+}
+
+TEST(Precision, Fp8IsRefusedWhereItCannotBe) {
+  const auto refusal = [](const Job& job) {
+    try {
+      lower(job, 0);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("lowered");
+  };
+  EXPECT_THAT(refusal(make_fp8_job(1, Precision::kFp32)), testing::HasSubstr("fp8.enabled: what is not a product"));
+  Job job = make_fp8_job(1);
+  job.data.seq_len = 24;
+  EXPECT_THAT(refusal(job), testing::HasSubstr("has 24 tokens (1 sequences of 24)"));
+  job = make_fp8_job(1);
+  job.model.hidden = 40;
+  EXPECT_THAT(refusal(job), testing::HasSubstr("hidden size is 40"));
+}
+
 TEST(Precision, StatisticsStayInFp32) {
   const Program program = lower(make_job(0, Precision::kBf16), 0);
   EXPECT_EQ(dtype_of(program, "h.1.ln_1.mb0"), DType::kBF16);

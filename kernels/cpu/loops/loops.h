@@ -30,13 +30,22 @@ struct ConvertLoops {
   void (*f16_to_f32)(const std::uint16_t* src, float* dst, std::int64_t n);
 };
 
-/// One group of values with one scale; see Quantize. Two to a byte with 4 bits, where n is even.
+/// A binary floating-point format of 8 bits: the exponent of its smallest normal number, and bits of mantissa.
+struct Fp8Format {
+  std::int32_t lowest_exponent, mantissa;
+};
+
+/// One group of values with one scale; see Quantize. Two to a byte with 4 bits, where n is even. And casts to fp8 and
+/// back, of a product's operand: see MatMul.
 struct QuantizeLoops {
   float (*largest)(const float* x, std::int64_t n);  ///< magnitude; NaN does not count
   void (*to_8)(const float* x, float inverse_scale, std::int8_t* q, std::int64_t n);
   void (*to_4)(const float* x, float inverse_scale, std::int8_t* q, std::int64_t n);
   void (*from_8)(const std::int8_t* q, float scale, float* out, std::int64_t n, bool add);
   void (*from_4)(const std::int8_t* q, float scale, float* out, std::int64_t n, bool add);
+  float (*peak)(const float* x, std::int64_t n);  ///< largest magnitude; NaN if there is one
+  /// x becomes what is left of it: x * up to the format's nearest number, * down. None is beyond its largest.
+  void (*through_fp8)(float* x, const Fp8Format& format, float up, float down, std::int64_t n);
 };
 
 /// Arrays are indexed by ActivationKind.

@@ -51,9 +51,36 @@ void from_4(const std::int8_t* q, float scale, float* out, std::int64_t n, bool 
   }
 }
 
+/// As bits, in which NaN is more than infinity.
+float peak(const float* x, std::int64_t n) {
+  U best{};
+  for_each_vector(n, [&](auto c) {
+    const U v = bits_of(load(x, c)) & 0x7fffffffU;
+    best = v > best ? v : best;
+  });
+  std::uint32_t most = 0;
+  for (int i = 0; i < kWidth; ++i) most = best[i] > most ? best[i] : most;
+  float out;
+  __builtin_memcpy(&out, &most, sizeof out);
+  return out;
+}
+
+/// By adding, and taking away again, 1.5 times a power of two beside which fp32 has room for as many bits as the format
+/// has for this number: its mantissa, fewer below the smallest normal number.
+void through_fp8(float* x, const Fp8Format& format, float up, float down, std::int64_t n) {
+  const U lowest = U{} + (static_cast<std::uint32_t>(127 + format.lowest_exponent) << 23);
+  const std::uint32_t half = 1U << 22, room = static_cast<std::uint32_t>(23 - format.mantissa) << 23;
+  for_each_vector(n, [&](auto c) {
+    const F v = load(x, c) * up;
+    const U exponent = bits_of(v) & 0x7f800000U, at = exponent > lowest ? exponent : lowest;
+    const F shift = float_of((at + room) | half);
+    store(x, c, ((v + shift) - shift) * down);
+  });
+}
+
 }  // namespace
 
 extern const QuantizeLoops quantize_loops;
-const QuantizeLoops quantize_loops = {largest, to_8, to_4, from_8, from_4};
+const QuantizeLoops quantize_loops = {largest, to_8, to_4, from_8, from_4, peak, through_fp8};
 
 }  // namespace shardscope::SS_ISA

@@ -89,10 +89,23 @@ bool has_bias(cublasLtEpilogue_t epilogue) {
 }
 bool is_f8(cudaDataType type) { return type == CUDA_R_8F_E4M3 || type == CUDA_R_8F_E5M2; }
 
-/// What cublasLt asks of float8 on Hopper: A transposed, B not, sizes in 16 bytes, not both E5M2.
-bool valid_f8(const Gemm& g) {
-  return g.transpose_a && !g.transpose_b && is_f8(g.b.type) && g.m % 16 == 0 && g.k % 16 == 0 && g.a.ld % 16 == 0 &&
-         g.b.ld % 16 == 0 && !(g.a.type == CUDA_R_8F_E5M2 && g.b.type == CUDA_R_8F_E5M2);
+/// What cublasLt asks of float8 on Hopper: A transposed, B not, sizes in 16 bytes, not both E5M2, and C, D and a bias
+/// of types that go together.
+bool valid_f8(const Gemm& g, const Description& d) {
+  const auto whole = [](s64 count, cudaDataType type) { return count * bytes_of(type) % 16 == 0; };
+  const bool wide = g.d.type == CUDA_R_16BF || g.d.type == CUDA_R_16F || g.d.type == CUDA_R_32F;
+  const cudaDataType bias = g.d.type == CUDA_R_16F ? CUDA_R_16F : CUDA_R_16BF;
+  return machine().settings.compute >= 89 && g.transpose_a && !g.transpose_b && is_f8(g.b.type) && g.m % 16 == 0 &&
+         whole(g.k, g.a.type) && whole(g.a.ld, g.a.type) && whole(g.b.ld, g.b.type) && whole(g.c.ld, g.c.type) &&
+         whole(g.d.ld, g.d.type) && !(g.a.type == CUDA_R_8F_E5M2 && g.b.type == CUDA_R_8F_E5M2) &&
+         (wide ? g.c.type == g.d.type : is_f8(g.d.type)) && (!has_bias(g.epilogue) || g.bias_type == bias) &&
+         d.compute == CUBLAS_COMPUTE_32F && d.scale_type == CUDA_R_32F;
+}
+
+/// Its kernels read vectors of 16 bytes.
+bool begin_at_vectors(const Gemm& g) {
+  const auto fits = [](u64 address) { return address % 16 == 0; };
+  return fits(g.a.address) && fits(g.b.address) && fits(g.c.address) && fits(g.d.address) && fits(g.bias);
 }
 
 cublasStatus_t read(const Description& d, const Layout& la, const Layout& lb, const Layout& lc, const Layout& ld,
@@ -127,7 +140,7 @@ cublasStatus_t read(const Description& d, const Layout& la, const Layout& lb, co
             columns_b = static_cast<s64>(g.transpose_b ? lb.rows : lb.columns);
   if (rows_b != g.k || columns_b != g.n || static_cast<s64>(g.transpose_a ? la.columns : la.rows) != g.m)
     return CUBLAS_STATUS_INVALID_VALUE;
-  if (is_f8(g.a.type) ? !valid_f8(g) : g.a.type != g.b.type) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (is_f8(g.a.type) ? !valid_f8(g, d) : g.a.type != g.b.type) return CUBLAS_STATUS_NOT_SUPPORTED;
   if (has_bias(g.epilogue) && !is_f8(g.a.type) && g.bias_type != g.d.type) return CUBLAS_STATUS_NOT_SUPPORTED;
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -231,6 +244,7 @@ CUDASIM_API cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmu
   g.b.address = reinterpret_cast<u64>(b);
   g.c.address = reinterpret_cast<u64>(c);
   g.d.address = reinterpret_cast<u64>(d);
+  if (is_f8(g.a.type) && !begin_at_vectors(g)) return CUBLAS_STATUS_NOT_SUPPORTED;
   Stream* const to = machine().stream(stream, *reinterpret_cast<int*>(handle));
   return to == nullptr ? CUBLAS_STATUS_INVALID_VALUE : enqueue_gemm(g, to);
 }

@@ -70,6 +70,7 @@ Settings settings_from_environment() {
   out.driver = static_cast<int>(number("CUDASIM_DRIVER", kRuntimeVersion, 0, 100000));
   out.memory_bytes = static_cast<u64>(number("CUDASIM_MEM_MB", 2048, 1, 1 << 20)) << 20;
   out.arena_bytes = static_cast<u64>(number("CUDASIM_ARENA_GB", 64, 1, 1024)) << 30;
+  out.compute = static_cast<int>(number("CUDASIM_COMPUTE", 90, 75, 90));
   out.odd_device = static_cast<int>(number("CUDASIM_ODD_DEVICE", -1, 0, 63));
   out.seed = static_cast<unsigned>(number("CUDASIM_SEED", 1, 0, 1L << 32));
   out.schedule = static_cast<Schedule>(choice("CUDASIM_SCHED", {"late", "eager", "threads"}));

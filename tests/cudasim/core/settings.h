@@ -34,12 +34,13 @@ enum Check : unsigned {
 inline constexpr int kRuntimeVersion = 13000;
 
 struct Settings {
-  int driver = kRuntimeVersion;         ///< CUDASIM_DRIVER: 12000 is too old, 0 is none
-  int devices = 2;                      ///< CUDASIM_DEVICES
-  u64 memory_bytes = 2048ull << 20;     ///< CUDASIM_MEM_MB, of each device
-  u64 arena_bytes = 64ull << 30;        ///< CUDASIM_ARENA_GB: addresses of each device; they are never used twice
-  int odd_device = -1;                  ///< CUDASIM_ODD_DEVICE: this one is of another model, with half the processors
-  unsigned seed = 1;                    ///< CUDASIM_SEED
+  int driver = kRuntimeVersion;      ///< CUDASIM_DRIVER: 12000 is too old, 0 is none
+  int devices = 2;                   ///< CUDASIM_DEVICES
+  u64 memory_bytes = 2048ull << 20;  ///< CUDASIM_MEM_MB, of each device
+  u64 arena_bytes = 64ull << 30;     ///< CUDASIM_ARENA_GB: addresses of each device; they are never used twice
+  int compute = 90;                  ///< CUDASIM_COMPUTE: compute capability that the devices say; they run PTX of 9.0
+  int odd_device = -1;               ///< CUDASIM_ODD_DEVICE: this one is of another model, with half the processors
+  unsigned seed = 1;                 ///< CUDASIM_SEED
   Schedule schedule = Schedule::kLate;  ///< CUDASIM_SCHED: late, eager, threads
   Diverge diverge = Diverge::kLow;      ///< CUDASIM_DIVERGE: low, high, random
   unsigned checks = kCheckAll;          ///< CUDASIM_CHECKS: a sum of the above

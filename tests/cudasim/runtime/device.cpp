@@ -16,8 +16,8 @@ cudaDeviceProp properties(int device) {
   cudaDeviceProp p{};
   const bool is_odd = device == machine().settings.odd_device;
   std::snprintf(p.name, sizeof p.name, "%s", is_odd ? kOddDeviceName : kDeviceName);
-  p.major = 9;
-  p.minor = 0;
+  p.major = machine().settings.compute / 10;
+  p.minor = machine().settings.compute % 10;
   p.totalGlobalMem = machine().memory.capacity();
   p.sharedMemPerBlock = kSharedDefault;
   p.sharedMemPerBlockOptin = kSharedMost;
@@ -80,9 +80,9 @@ int attribute_value(cudaDeviceAttr attribute, const cudaDeviceProp& p) {
     case cudaDevAttrMaxBlocksPerMultiprocessor:
       return static_cast<int>(kBlocksPerSm);
     case cudaDevAttrComputeCapabilityMajor:
-      return 9;
+      return p.major;
     case cudaDevAttrComputeCapabilityMinor:
-      return 0;
+      return p.minor;
     case cudaDevAttrL2CacheSize:
       return p.l2CacheSize;
     case cudaDevAttrClockRate:
