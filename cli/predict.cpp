@@ -41,6 +41,21 @@ std::string_view name_of(Precision precision) {
   return kNames[static_cast<std::size_t>(precision)];
 }
 
+/// How many of a rank's matrix products are in fp8: not the head's, and none of odd sizes.
+struct Fp8Products {
+  int narrow = 0, all = 0;
+};
+Fp8Products fp8_products(const Program& program) {
+  Fp8Products count;
+  for (const Instruction& in : program.instructions) {
+    const auto* product = std::get_if<MatMul>(&in.op);
+    if (product == nullptr) continue;
+    ++count.all;
+    count.narrow += product->in_fp8() ? 1 : 0;
+  }
+  return count;
+}
+
 std::int64_t device_peak(const MemoryPeak& peak) { return peak.peak_bytes[static_cast<std::size_t>(Space::kDevice)]; }
 
 /// What takes this machine's memory: every space but the drive.
@@ -188,6 +203,11 @@ class Predict {
     out["model"] = {
         {"name", job_.model.name}, {"parameters", parameter_count(job_.model)}, {"flops_per_token", flops_per_token_}};
     out["precision"] = name_of(job_.training.precision.kind);
+    out["fp8"] = nullptr;
+    if (job_.fp8.enabled) {
+      const Fp8Products count = fp8_products(lower(job_, 0));
+      out["fp8"] = {{"format", to_string(job_.fp8.format)}, {"products", count.narrow}, {"of", count.all}};
+    }
     out["zero_stage"] = job_.training.zero.stage;
     out["tokens_per_step"] = tokens_per_step();
     out["step_time_s"] = prediction_.step_time_s;
@@ -254,13 +274,20 @@ class Predict {
                tokens_per_step());
     print_time();
     print_memory();
-    fmt::print("precision   {}\n", name_of(job_.training.precision.kind));
+    fmt::print("precision   {}{}\n", name_of(job_.training.precision.kind), in_fp8());
     fmt::print("source      {}\n", source());
     if (!job_.profile.empty()) fmt::print("profile     {}\n", job_.profile);
     if (!why_) return;
     fmt::print(
         "closed form step {:+.1f} %, tensors {:+.1f} % from the events'; what follows explains the closed form\n{}",
         100 * difference(), 100 * memory_difference(), explanation_text(*why_));
+  }
+
+  std::string in_fp8() const {
+    if (!job_.fp8.enabled) return {};
+    const Fp8Products count = fp8_products(lower(job_, 0));
+    return fmt::format("; in fp8 ({}) {} of rank 0's {} matrix products", to_string(job_.fp8.format), count.narrow,
+                       count.all);
   }
 
   /// Of the closed form from the events: the step, and the bytes of the fullest rank's tensors.

@@ -166,6 +166,22 @@ refuses 'stage' lower job.json --stage 4
 refuses 'steps' train job.json --steps 0
 refuses 'recompute.every' lower job.json --recompute full/x
 refuses 'only full' lower job.json --recompute selective/2
+fp8() { printf '{"model": "model.json", "deepspeed": {"train_micro_batch_size_per_gpu": 1, %s}, "data": {"path": "text.txt", "seq_len": %s}, "fp8": %s, "steps": 2}' "$@"; }
+fp8 '"bf16": {"enabled": true}' 32 '{"enabled": true}' >fp8.json
+check 'products in fp8' grep -q 'cast_a=e5m2 cast_b=e4m3' <("$shardscope" lower fp8.json)
+check 'training in fp8' "$shardscope" train fp8.json --quiet
+check 'how many products are in fp8' grep -q '^precision   bf16; in fp8 (hybrid) 24 of rank 0.s 27 matrix products' <("$shardscope" predict fp8.json)
+check 'and for a GPU' grep -q '"fp8":{"format":"hybrid","products":24,"of":27}' <("$shardscope" predict fp8.json --cluster dgx-h100:1 --json)
+refuses 'A100.* has no fp8' predict fp8.json --cluster dgx-a100:1
+refuses 'a card has no fp8 .peak_tflops.fp8.' predict fp8.json --cluster cluster.json
+fp8 '"bf16": {"enabled": true}' 32 '{"enabled": true, "format": "e5m2"}' >odd.json
+refuses 'fp8.format is "e5m2"; it must be one of hybrid, e4m3' lower odd.json
+fp8 '"bf16": {"enabled": true}' 32 '{"enable": true}' >odd.json
+refuses 'did you mean "enabled"' lower odd.json
+fp8 '"bf16": {"enabled": false}' 32 '{"enabled": true}' >odd.json
+refuses 'fp8.enabled: .*set bf16.enabled' lower odd.json
+fp8 '"bf16": {"enabled": true}' 24 '{"enabled": true}' >odd.json
+refuses 'fp8.enabled: .*24 tokens .*multiple of 16' train odd.json
 refuses 'seq' lower job.json --seq 4096
 refuses 'micro' lower job.json --micro-batch 0
 # A flag is complained of by its name, not as line 0 of a file.

@@ -31,6 +31,7 @@ ClusterSpec random_cluster(int ranks) {
   const auto rate = [](double slowest) { return slowest * *rc::gen::element(1.0, 3.7, 20.0, 1000.0); };
   cluster.device.name = "device";
   cluster.device.peak_flops.fill(FlopPerSecond(rate(1e8)));
+  cluster.device.fp8_peak = FlopPerSecond(rate(1e8));
   cluster.device.memory = Bytes(1e12);
   cluster.device.memory_bandwidth = BytesPerSecond(rate(1e8));
   cluster.intra_node = {BytesPerSecond(rate(1e7)), microseconds(*rc::gen::element(0.1, 5.0, 100.0))};

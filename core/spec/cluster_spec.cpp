@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/spec/json_reader.h"
 
 namespace shardscope {
@@ -64,16 +66,17 @@ DeviceSpec read_device(const JsonReader& device) {
   spec.memory_bandwidth = BytesPerSecond(device.real("memory_gb_per_s", kPositive) * kGB);
   const JsonReader peaks =
       required(device, "peak_tflops", "it must be an object such as {\"bf16\": 989, \"fp32\": 67}");
-  std::vector<std::string_view> names;
+  std::vector<std::string_view> names{"fp8"};
   for (const DTypeName& dtype : kDTypeNames) names.push_back(dtype.name);
   peaks.refuse_unknown(names);
   for (const DTypeName& dtype : kDTypeNames) {
     if (!peaks.has(dtype.name)) continue;
     spec.peak_flops[static_cast<std::size_t>(dtype.dtype)] = FlopPerSecond(peaks.real(dtype.name, kPositive) * 1e12);
   }
-  if (peaks.node().members.empty()) {
-    device.fail("peak_tflops", "is empty; it must have at least one of fp32, bf16, fp16, fp64, int8");
-  }
+  if (peaks.has("fp8")) spec.fp8_peak = FlopPerSecond(peaks.real("fp8", kPositive) * 1e12);
+  const bool has_any = std::ranges::any_of(kDTypeNames, [&](const DTypeName& dtype) { return peaks.has(dtype.name); });
+  if (!has_any)
+    device.fail("peak_tflops", "is empty, or has only fp8; it must have at least one of fp32, bf16, fp16, fp64, int8");
   return spec;
 }
 

@@ -20,6 +20,7 @@ struct LinkSpec {
 struct DeviceSpec {
   std::string name;
   std::array<FlopPerSecond, kDTypes> peak_flops{};  ///< dense, by dtype of the inputs; 0: not supported
+  FlopPerSecond fp8_peak;                           ///< of products, whose operands only are in fp8; 0: not supported
   Bytes memory;
   BytesPerSecond memory_bandwidth;
   std::string architecture;     ///< "hopper"; empty: not known

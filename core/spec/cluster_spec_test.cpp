@@ -64,6 +64,8 @@ TEST(ClusterSpec, RefusesWithFileKeyAndRemedy) {
               HasSubstr("did you mean \"bf16\"?"));
   EXPECT_THAT(refusal(R"({"device": {"memory_gib": 1, "memory_gb_per_s": 1, "peak_tflops": {}}})"),
               HasSubstr("is empty"));
+  EXPECT_THAT(refusal(R"({"device": {"memory_gib": 1, "memory_gb_per_s": 1, "peak_tflops": {"fp8": 1}}})"),
+              HasSubstr("has only fp8"));
   EXPECT_THAT(refusal("{" + kDevice + R"(, "pcie": {"gb_per_s": 1, "gbit_per_s": 8, "latency_us": 1}})"),
               HasSubstr("not both"));
   EXPECT_THAT(refusal("{" + kDevice + R"(, "pcie": {"gb_per_s": 1}})"), HasSubstr("pcie.latency_us is missing"));

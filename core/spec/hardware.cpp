@@ -188,6 +188,7 @@ ClusterSpec make_cluster(const HardwareCatalog& catalog, const SystemSpec& syste
   cluster.nodes = gpus > per_node ? gpus / per_node : 1;
   cluster.devices_per_node = std::min(gpus, per_node);
   cluster.device = {.name = gpu.title,
+                    .fp8_peak = gpu.peak[static_cast<std::size_t>(Arithmetic::kFp8)],
                     .memory = gpu.memory,
                     .memory_bandwidth = gpu.memory_bandwidth,
                     .architecture = gpu.architecture,

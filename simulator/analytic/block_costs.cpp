@@ -60,7 +60,8 @@ class BlockBuilder {
     part_.weight_gradient += weight;
     part_.product_flops += 3 * 2 * rows * k * n * batch;
     part_.parameters += batch * k * n;
-    if (narrow()) cast(rows * k * batch, rows * n * batch);
+    if (narrow() && f_.engine) cast_each(rows * k * batch, k * n * batch, rows * n * batch);
+    if (narrow() && !f_.engine) cast(rows * k * batch, rows * n * batch);
   }
 
   /// Our engine's llama blocks keep q, k and v, and gate and up, in matrices of their own, as their checkpoints do.
@@ -72,11 +73,19 @@ class BlockBuilder {
     part_.backward.elements += outputs * 4 / bandwidth();
   }
 
+  /// Our engine casts both operands of each product, from 16 bits, and looks for their largest magnitudes before that
+  /// (kernels/cuda/fp8.cu): two kernels and 5 bytes an element for each.
+  void cast_each(double inputs, double weights, double outputs) {
+    const double kernels = 4 * gpu_.kernel_s();
+    part_.forward.elements += (inputs + weights) * 5 / bandwidth() + kernels;
+    part_.backward.elements += (inputs + weights + 2 * outputs) * 5 / bandwidth() + 2 * kernels;
+  }
+
   /// Attention's and the head's products stay in 16 bits also in fp8 training.
   Arithmetic beside_products() const { return narrow() ? Arithmetic::kBf16 : w_.arithmetic; }
   bool narrow() const { return w_.arithmetic == Arithmetic::kFp8 || w_.arithmetic == Arithmetic::kFp4; }
-  /// Bytes of an element that backward needs only as a product's input: products of fp8 keep it in fp8.
-  double input_bytes() const { return narrow() ? 1 : width_; }
+  /// Bytes of an element that backward needs only as a product's input: others' products of fp8 keep it in fp8.
+  double input_bytes() const { return narrow() && !f_.engine ? 1 : width_; }
 
   double bandwidth() const { return gpu_.spec().memory_bandwidth.value * gpu_.constants().memory_efficiency; }
 

@@ -21,6 +21,7 @@ Target target_of(const ClusterSpec& cluster) {
   for (const auto& [dtype, arithmetic] : kTensorPeaks) {
     gpu.peak[static_cast<std::size_t>(arithmetic)] = cluster.device.peak_flops[static_cast<std::size_t>(dtype)];
   }
+  gpu.peak[static_cast<std::size_t>(Arithmetic::kFp8)] = cluster.device.fp8_peak;
   gpu.memory = cluster.device.memory;
   gpu.memory_bandwidth = cluster.device.memory_bandwidth;
   if (!cluster.peers_over_pcie) gpu.scale_up = cluster.intra_node;

@@ -84,6 +84,7 @@ std::optional<CostPlace> cost_place(const Program& program, const Instruction& i
     return CostPlace{{Model::kFamily, work->family, threads}, std::max(work->work, 1.0), {}};
   }
   if (thin_product(program, op)) return std::nullopt;
+  if (const auto* product = std::get_if<MatMul>(&op); product != nullptr && product->in_fp8()) return std::nullopt;
   if (const auto* product = std::get_if<MatMul>(&op)) return product_place(*product, dtype, threads);
   if (const auto* forward = std::get_if<Attention>(&op)) return attention_place(*forward, dtype, threads);
   if (const auto* backward = std::get_if<AttentionBackward>(&op)) return attention_place(*backward, dtype, threads);

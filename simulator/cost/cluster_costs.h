@@ -39,6 +39,7 @@ class ClusterCosts : public CostModel {
   ClusterCosts(const ClusterSpec& cluster, const Target& target, const Constants& constants);
 
   Cost compute_cost(const Program& program, const Op& op) const;
+  Cost fp8_cost(const Program& program, const MatMul& op) const;
   OpCost copy_cost(const Program& program, const Copy& copy) const;
   Cost nvme_cost(Bytes bytes, BytesPerSecond of_node) const;
   Cost host_cost(const Program& program, const Op& op) const;

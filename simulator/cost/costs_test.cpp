@@ -262,6 +262,34 @@ TEST(ClusterCosts, AreThoseOfTheClosedForm) {
   EXPECT_NEAR(gather.link.value, 0.75 * 4e6 / (1e10 * gpu.constants().link_efficiency), 1e-9);
 }
 
+// 2.512 million elements of operands, each read twice in fp32 and written as a byte, by 4 kernels.
+TEST(ClusterCosts, AProductInFp8IsCastFirst) {
+  Program p = one_rank_of(4);
+  ClusterSpec cluster = small_cluster();
+  MatMul matmul;
+  matmul.m = 2000, matmul.n = 512, matmul.k = 1000;
+  matmul.a = floats(p, 2000000), matmul.b = floats(p, 512000), matmul.c = floats(p, 1024000);
+  matmul.cast_a = matmul.cast_b = Fp8::kE4M3;
+  EXPECT_THROW(ClusterCosts(cluster).cost(p, {matmul, Lane::kCompute, {}, {}}), Error);
+  cluster.device.fp8_peak = FlopPerSecond(4e12);
+  const Target target = target_of(cluster);
+  const GpuModel gpu(target.gpu, device_constants(default_constants(), target.gpu));
+  const Cost cost = ClusterCosts(cluster).cost(p, {matmul, Lane::kCompute, {}, {}}).seconds;
+  EXPECT_NEAR(cost.total().value,
+              gpu.matmul(2000, 512, 1000, Arithmetic::kFp8) + gpu.traffic(9 * 2.512e6) + 3 * gpu.kernel_s(), 1e-12);
+  EXPECT_GT(cost.memory.value, 9 * 2.512e6 / 1e11);
+  EXPECT_LT(cost.compute.value, gpu.matmul(2000, 512, 1000, Arithmetic::kFp32));
+}
+
+TEST(HostCosts, AProductInFp8TakesLongerThanInSixteenBits) {
+  Program p = one_rank_of(1);
+  MatMul op{floats(p, 64 * 64), floats(p, 64 * 64), {}, floats(p, 64 * 64), 64, 64, 64};
+  const HostCosts costs(default_machine(2), 1);
+  const Seconds wide = costs.cost(p, {op, Lane::kCompute, {}, {}}).seconds.total();
+  op.cast_a = op.cast_b = Fp8::kE4M3;
+  EXPECT_GT(costs.cost(p, {op, Lane::kCompute, {}, {}}).seconds.total(), wide);
+}
+
 TEST(ClusterCosts, ClustersWithoutLinksAreRefused) {
   ClusterSpec cluster = small_cluster();
   cluster.intra_node.bandwidth = BytesPerSecond(0);

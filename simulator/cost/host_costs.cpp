@@ -44,7 +44,7 @@ OpCost HostCosts::cost(const Program& program, const Instruction& instruction) c
     return kernel_cost(*op, matmul_.time(wide, DType::kF32, threads), threads);
   }
   if (const auto* op = std::get_if<MatMul>(&instruction.op)) {
-    return kernel_cost(*op, matmul_.time(*op, dtype, threads), threads);
+    return op->in_fp8() ? fp8_cost(*op, threads) : kernel_cost(*op, matmul_.time(*op, dtype, threads), threads);
   }
   if (const auto* op = std::get_if<Attention>(&instruction.op)) {
     return kernel_cost(*op, attention_.time(*op, dtype, threads), threads);
@@ -85,6 +85,16 @@ OpCost HostCosts::kernel_cost(const Op& op, Seconds time, int threads) const {
   cost.seconds.latency = machine_.op_overhead;
   cost.demands = demands(threads, Bytes(0), time);
   return cost;
+}
+
+// Both operands are cast first, read twice and left in fp32, whose product it then is. Guess: a cast takes as long as
+// quantising so many elements twice.
+OpCost HostCosts::fp8_cost(const MatMul& op, int threads) const {
+  constexpr double kBytes = 3;  // of an element that Quantize reads in 16 bits and writes in 8
+  const auto cast = [&](const Region& operand) {
+    return 2 * family_time("quantize:bf16", kBytes * static_cast<double>(operand.count), threads);
+  };
+  return kernel_cost(op, matmul_.time(op, DType::kF32, threads) + cast(op.a) + cast(op.b), threads);
 }
 
 // Between two measured numbers of rows, in log-log.

@@ -34,6 +34,7 @@ class HostCosts : public CostModel {
  private:
   OpCost collective_cost(const Program& program, const Instruction& instruction) const;
   OpCost kernel_cost(const Op& op, Seconds time, int threads) const;
+  OpCost fp8_cost(const MatMul& op, int threads) const;
   OpCost nvme_cost(const Program& program, const Region& moved, const Curve& curve) const;
   OpCost thin_cost(const ThinProduct& thin, const Op& op, int threads) const;
   OpCost family_cost(const Program& program, const Op& op, int threads) const;

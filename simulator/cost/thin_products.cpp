@@ -17,7 +17,7 @@ struct Product {
 std::optional<Product> product_of(const Op& op) {
   if (const auto* o = std::get_if<MatMulInt8>(&op)) return Product{o->b, o->m, o->trans_b};
   const auto* o = std::get_if<MatMul>(&op);
-  if (o == nullptr || o->trans_a) return std::nullopt;
+  if (o == nullptr || o->trans_a || o->in_fp8()) return std::nullopt;
   return Product{o->b, o->m, o->trans_b};
 }
 

@@ -211,7 +211,9 @@ bool is_asked(const Constant& c, const Op& op, Lane lane) {
   };
   if (communicates) return any({"link_efficiency", "link_latency_us", "link_hop_us", "interference"});
   if (lane != Lane::kCompute) return any({"pcie_efficiency"});
-  if (std::holds_alternative<MatMul>(op))
+  const auto* product = std::get_if<MatMul>(&op);
+  if (product != nullptr && product->in_fp8() && c.name == "memory_efficiency") return true;  // its casts
+  if (product != nullptr)
     return any({"matmul_efficiency", "fp8_efficiency", "tile_overhead", "wave_rounding", "kernel_us"});
   if (std::holds_alternative<Attention>(op)) return any({"attention_efficiency", "kernel_us"});
   if (std::holds_alternative<AttentionBackward>(op))

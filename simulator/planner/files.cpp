@@ -126,6 +126,7 @@ std::string job_text(const PlanCase& c) {
             {"data", {{"seq_len", c.workload.seq}}},
             {"recompute", to_string(p.recompute)},
             {"cluster", fmt::format("{}:{}", c.target.system.name, p.gpus)}};
+  if (c.workload.arithmetic == Arithmetic::kFp8) json["fp8"] = {{"enabled", true}};
   return json.dump(2) + "\n";
 }
 

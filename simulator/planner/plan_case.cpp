@@ -163,7 +163,8 @@ PlanCase plan_case_of(const Job& job, const HardwareCatalog& catalog) {
   c.workload.model = job.model;
   c.workload.seq = job.data.seq_len;
   const Precision precision = job.training.precision.kind;
-  c.workload.arithmetic = precision == Precision::kFp32   ? Arithmetic::kFp32
+  c.workload.arithmetic = job.fp8.enabled                 ? Arithmetic::kFp8
+                          : precision == Precision::kFp32 ? Arithmetic::kFp32
                           : precision == Precision::kFp16 ? Arithmetic::kFp16
                                                           : Arithmetic::kBf16;
   c.workload.capacity_factor = job.moe.capacity_factor;

@@ -72,6 +72,16 @@ TEST_F(PlanCaseTest, FilesAreTheSamePlan) {
   }
 }
 
+TEST_F(PlanCaseTest, FilesOfAPlanInFp8TurnItOn) {
+  c.workload.arithmetic = Arithmetic::kFp8;
+  const std::string folder = testing::TempDir() + "plan_files_fp8";
+  write_files(folder, plan_files(c, 1e12));
+  const Job job = load_job(folder + "/job.json", {});
+  EXPECT_TRUE(job.fp8.enabled);
+  EXPECT_EQ(job.training.precision.kind, Precision::kBf16);
+  EXPECT_EQ(plan_case_of(job, catalog).workload.arithmetic, Arithmetic::kFp8);
+}
+
 TEST_F(PlanCaseTest, MegatronsArgumentsSayTheModelAndTheLayout) {
   c.plan.vpp = 2;
   const std::string text = megatron_arguments(c, 64.0 * 8192 * 100);
