@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "profiler/store/chunks.h"
+
 namespace shardscope {
 namespace {
 
@@ -24,6 +26,8 @@ void add_edge(AreaRow& row, const Timeline& timeline, const TimelineTrack& track
 }
 
 void add_track(AreaRow& row, const Timeline& timeline, const TimelineTrack& track, TimeWindow time) {
+  // Each edge costs a chunk: a lane of one chunk is read once, as it is.
+  if (track.slices <= static_cast<std::int64_t>(kChunkRows)) return add_edge(row, timeline, track, time);
   const TrackView view = timeline.look(track, time, kBuckets);
   if (view.bucket_ns == 0) {
     add_spans(row, timeline, track, time, view.spans);

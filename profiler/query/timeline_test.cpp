@@ -115,29 +115,46 @@ TEST_F(TimelineQuery, ACollectiveIsTiedToTheSameOnOtherRanks) {
   EXPECT_TRUE(timeline.tied(0, timeline.spans(timeline.tracks()[0], {0, 1'000'000}).at(0)).empty()) << "no collective";
 }
 
+/// Against a sum over all executions, of two ranks.
+void expect_exact(const Timeline& timeline, TimeWindow area) {
+  const std::vector<AreaRow> rows = area_summary(timeline, area, {0, 7});
+  ASSERT_EQ(rows.size(), 2U);
+  for (const AreaRow& row : rows) {
+    std::array<std::int64_t, kWorkClasses> expected{};
+    for (const TimelineTrack& track : timeline.tracks()) {
+      if (track.rank != row.rank) continue;
+      for (const Span& s : timeline.spans(track, area)) {
+        const auto inside = [&](std::int64_t begin, std::int64_t end) {
+          return std::max<std::int64_t>(0, std::min(end, area.end_ns) - std::max(begin, area.begin_ns));
+        };
+        expected[static_cast<std::size_t>(WorkClass::kWait)] += inside(s.begin_ns, s.begin_ns + s.wait_ns);
+        expected[static_cast<std::size_t>(timeline.op(track, s.op).work)] += inside(s.begin_ns + s.wait_ns, s.end_ns);
+      }
+    }
+    EXPECT_EQ(row.busy_ns, expected) << row.rank << " " << area.begin_ns;
+  }
+}
+
 TEST_F(TimelineQuery, AnAreaIsAddedUpExactly) {
   const Profile profile(path_);
   const Timeline timeline(profile, 1);
   for (const TimeWindow area : {TimeWindow{0, 300'000'000}, TimeWindow{1'234'567, 250'777'777},
                                 TimeWindow{150'000, 350'000}, TimeWindow{5, 6}, TimeWindow{590'000'000, 999'000'000}}) {
-    const std::vector<AreaRow> rows = area_summary(timeline, area, {0, 7});
-    ASSERT_EQ(rows.size(), 2U);
-    for (const AreaRow& row : rows) {
-      std::array<std::int64_t, kWorkClasses> expected{};
-      for (const TimelineTrack& track : timeline.tracks()) {
-        if (track.rank != row.rank) continue;
-        for (const Span& s : timeline.spans(track, area)) {
-          const auto inside = [&](std::int64_t begin, std::int64_t end) {
-            return std::max<std::int64_t>(0, std::min(end, area.end_ns) - std::max(begin, area.begin_ns));
-          };
-          expected[static_cast<std::size_t>(WorkClass::kWait)] += inside(s.begin_ns, s.begin_ns + s.wait_ns);
-          expected[static_cast<std::size_t>(timeline.op(track, s.op).work)] += inside(s.begin_ns + s.wait_ns, s.end_ns);
-        }
-      }
-      EXPECT_EQ(row.busy_ns, expected) << row.rank << " " << area.begin_ns;
-    }
+    expect_exact(timeline, area);
   }
   EXPECT_EQ(area_summary(timeline, {0, 1000}, {1, 1}).size(), 1U);
+}
+
+TEST_F(TimelineQuery, AnAreaOfLongLanesIsAddedUpFromLevelsAndItsEdges) {
+  const testing::TempFolder folder;
+  testing::record_tiny_profile(folder.file("long.db"), "long", 3000);
+  const Profile profile(folder.file("long.db"));
+  const Timeline timeline(profile, 1);
+  ASSERT_GT(timeline.tracks().front().slices, 4096);
+  for (const TimeWindow area : {TimeWindow{0, 3'000'000'000}, TimeWindow{1'234'567, 2'250'777'777},
+                                TimeWindow{150'000, 350'000}, TimeWindow{5'900'000'000, 9'990'000'000}}) {
+    expect_exact(timeline, area);
+  }
 }
 
 TEST_F(TimelineQuery, DamagedRowsAreOneError) {
