@@ -43,6 +43,7 @@ std::vector<HeatCell> load_rank(const Timeline& timeline, std::size_t first, std
 }  // namespace
 
 HeatMap load_heat(const Timeline& timeline, TimeWindow window, int columns, const std::function<bool()>& stopped) {
+  const LockHold locks = timeline.hold();
   HeatMap map{window, columns, {}};
   const std::vector<TimelineTrack>& tracks = timeline.tracks();
   for (std::size_t first = 0, end; first < tracks.size() && !stopped(); first = end) {
@@ -53,6 +54,7 @@ HeatMap load_heat(const Timeline& timeline, TimeWindow window, int columns, cons
 }
 
 std::vector<Stack> load_activity(const Timeline& timeline, int columns, int ranks) {
+  const LockHold locks = timeline.hold();
   std::vector<TimelineRow> rows;
   const std::vector<TimelineTrack>& tracks = timeline.tracks();
   for (std::size_t i = 0; i < tracks.size(); ++i) {

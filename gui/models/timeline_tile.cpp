@@ -122,6 +122,7 @@ const TileRow* TimelineTile::row(const TimelineRow& of) const {
 
 TimelineTile load_tile(const Timeline& timeline, const TimelineCatalog& catalog, const TileRequest& request,
                        const std::function<bool()>& stopped) {
+  const LockHold locks = timeline.hold();
   TimelineTile tile;
   tile.columns = request.columns + 2 * request.margin;
   tile.time = with_margin(request.window, request.columns, request.margin);

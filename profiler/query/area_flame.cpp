@@ -111,6 +111,7 @@ void add_nested_lane(Flame& flame, const Timeline& timeline, const TimelineTrack
 
 std::vector<FlameNode> area_flame(const Timeline& timeline, TimeWindow time, const RankSet& ranks,
                                   const std::function<bool()>& stopped) {
+  const LockHold locks = timeline.hold();
   Flame flame;
   for (const TimelineTrack& track : timeline.tracks()) {
     if (!ranks.has(track.rank)) continue;

@@ -68,6 +68,7 @@ AreaOp summed(Gathered& gathered) {
 
 std::vector<AreaOp> area_ops(const Timeline& timeline, TimeWindow time, const RankSet& ranks,
                              const std::function<bool()>& stopped) {
+  const LockHold locks = timeline.hold();
   Table table(timeline);
   for (const TimelineTrack& track : timeline.tracks()) {
     if (!ranks.has(track.rank)) continue;

@@ -44,6 +44,7 @@ void add_track(AreaRow& row, const Timeline& timeline, const TimelineTrack& trac
 }  // namespace
 
 std::vector<AreaRow> area_summary(const Timeline& timeline, TimeWindow time, const RankSet& ranks) {
+  const LockHold locks = timeline.hold();
   std::vector<AreaRow> rows;
   for (const TimelineTrack& track : timeline.tracks()) {
     if (!ranks.has(track.rank)) continue;

@@ -285,6 +285,7 @@ std::vector<TiedSpan> Timeline::tied(std::size_t track, const Span& span) const 
   std::vector<TiedSpan> found;
   const TimelineOp& wanted = op(tracks_[track], span.op);
   if (wanted.work != WorkClass::kCommunication) return found;
+  const LockHold locks = hold();
   for (std::size_t i = 0; i < tracks_.size(); ++i) {
     const TimelineTrack& other = tracks_[i];
     if (i == track || other.rank == tracks_[track].rank || !may_meet(other.lane, tracks_[track].lane)) continue;

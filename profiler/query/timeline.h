@@ -101,6 +101,8 @@ class Timeline {
 
   /// What of a track lies in the window, for `pixels` columns. Spans if there are at most two per pixel.
   TrackView look(const TimelineTrack& track, TimeWindow window, int pixels) const;
+  /// For who asks of many lanes, one after the other.
+  LockHold hold() const { return LockHold(profile_); }
   /// All executions in the window, however many.
   std::vector<Span> spans(const TimelineTrack& track, TimeWindow window) const;
 

@@ -91,6 +91,7 @@ void keep_first(SearchHits& hits) {
 
 SearchHits search(const Timeline& timeline, const std::string& words, int columns,
                   const std::function<bool()>& stopped) {
+  const LockHold locks = timeline.hold();
   SearchHits hits;
   hits.columns.resize(static_cast<std::size_t>(std::max(1, columns)));
   const Wanted wanted = parse(words);
