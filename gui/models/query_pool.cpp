@@ -1,7 +1,5 @@
 #include "gui/models/query_pool.h"
 
-#include <sys/resource.h>
-
 #include <QMetaObject>
 #include <algorithm>
 #include <atomic>
@@ -14,12 +12,6 @@
 #include <vector>
 
 namespace shardscope::gui {
-
-namespace {
-
-constexpr int kGiveWay = 5;  ///< of niceness: about a third of the UI thread's share of a core
-
-}  // namespace
 
 /// A question; shared by the queue, the thread that works on it and the answer on its way.
 struct QueryPool::Job {
@@ -132,10 +124,8 @@ void QueryPool::ask_any(QObject* asker, std::string name, Question question, Ans
   say_if_busy();
 }
 
-/// A thread's loop. It gives way to the UI's thread, which has a few ms to do at a time: on Linux each thread has a
-/// niceness of its own.
+/// A thread's loop.
 void QueryPool::work(QueryFiles& files) {
-  setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + kGiveWay);
   for (;;) {
     std::shared_ptr<Job> job;
     {

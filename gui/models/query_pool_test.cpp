@@ -3,7 +3,6 @@
 #include "gui/models/query_pool.h"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
 #include <QSignalSpy>
 #include <QThread>
@@ -79,17 +78,6 @@ TEST(QueryPool, NothingOfAFileIsHeldBetweenQuestions) {
   asker.ask("2", runs);
   ASSERT_TRUE(asker.wait());
   EXPECT_EQ(asker.answers, (std::vector<int>{1, 2}));
-}
-
-TEST(QueryPool, ItsThreadsGiveWayToTheUis) {
-  const int own = getpriority(PRIO_PROCESS, 0);
-  if (own >= 19) GTEST_SKIP() << "SKIPPED: nothing is nicer than this process";
-  QueryPool pool(nullptr, 1);
-  Asker asker(pool);
-  asker.ask("niceness", [](QueryFiles&) { return getpriority(PRIO_PROCESS, 0); });
-  ASSERT_TRUE(asker.wait());
-  EXPECT_GT(asker.answers.at(0), own);
-  EXPECT_EQ(getpriority(PRIO_PROCESS, 0), own) << "of this thread";
 }
 
 TEST(QueryPool, TheNewestOfANameWinsAndOthersAreAllAnswered) {
