@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/check.h"
 #include "core/program/passes/draft.h"
@@ -58,12 +59,14 @@ class OptimizerOffload {
 
     for (const Region& moment : {adam.exp_avg, adam.exp_avg_sq}) program_.buffer(moment.buffer).space = host_;
     const Region value = move_param(adam, name);
-    const Region result = adam.copy.empty() ? adam.param : adam.copy;
+    const Region result = adam.copy.empty() ? adam.param : adam.copy, before = std::exchange(last_copy_, adam.copy);
     adam.grad = add("host_grad." + name, gradient, Category::kGradient, Space::kPinned);
     adam.coefficient = on_host(adam.coefficient, coefficient_, "host_clip_coefficient");
     if (!adam.overflow.empty()) adam.overflow = on_host(adam.overflow, overflow_, "host_overflow");
     in.lane = Lane::kHost;
     emit(after_[index], Copy{result, value}, Lane::kH2D, in.label);
+    // The next update must not write where this one's result still waits to go up: two lie side by side, by turns.
+    if (!before.empty()) emit(after_[index], Hold{before}, Lane::kHost, in.label);
 
     const std::size_t reduced = last_writer(gradient, index);
     const Label& label = program_.instructions[reduced].label;
@@ -170,7 +173,7 @@ class OptimizerOffload {
   Space host_;
   std::vector<std::vector<Instruction>> before_, after_;
   std::vector<bool> dropped_;
-  Region coefficient_, overflow_, norm_sum_;
+  Region coefficient_, overflow_, norm_sum_, last_copy_;
   std::size_t first_norm_ = SIZE_MAX;
 };
 

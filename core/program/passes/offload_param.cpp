@@ -57,6 +57,11 @@ class ParameterOffload {
 
   void serve(std::size_t i) {
     Instruction& in = p_.instructions[i];
+    // What pass offload holds until the next update: a shard lives on by itself.
+    if (const auto* hold = std::get_if<Hold>(&in.op); hold != nullptr && in.lane == Lane::kHost) {
+      dropped_[i] = find(hold->data) != nullptr;
+      return;
+    }
     if (auto* gather = std::get_if<AllGather>(&in.op); gather != nullptr && find(gather->in) != nullptr) {
       const Group& group = p_.group(gather->group);
       const Region place = gather->out.part(group.self * gather->in.count, gather->in.count);
