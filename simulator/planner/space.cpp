@@ -28,11 +28,11 @@ std::vector<int> divisors(std::int64_t n, std::int64_t most) {
   return found;
 }
 
-/// Stages 1 and up shard the optimizer; only stage 3 has parameters to take away.
+/// Stages 1 and up shard the optimizer; only stage 3 has parameters to take away, and swaps to drives (DeepSpeed's
+/// rule, and our engine's).
 bool allows(int zero, Offload offload) {
   if (offload == Offload::kNone) return true;
-  if (offload == Offload::kParameters || offload == Offload::kParametersNvme) return zero == 3;
-  return zero >= 1;
+  return offload == Offload::kOptimizer ? zero >= 1 : zero == 3;
 }
 
 /// dp ranks of one node: neighbours after tp and cp.
@@ -101,6 +101,8 @@ class Layouts {
     const std::int64_t experts = std::max<std::int64_t>(workload_.model.experts, 1);
     for (int ep : divisors(experts, std::min<std::int64_t>(limits_.max_ep, std::int64_t{plan_.dp} * plan_.tp))) {
       if (plan_.dp * plan_.tp % ep != 0) continue;
+      if (limits_.experts_among_replicas && experts > 1 && (plan_.dp % ep != 0 || plan_.cp * plan_.ulysses > 1))
+        continue;
       plan_.ep = ep;
       add_chunks();
     }
@@ -148,6 +150,7 @@ SpaceLimits limits_of(const FrameworkSpec& framework) {
     limits.max_ulysses = 16;
   } else if (name.starts_with("shardscope")) {
     limits.max_ulysses = 8;
+    limits.experts_among_replicas = true;
   }
   return limits;
 }
@@ -168,6 +171,7 @@ std::vector<Variant> list_variants(const Plan& layout, const Target& target, con
     for (int shard : {0, zero == 3 && can_shard_in_node ? in_node : -1}) {
       for (Offload offload : limits.offload) {
         if (shard < 0 || !allows(zero, offload)) continue;
+        if (shard > 0 && layout.ep > 1 && limits.experts_among_replicas) continue;
         const bool alone = layout.dp * layout.cp * layout.ulysses == 1;
         if (alone && zero > 0 && offload == Offload::kNone && limits.zero[0]) continue;  // the same as stage 0
         for (Recompute recompute : limits.recompute) {

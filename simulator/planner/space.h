@@ -34,6 +34,7 @@ struct SpaceLimits {
   std::vector<Recompute> recompute{Recompute::kNone, Recompute::kSelective, Recompute::kFull};
   bool shard_in_node = true;  ///< stage 3 also inside a node, replicas between nodes (HSDP, MiCS)
   bool tensor_without_sp = true;
+  bool experts_among_replicas = false;  ///< ep divides dp; no cp, and no shard groups beside ep
   std::int64_t first_micro_batch() const { return only_micro_batch > 0 ? only_micro_batch : 1; }
 };
 
