@@ -21,8 +21,9 @@ constexpr std::string_view kStyle =
     "td:first-child,th:first-child,td:nth-child(2),th:nth-child(2),td:nth-child(3),th:nth-child(3){text-align:left}"
     "tr.best{font-weight:bold}svg{max-width:100%;height:auto}pre{background:#8882;padding:.7em;overflow-x:auto;font-"
     "size:12px}"
-    "td:last-child{white-space:normal;text-align:left;min-width:15em}th:last-child{text-align:left}"
-    ".wide{overflow-x:auto}small{opacity:.7}td small{display:block}";
+    "td:last-child,td:nth-child(3){white-space:normal}td:last-child{min-width:15em}td:nth-child(3){min-width:7em}"
+    "td:last-child,th:last-child{text-align:left}"
+    ".wide{overflow-x:auto}small{opacity:.7}td small,th small{display:block}";
 
 std::string label_of(const ReportedPoint& r) {
   return fmt::format("{} x {}", r.point.plan.gpus, r.plan_case.target.gpu.name);
@@ -54,12 +55,16 @@ std::string scatter(const PlanReport& report) {
   return scatter_svg({.x = "days of training", .y = "USD", .log = true}, all);
 }
 
-/// The fastest points of every number of GPUs, so that bars can be compared; at most 14.
+/// Names a bar: several points may have as many GPUs of a kind.
+std::string bar_label(const ReportedPoint& r) { return fmt::format("{}, {:.3g} d", label_of(r), r.point.run.days); }
+
+/// Points spread over the front, and those that are the best of something; so many that bars can be compared.
 std::vector<const ReportedPoint*> compared(const PlanReport& report) {
   std::vector<const ReportedPoint*> some;
   const std::size_t n = report.points.size(), most = 14;
   for (std::size_t i = 0; i < n; ++i) {
-    if (n <= most || i * most / n != (i + 1) * most / n || !report.points[i].best.empty())
+    if (n <= most || i * most / n != (i + 1) * most / n || !report.points[i].best.empty() ||
+        &report.points[i] == &report.chosen())
       some.push_back(&report.points[i]);
   }
   return some;
@@ -71,7 +76,7 @@ std::string memory_bars(const std::vector<const ReportedPoint*>& points) {
   std::vector<Bar> bars;
   double least = 1e300, most = 0;
   for (const ReportedPoint* r : points) {
-    Bar bar{fmt::format("{} ({:.0f} GB)", label_of(*r), r->plan_case.target.gpu.memory.value / 1e9), {}};
+    Bar bar{fmt::format("{} ({:.0f} GB)", bar_label(*r), r->plan_case.target.gpu.memory.value / 1e9), {}};
     for (const double b : r->point.estimate.bytes) bar.parts.push_back(b / 1e9);
     bars.push_back(std::move(bar));
     least = std::min(least, r->plan_case.target.gpu.memory.value),
@@ -85,7 +90,7 @@ std::string time_bars(const std::vector<const ReportedPoint*>& points) {
   for (int i = 0; i < kTimeTerms; ++i) names.emplace_back(title_of(static_cast<TimeTerm>(i)));
   std::vector<Bar> bars;
   for (const ReportedPoint* r : points) {
-    Bar bar{label_of(*r), {}};
+    Bar bar{bar_label(*r), {}};
     for (const double s : r->point.estimate.seconds) bar.parts.push_back(100 * s / r->point.estimate.step_time_s);
     bars.push_back(std::move(bar));
   }
@@ -97,7 +102,8 @@ std::string table(const PlanReport& report) {
       "<div "
       "class=\"wide\"><table><tr><th>GPUs</th><th>framework</th><th>layout</th><th>ZeRO</th><th>micro</"
       "th><th>recompute</th>"
-      "<th>step s (P10-P90)</th><th>MFU</th><th>days</th><th>cost</th><th>MWh</th><th>peak GB</th><th>free GB</th>"
+      "<th>step s<small>P10-P90</small></th><th>MFU</th><th>days</th><th>cost</th><th>MWh</th><th>peak GB</th><th>free "
+      "GB</th>"
       "<th>bottleneck; relief</th></tr>\n";
   for (const ReportedPoint& r : report.points) {
     const Plan& p = r.point.plan;
@@ -106,7 +112,7 @@ std::string table(const PlanReport& report) {
     if (&r == &report.chosen()) best += " <small>recommended</small>";
     out += fmt::format(
         "<tr{}><td>{}{}</td><td>{}</td><td>{}</td><td>{} {}</td><td>{}</td><td>{}</td>"
-        "<td>{:.2f} ({:.2f}-{:.2f})</td><td>{:.1f} "
+        "<td>{:.2f}<small>{:.2f}-{:.2f}</small></td><td>{:.1f} "
         "%</td><td>{:.1f}</td><td>{}</td><td>{:.0f}</td><td>{:.1f}</td><td>{:.1f}</td><td>{}</td></tr>\n",
         &r == &report.chosen() ? " class=\"best\"" : "", escape_xml(label_of(r)), best,
         escape_xml(r.plan_case.framework.name), layout_of(p), p.zero,
