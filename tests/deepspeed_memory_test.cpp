@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <tuple>
 #include <utility>
 
 #include "core/spec/model_catalog.h"
@@ -99,7 +100,7 @@ TEST(DeepSpeedMemory, HostBuffersAreRoundedToPowersOfTwo) {
 //
 // Megatron-DeepSpeed's example ds_pretrain_gpt_1.3B_seq_parallel_32k.sh "with 7b": fp16, flash attention, learned
 // positions, dropout, DeepSpeed's defaults (buckets of 5e8, no overlap in stage 2). 8 A100 of 80 GB, dp 2 x Ulysses 4,
-// micro-batch 1, global batch 16; ZeRO over all 8 ranks.
+// micro-batch 1, global batch 16; ZeRO over all 8 ranks, but see below for stage 3.
 //   stage 3, recomputing: 52.8 GB, 13.0 s   stage 2: 43.8 GB, 13.194 s
 //   stage 3, keeping:     75.2 GB, 10.329 s stage 2: 62.3 GB, 10.05 s
 
@@ -120,12 +121,14 @@ ModelSpec gpt_7b(std::int64_t seq) {
   return m;
 }
 
-Estimate issue_5305(int zero, Recompute recompute, std::int64_t seq = 16384) {
+/// `shard`: ranks that share one copy of the state; 0: all eight.
+Estimate issue_5305(int zero, Recompute recompute, std::int64_t seq = 16384, int shard = 0) {
   FrameworkSpec f = deepspeed();
   f.overlaps_gradients = false;                                    // overlap_comm's default, but in stage 3
   f.fused_norm = f.fused_activation = f.fused_dropout_add = true;  // Megatron's kernels, not transformers'
   f.dropout = true;
-  const Plan plan{.gpus = 8, .dp = 2, .ulysses = 4, .zero = zero, .recompute = recompute, .global_batch = 16};
+  const Plan plan{
+      .gpus = 8, .dp = 2, .ulysses = 4, .zero = zero, .shard = shard, .recompute = recompute, .global_batch = 16};
   return estimate_of(gpt_7b(seq), seq, f, plan);
 }
 
@@ -140,8 +143,10 @@ TEST(DeepSpeedMemory, TheTimesSayThatSequencesWere16k) {
 
 /// Stage 2 with everything kept: 13.4 GB of parameters, 10.1 of master and moments, 3.4 of gradients (accumulated, and
 /// this micro-batch's), 18.3 of activations, 2 of the bucket and its copy, 3.6 of context and fragmentation. What
-/// recompute saves is right to 10 %. NOT explained: 10 to 11 GB, with recompute and without, so no activations. The
-/// report does not say what its numbers are of; the allocator's cache after initialisation would look like this.
+/// recompute saves is right to 10 %. NOT explained by what is allocated: 10 to 11 GB, with recompute and without, so no
+/// activations. Up to 5.0 of them may be the update's flat gradient and its fp32 copy (stage_1_and_2.py, step): larger
+/// than any block that activations give back, so reserved beside them, if nvidia-smi was read. The report does not say
+/// what its numbers are of; for the rest there is no source.
 TEST(DeepSpeedMemory, StageTwoIsExplainedButForTenGigabytes) {
   const Estimate kept = issue_5305(2, Recompute::kNone), again = issue_5305(2, Recompute::kFull);
   EXPECT_NEAR(gb(kept, MemoryTerm::kParameters), 13.4, 0.1);
@@ -152,33 +157,45 @@ TEST(DeepSpeedMemory, StageTwoIsExplainedButForTenGigabytes) {
   EXPECT_NEAR(62.3 - kept.used / kGB, 10.5, 1.5);
   EXPECT_NEAR(43.8 - again.used / kGB, 10.5, 1.5);
   EXPECT_NEAR((kept.used - again.used) / kGB / (62.3 - 43.8), 1, 0.1);
+  EXPECT_NEAR(gb(kept, MemoryTerm::kParameters) / 2 / 8 * (2 + 4), 5.0, 0.1);  // flat and fp32 gradients of the update
 }
 
-/// Only in part explained. Against stage 2, stage 3 shards 11.8 GB of parameters and has no gradients of a micro-batch
-/// apart; it adds 1.2 GB that are gathered and kept for reuse. So it should be 11 GB smaller, and was 9 and 13
-/// larger: 20.1 and 24.4 GB are missing. What DeepSpeed's source shows that the closed form has not, all of it memory
-/// that is reserved and not allocated (gist-a800, which counts what is allocated, has stage 3 below stage 2 as
-/// predicted):
+/// Explained, term by term. Against stage 2, stage 3 shards parameters and has no gradients of a micro-batch apart; it
+/// adds 1.2 GB that are gathered and kept for reuse. Over all 8 ranks it would be 11 GB smaller, and was 9 and 13
+/// larger.
+///
+/// - It shards over 4 ranks, not 8. From 2024-01-30 (89e03fd) to 2024-04-02 (888a63a, "fix an issue for DP")
+///   Megatron-DeepSpeed's pretrain_gpt.py gave zero.Init the group of sequence parallelism alone; the report is of
+///   2024-03-22. Parameters, masters, moments and gradients lie as zero.Init cut them (partition_parameters.py,
+///   ds_process_group; stage3.py takes each tensor's ds_tensor): 13.4 GB more. Stage 2 cuts its own, over all 8.
+/// What is left, 5 and 9 GB, is memory that is reserved and not allocated (gist-a800, which counts what is allocated,
+/// has stage 3 below stage 2 as predicted), and lies within what DeepSpeed's source shows:
 /// - Gathers ahead. A parameter is given back with record_stream() once the host has launched its layer, so its memory
 ///   waits for the device while the stream of gathers, held back by two unfinished gathers and not by compute, goes on
 ///   (partition_parameters.py, free_param; partitioned_param_coordinator.py). At most all parameters, less those kept
 ///   for reuse; on an H100 0.41 of the weights (5.3 of 12.9 GB, tests/peers/probe_gathers.py, data/measured).
 /// - Gradients that wait for the stream of reductions: it may be two buckets behind (stage3.py,
 ///   max_param_reduce_events).
-/// What is left, 6 and 10 GB at least and more likely 13 and 17, no term accounts for.
-TEST(DeepSpeedMemory, StageThreeIsExplainedByGathersAheadInPart) {
-  for (const auto& [recompute, seen] : {std::pair{Recompute::kFull, 52.8 - 43.8}, {Recompute::kNone, 75.2 - 62.3}}) {
-    const Estimate three = issue_5305(3, recompute), two = issue_5305(2, recompute);
-    EXPECT_NEAR(gb(two, MemoryTerm::kParameters) - gb(three, MemoryTerm::kParameters), 11.75, 0.1);
+TEST(DeepSpeedMemory, StageThreeIsExplainedByItsGroupAndByGathersAhead) {
+  for (const auto& [recompute, seen, rest] :
+       {std::tuple{Recompute::kFull, 52.8 - 43.8, 5.0}, {Recompute::kNone, 75.2 - 62.3, 9.3}}) {
+    const Estimate all = issue_5305(3, recompute), three = issue_5305(3, recompute, 16384, 4),
+                   two = issue_5305(2, recompute);
+    EXPECT_NEAR(gb(two, MemoryTerm::kParameters) - gb(all, MemoryTerm::kParameters), 11.75, 0.1);
     EXPECT_NEAR(gb(three, MemoryTerm::kGathered), 1.2, 0.01);
+    double group = 0;  // what the smaller group costs
+    for (const MemoryTerm term : {MemoryTerm::kParameters, MemoryTerm::kOptimizer, MemoryTerm::kGradients})
+      group += gb(three, term) - gb(all, term);
+    EXPECT_NEAR(group, 13.4, 0.1);
     const double missing = seen - (three.used - two.used) / kGB;
-    EXPECT_NEAR(missing, recompute == Recompute::kFull ? 20.1 : 24.4, 1);
+    EXPECT_NEAR(missing, rest, 1);
     const double weights = gb(two, MemoryTerm::kParameters), kept = 0.5e9 * 2 / kGB, buckets = 2 * 5e8 * 2 / kGB;
     const double most = weights - kept + buckets, likely = 0.41 * weights + buckets;
     EXPECT_NEAR(most, 14.4, 0.2);
     EXPECT_NEAR(likely, 7.5, 0.2);
-    EXPECT_GT(missing - most, 5);
-    EXPECT_GT(missing - likely, 12);
+    EXPECT_GT(missing, 0);
+    EXPECT_LT(missing, most);
+    EXPECT_NEAR(missing, likely, 3.5);
   }
 }
 

@@ -23,7 +23,7 @@ class BlockBuilder {
     mixture ? experts() : dense_mlp();
     norms_and_residuals();
     host(mixture);
-    recompute();
+    recompute(mixture);
     return part_;
   }
 
@@ -46,10 +46,11 @@ class BlockBuilder {
   double kv_heads() const { return latent() ? heads() : std::max(1.0, static_cast<double>(m_.kv_heads) / tp()); }
 
   /// y = x w: forward, both gradients of backward, and the accumulation of the weight's.
+  /// `batch` at once, in one kernel; of our engine one after the other.
   void product(double rows, double k, double n, double batch = 1) {
     const Arithmetic a = w_.arithmetic;
-    // The event level takes experts' products as one of all their rows.
-    const double slower = batch > 1 && !f_.engine ? 1 / gpu_.constants().grouped_rate : 1;
+    if (f_.engine && batch > 1) return product_by_product(rows, k, n, batch);
+    const double slower = batch > 1 ? 1 / gpu_.constants().grouped_rate : 1;
     last_product_ = slower * gpu_.matmul(rows, n, k, a, batch);
     part_.forward.matmul += last_product_;
     const double input = slower * gpu_.matmul(rows, k, n, a, batch);
@@ -64,8 +65,25 @@ class BlockBuilder {
     if (narrow() && !f_.engine) cast(rows * k * batch, rows * n * batch);
   }
 
+  /// A half of weights that is put off needs both; products of one input share it.
+  void keep_for_weights(double rows, double input, double results) {
+    part_.kept.put_off += rows * (input + results) * width_;
+    part_.kept.put_off_inputs += rows * input * width_;
+  }
+
+  void product_by_product(double rows, double k, double n, double times) {
+    const Arithmetic a = w_.arithmetic;
+    const double weight = gpu_.matmul(k, n, rows, a);
+    last_product_ = gpu_.matmul(rows, n, k, a);
+    part_.forward.matmul += times * last_product_;
+    part_.backward.matmul += times * (gpu_.matmul(rows, k, n, a) + weight);
+    part_.weight_gradient += times * weight;
+    part_.product_flops += times * 3 * 2 * rows * k * n;
+    part_.parameters += times * k * n;
+  }
+
   /// Our engine's llama blocks keep q, k and v, and gate and up, in matrices of their own, as their checkpoints do.
-  bool separate() const { return f_.engine && m_.family == ModelFamily::kLlama; }
+  bool separate() const { return f_.engine && m_.family != ModelFamily::kGpt2; }
 
   /// Operands of a narrow product are scaled and rounded first: the input twice (and transposed), the gradient too.
   void cast(double inputs, double outputs) {
@@ -96,17 +114,20 @@ class BlockBuilder {
   }
 
   void attention_part();
+  void context_copies(double keys_and_values);
   void projections();
   void flash_core(double sequences, double queries, double keys);
   void plain_core(double sequences, double queries, double keys);
   void gated_mlp(double rows, double inner, double batch, double tokens);
   void dense_mlp();
   void experts();
+  void engine_experts();
+  double slots() const;
   double bias_gradients() const;
   void norms_and_residuals();
   void tensor_calls();
   void host(bool mixture);
-  void recompute();
+  void recompute(bool mixture);
   void recompute_cheap();
 
   const Workload& w_;
@@ -125,6 +146,7 @@ class BlockBuilder {
 
 void BlockBuilder::projections() {
   const double q = heads() * qk_dim(), k = kv_heads() * qk_dim(), v = kv_heads() * v_dim();
+  keep_for_weights(tokens_, h(), q + k + v), keep_for_weights(tokens_, heads() * v_dim(), h());
   if (!latent() && separate()) {
     for (const double width : {q, k, v}) product(tokens_, h(), width);
     part_.kept.block += tokens_ * width_ * (q + k + v);
@@ -152,12 +174,15 @@ void BlockBuilder::projections() {
 void BlockBuilder::flash_core(double sequences, double queries, double keys) {
   const double visible = w_.causal_halved ? 0.5 : 1.0;
   const bool vendor = f_.attention == AttentionKernel::kVendor;
+  const double turns = f_.engine ? s_.cp : 1;  // a kernel for each
   const double forward =
-      gpu_.flash_forward(sequences, heads() / s_.ulysses, queries, keys, qk_dim(), v_dim(), visible, vendor) /
+      turns *
+      gpu_.flash_forward(sequences, heads() / s_.ulysses, queries, keys / turns, qk_dim(), v_dim(), visible, vendor) /
       c_.attention;
   part_.forward.attention += forward;
   part_.backward.attention +=
-      gpu_.flash_backward(sequences, heads() / s_.ulysses, queries, keys, qk_dim(), v_dim(), visible, vendor) /
+      turns *
+      gpu_.flash_backward(sequences, heads() / s_.ulysses, queries, keys / turns, qk_dim(), v_dim(), visible, vendor) /
       c_.attention;
   core_seconds_ = forward;
   core_bytes_ = tokens_ * (heads() * v_dim() * width_ + heads() * 4);  // attention needs its result too
@@ -189,11 +214,22 @@ void BlockBuilder::attention_part() {
   if (s_.cp > 1) part_.traffic.ring = tokens_ * kv * width_;
   if (s_.ulysses > 1 && f_.keeps_exchanged_result) part_.kept.block += tokens_ * heads() * v_dim() * width_;
   if (s_.ulysses > 1) part_.traffic.exchange = tokens_ * (q + kv + heads() * v_dim()) * width_;
+  if (s_.ulysses > 1) part_.traffic.returned = tokens_ * heads() * v_dim() * width_;
+  if (f_.engine) context_copies(tokens_ * kv * width_);
+}
+
+/// Our engine's copies into and out of messages: Ulysses' by rank, and by sequence where there are several; a ring's
+/// keys and values, whose gradients are summed on their way round.
+void BlockBuilder::context_copies(double keys_and_values) {
+  const double exchanged = (s_.micro_batch > 1 ? 4 : 2) * part_.traffic.exchange;
+  const double packed = s_.cp > 1 ? 2 * keys_and_values : 0, summed = s_.cp > 1 ? 3 * keys_and_values : 0;
+  elements(exchanged + packed, exchanged + 2 * packed + (s_.cp - 1) * summed);
 }
 
 /// Rows go through `batch` MLPs of their own at once; `tokens` are all their rows.
 void BlockBuilder::gated_mlp(double rows, double inner, double batch, double tokens) {
   const double up = gated() ? 2 * inner : inner;
+  keep_for_weights(tokens, h(), up), keep_for_weights(tokens, inner, h());
   for (int i = 0; i < (gated() && separate() ? 2 : 1); ++i) product(rows, h(), separate() ? inner : up, batch);
   product(rows, inner, h(), batch);
   const double unfused = f_.fused_activation ? 1 : 2;
@@ -216,8 +252,34 @@ void BlockBuilder::dense_mlp() {
   gated_mlp(tokens_, static_cast<double>(inner) / tp(), 1, tokens_);
 }
 
+/// Rows that an expert of our engine takes from one rank, empty ones among them.
+double BlockBuilder::slots() const {
+  if (w_.capacity_factor == 0) return tokens_;
+  const double share = tokens_ * static_cast<double>(m_.experts_per_token) / static_cast<double>(m_.experts);
+  return std::clamp(std::ceil(w_.capacity_factor * share), 1.0, tokens_);
+}
+
+/// Our engine's experts take fixed numbers of rows, one expert after the other, and are split by tensor parallelism as
+/// any MLP is (core/program/passes/experts_builder.cpp).
+void BlockBuilder::engine_experts() {
+  const double local = static_cast<double>(m_.experts) / s_.ep, rows = slots() * s_.ep, row = tokens_ * h() * width_;
+  const double all = slots() * static_cast<double>(m_.experts) * h() * width_,
+               top = static_cast<double>(m_.experts_per_token);
+  const PartCosts before = part_;
+  gated_mlp(rows, static_cast<double>(m_.intermediate) / tp(), local, rows * local);
+  part_.expert_parameters = part_.parameters - before.parameters;
+  part_.traffic.own_experts = local;
+  part_.traffic.expert_forward = (part_.forward.kernel_seconds() - before.forward.kernel_seconds()) / local;
+  part_.traffic.expert_backward = (part_.backward.kernel_seconds() - before.backward.kernel_seconds()) / local;
+  part_.traffic.experts = s_.ep > 1 ? rows * h() * width_ : 0;
+  product(tokens_, h(), static_cast<double>(m_.experts));
+  elements(row + all + (1 + top) * row, row + all + 2 * (1 + top) * row);  // rows to slots, and back; likewise
+  part_.kept.block += 2 * all;
+}
+
 /// Experts are whole on their rank; tokens are those of the rank after sequence parallelism.
 void BlockBuilder::experts() {
+  if (f_.engine) return engine_experts();
   const double own = tokens_ / (s_.sp || s_.ep > 1 ? tp() : 1), top = static_cast<double>(m_.experts_per_token);
   const double local = static_cast<double>(m_.experts) / s_.ep;
   const double split = s_.ep > 1 || s_.sp ? 1 : tp();
@@ -285,12 +347,13 @@ void BlockBuilder::host(bool mixture) {
   part_.backward.kernels = f_.graphs ? 0 : kernels * f_.backward_kernels;
 }
 
-void BlockBuilder::recompute() {
+/// Of our engine's mixtures the answers of experts are needed, all that makes them again.
+void BlockBuilder::recompute(bool mixture) {
   part_.kept.recomputed = 0;
   if (s_.recompute == Recompute::kNone) return;
   if (s_.recompute == Recompute::kSelective) return recompute_cheap();
   part_.again = part_.forward;
-  if (f_.stops_recompute_early) part_.again.matmul -= last_product_;
+  if (f_.stops_recompute_early && !(f_.engine && mixture)) part_.again.matmul -= last_product_;
   part_.kept.recomputed = part_.kept.block;
   part_.kept.block = rows_ * h() * width_;
 }

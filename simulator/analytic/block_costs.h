@@ -39,14 +39,19 @@ struct Traffic {
   TensorCalls calls;
   double loss = 0;      ///< of the loss over a split vocabulary: one all-reduce of each row's maximum, one of two sums
   double ring = 0;      ///< keys and values of one turn of the ring of context parallelism
-  double exchange = 0;  ///< Ulysses' all-to-alls, all together
+  double exchange = 0;  ///< Ulysses' all-to-alls, all together ...
+  double returned = 0;  ///< ... and of these bytes those of attention's result, on their way back
   double experts = 0;   ///< one all-to-all of tokens to experts; there are two
+  double own_experts = 1;                          ///< our engine: one for each expert of the rank, by turns with ...
+  double expert_forward = 0, expert_backward = 0;  ///< ... the kernels of one, seconds
 };
 
 struct Kept {
   double block = 0;       ///< bytes from forward to backward
   double recomputed = 0;  ///< bytes that live while the block is computed again
-  double backward = 0;    ///< bytes of gradients inside the block's backward, beyond what frees them (our engine)
+  double put_off = 0;     ///< bytes for weights' gradients that are put off: inputs of products, gradients of results
+  double put_off_inputs = 0;  ///< of these, the inputs
+  double backward = 0;        ///< bytes of gradients inside the block's backward, beyond what frees them (our engine)
 };
 
 struct PartCosts {

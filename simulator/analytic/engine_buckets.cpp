@@ -41,17 +41,20 @@ Buckets buckets_of(const std::vector<double>& tensors, double idle, double large
   return b;
 }
 
-const Buckets& BucketMaker::of(const Stage& stage, int tp) {
+const Buckets& BucketMaker::of(const Stage& stage, int tp, int ep) {
   const auto blocks = static_cast<std::uint64_t>(stage.blocks());
   const std::uint64_t key =
-      ((blocks * 4099 + static_cast<std::uint64_t>(tp)) * 2 + (stage.first ? 1 : 0)) * 2 + (stage.last ? 1 : 0);
+      (((blocks * 4099 + static_cast<std::uint64_t>(tp)) * 4099 + static_cast<std::uint64_t>(ep)) * 2 +
+       (stage.first ? 1 : 0)) *
+          2 +
+      (stage.last ? 1 : 0);
   const auto [found, is_new] = known_.try_emplace(key);
   if (!is_new) return found->second;
   ParallelSpec parallel;
   parallel.tp = tp;
   const std::int64_t begin = stage.last ? model_.layers - static_cast<std::int64_t>(blocks) : 0;
   std::vector<double> tensors;
-  double idle = 0;
+  double idle = 0, dealt_out = 0;
   const std::vector<TensorSpec> all = list_tensors(model_);
   for (auto tensor = all.rbegin(); tensor != all.rend(); ++tensor) {
     const bool before = tensor->layer < 0, after = tensor->layer >= model_.layers;
@@ -59,10 +62,16 @@ const Buckets& BucketMaker::of(const Stage& stage, int tp) {
                       : after ? stage.last
                               : tensor->layer >= begin && tensor->layer < begin + static_cast<std::int64_t>(blocks);
     if (!here) continue;
+    if (tensor->expert >= 0 && ep > 1) {
+      dealt_out += local_elements(*tensor, parallel) / ep;
+      continue;
+    }
     tensors.push_back(local_elements(*tensor, parallel));
     if (before) idle += tensors.back();
   }
-  return found->second = buckets_of(tensors, idle, largest_);
+  found->second = buckets_of(tensors, idle, largest_);
+  found->second.dealt_out = dealt_out;
+  return found->second;
 }
 
 }  // namespace shardscope

@@ -3,7 +3,7 @@
 // whole in one bucket (core/program/passes/zero_plan.cpp).
 //
 //   BucketMaker buckets(model, 500'000'000);
-//   buckets.of(stage, tp).count
+//   buckets.of(stage, tp, ep).count
 
 #include <cstdint>
 #include <unordered_map>
@@ -21,6 +21,7 @@ struct Bucket {
 struct Buckets {
   Bucket first, between, last;
   double count = 1;
+  double dealt_out = 0;  ///< parameters of experts that other ranks do not have, apart
   double all() const {
     return count > 1 ? first.parameters + (count - 2) * between.parameters + last.parameters : last.parameters;
   }
@@ -33,8 +34,9 @@ class BucketMaker {
  public:
   BucketMaker(const ModelSpec& model, std::int64_t largest) : model_(model), largest_(static_cast<double>(largest)) {}
 
-  /// Allocates when a stage and tp are first met.
-  const Buckets& of(const Stage&, int tp);
+  /// Allocates when a stage, tp and ep are first met. Experts that are dealt out (ep > 1) have buckets of their own,
+  /// which are not among these: their sum is `dealt_out`.
+  const Buckets& of(const Stage&, int tp, int ep);
 
  private:
   ModelSpec model_;

@@ -33,11 +33,11 @@ TEST(Buckets, EmbeddingsComeOutOfBackwardWithoutWork) {
 TEST(Buckets, AStageHasItsOwnTensors) {
   const ModelSpec m = find_model("llama-3-8b");
   BucketMaker maker(m, 1'000'000'000'000);
-  const Buckets whole = maker.of({.dense = 32, .first = true, .last = true}, 1);
+  const Buckets whole = maker.of({.dense = 32, .first = true, .last = true}, 1, 1);
   EXPECT_EQ(whole.count, 1);
   EXPECT_EQ(whole.all(), static_cast<double>(parameter_count(m)));
-  const double first = maker.of({.dense = 16, .first = true}, 1).all(),
-               last = maker.of({.dense = 16, .last = true}, 1).all();
+  const double first = maker.of({.dense = 16, .first = true}, 1, 1).all(),
+               last = maker.of({.dense = 16, .last = true}, 1, 1).all();
   EXPECT_EQ(first + last, whole.all());
 }
 

@@ -1,12 +1,12 @@
 // What of an estimate is our own engine's alone: how its lanes overlap.
 
 #include <algorithm>
+#include <utility>
 
 #include "simulator/analytic/engine_time.h"
 #include "simulator/analytic/estimate_state.h"
 
 namespace shardscope {
-
 /// A block computed again, with the collectives in it.
 double Estimator::State::again_time(const PartCosts& part, const Plan& plan) const {
   const Placement group{static_cast<double>(plan.tp), 1};
@@ -17,23 +17,69 @@ double Estimator::State::again_time(const PartCosts& part, const Plan& plan) con
          part.traffic.calls.again * one;
 }
 
-/// The same of our own engine, part by part in their order.
+/// Keys and values of a ring's next turn travel beside the attention of this one. In backward sums of their gradients
+/// follow them on the same lane, one turn behind, and the last of them is waited for. What is computed again turns the
+/// ring again. Ulysses' exchanges hide behind nothing.
+BothWays Estimator::State::engine_context_time(const PartCosts& part, const Plan& plan) const {
+  BothWays t;
+  if (plan.cp > 1) {
+    const double turn = network.send(part.traffic.ring, static_cast<double>(plan.tp) * plan.ulysses);
+    const double n = plan.cp, shown = std::max(0.0, turn - part.forward.attention / n),
+                 each = part.backward.attention / n;
+    t.forward += (n - 1) * shown;
+    t.backward += (plan.recompute == Recompute::kNone ? 0 : (n - 1) * shown) +
+                  std::min(2.0, n - 1) * std::max(0.0, turn - each) +
+                  std::max(0.0, n - 3) * std::max(0.0, 2 * turn - each) + turn;
+  }
+  if (plan.ulysses > 1) {
+    const Placement group{static_cast<double>(plan.ulysses), static_cast<double>(plan.tp)};
+    const double there = network.all_to_all(part.traffic.exchange - part.traffic.returned, group),
+                 back = network.all_to_all(part.traffic.returned, group);
+    t.forward += there + back, t.backward += (plan.recompute == Recompute::kFull ? 2 : 1) * (there + back);
+  }
+  return t;
+}
+
+/// Rows to the rank's experts and back, expert by expert. All ways there come first, beside the kernels of the first
+/// expert; each next one takes memory that the answers of the one before give back, and so begins when they have gone:
+/// in backward but for its first product, which needs none.
+BothWays Estimator::State::engine_expert_time(const PartCosts& part, const Plan& plan) const {
+  const Placement group{static_cast<double>(plan.ep), static_cast<double>(plan.tp) * plan.cp * plan.ulysses};
+  const double one = network.all_to_all(part.traffic.experts, group), slow = interference(),
+               more = part.traffic.own_experts - 1;
+  const auto shown = [&](double kernels, double product) {
+    return 2 * one + added(more * one, kernels, slow) + more * (one - std::min(product, (1 - slow) * one));
+  };
+  const double forward = shown(part.traffic.expert_forward, 0);
+  return {forward, shown(part.traffic.expert_backward, part.traffic.expert_backward / 6) +
+                       (plan.recompute == Recompute::kFull ? forward : 0)};
+}
+
+/// ZeRO-3 of our own engine, part by part in their order.
 void Estimator::State::add_engine_gathers(StageTime& t, const Plan& plan, const ModelCosts& costs,
                                           const Stage& stage) const {
   const Placement group = shard_group(plan);
+  const Placement expert_group = expert_data_group(plan);
   const auto part_of = [&](const PartCosts& part, double count, bool is_end) {
     StageTime own;
     add_part(own, part, plan, 1);
-    const double gather = network.all_gather(part.parameters * framework.gather_bytes, group),
-                 reduce = network.reduce_scatter(part.parameters * framework.reduce_bytes, group) +
-                          gpu.traffic(part.parameters / group.ranks *
-                                      (framework.reduce_bytes + 2 * framework.gradient_bytes));
+    const double dealt_out = plan.ep > 1 ? part.expert_parameters : 0, shared = part.parameters - dealt_out;
+    const auto reduce_of = [&](double parameters, const Placement& ranks) {
+      if (ranks.ranks <= 1 || parameters <= 0) return 0.0;
+      return network.reduce_scatter(parameters * framework.reduce_bytes, ranks) +
+             gpu.traffic(parameters / ranks.ranks * (framework.reduce_bytes + 2 * framework.gradient_bytes));
+    };
+    const double fetched = (shared / group.ranks + dealt_out / expert_group.ranks) * framework.gather_bytes;
+    const double gather = network.all_gather(shared * framework.gather_bytes, group) +
+                          network.all_gather(dealt_out * framework.gather_bytes, expert_group),
+                 reduce = reduce_of(shared, group) + reduce_of(dealt_out, expert_group);
     const double kernels = own.total() - own[TimeTerm::kTensor] - own[TimeTerm::kContext] - own[TimeTerm::kExpert];
     note(TimeTerm::kData, "all-gather of parameters", part.parameters * framework.gather_bytes, group.ranks, gather,
          (is_end ? 1 : 2) * count);
     note(TimeTerm::kData, "reduce-scatter of gradients", part.parameters * framework.reduce_bytes, group.ranks, reduce,
          count);
-    return ShardedPart{own.forward, own.backward, kernels / std::max(own.total(), 1e-12), gather, reduce};
+    const double fetch = offloads_parameters(plan) ? copied(plan, fetched, 1) : 0;
+    return ShardedPart{own.forward, own.backward, kernels / std::max(own.total(), 1e-12), gather, reduce, fetch};
   };
   const bool mixed = stage.mixture > stage.dense;
   const ShardedPart block = part_of(mixed ? costs.mixture : costs.dense, stage.blocks(), false);
@@ -42,7 +88,7 @@ void Estimator::State::add_engine_gathers(StageTime& t, const Plan& plan, const 
   const Transfer alone = network.transfer(Exchange::kGather, of_block.parameters * framework.gather_bytes, group);
   const ShardLanes lanes{
       .overlap = framework.overlaps_gathers,
-      .runs_ahead = framework.overlaps_gathers || plan.recompute != Recompute::kFull,
+      .runs_ahead = framework.overlaps_gathers || (plan.recompute != Recompute::kFull && !offloads_parameters(plan)),
       .tail = plan.tp == 1 ? 0 : tensor_time(of_block, plan).forward / std::max(1.0, of_block.traffic.calls.forward),
       .slow = interference(),
       .share = std::min(1.0, std::max(alone.links, alone.nics * network.ranks_per_nic()))};
@@ -50,6 +96,43 @@ void Estimator::State::add_engine_gathers(StageTime& t, const Plan& plan, const 
       shown_shards(part_of(costs.embedding, 1, true), block, stage.blocks(), part_of(costs.head, 1, true), lanes);
   t.terms[static_cast<std::size_t>(TimeTerm::kData)] += more.forward + more.backward;
   t.forward += more.forward, t.backward += more.backward;
+}
+
+/// A step's forwards and backwards under any schedule: times of a block and of the ends, put together stage by stage.
+double Estimator::State::schedule_length(const Plan& plan, const ModelCosts& costs, const Messages& messages) {
+  EstimateNotes* const noted = std::exchange(notes, nullptr);  // others note these
+  const auto time_of = [&](const PartCosts& part) {
+    StageTime t;
+    add_part(t, part, plan, 1);
+    return t;
+  };
+  const StageTime dense = time_of(costs.dense), mixture = time_of(costs.mixture), embedding = time_of(costs.embedding),
+                  head = time_of(costs.head);
+  const double once = constants.micro_batch_ms * 1e-3 / chunks_of(plan.schedule, plan.vpp);
+  const bool reduces = data_group(plan).ranks > 1 && plan.zero < 2;
+  walked.clear();
+  for (const Stage& stage : stage_maker.chunks(plan)) {
+    const auto sum = [&](auto member) {
+      return stage.dense * dense.*member + stage.mixture * mixture.*member + (stage.first ? embedding.*member : 0) +
+             (stage.last ? head.*member : 0);
+    };
+    walked.push_back({.forward = sum(&StageTime::forward) + once / 2,
+                      .backward = sum(&StageTime::backward) + once / 2,
+                      .early = again_time(stage.dense > 0 ? costs.dense : costs.mixture, plan),
+                      .weight = sum(&StageTime::weight_gradient)});
+    if (!reduces) continue;
+    StageTime t;
+    t.forward = walked.back().forward, t.backward = walked.back().backward;
+    const double shown = engine_reductions(plan, stage, t);
+    (framework.overlaps_gradients ? walked.back().after : walked.back().tail) = shown;
+  }
+  notes = noted;
+  return schedule_walk.length(shape_of(plan), walked, messages);
+}
+
+/// The walk has all stages' reductions; add_engine_data() counts those of the first.
+double Estimator::State::walked_reductions(const Plan& plan, const Stage& first, const StageTime& t) {
+  return data_group(plan).ranks > 1 && plan.zero < 2 ? engine_reductions(plan, first, t) : 0;
 }
 
 /// ZeRO-3 of our own engine: what is gathered before anything runs, and what comes after the last backward.
@@ -60,17 +143,22 @@ void Estimator::State::add_engine_ends(Estimate& e, const Plan& plan, const Mode
                gather = network.all_gather(gathered, shards),
                reduce = network.reduce_scatter(costs.embedding.parameters * framework.reduce_bytes, shards);
   e[TimeTerm::kData] += gather + (framework.overlaps_gathers ? reduce : 0);
+  if (offloads_parameters(plan)) e[TimeTerm::kData] += copied(plan, gathered / shards.ranks, 1);
   note(TimeTerm::kData, "first all-gather", gathered, shards.ranks, gather, 1);
   const Placement copies{group.ranks / shards.ranks, group.stride * shards.ranks};
-  const double bytes = p.all() * framework.reduce_bytes / shards.ranks, all = network.all_reduce(bytes, copies);
-  e[TimeTerm::kData] += exposed(all, backward);
+  // Part by part behind the last micro-batch's reductions; compute does not wait for them.
+  const double parts = static_cast<double>(workload.model.layers) + 2,
+               bytes = p.all() * framework.gradient_bytes / shards.ranks,
+               all = parts * network.all_reduce(bytes / parts, copies);
+  e[TimeTerm::kData] +=
+      std::max(all / parts, all - backward * (1 - 1 / parts)) + interference() * std::min(all, backward);
   note(TimeTerm::kData, "all-reduce between copies", bytes, copies.ranks, all, 1);
 }
 
 /// Seconds in which a bucket is reduced, with the copies into and out of another type, or the addition of what ZeRO-2
 /// keeps.
-double Estimator::State::reduced(const Plan& plan, double parameters) const {
-  const Placement group = data_group(plan);
+double Estimator::State::reduced(const Plan& plan, double parameters, Placement group) const {
+  if (group.ranks <= 1 || parameters <= 0) return 0;
   const double bytes = parameters * framework.reduce_bytes, own = parameters / group.ranks,
                both = framework.reduce_bytes + framework.gradient_bytes;
   const double one = plan.zero > 0 ? network.reduce_scatter(bytes, group) : network.all_reduce(bytes, group);
@@ -81,17 +169,23 @@ double Estimator::State::reduced(const Plan& plan, double parameters) const {
 
 /// What reductions add to a step of this stage (ZeRO-0 to 2).
 double Estimator::State::engine_reductions(const Plan& plan, const Stage& stage, const StageTime& t) {
-  const Buckets& buckets = bucket_maker.of(stage, plan.tp);
+  const Buckets& buckets = bucket_maker.of(stage, plan.tp, plan.ep);
   const auto m = static_cast<double>(plan.micro_batches());
   const double mean = buckets.all() / buckets.count;
   note(TimeTerm::kData, plan.zero > 0 ? "reduce-scatter of gradients" : "all-reduce of gradients",
-       mean * framework.reduce_bytes, data_group(plan).ranks, reduced(plan, mean),
+       mean * framework.reduce_bytes, data_group(plan).ranks, reduced(plan, mean, data_group(plan)),
        (plan.zero == 2 ? m : 1) * buckets.count);
+  // Experts' gradients come evenly, between the others.
+  const double experts = reduced(plan, buckets.dealt_out, expert_data_group(plan));
+  const auto one = [&](const Bucket& bucket) {
+    const double down = waits_for_copies(plan) ? gradients_down(plan, bucket.parameters) : 0;
+    return reduced(plan, bucket.parameters, data_group(plan)) + bucket.work * experts + down;
+  };
   return shown_reductions({.forward = t.forward,
                            .backward = t.backward,
-                           .first = reduced(plan, buckets.first.parameters),
-                           .between = reduced(plan, buckets.between.parameters),
-                           .last = reduced(plan, buckets.last.parameters),
+                           .first = one(buckets.first),
+                           .between = one(buckets.between),
+                           .last = one(buckets.last),
                            .buckets = buckets,
                            .each = plan.zero == 2,
                            .overlap = framework.overlaps_gradients,
@@ -99,7 +193,7 @@ double Estimator::State::engine_reductions(const Plan& plan, const Stage& stage,
                           m);
 }
 
-/// Our own engine: reductions by the buckets that they come in, then gathers after the update.
+/// Our own engine: reductions by the buckets that they come in.
 void Estimator::State::add_engine_data(Estimate& e, const Plan& plan, const ModelCosts& costs,
                                        const std::vector<StageKind>& stages, const StageTime& t) {
   const Placement group = data_group(plan);
@@ -110,20 +204,12 @@ void Estimator::State::add_engine_data(Estimate& e, const Plan& plan, const Mode
   }
   // Without overlap the last backward of every stage waits for its reductions, and the stage before for that: but not
   // for the last of them.
-  for (std::size_t i = 1; i < stages.size() && !framework.overlaps_gradients; ++i) {
+  for (std::size_t i = 1; i < stages.size() && !framework.overlaps_gradients && !walks_schedule(plan); ++i) {
     const Stage& stage = stages[i].stage;
-    const double last = bucket_maker.of(stage, plan.tp).last.parameters;
-    e[TimeTerm::kData] += stages[i].count * (engine_reductions(plan, stage, t) - reduced(plan, last));
+    const double last = bucket_maker.of(stage, plan.tp, plan.ep).last.parameters;
+    e[TimeTerm::kData] += stages[i].count * (engine_reductions(plan, stage, t) - reduced(plan, last, group));
   }
   e[TimeTerm::kData] += engine_reductions(plan, first, t);
-  if (plan.zero == 0) return;
-  const Buckets& buckets = bucket_maker.of(first, plan.tp);
-  const double count = buckets.count, mean = buckets.all() / count;
-  const double gather = network.all_gather(mean * framework.gather_bytes, group);
-  // Each bucket is gathered while the next one is updated.
-  const double update = e[TimeTerm::kOptimizer] * (1 - 1 / count);
-  e[TimeTerm::kData] += gather + added((count - 1) * gather, update, interference());
-  note(TimeTerm::kData, "all-gather of parameters", mean * framework.gather_bytes, group.ranks, gather, count);
 }
 
 /// What our own engine reduces once a step: the loss over replicas and stages, the norm of gradients over all that

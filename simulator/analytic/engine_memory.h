@@ -8,11 +8,13 @@
 // the update. Left out: biases, statistics of norms, tokens, messages in flight, padding: together below 2 % of what
 // was seen (tests/two_levels_test.cpp).
 
+#include "simulator/analytic/engine_held.h"
 #include "simulator/analytic/memory_model.h"
 
 namespace shardscope {
 
+/// `chunks`: of a pipeline that does not go 1F1B through one stage a rank; else null.
 void fill_engine_memory(Estimate&, const Plan&, const Stage&, const ModelCosts&, const FrameworkSpec&,
-                        const StageParameters&, const Copies&);
+                        const StageParameters&, const Copies&, const HeldChunks* chunks);
 
 }  // namespace shardscope

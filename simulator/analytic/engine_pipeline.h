@@ -19,7 +19,10 @@ namespace shardscope {
 /// Seconds of one micro-batch.
 struct WalkedStage {
   double forward = 0, backward = 0;
-  double early = 0;  ///< part of backward that does not wait for the next stage
+  double early = 0;   ///< part of backward that does not wait for the next stage
+  double weight = 0;  ///< part of backward that zero-bubble schedules may put off
+  double tail = 0;    ///< of the last micro-batch's backward: reductions that it waits for
+  double after = 0;   ///< behind the last backward: what is still being reduced
 };
 
 struct Messages {

@@ -6,23 +6,27 @@ namespace shardscope {
 
 AddedSeconds shown_shards(const ShardedPart& embedding, const ShardedPart& block, double blocks,
                           const ShardedPart& head, const ShardLanes& lanes) {
-  const auto beside = [&](double work, double cover, const ShardedPart& part) {
-    return added(work, cover, lanes.slow * part.kernels);
+  // `fetch`: comes before the work, beside the cover too, and slows nobody.
+  const auto beside = [&](double work, double cover, const ShardedPart& part, double fetch = 0) {
+    return std::max(fetch + work - cover, lanes.slow * part.kernels * work);
   };
   AddedSeconds t;
-  t.forward = lanes.runs_ahead ? beside(block.gather, embedding.forward, embedding) +
-                                     (blocks - 1) * beside(block.gather, block.forward, block) +
-                                     beside(head.gather, block.forward, block)
-                               : embedding.gather + blocks * std::max(0.0, block.gather - lanes.tail) + head.gather;
+  t.forward = lanes.runs_ahead
+                  ? beside(block.gather, embedding.forward, embedding, block.fetch) +
+                        (blocks - 1) * beside(block.gather, block.forward, block, block.fetch) +
+                        beside(head.gather, block.forward, block, head.fetch)
+                  : embedding.gather + embedding.fetch +
+                        blocks * std::max(0.0, block.gather + block.fetch - lanes.tail) + head.gather + head.fetch;
   const double middle = lanes.together(block.gather, block.reduce),
                first = lanes.together(blocks > 1 ? block.gather : 0, head.reduce);
   if (!lanes.overlap) {  // compute waits for each reduction; the next gather runs beside it where memory has room
     const double inside = 0.5 * (middle + block.gather + block.reduce);
-    t.backward = block.gather + first + (blocks - 1) * inside + block.reduce + embedding.reduce;
+    t.backward = block.gather + first + (blocks - 1) * inside + block.reduce + embedding.reduce + blocks * block.fetch;
     return t;
   }
-  t.backward = beside(block.gather, head.forward + head.backward, head) + beside(first, block.backward, block) +
-               std::max(0.0, blocks - 2) * beside(middle, block.backward, block) +
+  t.backward = beside(block.gather, head.forward + head.backward, head, block.fetch) +
+               beside(first, block.backward, block, blocks > 1 ? block.fetch : 0) +
+               std::max(0.0, blocks - 2) * beside(middle, block.backward, block, block.fetch) +
                (blocks > 1 ? beside(block.reduce, block.backward, block) : 0) +
                beside(block.reduce, embedding.backward, embedding);
   return t;

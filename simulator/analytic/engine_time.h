@@ -24,6 +24,7 @@ struct ShardedPart {
   double forward = 0, backward = 0;
   double kernels = 1;  ///< part of both
   double gather = 0, reduce = 0;
+  double fetch = 0;  ///< of its shard from the host, before the gather
 };
 
 struct AddedSeconds {

@@ -127,6 +127,7 @@ BothWays Estimator::State::tensor_time(const PartCosts& part, const Plan& plan) 
 
 /// A ring's turn hides behind the attention of the turn before; Ulysses' exchanges do not.
 BothWays Estimator::State::context_time(const PartCosts& part, const Plan& plan) const {
+  if (framework.engine) return engine_context_time(part, plan);
   BothWays t;
   if (plan.cp > 1) {
     const double turn = network.send(part.traffic.ring, static_cast<double>(plan.tp) * plan.ulysses);
@@ -143,6 +144,7 @@ BothWays Estimator::State::context_time(const PartCosts& part, const Plan& plan)
 
 BothWays Estimator::State::expert_time(const PartCosts& part, const Plan& plan) const {
   if (part.traffic.experts <= 0) return {};
+  if (framework.engine) return engine_expert_time(part, plan);
   const Placement group{static_cast<double>(plan.ep), 1};
   const double top = static_cast<double>(workload.model.experts_per_token), nodes = network.nodes_of(group);
   // Of `top` experts drawn evenly over the nodes, so many different nodes are met.
@@ -177,8 +179,8 @@ void Estimator::State::add_gathers(StageTime& t, const PartCosts& part, const Pl
 /// Part of a message's time that shows in each micro-batch of the steady state. Interleaved schedules send ahead: a
 /// fifth of each, a guess. Beside compute: 0.23, read off the event level (tests/two_levels_test.cpp).
 double Estimator::State::shown_messages(const Plan& plan) const {
+  if (walks(plan) || walks_schedule(plan)) return 0;  // the walk has them
   if (plan.vpp > 1) return 0.2 * plan.vpp;
-  if (walks(plan)) return 0;  // PipelineWalk has them
   return framework.overlaps_messages ? 0.23 : 1;
 }
 
@@ -190,7 +192,8 @@ StageTime Estimator::State::stage_time(const Plan& plan, const ModelCosts& costs
   if (stage.last) add_part(t, stage.loss_is_next ? costs.logits : costs.head, plan, 1);
   if (stage.only_loss) add_part(t, costs.loss, plan, 1);
   if (plan.pp > 1) t.early = again_time(stage.dense > 0 ? costs.dense : costs.mixture, plan);
-  if (plan.zero == 3 && framework.engine && data_group(plan).ranks > 1) add_engine_gathers(t, plan, costs, stage);
+  if (plan.zero == 3 && framework.engine && (data_group(plan).ranks > 1 || offloads_parameters(plan)))
+    add_engine_gathers(t, plan, costs, stage);
   const double once = constants.micro_batch_ms * 1e-3;
   t.terms[static_cast<std::size_t>(TimeTerm::kFixed)] += once;
   t.forward += once / 2, t.backward += once / 2;
@@ -270,7 +273,7 @@ void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts&
 /// The norm of gradients reads them once, the update moves state, gradient and parameters.
 void Estimator::State::add_update(Estimate& e, const Plan& plan, const StageParameters& p) const {
   if (plan.offload != Offload::kNone) return;
-  const double own = own_parameters(p, plan, 1);
+  const double own = own_parameters(p, plan, framework.engine, 1);
   const double bytes = own * (2 * (framework.master_bytes > 0 ? framework.master_bytes : framework.parameter_bytes) +
                               2 * framework.moment_bytes + 2 * framework.gradient_bytes + 2);
   const double seconds = gpu.traffic(bytes);
@@ -281,7 +284,7 @@ void Estimator::State::add_update(Estimate& e, const Plan& plan, const StagePara
 /// Gradients down, parameters up, the update bound by the host's memory: 28 bytes per element (docs/offload.md).
 void Estimator::State::add_offload(Estimate& e, const Plan& plan, const StageParameters& p) const {
   if (plan.offload == Offload::kNone) return;
-  const double own = own_parameters(p, plan, 1);
+  const double own = own_parameters(p, plan, framework.engine, 1);
   // All devices at once.
   const double pcie = target.gpu.pcie.bandwidth.value * gpu.constants().pcie_efficiency /
                       std::max(1, target.system.gpus_per_pcie_switch);
@@ -307,6 +310,13 @@ void Estimator::State::add_offload(Estimate& e, const Plan& plan, const StagePar
     t += exposed(passes * own * 2 / pcie, e.seconds[static_cast<std::size_t>(TimeTerm::kMatmul)]);
     note(TimeTerm::kOffload, "parameters fetched over PCIe", own * 2, 1, own * 2 / pcie, passes);
   }
+}
+
+void Estimator::State::fill_memory_of(Estimate& e, const Plan& plan, const Stage& stage, const ModelCosts& costs) {
+  if (!walks_schedule(plan)) return fill_memory(e, plan, stage, costs, workload, target, framework, constants);
+  HeldChunks chunks{shape_of(plan), static_cast<int>(stage.place), &stage_maker.chunks(plan)};
+  chunks.moments = &held_table.of(chunks.shape, chunks.rank);
+  fill_memory(e, plan, stage, costs, workload, target, framework, constants, &chunks);
 }
 
 Estimate Estimator::estimate(const Plan& plan, EstimateNotes* notes) {
@@ -341,9 +351,11 @@ Estimate Estimator::estimate(const Plan& plan, EstimateNotes* notes) {
   for (int i = 0; i < kTimeTerms; ++i)
     e.seconds[static_cast<std::size_t>(i)] = m * slowest.terms[static_cast<std::size_t>(i)];
   const double send = one ? 0 : s.network.send(costs.message, static_cast<double>(plan.gpus) / plan.pp);
-  if (walks) {
+  if (walks || s.walks_schedule(plan)) {
     const Messages messages{.send = send, .gradients_wait = plan.tp > 1};
-    const double waits = std::max(0.0, s.walk.length(m, messages) - m * slowest.total());
+    const double length = walks ? s.walk.length(m, messages) : s.schedule_length(plan, costs, messages);
+    const double waits =
+        std::max(0.0, length - m * slowest.total() - (walks ? 0 : s.walked_reductions(plan, first, a)));
     const double received = (slow->first ? 0 : 1) + (slow->last || !messages.gradients_wait ? 0 : 1);
     e[TimeTerm::kPipeline] = std::min(waits, m * received * send);
     e[TimeTerm::kBubble] = waits - e[TimeTerm::kPipeline];
@@ -353,22 +365,23 @@ Estimate Estimator::estimate(const Plan& plan, EstimateNotes* notes) {
     if (!one) e[TimeTerm::kBubble] += 2 * (plan.pp - 1) * send * std::max(0.0, 1 - s.shown_messages(plan)) / plan.vpp;
   }
   const StageParameters p = parameters_of(costs, first, s.workload.model);
-  s.add_update(e, plan, p);
   if (s.framework.engine) {
     s.add_engine_data(e, plan, costs, stages, a);
+    s.add_engine_update(e, plan, costs, stages, a);
   } else {
+    s.add_update(e, plan, p);
     s.add_data(e, plan, costs, first, a);
+    s.add_offload(e, plan, p);
   }
-  s.add_offload(e, plan, p);
   e[TimeTerm::kFixed] += s.constants.fixed_ms * 1e-3 + (s.framework.engine ? s.scalars(plan) : 0);
   for (const double t : e.seconds) e.step_time_s += t;
   e.bubble_fraction = e[TimeTerm::kBubble] / e.step_time_s;
 
   if (notes != nullptr) notes->fullest = first;
-  fill_memory(e, plan, first, costs, s.workload, s.target, s.framework, s.constants);
+  s.fill_memory_of(e, plan, first, costs);
   for (std::size_t i = 1; i < stages.size(); ++i) {
     Estimate other;
-    fill_memory(other, plan, stages[i].stage, costs, s.workload, s.target, s.framework, s.constants);
+    s.fill_memory_of(other, plan, stages[i].stage, costs);
     if (other.allocated <= e.allocated) continue;
     if (notes != nullptr) notes->fullest = stages[i].stage;
     other.seconds = e.seconds, other.step_time_s = e.step_time_s, other.bubble_fraction = e.bubble_fraction;

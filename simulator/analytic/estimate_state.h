@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "simulator/analytic/engine_buckets.h"
+#include "simulator/analytic/engine_held.h"
 #include "simulator/analytic/engine_pipeline.h"
+#include "simulator/analytic/engine_schedule.h"
 #include "simulator/analytic/estimate.h"
 #include "simulator/analytic/estimate_notes.h"
 #include "simulator/analytic/memory_model.h"
@@ -48,7 +50,10 @@ struct Estimator::State {
   NetworkModel network;
   StageMaker stage_maker;
   BucketMaker bucket_maker;
-  PipelineWalk walk;  ///< kept for its memory
+  PipelineWalk walk;  ///< kept for its memory, as what follows
+  ScheduleWalk schedule_walk;
+  std::vector<WalkedStage> walked;
+  HeldTable held_table;
   std::unordered_map<std::uint64_t, ModelCosts> known;
   EstimateNotes* notes = nullptr;  ///< where wanted
 
@@ -67,7 +72,13 @@ struct Estimator::State {
 
   const ModelCosts& costs_of(const Plan& plan);
 
-  Placement data_group(const Plan& p) const { return {copies_of(p).shared, static_cast<double>(p.tp)}; }
+  Placement data_group(const Plan& p) const {
+    return {copies_of(p, framework.engine).shared, static_cast<double>(p.tp)};
+  }
+  /// Ranks with the same experts of our own engine.
+  Placement expert_data_group(const Plan& p) const {
+    return {copies_of(p, true).experts, static_cast<double>(p.tp) * p.ep};
+  }
   Placement shard_group(const Plan& p) const {
     const Placement all = data_group(p);
     return p.shard > 0 ? Placement{std::min<double>(p.shard, all.ranks), all.stride} : all;
@@ -87,23 +98,65 @@ struct Estimator::State {
   double again_time(const PartCosts& part, const Plan& plan) const;
   BothWays context_time(const PartCosts& part, const Plan& plan) const;
   BothWays expert_time(const PartCosts& part, const Plan& plan) const;
+  BothWays engine_context_time(const PartCosts& part, const Plan& plan) const;
+  BothWays engine_expert_time(const PartCosts& part, const Plan& plan) const;
   void add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count, BothWays device,
                    BothWays own) const;
   double shown_messages(const Plan&) const;
   double interference() const { return gpu.constants().interference * constants.interference; }
-  /// Action by action: our own engine under 1F1B.
+  /// Action by action: our own engine under 1F1B, and under other schedules of not too many stages.
   bool walks(const Plan& plan) const {
     return framework.engine && plan.pp > 1 && plan.vpp == 1 && plan.schedule == PipelineSchedule::k1F1B;
   }
+  bool walks_schedule(const Plan& plan) const {
+    return framework.engine && plan.pp > 1 && !walks(plan) && stage_maker.has_stages(plan) &&
+           ScheduleWalk::is_short(shape_of(plan));
+  }
+  static PipelineShape shape_of(const Plan& plan) {
+    return {plan.schedule, plan.pp, chunks_of(plan.schedule, plan.vpp), static_cast<int>(plan.micro_batches())};
+  }
+  double schedule_length(const Plan&, const ModelCosts&, const Messages&);
+  void fill_memory_of(Estimate&, const Plan&, const Stage&, const ModelCosts&);
+  double walked_reductions(const Plan&, const Stage& first, const StageTime&);
   StageTime stage_time(const Plan&, const ModelCosts&, const Stage&) const;
   double bubble(const Plan&, const StageTime& slowest, double others) const;
   void add_data(Estimate&, const Plan&, const ModelCosts&, const Stage&, const StageTime&) const;
   void add_engine_ends(Estimate&, const Plan&, const ModelCosts&, const StageParameters&, double backward) const;
-  double reduced(const Plan&, double parameters) const;
+  double reduced(const Plan&, double parameters, Placement group) const;
   double engine_reductions(const Plan&, const Stage&, const StageTime&);
   void add_engine_data(Estimate&, const Plan&, const ModelCosts&, const std::vector<StageKind>&, const StageTime&);
   void add_update(Estimate&, const Plan&, const StageParameters&) const;
   void add_offload(Estimate&, const Plan&, const StageParameters&) const;
+  static bool offloads_parameters(const Plan& p) {
+    return p.offload == Offload::kParameters || p.offload == Offload::kParametersNvme;
+  }
+  static bool swaps(const Plan& p) {
+    return p.offload == Offload::kOptimizerNvme || p.offload == Offload::kParametersNvme;
+  }
+  /// Stages of our own engine mean nothing where there is nobody to share with.
+  int stage_in_use(const Plan& p) const {
+    return (copies_of(p, true).shared > 1 && p.shard != 1) || offloads_parameters(p) ? p.zero : 0;
+  }
+  /// Seconds of so many copies between a device and its host, while all below its PCIe switch copy as much.
+  double copied(const Plan& plan, double bytes, double times) const {
+    const double sharers = std::clamp<double>(target.system.gpus_per_pcie_switch, 1, plan.gpus);
+    const double rate = target.gpu.pcie.bandwidth.value * gpu.constants().pcie_efficiency / sharers;
+    return bytes > 0 ? bytes / rate + times * target.gpu.pcie.latency.value : 0;
+  }
+  double devices_of_node(const Plan& p) const { return std::min(p.gpus, std::max(1, target.system.gpus_per_node)); }
+  double host_rate(const Plan&) const;
+  double host_update(const Plan&, double elements) const;
+  double pieces_of_update(const Plan&, const Stage&);
+  bool waits_for_copies(const Plan&) const;
+  double gradients_down(const Plan&, double parameters) const;
+  double shown_gradients_down(const Plan&, const Stage&, const StageParameters&, double backward);
+  double engine_host_step(const Plan&, double own, double pieces, double before) const;
+  struct EngineUpdate {
+    double optimizer = 0, offload = 0, data = 0;
+    double total() const { return optimizer + offload + data; }
+  };
+  EngineUpdate engine_update(const Plan&, const ModelCosts&, const Stage&, double before);
+  void add_engine_update(Estimate&, const Plan&, const ModelCosts&, const std::vector<StageKind>&, const StageTime&);
 };
 
 }  // namespace shardscope

@@ -31,7 +31,7 @@ class MemoryText {
         p_(x.notes.parameters),
         stage_(x.notes.fullest),
         costs_(x.notes.costs),
-        copies_(copies_of(x.plan)) {}
+        copies_(copies_of(x.plan, x.framework.engine)) {}
 
   /// What a framework holds beside the plain sum (DeepSpeed's buffers) is said as one part.
   Formula of(MemoryTerm term) const {

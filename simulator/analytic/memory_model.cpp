@@ -17,8 +17,8 @@ constexpr double kCollectivesPair = 342 * kMiB, kCollectives = 392 * kMiB;
 bool offloads_optimizer(Offload o) { return o != Offload::kNone; }
 bool offloads_parameters(Offload o) { return o == Offload::kParameters || o == Offload::kParametersNvme; }
 
-double spread(const StageParameters& p, const Plan& plan, int at_stage, double bytes) {
-  return bytes * own_parameters(p, plan, at_stage);
+double spread(const StageParameters& p, const Plan& plan, int at_stage, double bytes, bool engine = false) {
+  return bytes * own_parameters(p, plan, engine, at_stage);
 }
 
 double block_parameters(const ModelCosts& costs) { return std::max(costs.dense.parameters, costs.mixture.parameters); }
@@ -34,7 +34,7 @@ double live_elements(const FrameworkSpec& f, double all) {
 
 /// Elements that one piece of the update works on.
 double step_elements(const Plan& plan, const StageParameters& p, const FrameworkSpec& f) {
-  const double own = spread(p, plan, 1, 1);
+  const double own = spread(p, plan, 1, 1, f.engine);
   return plan.zero == 3 && f.sub_group_elements > 0 ? std::min(own, static_cast<double>(f.sub_group_elements)) : own;
 }
 
@@ -73,7 +73,7 @@ double pinned(double bytes) { return bytes <= 0 ? 0 : std::exp2(std::ceil(std::l
 /// gradients where there are several micro-batches; moments are not pinned. ZeRO-3: gradients by sub-group, their
 /// 16-bit partition and parameters; master and moments are not pinned.
 void offload_apart(Estimate& e, const Plan& plan, const StageParameters& p, const FrameworkSpec& f, bool drive) {
-  const double own = spread(p, plan, 1, 1), moments = own * f.moment_bytes, master = own * f.master_bytes;
+  const double own = spread(p, plan, 1, 1, f.engine), moments = own * f.moment_bytes, master = own * f.master_bytes;
   (drive ? e.nvme_bytes : e.host_bytes) += moments + (plan.zero == 3 ? master : 0);
   if (plan.zero < 3) {
     e.pinned_bytes = pinned(master) + pinned(own * f.host_gradient_bytes) + pinned(own * f.parameter_bytes) +
@@ -94,7 +94,7 @@ void offload_together(Estimate& e, const Plan& plan, const StageParameters& p, b
 void offload_state(Estimate& e, const Plan& plan, const StageParameters& p, const FrameworkSpec& f) {
   if (!offloads_optimizer(plan.offload)) return;
   e[MemoryTerm::kOptimizer] = 0;
-  if (plan.zero >= 2) e[MemoryTerm::kGradients] = 0;
+  if (plan.zero >= 2 && !f.engine) e[MemoryTerm::kGradients] = 0;
   const bool drive = plan.offload == Offload::kOptimizerNvme || plan.offload == Offload::kParametersNvme;
   const bool apart = f.host_gradient_bytes > 0;
   apart ? offload_apart(e, plan, p, f, drive) : offload_together(e, plan, p, drive);
@@ -196,8 +196,8 @@ double shards_of(double copies, int zero, int at_stage, int shard) {
   return shard > 0 ? std::min<double>(shard, copies) : copies;
 }
 
-double own_parameters(const StageParameters& p, const Plan& plan, int at_stage) {
-  const Copies c = copies_of(plan);
+double own_parameters(const StageParameters& p, const Plan& plan, bool engine, int at_stage) {
+  const Copies c = copies_of(plan, engine);
   return p.shared / shards_of(c.shared, plan.zero, at_stage, plan.shard) +
          p.experts / shards_of(c.experts, plan.zero, at_stage, plan.shard);
 }
@@ -213,15 +213,17 @@ StageParameters parameters_of(const ModelCosts& costs, const Stage& stage, const
   return p;
 }
 
-Copies copies_of(const Plan& plan) {
+Copies copies_of(const Plan& plan, bool engine) {
   const double all = static_cast<double>(plan.dp) * plan.cp * plan.ulysses;
-  return {all, std::max(1.0, all * (plan.ep > 1 ? plan.tp : 1) / plan.ep)};
+  return {all, std::max(1.0, all * (plan.ep > 1 && !engine ? plan.tp : 1) / plan.ep)};
 }
 
 void fill_memory(Estimate& e, const Plan& plan, const Stage& stage, const ModelCosts& costs, const Workload& workload,
-                 const Target& target, const FrameworkSpec& f, const FrameworkConstants& constants) {
+                 const Target& target, const FrameworkSpec& f, const FrameworkConstants& constants,
+                 const HeldChunks* chunks) {
   const StageParameters p = parameters_of(costs, stage, workload.model);
-  f.engine ? fill_engine_memory(e, plan, stage, costs, f, p, copies_of(plan)) : fill_state(e, plan, p, costs, f);
+  f.engine ? fill_engine_memory(e, plan, stage, costs, f, p, copies_of(plan, true), chunks)
+           : fill_state(e, plan, p, costs, f);
   offload_state(e, plan, p, f);
   e[MemoryTerm::kParameters] += persistent_bytes(plan, stage, workload.model, f);
   if (!f.engine) fill_activations(e, plan, stage, costs, f, p);

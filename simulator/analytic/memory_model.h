@@ -16,7 +16,8 @@ StageParameters parameters_of(const ModelCosts&, const Stage&, const ModelSpec&)
 struct Copies {
   double shared = 1, experts = 1;
 };
-Copies copies_of(const Plan&);
+/// `engine`: our own, whose experts are dealt out among replicas only and split by tensor parallelism.
+Copies copies_of(const Plan&, bool engine);
 
 /// Micro-batches whose activations the stage holds at once, in units of the whole stage.
 double in_flight(const Plan&, const Stage&);
@@ -25,12 +26,14 @@ double in_flight(const Plan&, const Stage&);
 double shards_of(double copies, int zero, int at_stage, int shard);
 
 /// Parameters whose state one rank has, of what ZeRO shards from `at_stage` on: bytes and the update's time go by it.
-double own_parameters(const StageParameters&, const Plan&, int at_stage);
+double own_parameters(const StageParameters&, const Plan&, bool engine, int at_stage);
 
 inline constexpr double kBlasWorkspace = 33.0 * 1024 * 1024;  ///< bytes of cuBLAS. Guess
 
+struct HeldChunks;
+
 /// Fills bytes, allocated, reserved, used, at_start and the host's bytes.
 void fill_memory(Estimate&, const Plan&, const Stage&, const ModelCosts&, const Workload&, const Target&,
-                 const FrameworkSpec&, const FrameworkConstants&);
+                 const FrameworkSpec&, const FrameworkConstants&, const HeldChunks* chunks = nullptr);
 
 }  // namespace shardscope

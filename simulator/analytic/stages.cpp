@@ -49,22 +49,44 @@ const std::vector<StageKind>& StageMaker::even(const Plan& plan) {
   return kinds;
 }
 
-std::vector<StageKind> StageMaker::of_engine(const Plan& plan) const {
-  const PipelineShape shape{plan.schedule, plan.pp, chunks_of(plan.schedule, plan.vpp), 1};
-  const std::vector<int> first = partition_layers(model_, partition_, shape.stages(), seq_);
+namespace {
+
+PipelineShape shape_of(const Plan& plan) { return {plan.schedule, plan.pp, chunks_of(plan.schedule, plan.vpp), 1}; }
+
+int key_of(const Plan& plan) { return (plan.pp * 64 + plan.vpp) * 8 + static_cast<int>(plan.schedule); }
+
+}  // namespace
+
+std::vector<Stage> StageMaker::make_chunks(const Plan& plan) const {
+  const int stages = shape_of(plan).stages();
+  const std::vector<int> first = partition_layers(model_, partition_, stages, seq_);
+  std::vector<Stage> chunks;
+  for (int stage = 0; stage < stages; ++stage) {
+    const int from = first[static_cast<std::size_t>(stage)], to = first[static_cast<std::size_t>(stage) + 1];
+    Stage s = from < to ? blocks(from, to, to - from) : Stage{};
+    s.first = stage == 0, s.last = stage == stages - 1;
+    s.place = owner_of(shape_of(plan), stage).rank;
+    chunks.push_back(s);
+  }
+  return chunks;
+}
+
+std::vector<StageKind> StageMaker::of_engine(const Plan& plan) {
+  const PipelineShape shape = shape_of(plan);
+  const std::vector<Stage>& all = chunks(plan);
   std::vector<StageKind> kinds;
   for (int rank = 0; rank < plan.pp; ++rank) {
     Stage s{.place = static_cast<double>(rank)};
     for (int chunk = 0; chunk < shape.chunks; ++chunk) {
-      const int stage = stage_at(shape, rank, chunk), from = first[static_cast<std::size_t>(stage)],
-                to = first[static_cast<std::size_t>(stage) + 1];
-      const Stage part = blocks(from, to, to - from);
+      const Stage& part = all[static_cast<std::size_t>(stage_at(shape, rank, chunk))];
       s.dense += part.dense, s.mixture += part.mixture;
-      s.first = s.first || stage == 0, s.last = s.last || stage == shape.stages() - 1;
+      s.first = s.first || part.first, s.last = s.last || part.last;
     }
     Stage before = kinds.empty() ? s : kinds.back().stage;
     before.place = s.place;
-    const bool same = !kinds.empty() && before == s;  // the earlier one holds more micro-batches
+    // The earlier one holds more micro-batches; of schedules that put weights off, others may hold more of those.
+    const bool puts_off = is_v_shaped(plan.schedule) || plan.schedule == PipelineSchedule::kZbH1;
+    const bool same = !kinds.empty() && before == s && !puts_off;
     same ? static_cast<void>(++kinds.back().count) : kinds.push_back({s});
   }
   return kinds;
@@ -98,13 +120,21 @@ std::vector<StageKind> StageMaker::by_parameters(const Plan& plan) const {
   return kinds;
 }
 
+bool StageMaker::has_stages(const Plan& plan) const {
+  return engine_ && std::int64_t{plan.pp} * chunks_of(plan.schedule, plan.vpp) <= model_.layers;
+}
+
+const std::vector<Stage>& StageMaker::chunks(const Plan& plan) {
+  const auto found = chunks_.find(key_of(plan));
+  return found != chunks_.end() ? found->second : chunks_.emplace(key_of(plan), make_chunks(plan)).first->second;
+}
+
 const std::vector<StageKind>& StageMaker::of(const Plan& plan) {
-  const bool engine = engine_ && std::int64_t{plan.pp} * chunks_of(plan.schedule, plan.vpp) <= model_.layers;
+  const bool engine = has_stages(plan);
   if (!engine && (!balanced_ || plan.pp == 1)) return even(plan);
-  const int key = (plan.pp * 64 + plan.vpp) * 8 + static_cast<int>(plan.schedule);
-  const auto found = known_.find(key);
+  const auto found = known_.find(key_of(plan));
   if (found != known_.end()) return found->second;
-  return known_.emplace(key, engine ? of_engine(plan) : by_parameters(plan)).first->second;
+  return known_.emplace(key_of(plan), engine ? of_engine(plan) : by_parameters(plan)).first->second;
 }
 
 }  // namespace shardscope

@@ -37,11 +37,17 @@ class StageMaker {
   /// The first stage is the first kind; valid until the next call.
   const std::vector<StageKind>& of(const Plan&);
 
+  /// Whether our own engine has stages for the plan: a block at least for each.
+  bool has_stages(const Plan&) const;
+  /// All stages of our own engine in the order of the model, several on each rank where it has chunks.
+  const std::vector<Stage>& chunks(const Plan&);
+
  private:
   Stage blocks(double from, double to, double count) const;
   const std::vector<StageKind>& even(const Plan&);
-  std::vector<StageKind> of_engine(const Plan&) const;
+  std::vector<StageKind> of_engine(const Plan&);
   std::vector<StageKind> by_parameters(const Plan&) const;
+  std::vector<Stage> make_chunks(const Plan&) const;
 
   ModelSpec model_;
   bool engine_ = false, balanced_ = false;
@@ -49,6 +55,7 @@ class StageMaker {
   std::int64_t seq_ = 0;
   std::vector<double> mixtures_;  ///< by block: how many before it are mixtures of experts
   std::unordered_map<int, std::vector<StageKind>> known_;
+  std::unordered_map<int, std::vector<Stage>> chunks_;
   std::vector<StageKind> even_;  ///< kept for its memory
 };
 

@@ -49,7 +49,7 @@ FrameworkSpec own_framework(const Job& job) {
   f.overlaps_gradients = f.overlaps_gathers = zero.overlap_comm;
   f.bucket_elements = zero.reduce_bucket_size, f.prefetch_elements = zero.prefetch_bucket_size,
   f.live_elements = zero.max_live_parameters;
-  f.persistent_elements = zero.param_persistence_threshold;
+  f.persistent_elements = zero.param_persistence_threshold, f.sub_group_elements = zero.sub_group_size;
   f.partition = job.parallel.partition;
   return f;
 }
