@@ -83,7 +83,10 @@ class BlockBuilder {
   }
 
   /// Our engine's llama blocks keep q, k and v, and gate and up, in matrices of their own, as their checkpoints do.
-  bool separate() const { return f_.engine && m_.family != ModelFamily::kGpt2; }
+  bool separate() const {
+    const ModelFamily f = m_.family;
+    return f_.engine && (f == ModelFamily::kLlama || f == ModelFamily::kQwen2 || f == ModelFamily::kMixtral);
+  }
 
   /// Operands of a narrow product are scaled and rounded first: the input twice (and transposed), the gradient too.
   void cast(double inputs, double outputs) {
