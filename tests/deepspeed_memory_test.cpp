@@ -168,7 +168,7 @@ TEST(DeepSpeedMemory, StageTwoIsExplainedButForTenGigabytes) {
 ///   Megatron-DeepSpeed's pretrain_gpt.py gave zero.Init the group of sequence parallelism alone; the report is of
 ///   2024-03-22. Parameters, masters, moments and gradients lie as zero.Init cut them (partition_parameters.py,
 ///   ds_process_group; stage3.py takes each tensor's ds_tensor): 13.4 GB more. Stage 2 cuts its own, over all 8.
-/// What is left, 5 and 9 GB, is memory that is reserved and not allocated (gist-a800, which counts what is allocated,
+/// What is left, 5 and 10 GB, is memory that is reserved and not allocated (gist-a800, which counts what is allocated,
 /// has stage 3 below stage 2 as predicted), and lies within what DeepSpeed's source shows:
 /// - Gathers ahead. A parameter is given back with record_stream() once the host has launched its layer, so its memory
 ///   waits for the device while the stream of gathers, held back by two unfinished gathers and not by compute, goes on
@@ -178,7 +178,7 @@ TEST(DeepSpeedMemory, StageTwoIsExplainedButForTenGigabytes) {
 ///   max_param_reduce_events).
 TEST(DeepSpeedMemory, StageThreeIsExplainedByItsGroupAndByGathersAhead) {
   for (const auto& [recompute, seen, rest] :
-       {std::tuple{Recompute::kFull, 52.8 - 43.8, 5.0}, {Recompute::kNone, 75.2 - 62.3, 9.3}}) {
+       {std::tuple{Recompute::kFull, 52.8 - 43.8, 5.0}, {Recompute::kNone, 75.2 - 62.3, 10.3}}) {
     const Estimate all = issue_5305(3, recompute), three = issue_5305(3, recompute, 16384, 4),
                    two = issue_5305(2, recompute);
     EXPECT_NEAR(gb(two, MemoryTerm::kParameters) - gb(all, MemoryTerm::kParameters), 11.75, 0.1);

@@ -31,7 +31,7 @@ ScheduleWalk::Table ScheduleWalk::make_table(const PipelineShape& shape) {
   std::vector<std::vector<Action>> lists;
   for (int rank = 0; rank < shape.ranks; ++rank) lists.push_back(make_schedule(shape, rank));
   std::vector<std::size_t> next(lists.size());
-  std::vector<bool> done(static_cast<std::size_t>(2 * shape.stages() * shape.micro_batches));
+  std::vector<bool> done(2 * static_cast<std::size_t>(shape.stages()) * static_cast<std::size_t>(shape.micro_batches));
   for (bool moves = true; moves;) {
     moves = false;
     for (std::size_t rank = 0; rank < lists.size(); ++rank) {
@@ -75,7 +75,7 @@ double ScheduleWalk::length(const PipelineShape& all, const std::vector<WalkedSt
   shape.micro_batches = walked_micro_batches(all);
   const Table& table = table_of(shape);
   turns_.assign(static_cast<std::size_t>(shape.ranks), {});
-  ends_.resize(static_cast<std::size_t>(2 * shape.stages() * shape.micro_batches));
+  ends_.resize(2 * static_cast<std::size_t>(shape.stages()) * static_cast<std::size_t>(shape.micro_batches));
   for (const Step& step : table.steps) {
     Turn& turn = turns_[static_cast<std::size_t>(step.rank)];
     const WalkedStage& stage = stages[static_cast<std::size_t>(step.stage)];

@@ -18,8 +18,12 @@ namespace shardscope {
 
 class ScheduleWalk {
  public:
-  /// Whether walking it is worth its time: the planner asks often.
-  static bool is_short(const PipelineShape& shape) { return shape.stages() * shape.ranks <= kMostWalked; }
+  /// Whether the micro-batches suit the schedule, and walking it is worth its time: the planner asks often.
+  static bool can_walk(const PipelineShape& shape) {
+    const bool whole = shape.schedule != PipelineSchedule::kInterleaved || shape.micro_batches % shape.ranks == 0;
+    const bool enough = !is_v_shaped(shape.schedule) || shape.micro_batches >= 2 * shape.ranks;
+    return whole && enough && shape.stages() * shape.ranks <= kMostWalked;
+  }
 
   /// Seconds from the first forward to the last backward, of all micro-batches of the shape. Allocates when a schedule
   /// is first met.

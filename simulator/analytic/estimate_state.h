@@ -110,7 +110,7 @@ struct Estimator::State {
   }
   bool walks_schedule(const Plan& plan) const {
     return framework.engine && plan.pp > 1 && !walks(plan) && stage_maker.has_stages(plan) &&
-           ScheduleWalk::is_short(shape_of(plan));
+           ScheduleWalk::can_walk(shape_of(plan));
   }
   static PipelineShape shape_of(const Plan& plan) {
     return {plan.schedule, plan.pp, chunks_of(plan.schedule, plan.vpp), static_cast<int>(plan.micro_batches())};
