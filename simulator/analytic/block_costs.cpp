@@ -80,6 +80,7 @@ class BlockBuilder {
     part_.weight_gradient += times * weight;
     part_.product_flops += times * 3 * 2 * rows * k * n;
     part_.parameters += times * k * n;
+    if (narrow()) cast_each(rows * k, k * n, rows * n, times);
   }
 
   /// Our engine's llama blocks keep q, k and v, and gate and up, in matrices of their own, as their checkpoints do.
@@ -96,10 +97,10 @@ class BlockBuilder {
 
   /// Our engine casts both operands of each product, from 16 bits, and looks for their largest magnitudes before that
   /// (kernels/cuda/fp8.cu): two kernels and 5 bytes an element for each.
-  void cast_each(double inputs, double weights, double outputs) {
+  void cast_each(double inputs, double weights, double outputs, double times = 1) {
     const double kernels = 4 * gpu_.kernel_s();
-    part_.forward.elements += (inputs + weights) * 5 / bandwidth() + kernels;
-    part_.backward.elements += (inputs + weights + 2 * outputs) * 5 / bandwidth() + 2 * kernels;
+    part_.forward.elements += times * ((inputs + weights) * 5 / bandwidth() + kernels);
+    part_.backward.elements += times * ((inputs + weights + 2 * outputs) * 5 / bandwidth() + 2 * kernels);
   }
 
   /// Attention's and the head's products stay in 16 bits also in fp8 training.
