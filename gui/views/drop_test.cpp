@@ -30,14 +30,20 @@ void fill(QMimeData& data, const std::vector<std::string>& files) {
   data.setText(urls.front().toString());
 }
 
-/// Whether the drag was welcome; then it is dropped.
+/// Whether the drag was welcome; then it is dropped, by one who would rather move than copy.
 bool drop(QWidget& on, const QMimeData& data) {
   const QPoint at = on.rect().center();
-  QDragEnterEvent enter(at, Qt::CopyAction, &data, Qt::LeftButton, {});
+  const Qt::DropActions offered = Qt::CopyAction | Qt::MoveAction;
+  QDragEnterEvent enter(at, offered, &data, Qt::LeftButton, {});
+  enter.setDropAction(Qt::MoveAction);
   QApplication::sendEvent(&on, &enter);
   if (!enter.isAccepted()) return false;
-  QDropEvent event(at, Qt::CopyAction, &data, Qt::LeftButton, {});
+  EXPECT_EQ(enter.dropAction(), Qt::CopyAction);
+  QDropEvent event(at, offered, &data, Qt::LeftButton, {});
+  event.setDropAction(Qt::MoveAction);
   QApplication::sendEvent(&on, &event);
+  EXPECT_TRUE(event.isAccepted());
+  EXPECT_EQ(event.dropAction(), Qt::CopyAction) << "what was moved would be taken away from where it was";
   return true;
 }
 

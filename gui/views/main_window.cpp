@@ -347,14 +347,18 @@ void MainWindow::choose_files() {
   if (!paths.empty()) open(std::move(paths));
 }
 
+/// A copy, whatever is proposed: of what was moved, a file manager takes the original away.
 void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
-  if (!local_files(*event->mimeData()).empty()) event->acceptProposedAction();
+  if (local_files(*event->mimeData()).empty()) return;
+  event->setDropAction(Qt::CopyAction);
+  event->accept();
 }
 
 void MainWindow::dropEvent(QDropEvent* event) {
   std::vector<std::string> paths = local_files(*event->mimeData());
   if (paths.empty()) return;
-  event->acceptProposedAction();
+  event->setDropAction(Qt::CopyAction);
+  event->accept();
   open(std::move(paths));
 }
 
