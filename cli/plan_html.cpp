@@ -15,8 +15,8 @@ namespace {
 
 constexpr std::string_view kStyle =
     ":root{color-scheme:light dark}body{font:15px/1.45 sans-serif;max-width:1400px;margin:2em auto;padding:0 1em}"
-    "table{border-collapse:collapse;font-size:13px}td,th{padding:3px "
-    "6px;text-align:right;white-space:nowrap;border-bottom:1px solid "
+    "table{border-collapse:collapse;font-size:12px}td,th{padding:3px "
+    "5px;text-align:right;white-space:nowrap;border-bottom:1px solid "
     "#8884}"
     "td:first-child,th:first-child,td:nth-child(2),th:nth-child(2),td:nth-child(3),th:nth-child(3){text-align:left}"
     "tr.best{font-weight:bold}svg{max-width:100%;height:auto}pre{background:#8882;padding:.7em;overflow-x:auto;font-"
@@ -56,7 +56,9 @@ std::string scatter(const PlanReport& report) {
 }
 
 /// Names a bar: several points may have as many GPUs of a kind.
-std::string bar_label(const ReportedPoint& r) { return fmt::format("{}, {:.3g} d", label_of(r), r.point.run.days); }
+std::string bar_label(const ReportedPoint& r) {
+  return fmt::format("{}, {:.{}f} d", label_of(r), r.point.run.days, r.point.run.days < 100 ? 1 : 0);
+}
 
 /// Points spread over the front, and those that are the best of something; so many that bars can be compared.
 std::vector<const ReportedPoint*> compared(const PlanReport& report) {
