@@ -9,8 +9,11 @@
 
 namespace shardscope {
 
-/// `ranks` with rank, count and peak, in the order of `clock`'s.
+/// `ranks` with rank, count and peak, in the order of `clock`'s; `dtype`: of the model, which MFU is counted against.
 Prediction make_prediction(std::vector<RankPrediction> ranks, const ClockResult& clock, const CostModel& costs,
-                           std::int64_t tokens_per_step, const SimulateOptions& options);
+                           std::int64_t tokens_per_step, DType dtype, const SimulateOptions& options);
+
+/// Of the operands of the products that most FLOPs are of; kF32 where there are none.
+DType model_dtype(const Program& program);
 
 }  // namespace shardscope

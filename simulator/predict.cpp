@@ -4,6 +4,7 @@
 #include <map>
 
 #include "core/program/lower.h"
+#include "core/program/passes/precision.h"
 #include "simulator/cost/cluster_costs.h"
 #include "simulator/fold/folded_clock.h"
 #include "simulator/fold/rank_classes.h"
@@ -47,7 +48,7 @@ class JobFolder {
     const ClockResult clock = run_folded(store_, costs.resources(), levels(), to_ns(costs.step_overhead()), &work);
     statistics_.slowed = work.slowed, statistics_.again = work.again;
     const std::int64_t tokens = job_.training.train_batch_size * job_.data.seq_len;
-    Prediction prediction = make_prediction(std::move(ranks), clock, costs, tokens, options);
+    Prediction prediction = make_prediction(std::move(ranks), clock, costs, tokens, dtypes_of(job_).model, options);
     prediction.speaker = std::move(classes_.fine.of);
     return prediction;
   }

@@ -1,6 +1,8 @@
 #include "simulator/simulate.h"
 
 #include <algorithm>
+#include <array>
+#include <variant>
 
 #include "core/check.h"
 #include "simulator/cost/cluster_costs.h"
@@ -35,7 +37,7 @@ void add_times(RankTimes& sum, const RankTimes& times, int count) {
 }  // namespace
 
 Prediction make_prediction(std::vector<RankPrediction> ranks, const ClockResult& clock, const CostModel& costs,
-                           std::int64_t tokens_per_step, const SimulateOptions& options) {
+                           std::int64_t tokens_per_step, DType dtype, const SimulateOptions& options) {
   Prediction prediction;
   prediction.step_time_s = seconds(clock.end_ns, options.steps);
   RankTimes sum;
@@ -49,12 +51,24 @@ Prediction make_prediction(std::vector<RankPrediction> ranks, const ClockResult&
   prediction.breakdown = breakdown_of(sum, static_cast<double>(options.steps) * world);
   prediction.ops = clock.ops;
   prediction.calibrated = costs.calibrated();
-  prediction.peak_flops_per_rank = costs.peak_per_rank().value;
+  prediction.peak_flops_per_rank = costs.peak_per_rank(dtype).value;
   if (prediction.step_time_s <= 0) return prediction;
   prediction.tokens_per_s = static_cast<double>(tokens_per_step) / prediction.step_time_s;
   const double all_peak = prediction.peak_flops_per_rank * world;
   if (all_peak > 0) prediction.mfu = prediction.tokens_per_s * options.flops_per_token / all_peak;
   return prediction;
+}
+
+DType model_dtype(const Program& program) {
+  std::array<double, kDTypes> total{};
+  for (const Instruction& instruction : program.instructions) {
+    const auto* product = std::get_if<MatMul>(&instruction.op);
+    if (product == nullptr) continue;
+    const DType dtype = program.buffer(product->a.buffer).dtype;
+    total[static_cast<std::size_t>(dtype)] += flops(instruction.op);
+  }
+  const auto most = std::max_element(total.begin(), total.end());
+  return *most > 0 ? static_cast<DType>(most - total.begin()) : DType::kF32;
 }
 
 const RankPrediction& prediction_of(const Prediction& prediction, int rank) {
@@ -74,7 +88,8 @@ Prediction simulate(std::span<const Program> ranks, const CostModel& costs, cons
     about[r].peak = compute_memory_peak(ranks[r]);
     if (!traces.empty() && traces[r] != nullptr) traces[r]->finish(about[r].peak, 0);
   }
-  return make_prediction(std::move(about), clock, costs, ranks.front().tokens_per_step, options);
+  return make_prediction(std::move(about), clock, costs, ranks.front().tokens_per_step, model_dtype(ranks.front()),
+                         options);
 }
 
 Prediction simulate(std::span<const Program> ranks, const Machine& machine, const SimulateOptions& options) {

@@ -32,7 +32,7 @@ class WrittenCosts : public CostModel {
   }
   Seconds wake_latency() const override { return from_ns(wake_ns_); }
   Seconds step_overhead() const override { return from_ns(step_ns_); }
-  FlopPerSecond peak_per_rank() const override { return FlopPerSecond(1e9); }
+  FlopPerSecond peak_per_rank(DType /*dtype*/) const override { return FlopPerSecond(1e9); }
   bool calibrated() const override { return true; }
 
   mutable int costed = 0;

@@ -83,9 +83,7 @@ OpCost ClusterCosts::cost(const Program& program, const Instruction& instruction
   return cost;
 }
 
-FlopPerSecond ClusterCosts::peak_per_rank() const {
-  return *std::max_element(cluster_.device.peak_flops.begin(), cluster_.device.peak_flops.end());
-}
+FlopPerSecond ClusterCosts::peak_per_rank(DType dtype) const { return FlopPerSecond(gpu_.peak(arithmetic_of(dtype))); }
 
 /// An op's time is its arithmetic's where that decides, else its bytes'; the start of a kernel is latency.
 Cost ClusterCosts::compute_cost(const Program& program, const Op& op) const {

@@ -32,7 +32,7 @@ class ClusterCosts : public CostModel {
   OpCost cost(const Program& program, const Instruction& instruction) const override;
   Seconds wake_latency() const override { return Seconds(0); }
   Seconds step_overhead() const override { return Seconds(0); }
-  FlopPerSecond peak_per_rank() const override;
+  FlopPerSecond peak_per_rank(DType dtype) const override;
   bool calibrated() const override { return false; }
 
  private:

@@ -54,7 +54,7 @@ class CostModel {
   virtual Seconds wake_latency() const = 0;
   /// Part of a step in which no op runs: between its start and its first op.
   virtual Seconds step_overhead() const = 0;
-  virtual FlopPerSecond peak_per_rank() const = 0;
+  virtual FlopPerSecond peak_per_rank(DType dtype) const = 0;  ///< of products of such operands
   virtual bool calibrated() const = 0;
 };
 

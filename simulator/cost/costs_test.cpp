@@ -342,6 +342,24 @@ Job small_job(int ranks, int stage) {
   return parse_job(text, "job.json", {});
 }
 
+TEST(Simulate, UtilisationIsOfTheRateOfTheModelsType) {
+  const auto peak_of = [](const char* precision) {
+    Job job = small_job(1, 0);
+    job.training.precision.kind = std::string_view(precision) == "bf16" ? Precision::kBf16 : Precision::kFp32;
+    ClusterSpec cluster = small_cluster();
+    const auto set = [&](DType dtype, double rate) {
+      cluster.device.peak_flops[static_cast<std::size_t>(dtype)] = FlopPerSecond(rate);
+    };
+    set(DType::kF32, 1e12), set(DType::kBF16, 16e12), set(DType::kI8, 32e12);
+    const std::vector<Program> programs = {lower(job, 0)};
+    const Prediction p = simulate(programs, cluster, {.flops_per_token = 1e5});
+    EXPECT_NEAR(p.mfu, p.tokens_per_s * 1e5 / p.peak_flops_per_rank, 1e-12);
+    return p.peak_flops_per_rank;
+  };
+  EXPECT_EQ(peak_of("bf16"), 16e12);
+  EXPECT_EQ(peak_of("fp32"), 1e12);
+}
+
 TEST(Simulate, EveryStageAndRankCountIsPredictedOnBothKindsOfMachine) {
   const Machine machine = default_machine(2);
   for (int stage : {0, 1, 2, 3}) {

@@ -22,7 +22,7 @@ class HostCosts : public CostModel {
   OpCost cost(const Program& program, const Instruction& instruction) const override;
   Seconds wake_latency() const override { return machine_.wake_latency; }
   Seconds step_overhead() const override { return machine_.step_overhead; }
-  FlopPerSecond peak_per_rank() const override { return machine_.peak_per_rank(ranks_); }
+  FlopPerSecond peak_per_rank(DType /*dtype*/) const override { return machine_.peak_per_rank(ranks_); }
   bool calibrated() const override { return machine_.calibrated; }
 
   int threads() const { return threads_; }

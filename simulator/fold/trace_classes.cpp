@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/program/lower.h"
+#include "core/program/passes/precision.h"
 #include "simulator/clock/virtual_clock.h"
 #include "simulator/cost/cluster_costs.h"
 #include "simulator/fold/class_resources.h"
@@ -41,7 +42,8 @@ class Tracer {
       if (traces[c] != nullptr) traces[c]->finish(about.back().peak, 0);
     }
     const SimulateOptions rates{.flops_per_token = training_flops_per_token(job_.model, job_.data.seq_len)};
-    TracedClasses traced{make_prediction(std::move(about), clock, costs_, programs_.front().tokens_per_step, rates),
+    TracedClasses traced{make_prediction(std::move(about), clock, costs_, programs_.front().tokens_per_step,
+                                         dtypes_of(job_).model, rates),
                          partition.first, micro_batches_};
     traced.prediction.speaker = std::move(partition.of);
     return traced;

@@ -19,6 +19,7 @@
 #include "simulator/calibrate/cost_key.h"
 #include "simulator/cost/cluster_costs.h"
 #include "simulator/cost/host_costs.h"
+#include "simulator/make_prediction.h"
 
 namespace shardscope {
 namespace {
@@ -229,7 +230,9 @@ void add_cluster_cost(const ClusterSpec& cluster, const Program& program, const 
     if (is_asked(c, in.op, in.lane))
       facts.constants.push_back({fmt::format("{} {} {}", c.scope, c.owner, c.name), c.value, c.unit, c.source});
   }
-  facts.peak_flops = costs.peak_per_rank().value;
+  const auto* product = std::get_if<MatMul>(&in.op);
+  facts.peak_flops = product != nullptr && product->in_fp8() ? cluster.device.fp8_peak.value
+                                                             : costs.peak_per_rank(model_dtype(program)).value;
   facts.bandwidth = target.gpu.memory_bandwidth.value;
   facts.bandwidth_source = cluster.name;
   for (const auto& [key, source] : target.gpu.sources) {

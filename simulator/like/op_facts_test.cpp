@@ -70,6 +70,7 @@ TEST_F(Facts, OfAClusterNameTheirSources) {
     return c.what.find("matmul_efficiency") != std::string::npos && !c.source.empty();
   }));
   EXPECT_GT(facts.bandwidth, 1e12);
+  EXPECT_LT(facts.peak_flops, 100e12) << "fp32's, not that of narrower types";
 }
 
 TEST_F(Facts, SayWhatAnOpWaitsFor) {

@@ -23,7 +23,7 @@ class MicrosecondCosts : public CostModel {
   }
   Seconds wake_latency() const override { return Seconds(0); }
   Seconds step_overhead() const override { return Seconds(0); }
-  FlopPerSecond peak_per_rank() const override { return FlopPerSecond(1); }
+  FlopPerSecond peak_per_rank(DType /*dtype*/) const override { return FlopPerSecond(1); }
   bool calibrated() const override { return true; }
 
  private:
