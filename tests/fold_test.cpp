@@ -106,6 +106,22 @@ RC_GTEST_PROP(Fold, ALongScheduleGoesOnAsAShortOneShows, ()) {
   expect_same(folded, predict(job, cluster, {.fold_ranks = false}));
 }
 
+// An op may complete the gradients of several flat buffers at once: they are reduced in one order in every
+// micro-batch, however many there are to be put in order.
+TEST(Fold, ReductionsThatAreReadyAtOnceKeepTheirOrder) {
+  JobChoice choice;
+  choice.heads = 4, choice.dp = 2, choice.tp = 2, choice.stage = 2, choice.overlap = 1;
+  choice.accumulation = 33;
+  const Program program = lower(job_of(choice), 0);
+  std::vector<std::vector<std::string>> reduced(33);
+  for (const Instruction& in : program.instructions) {
+    if (!std::holds_alternative<ReduceScatter>(in.op)) continue;
+    reduced[static_cast<std::size_t>(in.label.micro_batch)].emplace_back(program.name(in.label.name));
+  }
+  for (const auto& chunks : reduced) EXPECT_EQ(chunks, reduced[0]);
+  EXPECT_GE(reduced[0].size(), 2U);
+}
+
 std::vector<Program> all_programs(const Job& job) {
   std::vector<Program> programs;
   for (int rank = 0; rank < job.parallel.ranks(); ++rank) programs.push_back(lower(job, rank));

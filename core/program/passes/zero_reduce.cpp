@@ -29,7 +29,8 @@ class InPlaceReducer {
     find_lives();
     for (Life& life : lives_) start(life);
     point_writes();
-    std::sort(lives_.begin(), lives_.end(), [](const Life& a, const Life& b) { return a.last < b.last; });
+    // Stable: those that one op completes keep the order in which they began, the same in every micro-batch.
+    std::stable_sort(lives_.begin(), lives_.end(), [](const Life& a, const Life& b) { return a.last < b.last; });
     for (const Life& life : lives_) reduce(life);
     sum_tied();
   }
