@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <vector>
@@ -75,6 +76,19 @@ TEST(TwoLevels, TheClosedFormIsNearTheEventsOverRandomJobs) {
   EXPECT_GE(within(0.05, rest.time), 0.88);
   EXPECT_LT(bytes.median, 0.015);
   EXPECT_GE(within(0.05, rest.memory), 0.88);
+}
+
+/// Longer than what is walked: by formula, in which every chunk sends its message.
+TEST(TwoLevels, LongInterleavedPipelinesTakeTheTimeOfAllTheirMessages) {
+  for (const auto& [tp, pp, vpp, rounds] :
+       {std::array{8, 12, 3, 4}, std::array{2, 16, 4, 1}, std::array{1, 16, 2, 2}}) {
+    LevelsChoice c;
+    c.layers = 2 * pp * vpp, c.hidden = 8192, c.seq = 2048;
+    c.tp = tp, c.pp = pp, c.vpp = vpp, c.schedule = PipelineSchedule::kInterleaved, c.accumulation = rounds * pp;
+    const LevelsErrors e = errors_of(c);
+    EXPECT_LT(std::abs(e.time), 0.05) << c;
+    EXPECT_LT(std::abs(e.memory), 0.05) << c;
+  }
 }
 
 }  // namespace

@@ -176,11 +176,12 @@ void Estimator::State::add_gathers(StageTime& t, const PartCosts& part, const Pl
   t.backward += count * more_backward;
 }
 
-/// Part of a message's time that shows in each micro-batch of the steady state. Interleaved schedules send ahead: a
-/// fifth of each, a guess. Beside compute: 0.23, read off the event level (tests/two_levels_test.cpp).
+/// Part of a message's time that shows in each micro-batch of the steady state. Interleaved schedules send one for each
+/// chunk: ahead, a fifth of each shows, a guess; in our engine, where they wait for memory, all of each (read off the
+/// event level). Beside compute: 0.23, read off there too (tests/two_levels_test.cpp).
 double Estimator::State::shown_messages(const Plan& plan) const {
   if (walks(plan) || walks_schedule(plan)) return 0;  // the walk has them
-  if (plan.vpp > 1) return 0.2 * plan.vpp;
+  if (plan.vpp > 1) return (framework.engine ? 1 : 0.2) * plan.vpp;
   return framework.overlaps_messages ? 0.23 : 1;
 }
 
@@ -200,7 +201,7 @@ StageTime Estimator::State::stage_time(const Plan& plan, const ModelCosts& costs
   if (plan.pp > 1) {
     const double send = network.send(costs.message, static_cast<double>(plan.gpus) / plan.pp);
     const double shown = send * shown_messages(plan);
-    note(TimeTerm::kPipeline, "message", costs.message, 1, send, 2);
+    note(TimeTerm::kPipeline, "message", costs.message, 1, send, 2 * plan.vpp);
     t.terms[static_cast<std::size_t>(TimeTerm::kPipeline)] += 2 * shown;
     t.forward += shown, t.backward += shown;
   }
