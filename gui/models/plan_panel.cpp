@@ -62,7 +62,9 @@ class Panel {
     if (limit > 0) {
       const double at = left() + limit * scale;
       picture_.line(at, y_ - 5, at, y_ + kBar + 5, p_.shades.text, {2});
-      picture_.text(at - 4, y_ - 5, "limit", p_.shades.text, false, TextAnchor::kEnd);
+      constexpr const char* kLimit = "limit";  // where nothing is drawn: the line above says how much it is
+      if (x + p_.measure(kLimit, false) + 8 <= at)
+        picture_.text(at - 4, y_ + kBar / 2 + 4, kLimit, p_.shades.text, false, TextAnchor::kEnd);
     }
     y_ += kBar + 2 * kGap;
   }
