@@ -95,8 +95,9 @@ class JobFolder {
     key.push_back(folded.segments.back());
     const auto [it, is_new] = ends_.try_emplace(key, -1);
     if (is_new) {
-      const std::vector<int> own = split(rank, folded.few).segments;
-      if (differ_at_end_only(own, folded.few_segments)) it->second = own.back();
+      const SplitProgram own = split(rank, folded.few);
+      const bool is_parents = differ_at_end_only(own.segments, folded.few_segments);
+      if (is_parents && own.by_chance.back() == 0) it->second = own.segments.back();
     }
     if (it->second < 0) return fold(rank);
     folded.segments.back() = it->second;

@@ -190,6 +190,25 @@ TEST(Fold, ADeepPipeline) {
   }
 }
 
+// What the optimizer fetches takes holes that the compute lane left, and could begin before the last backward has
+// ended: a short schedule does not say after which of its ops.
+TEST(Fold, AFetchIntoWhateverHoleIsNotStretched) {
+  JobChoice choice;
+  choice.llama = true, choice.layers = 2, choice.heads = 4, choice.head_dim = 6, choice.vocab = 64;
+  choice.seq = 6, choice.micro_batch = 3, choice.accumulation = 27, choice.dp = 2, choice.stage = 3;
+  choice.prefetch = 300, choice.reuse = 1000000, choice.max_live = 500, choice.pp = 2;
+  choice.schedule = static_cast<int>(PipelineSchedule::k1F1B);
+  choice.recompute = 1, choice.offload_param = 3, choice.partition = 2, choice.bucket = 5000;
+  choice.experts = 2, choice.top_k = 2, choice.capacity = 150, choice.ep = 2, choice.recompute_every = 3;
+  choice.swap_buffers = 3, choice.max_in_cpu = 5000;
+  ClusterSpec cluster = small_cluster(4, 1);
+  cluster.pcie.bandwidth = BytesPerSecond(1e5);
+  PredictStatistics work;
+  const Prediction folded = predict(job_of(choice), cluster, {}, &work);
+  EXPECT_GT(work.whole, 0);
+  EXPECT_EQ(folded.step_time_s, predict(job_of(choice), cluster, {.fold_ranks = false}).step_time_s);
+}
+
 // Replicas that cross nodes two by two through a NIC, gradients beside kernels.
 TEST(Fold, RanksThatShareANicSlowEachOther) {
   JobChoice choice;

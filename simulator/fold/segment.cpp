@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/program/clocks.h"
+#include "simulator/fold/chance_waits.h"
 
 namespace shardscope {
 
@@ -74,6 +75,10 @@ SplitProgram SegmentStore::split(const Program& program) {
       if (!is_memory_op(in.op)) cut.index[i] = next[static_cast<std::size_t>(in.lane)]++;
     }
     split.segments.push_back(intern(build(program, cut, s)));
+  }
+  split.by_chance.resize(split.segments.size(), 0);
+  for (std::int32_t i : find_chance_waits(program)) {
+    split.by_chance[static_cast<std::size_t>(cut.segment[static_cast<std::size_t>(i)])] = 1;
   }
   for (const Buffer& buffer : program.buffers) {
     if (!buffer.persistent) continue;

@@ -76,7 +76,8 @@ struct SegmentLabel {
 struct SplitProgram {
   std::vector<int> segments;
   std::vector<SegmentLabel> labels;
-  MemoryTable persistent;  ///< live before the first
+  std::vector<char> by_chance;  ///< by segment: an op of it waits for whoever happened to have its bytes
+  MemoryTable persistent;       ///< live before the first
 };
 
 class SegmentStore {

@@ -49,6 +49,13 @@ bool reaches_back_little(const Joint& joint, const std::vector<int>& segments, c
   return true;
 }
 
+// Whether all waits behind a joint would be the same with more periods before them.
+bool waits_alike(const Joint& joint, const SplitProgram& split, const SegmentStore& store) {
+  const auto behind = split.by_chance.begin() + static_cast<std::ptrdiff_t>(joint.at);
+  return std::find(behind, split.by_chance.end(), 1) == split.by_chance.end() &&
+         reaches_back_little(joint, split.segments, store);
+}
+
 int micro_batches_of(const Script& script) {
   int last = 0;
   for (const ScriptStep& step : script) last = std::max(last, step.label.micro_batch);
@@ -95,7 +102,7 @@ std::optional<std::vector<int>> stretch(const Script& few, const SplitProgram& s
   if (!is_split_by(split, few)) return std::nullopt;
   const int micro_batches = micro_batches_of(few), missing = micro_batches_of(all) - micro_batches;
   const std::optional<Joint> joint = find_period(few, split.segments, find_place(few, micro_batches));
-  if (!joint || missing % joint->micro_batches != 0 || !reaches_back_little(*joint, split.segments, store)) {
+  if (!joint || missing % joint->micro_batches != 0 || !waits_alike(*joint, split, store)) {
     return std::nullopt;
   }
   const auto at = split.segments.begin() + static_cast<std::ptrdiff_t>(joint->at);

@@ -8,7 +8,8 @@
 // and so does its memory. Without a pipeline each micro-batch begins with the memory of the one before it; in one,
 // lifetimes takes what was given back last at each size, so that the order of Allocs and Frees alone says whose memory
 // an op waits for. What can be seen of it is checked: schedule and segments repeat before the place where periods go
-// in, and nothing behind it waits for what lies before those repeats.
+// in, and nothing behind it waits for what lies before those repeats or for whoever happened to have its bytes
+// (chance_waits.h).
 
 #include <optional>
 #include <vector>
