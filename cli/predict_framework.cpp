@@ -105,6 +105,8 @@ class FrameworkPrediction {
     out["framework"] = case_.framework.name;
     if (job_.model.experts > 0) out["expert_imbalance"] = case_.workload.expert_imbalance;
     out["precision"] = to_string(case_.workload.arithmetic);
+    out["fp8"] = nullptr;
+    if (job_.fp8.enabled) out["fp8"] = {{"format", to_string(job_.fp8.format)}, {"products", nullptr}, {"of", nullptr}};
     out["zero_stage"] = case_.plan.zero;
     out["tokens_per_step"] = case_.plan.global_batch * case_.workload.seq;
     out["step_time_s"] = estimate().step_time_s;
