@@ -71,7 +71,9 @@ struct CellMap {
   int rows() const { return columns == 0 ? 0 : static_cast<int>(shades.size()) / columns; }
   int shade(int x, int row) const {
     const std::int32_t cell = cells[static_cast<std::size_t>(x)];
-    const int index = cell < 0 ? kNothing : shades[static_cast<std::size_t>(row * columns + cell)];
+    const int index = cell < 0 ? kNothing
+                               : shades[static_cast<std::size_t>(row) * static_cast<std::size_t>(columns) +
+                                        static_cast<std::size_t>(cell)];
     return index < static_cast<int>(colours.size()) ? index : kNothing;
   }
   static constexpr int kNothing = 255;

@@ -17,9 +17,9 @@ namespace shardscope {
 /// When a rank goes backward through `chunk`. Moments at which nothing more is held than at another one are left out.
 struct HeldMoment {
   int chunk = 0;
-  double sent = 0;       ///< messages that have left, but may not have arrived yet (core/program/passes/messages.h)
-  bool puts_off = false;            ///< the halves of weights
-  std::vector<double> held;         ///< by chunk, the micro-batch in work among them
+  double sent = 0;           ///< messages that have left, but may not have arrived yet (core/program/passes/messages.h)
+  bool puts_off = false;     ///< the halves of weights
+  std::vector<double> held;  ///< by chunk, the micro-batch in work among them
   std::vector<double> pending;      ///< by chunk: whose weights are put off
   std::vector<std::uint8_t> begun;  ///< by chunk: 2 has gradients already, 1 those that are not put off (norms, biases)
 };
