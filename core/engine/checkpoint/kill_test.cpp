@@ -12,7 +12,6 @@
 namespace shardscope {
 namespace {
 
-using testing::read_file;
 using testing::TestFolder;
 using testing::train_bigram;
 
