@@ -31,17 +31,17 @@ double rounding_of_product(DType dtype, const Doubles& product) {
   return largest * (dtype == DType::kBF16 ? 0x1p-8 : 0x1p-11);
 }
 
-void add_matmul(std::vector<ConformanceCase>& cases, const CaseTypes& types, MatMul op, bool bias) {
-  CaseBuilder b(shaped("matmul", {op.m, op.n, op.k}) + (op.trans_a ? " ta" : "") + (op.trans_b ? " tb" : "") +
-                    (op.accumulate ? " accumulate" : "") + (bias ? " bias" : ""),
-                types);
-  const Doubles x = b.random(op.m * op.k), y = b.random(op.k * op.n), shift = b.random(op.n);
-  const Doubles before = b.random(op.m * op.n);
+/// The rest of a product's case: x is its a; `product_of` x and y what is expected before c and the bias are added, and
+/// within which tolerance.
+template <class ProductOf, class ToleranceOf>
+void add_product(std::vector<ConformanceCase>& cases, CaseBuilder& b, const CaseTypes& types, MatMul op, bool bias,
+                 const Doubles& x, const ProductOf& product_of, const ToleranceOf& tolerance_of) {
+  const Doubles y = b.random(op.k * op.n), shift = b.random(op.n), before = b.random(op.m * op.n);
   op.a = b.in(x), op.b = b.in(y);
   if (bias) op.bias = b.in(shift);
   op.c = op.accumulate ? b.in(before, types.gradient) : b.out(op.m * op.n, types.gradient);
-  Doubles want = reference::matmul(op, x, y);
-  Tolerance tolerance = sum_tolerance(op.k);
+  Doubles want = product_of(op, x, y);
+  Tolerance tolerance = tolerance_of(want);
   if (op.accumulate) tolerance.absolute += rounding_of_product(types.gradient, want);
   for (std::size_t i = 0; i < want.size(); ++i) {
     if (bias) want[i] += shift[i % static_cast<std::size_t>(op.n)];
@@ -49,6 +49,16 @@ void add_matmul(std::vector<ConformanceCase>& cases, const CaseTypes& types, Mat
   }
   b.expect(op.c, want, tolerance);
   cases.push_back(b.build(op));
+}
+
+void add_matmul(std::vector<ConformanceCase>& cases, const CaseTypes& types, MatMul op, bool bias) {
+  CaseBuilder b(shaped("matmul", {op.m, op.n, op.k}) + (op.trans_a ? " ta" : "") + (op.trans_b ? " tb" : "") +
+                    (op.accumulate ? " accumulate" : "") + (bias ? " bias" : ""),
+                types);
+  add_product(
+      cases, b, types, op, bias, b.random(op.m * op.k),
+      [](const MatMul& o, const Doubles& x, const Doubles& y) { return reference::matmul(o, x, y); },
+      [&](const Doubles&) { return sum_tolerance(op.k); });
 }
 
 /// What an operand of a product in fp8 is like: normal numbers, or what tries the edges of the format.
@@ -84,21 +94,15 @@ void add_fp8_matmul(std::vector<ConformanceCase>& cases, const CaseTypes& types,
     for (double& e : v) e = rounded(types.model, e);
     return v;
   };
-  const Doubles x = as_stored(fp8_operand(b, op.m * op.k, kind)), y = b.random(op.k * op.n), shift = b.random(op.n);
-  const Doubles before = b.random(op.m * op.n);
-  op.a = b.in(x), op.b = b.in(y);
-  if (bias) op.bias = b.in(shift);
-  op.c = op.accumulate ? b.in(before, types.gradient) : b.out(op.m * op.n, types.gradient);
-  Doubles want = reference::matmul(op, reference::through_fp8(op.cast_a, x), reference::through_fp8(op.cast_b, y));
-  Tolerance tolerance = sum_tolerance(op.k);
-  tolerance.absolute = sum_of_fp8(want) + (kind == Fp8Operand::kTiny ? 0 : tolerance.absolute);
-  if (op.accumulate) tolerance.absolute += rounding_of_product(types.gradient, want);
-  for (std::size_t i = 0; i < want.size(); ++i) {
-    if (bias) want[i] += shift[i % static_cast<std::size_t>(op.n)];
-    if (op.accumulate) want[i] += before[i];
-  }
-  b.expect(op.c, want, tolerance);
-  cases.push_back(b.build(op));
+  const auto through_fp8 = [](const MatMul& o, const Doubles& x, const Doubles& y) {
+    return reference::matmul(o, reference::through_fp8(o.cast_a, x), reference::through_fp8(o.cast_b, y));
+  };
+  const auto tolerance_of = [&](const Doubles& want) {
+    Tolerance tolerance = sum_tolerance(op.k);
+    tolerance.absolute = sum_of_fp8(want) + (kind == Fp8Operand::kTiny ? 0 : tolerance.absolute);
+    return tolerance;
+  };
+  add_product(cases, b, types, op, bias, as_stored(fp8_operand(b, op.m * op.k, kind)), through_fp8, tolerance_of);
 }
 
 /// The three products of a linear layer, and each of them in any layout.
