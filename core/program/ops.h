@@ -317,6 +317,7 @@ struct MatMul {
   bool trans_a = false, trans_b = false, accumulate = false;
   Fp8 cast_a = Fp8::kNone, cast_b = Fp8::kNone;  ///< both or none
   bool in_fp8() const { return cast_a != Fp8::kNone; }
+  bool suits_fp8() const;  ///< by its sizes
   template <class S, class V>
   static void fields(S& s, V&& v) {
     v.read("a", s.a), v.read("b", s.b), v.read("bias", s.bias), v.write_or_update("c", s.c, s.accumulate);
@@ -326,6 +327,9 @@ struct MatMul {
   }
 };
 inline constexpr std::int64_t kFp8Multiple = 16;
+inline bool MatMul::suits_fp8() const {
+  return m % kFp8Multiple == 0 && n % kFp8Multiple == 0 && k % kFp8Multiple == 0;
+}
 /// The largest number of a format, and the smallest magnitude that counts as an operand's largest element.
 constexpr float largest_of(Fp8 format) { return format == Fp8::kE5M2 ? 57344.0f : 448.0f; }
 inline constexpr float kFp8LeastPeak = 0x1p-100f;

@@ -202,8 +202,7 @@ class SizeCheck {
     if ((o.cast_a == Fp8::kNone) != (o.cast_b == Fp8::kNone)) return "one operand is in fp8 and the other is not";
     if (!o.in_fp8()) return "";
     if (o.cast_a == Fp8::kE5M2 && o.cast_b == Fp8::kE5M2) return "both operands are e5m2, which no tensor core takes";
-    const bool fits = o.m % kFp8Multiple == 0 && o.n % kFp8Multiple == 0 && o.k % kFp8Multiple == 0;
-    return fits ? "" : fmt::format("fp8 wants m, n and k in multiples of {}", kFp8Multiple);
+    return o.suits_fp8() ? "" : fmt::format("fp8 wants m, n and k in multiples of {}", kFp8Multiple);
   }
   static std::string halves(const SequencePart& part, std::int64_t rows) {
     return part.jump == 0 || rows % 2 == 0 ? "" : fmt::format("{} rows have no two halves to jump between", rows);

@@ -98,8 +98,7 @@ void LayerBuilder::forward(const Linear& linear, Region x, Region out) {
 
 MatMul LayerBuilder::narrowed(MatMul op, const Linear& linear, const Region& gradient) const {
   const Fp8Spec& fp8 = draft_.job->fp8;
-  const bool fits = op.m % kFp8Multiple == 0 && op.n % kFp8Multiple == 0 && op.k % kFp8Multiple == 0;
-  if (!fp8.enabled || linear.wide || !fits) return op;
+  if (!fp8.enabled || linear.wide || !op.suits_fp8()) return op;
   const auto format = [&](const Region& operand) {
     return operand == gradient && fp8.format == Fp8Spec::Format::kHybrid ? Fp8::kE5M2 : Fp8::kE4M3;
   };
