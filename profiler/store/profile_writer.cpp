@@ -59,7 +59,10 @@ class ProfileWriter::Impl {
         events_(info.predicted ? nullptr : EventFile::create(path, key_)) {
     control_.wait_when_full = info.predicted;
     control_.wake = [this] {
-      wake_.store(true);
+      {
+        const std::lock_guard asleep_or_not_yet(wake_mutex_);  // else the thread may sleep through it
+        wake_.store(true);
+      }
       condition_.notify_one();
     };
     thread_ = std::thread([this] { work(); });
@@ -152,11 +155,7 @@ class ProfileWriter::Impl {
 /// Events that a killed run leaves behind are worth nothing without its program. Where the file is another process's
 /// for so long, the run does not wait for it.
 void ProfileWriter::Impl::wait_until_written(std::unique_lock<std::mutex>& lock, std::size_t ranks) {
-  {
-    const std::lock_guard asleep_or_not_yet(wake_mutex_);
-    wake_.store(true);
-  }
-  condition_.notify_one();
+  control_.wake();
   written_.wait_for(lock, std::chrono::seconds(1), [&] { return written_ranks_ >= ranks || control_.stopped.load(); });
 }
 
