@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include <cmath>
 #include <memory>
 
@@ -98,10 +100,10 @@ void print_breakdown(const Profile& profile, const RunRow& run) {
   fmt::print("\nWhere the time of a mean step goes, ms (mean of {} steps)\n", ranks.front().steps);
   TextTable table = parts_table({"rank"}, 1);
   for (const RankBreakdown& rank : ranks) add_parts(table, {std::to_string(rank.rank)}, rank.mean);
-  const Breakdown mean = mean_breakdown(profile, run.id);
-  if (ranks.size() > 1) add_parts(table, {"mean"}, mean);
+  if (ranks.size() > 1) add_parts(table, {"mean"}, mean_breakdown(profile, run.id));
   fmt::print("{}", table.text());
-  if (mean.total_s > 0 && mean.idle_s == mean.total_s)
+  if (ranks.front().mean.total_s > 0 &&
+      std::all_of(ranks.begin(), ranks.end(), [](const auto& rank) { return rank.mean.idle_s == rank.mean.total_s; }))
     fmt::print("No work of a device was recorded: \"idle\" is what is not known.\n");
 }
 
