@@ -171,7 +171,8 @@ void Checkpointer::write(Rank& rank, const RunPosition& position) {
   if (rank.rank == 0) complete(position);
 }
 
-/// Data first, then the index, under its name only when both are on the disk.
+/// Data first, then the index, under its name only when both are on the disk. That name is the last that is done here:
+/// rank 0 may have published the folder a moment later. It makes the names last before it does.
 void Checkpointer::write_data(Rank& rank, const std::string& partial, std::int64_t step) const {
   DiskFile file = DiskFile::create_direct(join_path(partial, rank_file(rank.rank, ".bin")));
   std::int64_t written = 0;
@@ -195,7 +196,6 @@ void Checkpointer::write_data(Rank& rank, const std::string& partial, std::int64
   const std::string index = join_path(partial, rank_file(rank.rank, ".json"));
   write_synced(index + ".next", to_json(rank.index));
   rename_file(index + ".next", index);
-  sync_folder(partial);
 }
 
 /// Waits until every rank has written its part or failed, and makes a checkpoint of them, or nothing.

@@ -65,6 +65,16 @@ TEST(Checkpoints, ResumedRunContinuesWithTheSameBits) {
   }
 }
 
+/// Rank 0 publishes as soon as the last part has its name: whoever wrote that must not need the folder any more.
+TEST(Checkpoints, RanksThatFinishAtOnceAllSucceed) {
+  const TestFolder folder;
+  Job job = bigram_job(8, 1, 1);
+  job.steps = 400;
+  const TrainResult result = train_bigram(job, {.folder = folder.path(), .every = 1, .keep = 1});
+  EXPECT_EQ(result.losses.size(), 400U);
+  EXPECT_EQ(names(folder.path()), (std::vector<std::string>{"step-400"}));
+}
+
 TEST(Checkpoints, AnotherNumberOfRanksContinuesTheSameTraining) {
   const TestFolder folder;
   const TrainResult whole = train_bigram(bigram_job(1, 3, 4), {.folder = folder.file("whole")});
