@@ -1,10 +1,18 @@
 // Ranks as threads, a device each: collectives against sums by hand, and what NCCL does when ranks disagree, stop or
 // share a GPU.
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <nccl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <chrono>
+#include <ctime>
+#include <fstream>
 #include <functional>
+#include <string>
 #include <thread>
 
 #include "tests/cudasim/device_memory.h"
@@ -222,6 +230,44 @@ TEST_F(Nccl, AHostPointerInACollective) {
     rank.comm = nullptr;
   });
   EXPECT_THAT(reports(), HasSubstr("a host pointer?"));
+}
+
+std::string file_of(const std::string& id) { return "/dev/shm/" + id; }
+bool is_there(const std::string& file) { return access(file.c_str(), F_OK) == 0; }
+
+TEST_F(Nccl, GivenUpBeforeAllHaveJoinedNothingStays) {
+  ncclUniqueId id;
+  ASSERT_EQ(ncclGetUniqueId(&id), ncclSuccess);
+  EXPECT_TRUE(is_there(file_of(id.internal)));
+  ncclComm_t comm = nullptr;
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  config.blocking = 0;
+  EXPECT_EQ(ncclCommInitRankConfig(&comm, 2, id, 0, &config), ncclInProgress);
+  EXPECT_EQ(ncclCommAbort(comm), ncclSuccess);
+  EXPECT_FALSE(is_there(file_of(id.internal)));
+}
+
+/// As a rank leaves it that is killed before all have joined, `age_s` ago.
+std::string left_over(pid_t maker, int age_s) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch().count();
+  const std::string file = file_of("cudasim_nccl_" + std::to_string(maker) + "_test_" + std::to_string(now));
+  std::ofstream(file) << "x";
+  const timespec made[2] = {{time(nullptr) - age_s, 0}, {time(nullptr) - age_s, 0}};
+  EXPECT_EQ(utimensat(AT_FDCWD, file.c_str(), made, 0), 0);
+  return file;
+}
+
+TEST_F(Nccl, WhatKilledProcessesLeftIsRemovedByTheNext) {
+  const pid_t gone = fork();
+  if (gone == 0) _exit(0);
+  waitpid(gone, nullptr, 0);
+  const std::string old = left_over(gone, 3600), young = left_over(gone, 0), ours = left_over(getpid(), 3600);
+  ncclUniqueId id;
+  ASSERT_EQ(ncclGetUniqueId(&id), ncclSuccess);
+  EXPECT_FALSE(is_there(old));
+  EXPECT_TRUE(is_there(young));
+  EXPECT_TRUE(is_there(ours));
+  for (const std::string& file : {young, ours, file_of(id.internal)}) unlink(file.c_str());
 }
 
 }  // namespace

@@ -51,7 +51,8 @@ struct Shared {
 
 class Board {
  public:
-  static std::string create();  ///< its name; empty where the system says no
+  /// Its name; empty where the system says no. Removes what killed processes left, a minute after they made it.
+  static std::string create();
   explicit Board(const std::string& name, bool make = false);
   ~Board();
   Board(const Board&) = delete;
@@ -68,6 +69,7 @@ class Board {
  private:
   std::string name_;
   Shared* shared_ = nullptr;
+  int ranks_ = 0;                   ///< that are to join; 0: we have not
   std::atomic<u64> next_look_ = 0;  ///< ns: processes are looked at now and then only
   std::atomic<int> gone_ = -1;
 };
