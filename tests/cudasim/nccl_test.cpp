@@ -232,6 +232,20 @@ TEST_F(Nccl, AHostPointerInACollective) {
   EXPECT_THAT(reports(), HasSubstr("a host pointer?"));
 }
 
+TEST_F(Nccl, CollectivesInAGraphAreNotImplementedWhichIsSaid) {
+  on_ranks([&](Rank& rank) {
+    float* data = nullptr;
+    check(cudaMalloc(reinterpret_cast<void**>(&data), 40));
+    check(cudaStreamBeginCapture(rank.stream, cudaStreamCaptureModeThreadLocal));
+    EXPECT_EQ(ncclAllReduce(data, data, 10, ncclFloat32, ncclSum, rank.comm, rank.stream), ncclInvalidUsage);
+    cudaGraph_t graph = nullptr;
+    check(cudaStreamEndCapture(rank.stream, &graph));
+    cudaGraphDestroy(graph);
+    cudaFree(data);
+  });
+  EXPECT_THAT(reports(), HasSubstr("collectives in a graph are not implemented"));
+}
+
 std::string file_of(const std::string& id) { return "/dev/shm/" + id; }
 bool is_there(const std::string& file) { return access(file.c_str(), F_OK) == 0; }
 

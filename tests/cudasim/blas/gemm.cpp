@@ -195,17 +195,21 @@ cublasStatus_t enqueue_gemm(const Gemm& g, Stream* stream) {
   if (g.m < 0 || g.n < 0 || g.k < 0 || g.batch < 0) return CUBLAS_STATUS_INVALID_VALUE;
   if (g.m == 0 || g.n == 0 || g.batch == 0) return CUBLAS_STATUS_SUCCESS;
   if (machine().sticky(stream->device) != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
-  machine().launch(
-      stream, OperationKind::kKernel, fmt::format("cudasim_gemm_{}_{}x{}x{}", type_name(g.a.type), g.m, g.n, g.k),
-      [g](Operation& op) {
-        run(g, op);
-        return true;
-      },
-      [&](Operation& op) {
-        op.kernel.grid = dim3(static_cast<unsigned>((g.m + 127) / 128), static_cast<unsigned>((g.n + 127) / 128),
-                              static_cast<unsigned>(g.batch));
-        op.kernel.block = dim3(256);
-      });
+  const auto work = [g](Operation& op) {
+    run(g, op);
+    return true;
+  };
+  const auto describe = [&](Operation& op) {
+    op.kernel.grid = dim3(static_cast<unsigned>((g.m + 127) / 128), static_cast<unsigned>((g.n + 127) / 128),
+                          static_cast<unsigned>(g.batch));
+    op.kernel.block = dim3(256);
+  };
+  try {
+    machine().launch(stream, OperationKind::kKernel,
+                     fmt::format("cudasim_gemm_{}_{}x{}x{}", type_name(g.a.type), g.m, g.n, g.k), work, describe);
+  } catch (const Refused&) {
+    return CUBLAS_STATUS_EXECUTION_FAILED;
+  }
   return CUBLAS_STATUS_SUCCESS;
 }
 

@@ -113,15 +113,20 @@ OperationPtr Machine::launch(Stream* stream, OperationKind kind, std::string nam
   info.start_ns = now_ns();
   Observer* const watching = observer;
   if (watching != nullptr) watching->called(info);
-  const OperationPtr made = enqueue(stream, kind, std::move(name), std::move(run), describe);
-  info.end_ns = now_ns();
-  if (watching != nullptr) watching->called(info);
-  current_correlation() = outer;
-  return made;
+  try {
+    const OperationPtr made = enqueue(stream, kind, std::move(name), std::move(run), describe);
+    info.end_ns = now_ns();
+    if (watching != nullptr) watching->called(info);
+    current_correlation() = outer;
+    return made;
+  } catch (const Refused&) {
+    current_correlation() = outer;
+    throw;
+  }
 }
 
 OperationPtr Machine::enqueue(Stream* stream, OperationKind kind, std::string name, Run run,
-                              const std::function<void(Operation&)>& describe, const OperationPtr& after) {
+                              const std::function<void(Operation&)>& describe, const std::vector<OperationPtr>& after) {
   auto made = std::make_shared<Operation>();
   made->correlation = current_correlation();
   made->device = stream->device;
@@ -132,6 +137,7 @@ OperationPtr Machine::enqueue(Stream* stream, OperationKind kind, std::string na
   made->enqueued_ns = now_ns();
   made->component = stream->component;
   if (describe) describe(*made);
+  if (captures.take(*stream, made)) return nullptr;
 
   std::unique_lock lock(mutex_);
   made->id = ++operations_;
@@ -142,7 +148,7 @@ OperationPtr Machine::enqueue(Stream* stream, OperationKind kind, std::string na
     join(made->clock, earlier->clock);
     if (!earlier->done) made->after.push_back(earlier);
   };
-  order_after(after);
+  for (const OperationPtr& earlier : after) order_after(earlier);
   order_after(stream->last);
   if (stream->is_default) {
     for (const auto& other : streams_) {

@@ -18,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/cudasim/core/capture.h"
 #include "tests/cudasim/core/memory.h"
 #include "tests/cudasim/core/operation.h"
 #include "tests/cudasim/core/order_check.h"
@@ -69,8 +70,10 @@ class Machine {
   std::vector<Stream*> streams_of(int device);
 
   using Run = std::function<bool(Operation&)>;
+  /// Null: the stream captures, and it has become a node of a graph. Throws Refused.
   OperationPtr enqueue(Stream* stream, OperationKind kind, std::string name, Run run,
-                       const std::function<void(Operation&)>& describe = {}, const OperationPtr& after = nullptr);
+                       const std::function<void(Operation&)>& describe = {},
+                       const std::vector<OperationPtr>& after = {});
   /// The same, as a library launches a kernel of its own: by a call of the driver.
   OperationPtr launch(Stream* stream, OperationKind kind, std::string name, Run run,
                       const std::function<void(Operation&)>& describe);
@@ -97,6 +100,7 @@ class Machine {
   Settings settings;
   Reports reports;
   Memory memory;
+  Captures captures;
   std::atomic<Observer*> observer = nullptr;
 
  private:

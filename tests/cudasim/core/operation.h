@@ -21,7 +21,7 @@ using Clock = std::vector<u32>;
 /// Raises `clock` to what `other` has seen.
 void join(Clock& clock, const Clock& other);
 
-enum class OperationKind { kKernel, kCollective, kCopy, kSet, kEvent, kWait, kHost, kFree };
+enum class OperationKind { kKernel, kCollective, kCopy, kSet, kEvent, kWait, kHost, kFree, kGraph };
 
 /// For the activity records.
 struct KernelShape {
@@ -54,6 +54,9 @@ struct Operation {
   u64 enqueued_ns = 0, start_ns = 0, end_ns = 0;
   KernelShape kernel;
   CopyShape copy;
+  u32 graph = 0;  ///< that it was launched in; 0: by itself
+  u64 graph_node = 0;
+  std::shared_ptr<Operation> begun;  ///< of the end of a graph
 
   bool before(const Clock& other) const { return component < other.size() && clock[component] <= other[component]; }
   bool before(const Operation& other) const { return before(other.clock); }
@@ -70,8 +73,11 @@ struct Stream {
   OperationPtr last;
 };
 
+struct CapturedPoint;
+
 struct Event {
-  std::atomic<OperationPtr> recorded;  ///< one thread may ask while another records
+  std::atomic<OperationPtr> recorded;                          ///< one thread may ask while another records
+  std::atomic<std::shared_ptr<const CapturedPoint>> captured;  ///< where it was recorded in a capturing stream last
   u32 id = 0;
   unsigned flags = 0;
   int device = 0;

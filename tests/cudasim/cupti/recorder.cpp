@@ -15,10 +15,19 @@ size_t padded(size_t bytes) { return (bytes + 7) & ~size_t{7}; }
 
 u32 context_of(int device) { return static_cast<u32>(device) + 1; }
 
-bool is_launch(u32 id) {
-  return id == CUPTI_RUNTIME_TRACE_CBID_cudaLaunchKernel_v7000 ||
-         id == CUPTI_RUNTIME_TRACE_CBID_cudaLaunchKernelExC_v11060 ||
-         id == CUPTI_RUNTIME_TRACE_CBID_cudaLaunchCooperativeKernel_v9000;
+/// What the runtime calls in turn, of the calls that launch; 0: of no interest.
+u32 driver_call(const CallInfo& call) {
+  if (call.by_library) return CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel;
+  switch (call.id) {
+    case CUPTI_RUNTIME_TRACE_CBID_cudaLaunchKernel_v7000:
+    case CUPTI_RUNTIME_TRACE_CBID_cudaLaunchKernelExC_v11060:
+    case CUPTI_RUNTIME_TRACE_CBID_cudaLaunchCooperativeKernel_v9000:
+      return CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel;
+    case CUPTI_RUNTIME_TRACE_CBID_cudaGraphLaunch_v10000:
+      return CUPTI_DRIVER_TRACE_CBID_cuGraphLaunch;
+    default:
+      return 0;
+  }
 }
 
 u8 copy_kind(cudaMemcpyKind direction) {
@@ -80,6 +89,8 @@ size_t stride_of(CUpti_ActivityKind kind) {
       return padded(sizeof(CUpti_ActivityExternalCorrelation));
     case CUPTI_ACTIVITY_KIND_DEVICE:
       return padded(sizeof(CUpti_ActivityDevice5));
+    case CUPTI_ACTIVITY_KIND_GRAPH_TRACE:
+      return padded(sizeof(CUpti_ActivityGraphTrace2));
     default:
       return 0;
   }
@@ -202,10 +213,10 @@ void Recorder::put_call(const CallInfo& call) {
     std::lock_guard lock(mutex_);
     return !calls_off_.contains({driver, id});
   };
-  const bool launches = call.by_library || is_launch(call.id);
-  if (launches && wanted(true, CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel)) {  // what the runtime calls in turn
+  const u32 driver = driver_call(call);
+  if (driver != 0 && wanted(true, driver)) {
     r.kind = CUPTI_ACTIVITY_KIND_DRIVER;
-    r.cbid = CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel;
+    r.cbid = driver;
     put(r);
   }
   if (call.by_library || !wanted(false, call.id)) return;
@@ -250,7 +261,10 @@ void Recorder::called(const CallInfo& call) {
   }
 }
 
+/// A graph is one record, or its nodes are records, each with the correlation of the launch.
 void Recorder::finished(const Operation& op) {
+  if (op.kind == OperationKind::kGraph) return put_graph(op);
+  if (op.graph != 0 && is_on(CUPTI_ACTIVITY_KIND_GRAPH_TRACE)) return;
   switch (op.kind) {
     case OperationKind::kKernel:
     case OperationKind::kCollective:
@@ -277,6 +291,17 @@ void Recorder::put_kernel(const Operation& op) {
   r.registersPerThread = static_cast<u16>(op.kernel.registers);
   r.gridId = static_cast<s64>(op.id);
   r.name = keep_text(op.name);
+  r.graphId = op.graph;
+  r.graphNodeId = op.graph_node;
+  put(r);
+}
+
+void Recorder::put_graph(const Operation& end) {
+  auto r = record_of<CUpti_ActivityGraphTrace2>(end, CUPTI_ACTIVITY_KIND_GRAPH_TRACE);
+  r.start = end.begun->start_ns;
+  r.graphId = end.graph;
+  r.endDeviceId = r.deviceId;
+  r.endContextId = r.contextId;
   put(r);
 }
 
@@ -286,6 +311,8 @@ void Recorder::put_copy(const Operation& op) {
     r.value = static_cast<u32>(op.copy.value);
     r.bytes = op.copy.bytes;
     r.memoryKind = static_cast<u16>(op.copy.target_kind);
+    r.graphId = op.graph;
+    r.graphNodeId = op.graph_node;
     return put(r);
   }
   auto r = record_of<CUpti_ActivityMemcpy6>(op, CUPTI_ACTIVITY_KIND_MEMCPY);
@@ -295,6 +322,8 @@ void Recorder::put_copy(const Operation& op) {
   r.flags = op.copy.async ? CUPTI_ACTIVITY_FLAG_MEMCPY_ASYNC : CUPTI_ACTIVITY_FLAG_NONE;
   r.bytes = op.copy.bytes;
   r.copyCount = 1;
+  r.graphId = op.graph;
+  r.graphNodeId = op.graph_node;
   put(r);
 }
 

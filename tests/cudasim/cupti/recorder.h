@@ -41,6 +41,7 @@ class Recorder final : public Observer {
   void put_device(int device);
   void put_kernel(const Operation& op);
   void put_copy(const Operation& op);
+  void put_graph(const Operation& end);
   void put_external(u64 correlation);
   void put_call(const CallInfo& call);
   void tell_subscriber(const CallInfo& call);

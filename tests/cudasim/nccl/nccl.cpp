@@ -75,6 +75,10 @@ ncclResult_t call(ncclComm_t handle, cudaStream_t stream, s32 what, const void* 
   Stream* const to = machine().stream(stream, comm->device);
   if (to == nullptr || to->device != comm->device)
     return fail(ncclInvalidArgument, "the stream is not of the communicator's device");
+  if (machine().captures.is_capturing(*to)) {
+    machine().reports.add(std::string(name_of(what)) + ": collectives in a graph are not implemented");
+    return fail(ncclInvalidUsage, "the stream captures");
+  }
   return this_threads_group().add({comm, to, {what, type, reduction, root, count}, send, receive, sends});
 }
 

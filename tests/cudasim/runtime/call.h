@@ -22,6 +22,9 @@ inline cudaError_t keep(cudaError_t code) {
   return code;
 }
 
+/// Calls that would wait for the device, or that a capture would not see (cudaThreadExchangeStreamCaptureMode).
+bool is_unsafe_in_captures(u32 call);
+
 /// Calls that work without a device leave `needs_device` false; the others return the device's sticky error, if it has
 /// one.
 template <class Work>
@@ -35,7 +38,10 @@ cudaError_t call(CallInfo info, Work work, bool needs_device = true) {
   cudaError_t code = static_cast<cudaError_t>(m.injected(info.name));
   if (code == cudaSuccess && needs_device) code = m.sticky(current_device());
   try {
+    if (is_unsafe_in_captures(info.id)) m.captures.refuse_unsafe();
     if (code == cudaSuccess) code = work();
+  } catch (const Refused& refused) {
+    code = refused.code;
   } catch (const Fault& fault) {
     m.reports.add(std::string(info.name) + ": " + fault.what);
     code = fault.code;

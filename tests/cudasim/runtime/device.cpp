@@ -183,6 +183,7 @@ CUDASIM_API cudaError_t cudaDeviceSynchronize() {
   return CUDASIM_CALL(cudaDeviceSynchronize, cudaDeviceSynchronize_v3020, [&] {
     Machine& m = machine();
     const u64 start = now_ns();
+    m.captures.refuse_wait_for_device(current_device());
     m.wait_device(current_device());
     if (Observer* watching = m.observer) {
       watching->waited({CUPTI_ACTIVITY_SYNCHRONIZATION_TYPE_CONTEXT_SYNCHRONIZE, nullptr, 0, start, now_ns(),

@@ -60,7 +60,9 @@ cudaError_t launch(const void* function, dim3 grid, dim3 block, void** args, siz
   m.enqueue(
       stream, OperationKind::kKernel, kernel.name,
       [&m, &kernel, how, params](Operation& op) {
-        ptx::run(kernel, how, m, (m.settings.checks & kCheckStreamRace) != 0 ? &op.accesses : nullptr);
+        ptx::Launch now = how;
+        now.seed ^= static_cast<unsigned>(op.id);  // a graph's launches differ
+        ptx::run(kernel, now, m, (m.settings.checks & kCheckStreamRace) != 0 ? &op.accesses : nullptr);
         return true;
       },
       [&](Operation& op) {

@@ -78,6 +78,9 @@ cudaError_t copy(const Rows& rows, cudaMemcpyKind kind, cudaStream_t handle, boo
                               static_cast<int>(direction)));
     return cudaErrorInvalidValue;
   }
+  Stream* const stream = stream_of(handle);
+  if ((from.pageable || to.pageable) && m.captures.is_capturing(*stream))
+    throw Fault{cudaErrorNotSupported, "copies of pageable memory in a graph are not implemented"};
   auto staged = std::make_shared<std::vector<u8>>();
   if (from.pageable && direction == cudaMemcpyHostToDevice && async) {
     for (size_t row = 0; row < rows.height; ++row) {
@@ -85,7 +88,6 @@ cudaError_t copy(const Rows& rows, cudaMemcpyKind kind, cudaStream_t handle, boo
       staged->insert(staged->end(), at, at + rows.width);
     }
   }
-  Stream* const stream = stream_of(handle);
   const OperationPtr op = m.enqueue(
       stream, OperationKind::kCopy, "memcpy",
       [rows, staged](Operation& running) {

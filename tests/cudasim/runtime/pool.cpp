@@ -24,7 +24,8 @@ Pool* default_pool(int device) {
 }
 
 cudaError_t allocate(void** out, size_t bytes, int device, cudaStream_t stream, const char* name) {
-  stream_of(stream);
+  if (machine().captures.is_capturing(*stream_of(stream)))
+    throw Fault{cudaErrorNotSupported, std::string(name) + " in a graph is not implemented"};
   *out = nullptr;
   return bytes == 0 ? cudaSuccess : machine().allocate(MemoryKind::kDevice, device, bytes, name, out);
 }

@@ -55,6 +55,7 @@ CUDASIM_API cudaError_t cudaStreamCreate(cudaStream_t* out) {
 }
 CUDASIM_API cudaError_t cudaStreamDestroy(cudaStream_t handle) {
   return CUDASIM_CALL(cudaStreamDestroy, cudaStreamDestroy_v5050, [&] {
+    machine().captures.refuse_wait_for(*stream_of(handle));
     machine().destroy_stream(stream_of(handle));
     return cudaSuccess;
   });
@@ -63,6 +64,7 @@ CUDASIM_API cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   return CUDASIM_CALL(cudaStreamSynchronize, cudaStreamSynchronize_v3020, [&] {
     const u64 start = now_ns();
     Stream* const stream = stream_of(handle);
+    machine().captures.refuse_wait_for(*stream);
     machine().wait(machine().last_of(stream));
     say_waited(CUPTI_ACTIVITY_SYNCHRONIZATION_TYPE_STREAM_SYNCHRONIZE, stream, 0, start);
     return machine().sticky(stream->device);
@@ -71,6 +73,7 @@ CUDASIM_API cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
 CUDASIM_API cudaError_t cudaStreamQuery(cudaStream_t handle) {
   return CUDASIM_CALL(cudaStreamQuery, cudaStreamQuery_v3020, [&] {
     Stream* const stream = stream_of(handle);
+    machine().captures.refuse_wait_for(*stream);
     const bool done = machine().is_done(machine().last_of(stream));
     return machine().sticky(stream->device) != cudaSuccess ? machine().sticky(stream->device)
            : done                                          ? cudaSuccess
@@ -80,9 +83,9 @@ CUDASIM_API cudaError_t cudaStreamQuery(cudaStream_t handle) {
 CUDASIM_API cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned) {
   return CUDASIM_CALL(cudaStreamWaitEvent, cudaStreamWaitEvent_v3020, [&] {
     Stream* const stream = stream_of(handle);
-    if (const OperationPtr recorded = event_of(event).recorded.load()) {
-      machine().enqueue(stream, OperationKind::kWait, "wait", nullptr, {}, recorded);
-    }
+    const OperationPtr recorded = event_of(event).recorded.load();
+    if (machine().captures.wait(*stream, event_of(event).captured.load(), recorded != nullptr)) return cudaSuccess;
+    if (recorded) machine().enqueue(stream, OperationKind::kWait, "wait", nullptr, {}, {recorded});
     return cudaSuccess;
   });
 }
@@ -127,7 +130,9 @@ CUDASIM_API cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t
     Event& to = event_of(event);
     if (to.device != stream->device)
       throw Fault{cudaErrorInvalidResourceHandle, "the event is of another device than the stream"};
-    to.recorded = machine().enqueue(stream, OperationKind::kEvent, "event", nullptr);
+    const CapturedPointPtr captured = machine().captures.record(*stream);
+    to.captured = captured;
+    to.recorded = captured ? nullptr : machine().enqueue(stream, OperationKind::kEvent, "event", nullptr);
     return cudaSuccess;
   });
 }
@@ -136,6 +141,7 @@ CUDASIM_API cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) 
 }
 CUDASIM_API cudaError_t cudaEventQuery(cudaEvent_t event) {
   return CUDASIM_CALL(cudaEventQuery, cudaEventQuery_v3020, [&] {
+    machine().captures.refuse_wait_for(event_of(event).captured.load());
     return machine().is_done(event_of(event).recorded.load()) ? cudaSuccess : cudaErrorNotReady;
   });
 }
@@ -143,6 +149,7 @@ CUDASIM_API cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return CUDASIM_CALL(cudaEventSynchronize, cudaEventSynchronize_v3020, [&] {
     const u64 start = now_ns();
     const Event& on = event_of(event);
+    machine().captures.refuse_wait_for(on.captured.load());
     const OperationPtr recorded = on.recorded.load();
     machine().wait(recorded);
     say_waited(CUPTI_ACTIVITY_SYNCHRONIZATION_TYPE_EVENT_SYNCHRONIZE, recorded ? recorded->stream : nullptr, on.id,
@@ -152,6 +159,7 @@ CUDASIM_API cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 }
 CUDASIM_API cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t first, cudaEvent_t last) {
   return CUDASIM_CALL(cudaEventElapsedTime, cudaEventElapsedTime_v3020, [&] {
+    for (const cudaEvent_t one : {first, last}) machine().captures.refuse_wait_for(event_of(one).captured.load());
     const OperationPtr from = event_of(first).recorded.load(), to = event_of(last).recorded.load();
     const bool untimed = ((event_of(first).flags | event_of(last).flags) & cudaEventDisableTiming) != 0;
     if (!from || !to || untimed) return cudaErrorInvalidResourceHandle;
