@@ -3,15 +3,14 @@
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <numeric>
 
 #include "core/engine/checkpoint/checkpointer.h"
+#include "core/engine/checkpoint/folder_for_test.h"
 #include "core/engine/checkpoint/resume.h"
 #include "core/engine/trainer.h"
 #include "core/error.h"
@@ -22,27 +21,12 @@
 namespace shardscope {
 namespace {
 
+using testing::memory_folder;
+using testing::TestFolder;
+
 constexpr int kSteps = 4;
 /// Comes from the thread that writes, where an assertion would end the program without a word.
 const Say kFails = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()), std::abort(); };
-
-class Folder {
- public:
-  Folder() : path_(place() / ("shardscope_checkpoints_" + std::to_string(::getpid()))) {
-    std::filesystem::remove_all(path_);
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  std::string path() const { return path_.string(); }
-
- private:
-  /// In memory where that is possible: hundreds of cases would mostly wait for the disk.
-  static std::filesystem::path place() {
-    return std::filesystem::is_directory("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path();
-  }
-  std::filesystem::path path_;
-};
 
 TrainOptions plain_options(const SequenceSource& data) {
   TrainOptions options;
@@ -99,7 +83,7 @@ std::vector<double> whole_run(Job job) {
 RC_GTEST_PROP(Checkpoint, ResumedWithNothingChangedGivesTheSameBits, ()) {
   const Job job = job_of(*gen_job());
   const int steps = *rc::gen::inRange(1, kSteps);
-  const Folder folder;
+  const TestFolder folder(memory_folder());  // hundreds of cases would mostly wait for a disk
   run_and_write(job, steps, folder.path());
   const std::vector<double> whole = whole_run(job);
   RC_ASSERT(resume(job, folder.path()).losses == std::vector<double>(whole.begin() + steps, whole.end()));
@@ -155,7 +139,7 @@ RC_GTEST_PROP(Checkpoint, AnyMixGoesOnFromAnyOther, ()) {
   make_same_training(a, b);
   if (*rc::gen::arbitrary<bool>()) std::swap(a, b);
   const int steps = *rc::gen::inRange(1, kSteps);
-  const Folder folder;
+  const TestFolder folder(memory_folder());  // hundreds of cases would mostly wait for a disk
   run_and_write(job_of(a), steps, folder.path());
   const std::vector<double> rest = resume(job_of(b), folder.path()).losses, whole = whole_run(job_of(a));
   RC_ASSERT(rest.size() == whole.size() - static_cast<std::size_t>(steps));

@@ -2,9 +2,7 @@
 // The engine's hand-made training program with checkpoints, for the tests of this folder.
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -13,35 +11,12 @@
 #include "core/engine/bigram_for_test.h"
 #include "core/engine/checkpoint/checkpoint_source.h"
 #include "core/engine/checkpoint/checkpointer.h"
+#include "core/engine/checkpoint/folder_for_test.h"
 #include "core/engine/plain_backend_for_test.h"
 #include "core/engine/trainer.h"
 #include "core/error.h"
 
 namespace shardscope::testing {
-
-/// An empty folder that goes away with the object.
-class TestFolder {
- public:
-  TestFolder() {
-    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
-    path_ = (std::filesystem::temp_directory_path() / ("shardscope_" + std::string(info->test_suite_name()) + "_" +
-                                                       info->name() + "_" + std::to_string(::getpid())))
-                .string();
-    std::filesystem::remove_all(path_);
-    std::filesystem::create_directories(path_);
-  }
-  ~TestFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TestFolder(const TestFolder&) = delete;
-  TestFolder& operator=(const TestFolder&) = delete;
-  const std::string& path() const { return path_; }
-  std::string file(const std::string& name) const { return join_path(path_, name); }
-
- private:
-  std::string path_;
-};
 
 inline std::string read_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);

@@ -67,7 +67,7 @@ TEST(Checkpoints, ResumedRunContinuesWithTheSameBits) {
 
 /// Rank 0 publishes as soon as the last part has its name: whoever wrote that must not need the folder any more.
 TEST(Checkpoints, RanksThatFinishAtOnceAllSucceed) {
-  const TestFolder folder;
+  const TestFolder folder(testing::memory_folder());
   Job job = bigram_job(8, 1, 1);
   job.steps = 400;
   const TrainResult result = train_bigram(job, {.folder = folder.path(), .every = 1, .keep = 1});
