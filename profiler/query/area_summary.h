@@ -15,8 +15,9 @@ struct AreaRow {
   std::array<std::int64_t, kWorkClasses> busy_ns{};  ///< over all lanes; classes on different lanes may overlap
 };
 
-/// Of ranks that have a lane. Exact: whole buckets from the levels of detail, and the slices
-/// at both edges, so that its cost does not follow the number of slices.
+/// Of ranks that have a lane. Exact: of lanes of many slices whole buckets from the levels of detail, and the slices at
+/// both edges, so that its cost does not follow their number. Where slices of a lane overlap, as calls within calls, an
+/// instant counts for the one that began last.
 std::vector<AreaRow> area_summary(const Timeline& timeline, TimeWindow time, const RankSet& ranks);
 
 }  // namespace shardscope

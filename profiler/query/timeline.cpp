@@ -123,11 +123,28 @@ void Timeline::for_each_slice(const TimelineTrack& track, TimeWindow window,
     const bool good = decode_slices(rows.bytes(1), rows.integer(0), [&](const SliceEvent& e) {
       if (e.start_ns < window.end_ns && e.start_ns + e.duration_ns > window.begin_ns) f(e);
     });
-    if (!good) {
-      throw Error(ErrorKind::kParse,
-                  profile_.path() + ": damaged (slices of track " + std::to_string(track.id) + " cannot be read)");
-    }
+    if (!good) fail_damaged(track);
   }
+}
+
+void Timeline::blocks(std::size_t first, std::size_t last, TimeWindow window,
+                      const std::function<void(std::size_t, const SliceBlock&)>& f) const {
+  SS_CHECK(first <= last && tracks_[last].id - tracks_[first].id == static_cast<std::int64_t>(last - first), first);
+  Rows rows = profile_.rows(
+      "SELECT track, start_ns, data FROM slice_chunk WHERE track BETWEEN ? AND ? AND start_ns < ? AND end_ns > ? "
+      "ORDER BY track, start_ns",
+      {Value(tracks_[first].id), Value(tracks_[last].id), Value(window.end_ns), Value(window.begin_ns)});
+  while (rows.next()) {
+    const std::size_t track = first + static_cast<std::size_t>(rows.integer(0) - tracks_[first].id);
+    const bool good =
+        decode_blocks(rows.bytes(2), rows.integer(1), window.end_ns, [&](const SliceBlock& block) { f(track, block); });
+    if (!good) fail_damaged(tracks_[track]);
+  }
+}
+
+void Timeline::fail_damaged(const TimelineTrack& track) const {
+  throw Error(ErrorKind::kParse,
+              profile_.path() + ": damaged (slices of track " + std::to_string(track.id) + " cannot be read)");
 }
 
 std::vector<Span> Timeline::spans(const TimelineTrack& track, TimeWindow window) const {

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "profiler/store/chunks.h"
 #include "profiler/store/levels.h"
 #include "profiler/store/profile.h"
 
@@ -106,6 +107,11 @@ class Timeline {
   /// All executions in the window, however many.
   std::vector<Span> spans(const TimelineTrack& track, TimeWindow window) const;
 
+  /// The same for sums over many: of tracks()[first] to [last], whose ids follow one another, lane after lane and some
+  /// slices at a time. Within a lane their order may be another, and some may lie outside of the window.
+  void blocks(std::size_t first, std::size_t last, TimeWindow window,
+              const std::function<void(std::size_t track, const SliceBlock&)>& f) const;
+
   /// How deep the slices of a lane lie in one another, as far as its first kNestingRows tell; 1 for lanes of our own
   /// engine, which run one op after the other.
   int nesting(const TimelineTrack& track) const;
@@ -135,6 +141,7 @@ class Timeline {
   std::vector<LevelEntry> entries(const TimelineTrack& track, int level, TimeWindow window) const;
   const Levels& levels(const TimelineTrack& track) const;
   void make_levels(const TimelineTrack& track, Levels& levels) const;
+  [[noreturn]] void fail_damaged(const TimelineTrack& track) const;
   void load_tracks(std::int64_t run);
   void load_levels(std::int64_t run);
   void load_ops(std::int64_t program);

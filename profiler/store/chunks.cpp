@@ -11,6 +11,7 @@ namespace shardscope {
 namespace {
 
 constexpr std::int64_t kLargestTime = std::numeric_limits<std::int64_t>::max() / 4;  ///< sums of two do not overflow
+static_assert((kLargestTime & (kLargestTime + 1)) == 0, "times or-ed together are no larger than the largest may be");
 
 template <std::size_t N, class Event, class Values>
 std::string json_rows(std::span<const Event> events, Values&& values) {
@@ -75,6 +76,23 @@ EventChunk bounds_of(std::span<const MemoryEvent> events) {
   return chunk;
 }
 
+bool decode_json_blocks(std::string_view data, std::int64_t start_ns, const std::function<void(const SliceBlock&)>& f) {
+  SliceBlock block{start_ns, 0, {}, {}, {}, {}};
+  const auto flush = [&] {
+    if (block.rows > 0) f(block);
+    block.rows = 0;
+  };
+  const bool good = decode_slices(data, start_ns, [&](const SliceEvent& e) {
+    block.start[block.rows] = e.start_ns - start_ns;
+    block.duration[block.rows] = e.duration_ns;
+    block.wait[block.rows] = e.wait_ns;
+    block.op[block.rows] = e.op.index;
+    if (++block.rows == kBlockRows) flush();
+  });
+  flush();
+  return good;
+}
+
 std::int64_t number(Space space) { return static_cast<std::int64_t>(space); }
 std::int64_t number(Category category) { return static_cast<std::int64_t>(category); }
 
@@ -128,6 +146,29 @@ bool decode_slices(std::string_view data, std::int64_t start_ns, const std::func
   return read_rows<5>(data, [&](const std::array<std::int64_t, 5>& v) {
     return row({v[2], v[3], v[0], v[1], v[4], 0});
   });
+}
+
+bool decode_blocks(std::string_view data, std::int64_t start_ns, std::int64_t end_ns,
+                   const std::function<void(const SliceBlock&)>& f) {
+  if (!is_time(start_ns)) return false;
+  if (!is_packed(data)) return decode_json_blocks(data, start_ns, f);
+  PackedColumns<6> columns(data);
+  SliceBlock block{start_ns, 0, {}, {}, {}, {}};
+  for (std::size_t done = 0; done < columns.rows(); done += block.rows) {
+    block.rows = std::min(kBlockRows, columns.rows() - done);
+    std::int64_t times = 0, ops = 0;
+    const auto read = [&](SliceColumn column, std::array<std::int64_t, kBlockRows>& values, std::int64_t& bits) {
+      const bool is_there = done > 0 && columns.is_constant(column);  // in the block before
+      return is_there || columns.read(column, std::span(values).first(block.rows), bits);
+    };
+    if (!read(kStart, block.start, times) || !read(kDuration, block.duration, times) ||
+        !read(kWait, block.wait, times) || !read(kOp, block.op, ops) || !is_time(times)) {
+      return false;
+    }
+    f(block);
+    if (block.start[block.rows - 1] >= end_ns - start_ns) break;
+  }
+  return columns.good();
 }
 
 bool decode_memory(std::string_view data, std::int64_t start_ns, const std::function<void(const MemoryEvent&)>& f) {

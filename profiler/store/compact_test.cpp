@@ -88,12 +88,49 @@ TEST(Packed, SlicesOfAStreamTakeLessThanTenBytesWithAllColumns) {
   EXPECT_EQ(at, slices.size());
 }
 
+using Times = std::array<std::int64_t, 4>;  ///< start, duration, wait, op
+
+std::vector<Times> rows_of(const EventChunk& chunk, std::int64_t end_ns) {
+  std::vector<Times> rows;
+  EXPECT_TRUE(decode_blocks(chunk.data, chunk.start_ns, end_ns, [&](const SliceBlock& b) {
+    for (std::size_t i = 0; i < b.rows; ++i)
+      rows.push_back({b.base_ns + b.start[i], b.duration[i], b.wait[i], b.op[i]});
+  }));
+  return rows;
+}
+
+TEST(Packed, BlocksHaveWhatTheSlicesHave) {
+  std::mt19937 random(23);
+  for (const std::size_t count : {1U, 255U, 256U, 257U, 3000U}) {
+    std::vector<SliceEvent> slices = some_slices(count);
+    for (SliceEvent& e : slices) {  // columns of one value, of runs, of small and of large values
+      e.op = OpId{count > 1000 ? e.op.index / 100 : 7};
+      e.wait_ns = count == 257 ? 3 : static_cast<std::int64_t>(random() % 1000);
+      if (random() % 50 == 0) e.duration_ns = std::int64_t{1} << (random() % 60);
+    }
+    std::vector<Times> expected;
+    for (const SliceEvent& e : slices) expected.push_back({e.start_ns, e.duration_ns, e.wait_ns, e.op.index});
+    constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max() / 4;
+    const EventChunk packed = pack(std::span<const SliceEvent>(slices));
+    EXPECT_EQ(rows_of(packed, kNever), expected) << count;
+    EXPECT_EQ(rows_of(encode(std::span<const SliceEvent>(slices)), kNever), expected) << count;
+    const std::int64_t end = slices[count / 2].start_ns;
+    const std::vector<Times> some = rows_of(packed, end);
+    EXPECT_LE(some.size(), count / 2 + kBlockRows);
+    ASSERT_GE(some.size(), count / 2) << "all that begin before";
+    EXPECT_TRUE(std::equal(some.begin(), some.end(), expected.begin()));
+  }
+}
+
 TEST(Packed, WrongBytesAreRefused) {
   const std::vector<SliceEvent> slices = some_slices(50);
   const std::string good = pack(std::span<const SliceEvent>(slices)).data;
   const auto nothing = [](const SliceEvent&) {};
-  for (std::size_t size = 0; size < good.size(); ++size)
+  const auto no_blocks = [](const SliceBlock&) {};
+  for (std::size_t size = 0; size < good.size(); ++size) {
     EXPECT_FALSE(decode_slices(std::string_view(good).substr(0, size), 0, nothing)) << size;
+    EXPECT_FALSE(decode_blocks(std::string_view(good).substr(0, size), 0, 1, no_blocks)) << size;
+  }
   EXPECT_FALSE(decode_slices(good + "x", 0, nothing));
   std::string claims(1, kPackedMark);
   claims += "\xff\xff\x03";  // 65535 rows in no bytes
@@ -110,6 +147,10 @@ TEST(Packed, WrongBytesAreRefused) {
       ASSERT_GE(e.duration_ns, 0);
     });
     ASSERT_LE(rows, changed.size());
+    decode_blocks(changed, 0, 1'000'000'000, [&](const SliceBlock& b) {
+      ASSERT_LE(b.rows, kBlockRows);
+      for (std::size_t i = 0; i < b.rows; ++i) ASSERT_GE(std::min({b.start[i], b.duration[i], b.wait[i]}), 0);
+    });
   }
 }
 

@@ -9,6 +9,8 @@ namespace {
 using Coding = PackedColumn::Coding;
 
 std::uint64_t zigzag(std::uint64_t difference) { return (difference << 1) ^ (0 - (difference >> 63)); }
+std::uint64_t unzigzag(std::uint64_t read) { return (read >> 1) ^ (0 - (read & 1)); }
+constexpr std::ptrdiff_t kLongestVarint = 10;
 std::size_t varint_size(std::uint64_t value) { return (static_cast<std::size_t>(std::bit_width(value | 1)) + 6) / 7; }
 
 /// What each coding of a column would cost.
@@ -106,6 +108,67 @@ bool PackedColumn::open(std::string_view& data, bool first) {
   end_ = at_ + size;
   data.remove_prefix(static_cast<std::size_t>(end_ - data.data()));
   return coding_ != Coding::kSame || size == 0 || take(value_);
+}
+
+bool PackedColumn::read(std::span<std::int64_t> values, std::int64_t& bits) {
+  switch (coding_) {
+    case Coding::kSame:
+      std::fill(values.begin(), values.end(), static_cast<std::int64_t>(value_));
+      if (!values.empty()) bits |= values[0];
+      return true;
+    case Coding::kPlain:
+      return read_values<false>(values, bits);
+    case Coding::kDelta:
+      return read_values<true>(values, bits);
+    case Coding::kRuns:
+      return read_runs(values, bits);
+  }
+  return false;
+}
+
+template <bool kIsDelta>
+bool PackedColumn::read_values(std::span<std::int64_t> values, std::int64_t& bits) {
+  std::uint64_t value = value_, seen = 0;
+  const auto keep = [&](std::int64_t& to, std::uint64_t read) {
+    value = kIsDelta ? value + unzigzag(read) : read;
+    seen |= value;
+    to = static_cast<std::int64_t>(value);
+  };
+  std::size_t i = 0;
+  for (; i < values.size() && end_ - at_ >= kLongestVarint; ++i) {  // whose bytes are surely there
+    const auto* byte = reinterpret_cast<const unsigned char*>(at_);
+    std::uint64_t read = *byte & 0x7fU;
+    for (int shift = 7; *byte >= 0x80; shift += 7) {
+      if (shift > 63) return false;
+      read |= static_cast<std::uint64_t>(*++byte & 0x7fU) << shift;
+    }
+    at_ = reinterpret_cast<const char*>(byte + 1);
+    keep(values[i], read);
+  }
+  for (; i < values.size(); ++i) {
+    std::uint64_t read = 0;
+    if (!take(read)) return false;
+    keep(values[i], read);
+  }
+  value_ = value;
+  bits |= static_cast<std::int64_t>(seen);
+  return true;
+}
+
+bool PackedColumn::read_runs(std::span<std::int64_t> values, std::int64_t& bits) {
+  while (!values.empty()) {
+    std::uint64_t read = 0;
+    if (run_ == 0) {
+      if (!take(read) || !take(run_) || run_ == 0) return false;
+      value_ += unzigzag(read);
+    }
+    const std::size_t length = std::min<std::uint64_t>(run_, values.size());
+    std::fill_n(values.begin(), length, static_cast<std::int64_t>(value_));
+    bits |= static_cast<std::int64_t>(value_);
+    values = values.subspan(length);
+    run_ -= length;
+  }
+  return true;
 }
 
 bool open_packed(std::string_view& data, std::uint64_t& rows) {

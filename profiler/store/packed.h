@@ -6,6 +6,8 @@
 //   PackedReader<2> reader(data);
 //   for (std::array<std::int64_t, 2> row; reader.next(row);) use(row);
 //   if (!reader.whole()) throw ...;            // the bytes are not what pack() writes
+//   PackedColumns<2> columns(data);
+//   if (!columns.read(1, std::span(durations), bits)) throw ...;
 //
 // Format: byte 1; rows as a varint; then for each column its coding (a byte), its length (varint) and its bytes.
 // Varints are LEB128. The first column has at least a byte for each row, so that no file asks for more rows than it
@@ -36,10 +38,17 @@ class PackedColumn {
   /// Takes the column from the front of `data`; false if it is not there.
   bool open(std::string_view& data, bool first);
   bool next(std::int64_t& value);
+  /// As many as there is room for, faster than one by one; all of them or-ed into `bits`, which tells whether one is
+  /// negative or too large.
+  bool read(std::span<std::int64_t> values, std::int64_t& bits);
+  bool is_constant() const { return coding_ == Coding::kSame; }
   bool at_end() const { return at_ == end_ && run_ == 0; }
 
  private:
   bool take(std::uint64_t& value);
+  template <bool kIsDelta>
+  bool read_values(std::span<std::int64_t> values, std::int64_t& bits);
+  bool read_runs(std::span<std::int64_t> values, std::int64_t& bits);
   const char *at_ = nullptr, *end_ = nullptr;
   std::uint64_t value_ = 0, run_ = 0;
   Coding coding_ = Coding::kSame;
@@ -47,6 +56,29 @@ class PackedColumn {
 
 /// Rows of a packed table; 0 and false if the head is wrong.
 bool open_packed(std::string_view& data, std::uint64_t& rows);
+
+/// Columns of a packed table by themselves: what is not asked for is not unpacked.
+template <std::size_t N>
+class PackedColumns {
+ public:
+  explicit PackedColumns(std::string_view data) {
+    good_ = open_packed(data, rows_);
+    for (std::size_t c = 0; c < N && good_; ++c) good_ = columns_[c].open(data, c == 0);
+    good_ = good_ && data.empty();
+  }
+  bool good() const { return good_; }
+  std::size_t rows() const { return rows_; }
+  bool is_constant(std::size_t column) const { return columns_[column].is_constant(); }
+  /// The next values of a column; all of them or-ed into `bits`. No more than rows() in all.
+  bool read(std::size_t column, std::span<std::int64_t> values, std::int64_t& bits) {
+    return good_ && columns_[column].read(values, bits);
+  }
+
+ private:
+  std::array<PackedColumn, N> columns_;
+  std::uint64_t rows_ = 0;
+  bool good_ = false;
+};
 
 template <std::size_t N, class Row>
 std::string pack(std::size_t rows, Row&& row) {
