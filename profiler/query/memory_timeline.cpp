@@ -93,7 +93,7 @@ std::vector<MemoryEntry> MemoryTimeline::entries(const RankSpace& known, Space s
                              Value(std::int64_t{known.rank}), Value(window.end_ns), Value(window.begin_ns)});
   while (rows.next()) {
     const std::size_t before = found.size();
-    if (!decode_totals(rows.text(0), found) || !decode_parts(rows.text(1), std::span(found).subspan(before)))
+    if (!decode_totals(rows.bytes(0), found) || !decode_parts(rows.bytes(1), std::span(found).subspan(before)))
       damaged(profile_, known.rank);
   }
   return within(found, first, last);
@@ -163,7 +163,7 @@ void MemoryTimeline::add_level(MemoryOverview& overview, Space space, int level,
   while (rows.next()) {
     if (rows.small(0) != rank) add();
     rank = rows.small(0);
-    if (!decode_totals(rows.text(1), entries)) damaged(profile_, rank);
+    if (!decode_totals(rows.bytes(1), entries)) damaged(profile_, rank);
   }
   add();
 }

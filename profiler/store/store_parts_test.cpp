@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <charconv>
 #include <fstream>
+#include <limits>
 #include <random>
 #include <sstream>
 #include <thread>
@@ -10,6 +12,7 @@
 #include "core/error.h"
 #include "profiler/store/chunks.h"
 #include "profiler/store/event_queue.h"
+#include "profiler/store/int_rows.h"
 #include "profiler/store/merge.h"
 #include "profiler/store/open_store.h"
 #include "profiler/store/profile.h"
@@ -86,6 +89,28 @@ TEST(DivideStep, AgreesWithCountingEveryNanosecond) {
     const DividedStep step = divide_step(slices, 0, 100, ignore_exposed);
     for (std::size_t a = 0; a < kActivities; ++a) ASSERT_EQ(step.part_ns[a], counted[a]) << round;
     ASSERT_EQ(step.idle_ns, counted[kActivities]);
+  }
+}
+
+// ---------------------------------------------------------------- rows of integers
+
+TEST(IntRows, AnIntegerIsReadAsTheStandardReadsIt) {
+  std::vector<std::string> texts = {"", "-", "0", "-0", "007", "12a", "a", "--1", "+1", " 1", "1 ", "99,", "-5]"};
+  constexpr auto kMin = std::numeric_limits<std::int64_t>::min(), kMax = std::numeric_limits<std::int64_t>::max();
+  for (std::int64_t v : {kMin, kMin + 1, kMax, kMax - 1, std::int64_t{999'999'999'999'999'999}}) {
+    texts.push_back(std::to_string(v));
+    texts.push_back(std::to_string(v) + ",");
+    texts.push_back(std::to_string(v) + "0");
+  }
+  for (const char* text : {"9223372036854775808", "-9223372036854775809", "00000000000000000000000001"})
+    texts.emplace_back(text);
+  for (const std::string& text : texts) {
+    std::int64_t value = 7, expected = 7;
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, expected);
+    const char* const at = read_integer(text.data(), end, value);
+    EXPECT_EQ(at, error == std::errc() ? stop : nullptr) << text;
+    EXPECT_EQ(value, expected) << text;
   }
 }
 
