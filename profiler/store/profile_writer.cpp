@@ -70,12 +70,13 @@ class ProfileWriter::Impl {
 
   RankTrace* open_rank(int rank, const Program& program) {
     NewRank opened{
-        rank, op_records(program), op_buffer_records(program), op_after_records(program), group_records(program), 0};
+        rank, op_records(program), op_buffer_records(program), op_after_records(program), group_records(program), 0, 0};
     opened.hash = hash_of(opened.records);
+    opened.hash_of_all = hash_of_all(opened.hash, opened.buffers, opened.after);
     std::unique_lock lock(mutex_);
     for (const auto& recorder : ranks_) SS_CHECK(recorder->rank() != rank, rank);
     ranks_.push_back(std::make_unique<RankRecorder>(rank, program, control_, events_.get()));
-    if (!hashes_.insert({opened.hash, opened.records.size()}).second) {  // known already
+    if (!hashes_.insert(opened.hash_of_all).second) {  // known already
       opened.records.clear();
       opened.buffers.clear();
       opened.after.clear();
@@ -102,7 +103,8 @@ class ProfileWriter::Impl {
     std::vector<OpBufferRecord> buffers;
     std::vector<OpAfterRecord> after;
     std::vector<GroupRecord> groups;
-    std::int64_t hash;
+    std::int64_t hash;         ///< of its ops
+    std::int64_t hash_of_all;  ///< and of all else that the profile has of its program
   };
 
   static Connection open_recovered(const std::string& path) {
@@ -132,14 +134,14 @@ class ProfileWriter::Impl {
   mutable std::mutex mutex_;  ///< guards ranks_, new_ranks_, hashes_, written_ranks_
   std::vector<std::unique_ptr<RankRecorder>> ranks_;
   std::vector<NewRank> new_ranks_;
-  std::set<std::pair<std::int64_t, std::size_t>> hashes_;
+  std::set<std::int64_t> hashes_;  ///< hash_of_all
   std::size_t written_ranks_ = 0;
   std::condition_variable written_;
 
   // the background thread's, and finish()'s when that has ended
   std::vector<RankRecorder*> known_ranks_;
   std::vector<NewRank> pending_ranks_;
-  std::map<std::int64_t, std::int64_t> programs_;  ///< id by hash
+  std::map<std::int64_t, std::int64_t> programs_;  ///< id by hash_of_all
   std::map<int, RankBatch> pending_;
   std::map<int, MemoryPeak> written_peaks_;
 
@@ -221,10 +223,10 @@ bool ProfileWriter::Impl::write_pending() {
 
 void ProfileWriter::Impl::write_rows() {
   for (const NewRank& opened : pending_ranks_) {
-    auto known = programs_.find(opened.hash);
+    auto known = programs_.find(opened.hash_of_all);
     if (known == programs_.end()) {
       const std::int64_t id = store_->add_program(opened.records, opened.buffers, opened.hash, opened.after);
-      known = programs_.emplace(opened.hash, id).first;
+      known = programs_.emplace(opened.hash_of_all, id).first;
     }
     store_->add_rank(opened.rank, known->second);
     store_->add_groups(opened.rank, opened.groups);

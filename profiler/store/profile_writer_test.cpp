@@ -61,6 +61,28 @@ TEST(ProfileWriter, RoundTripOfEveryKindOfRow) {
   EXPECT_EQ(op.integer(5), 8192);
 }
 
+TEST(ProfileWriter, RanksThatWaitForOtherThingsHaveProgramsOfTheirOwn) {
+  const testing::TempFolder folder;
+  ProfileWriter writer(folder.file("run.db"), testing::tiny_run("three"));
+  for (int rank = 0; rank < 3; ++rank) {
+    Program program = testing::tiny_program(0, 3);
+    program.rank = rank;
+    if (rank == 1) program.instructions[6].after = {testing::kGatherOp};
+    if (rank == 2) program.buffers[2].elements = 4096;
+    writer.open_rank(rank, program)->finish({}, 0);
+  }
+  writer.finish();
+  const Profile profile(folder.file("run.db"));
+  EXPECT_EQ(one(profile, "SELECT count(DISTINCT program) FROM rank"), 3);
+  EXPECT_EQ(one(profile, "SELECT count(*) FROM op_after"), 1);
+  EXPECT_EQ(one(profile, "SELECT after FROM op_after a JOIN rank r ON r.program = a.program WHERE r.rank = 1"), 3);
+  EXPECT_EQ(one(profile, "SELECT max(bytes) FROM op_buffer b JOIN rank r ON r.program = b.program WHERE r.rank = 2"),
+            4 * 4096);
+  EXPECT_EQ(
+      one(profile, "SELECT count(DISTINCT hash) FROM program WHERE id IN (SELECT program FROM rank WHERE rank < 2)"), 1)
+      << "what they do can still be compared op by op";
+}
+
 TEST(ProfileWriter, DividesStepsIntoPartsThatAddUp) {
   const TempFolder folder;
   const std::string path = folder.file("run.db");

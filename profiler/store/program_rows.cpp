@@ -104,4 +104,19 @@ std::int64_t hash_of(const std::vector<OpRecord>& records) {
   return fnv.value();
 }
 
+std::int64_t hash_of_all(std::int64_t hash, const std::vector<OpBufferRecord>& buffers,
+                         const std::vector<OpAfterRecord>& after) {
+  Fnv fnv;
+  fnv.add(static_cast<std::uint64_t>(hash));
+  for (const OpBufferRecord& b : buffers) {
+    fnv.add(b.name);
+    for (const std::int64_t value : {b.op, std::int64_t(b.space), std::int64_t(b.category), b.bytes})
+      fnv.add(static_cast<std::uint64_t>(value));
+  }
+  fnv.add("after");
+  for (const OpAfterRecord& a : after)
+    for (const std::int64_t value : {a.op, a.after}) fnv.add(static_cast<std::uint64_t>(value));
+  return fnv.value();
+}
+
 }  // namespace shardscope

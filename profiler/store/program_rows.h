@@ -1,5 +1,5 @@
 #pragma once
-// The rows that describe a program's instructions. Ranks whose rows are equal share one program in the profile.
+// The rows that describe a program's instructions. Ranks whose rows are all equal share one program in the profile.
 
 #include <cstdint>
 #include <string>
@@ -49,5 +49,10 @@ std::vector<OpRecord> op_records(const Program& program);
 
 /// FNV-1a over every field; equal programs have equal hashes in every run and on every machine.
 std::int64_t hash_of(const std::vector<OpRecord>& records);
+
+/// The same over all that a profile has of a program, `hash` being that of its ops: programs may do the same work on
+/// buffers of other sizes, or wait for one another otherwise.
+std::int64_t hash_of_all(std::int64_t hash, const std::vector<OpBufferRecord>& buffers,
+                         const std::vector<OpAfterRecord>& after);
 
 }  // namespace shardscope

@@ -55,7 +55,7 @@ std::vector<SchemaTable> run_tables() {
        {"id"},
        ""},
       {"program",
-       "The program of one class of ranks; ranks whose programs have equal ops share one.",
+       "The program of one class of ranks; ranks share one if theirs do the same in the same order.",
        {{"id", "INTEGER", "", "What rank and op_row refer to."},
         kRun,
         {"hash", "INTEGER", "", "Of the ops; equal in two runs if their programs are."},
