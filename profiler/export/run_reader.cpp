@@ -7,7 +7,7 @@ namespace shardscope {
 namespace {
 
 constexpr int kImportsSince = 4;  ///< schema version that brought source and collective_call
-constexpr int kGroupsSince = 5;   ///< and rank_group and op_after
+constexpr int kGroupsSince = 5;   ///< and rank_group
 
 /// What the profile knows of a track's collectives, beside their slices: both in order of time.
 class Calls {
@@ -128,30 +128,12 @@ std::vector<ExportGroup> RunReader::groups(int rank) const {
   return groups;
 }
 
-std::vector<ExportAfter> RunReader::after(const ExportRank& rank) const {
-  std::vector<ExportAfter> all;
-  if (profile_.schema_version() < kGroupsSince) return all;
-  Rows rows =
-      profile_.rows("SELECT op, after FROM op_after WHERE program = ? ORDER BY op, after", {Value(rank.program)});
-  while (rows.next()) all.push_back({rows.integer(0), rows.integer(1)});
-  return all;
-}
-
 std::map<std::int64_t, std::string> RunReader::group_ranks(const ExportRank& rank) const {
   std::map<std::int64_t, std::string> all;
   if (profile_.schema_version() < kImportsSince) return all;
   Rows rows = profile_.rows("SELECT op, group_ranks FROM op_collective WHERE program = ? AND group_ranks IS NOT NULL",
                             {Value(rank.program)});
   while (rows.next()) all[rows.integer(0)] = rows.text(1);
-  return all;
-}
-
-std::map<std::int64_t, std::int64_t> RunReader::peers(const ExportRank& rank) const {
-  std::map<std::int64_t, std::int64_t> all;
-  if (profile_.schema_version() < kImportsSince) return all;
-  Rows rows =
-      profile_.rows("SELECT op, peer FROM op_collective WHERE program = ? AND peer IS NOT NULL", {Value(rank.program)});
-  while (rows.next()) all[rows.integer(0)] = rows.integer(1);
   return all;
 }
 

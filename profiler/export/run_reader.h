@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "profiler/query/op_order.h"
 #include "profiler/store/profile.h"
 
 namespace shardscope {
@@ -55,11 +56,6 @@ struct ExportGroup {
   std::string name, ranks;  ///< ranks: JSON list; empty: unknown
 };
 
-/// An op waits for one of another lane.
-struct ExportAfter {
-  std::int64_t op = 0, after = 0;
-};
-
 /// Live bytes of one category in one space.
 struct ExportMemory {
   std::int64_t time_ns = 0, live_bytes = 0;
@@ -79,12 +75,13 @@ class RunReader {
   void slices(const ExportTrack& track, const std::function<void(const ExportSlice&)>& f) const;
   void steps(int rank, const std::function<void(const ExportStep&)>& f) const;
   void memory(int rank, const std::function<void(const ExportMemory&)>& f) const;
-  std::vector<ExportGroup> groups(int rank) const;               ///< none in profiles before version 5
-  std::vector<ExportAfter> after(const ExportRank& rank) const;  ///< of runs of ours, by op
+  std::vector<ExportGroup> groups(int rank) const;  ///< none in profiles before version 5
+  OpOrder order(int rank, const std::function<bool(std::int32_t)>& takes_time) const {
+    return read_op_order(profile_, run_, rank, takes_time);
+  }
   /// Of ops that a file names them for: JSON lists of the ranks of their groups, by op.
   std::map<std::int64_t, std::string> group_ranks(const ExportRank& rank) const;
-  std::map<std::int64_t, std::int64_t> peers(const ExportRank& rank) const;  ///< of sends and receives, by op
-  std::optional<std::int64_t> wall_clock_ns() const;                         ///< since 1970, of the run's time 0
+  std::optional<std::int64_t> wall_clock_ns() const;  ///< since 1970, of the run's time 0
 
  private:
   const Profile& profile_;

@@ -12,6 +12,7 @@ struct Part {
   std::int64_t start_ns = 0, duration_ns = 0;
   double error_ns = 0;
   std::int64_t recorded_ns = 0;  ///< its start by its own clock
+  std::int32_t op = 0;
 };
 
 /// A clock that is a little off could make a rank wait after it has left.
@@ -38,7 +39,7 @@ std::vector<Part> by_arrival(const MatchedCollective& call, const std::map<int, 
     const auto clock = clocks.find(a.rank);
     if (clock == clocks.end() || !clock->second->error_ns) return {};
     const std::int64_t start = common_ns(*clock->second, a.start_ns);
-    parts.push_back({a.rank, start, a.end_ns - a.start_ns, common_error_ns(*clock->second), a.start_ns});
+    parts.push_back({a.rank, start, a.end_ns - a.start_ns, common_error_ns(*clock->second), a.start_ns, a.op});
   }
   std::stable_sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.start_ns < b.start_ns; });
   return parts;
@@ -98,8 +99,8 @@ std::vector<WaitedCall> waited_calls(const MatchedCollectives& matched, const Cl
     const std::vector<Part> parts = by_arrival(matched.calls[i], clock_of);
     if (parts.size() < 2) continue;
     for (const Part& part : parts) {
-      calls.push_back({i, part.rank, part.recorded_ns, part.recorded_ns + part.duration_ns, wait_of(part, parts.back()),
-                       parts.back().rank});
+      calls.push_back({i, part.rank, part.recorded_ns, part.recorded_ns + part.duration_ns, part.op,
+                       wait_of(part, parts.back()), parts.back().rank});
     }
   }
   return calls;

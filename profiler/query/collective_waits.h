@@ -46,8 +46,9 @@ struct WaitedCall {
   std::size_t call = 0;  ///< index into MatchedCollectives::calls
   int rank = 0;
   std::int64_t start_ns = 0, end_ns = 0;  ///< by its own clock, as recorded
-  std::int64_t wait_ns = 0;               ///< until the last rank came
-  int last_rank = 0;                      ///< who that was
+  std::int32_t op = 0;
+  std::int64_t wait_ns = 0;  ///< until the last rank came
+  int last_rank = 0;         ///< who that was
 };
 /// Of collectives that synchronize, between ranks whose clocks are known.
 std::vector<WaitedCall> waited_calls(const MatchedCollectives& matched, const ClockAlignment& clocks);

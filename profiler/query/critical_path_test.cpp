@@ -275,6 +275,42 @@ TEST(CriticalPath, LeadsThroughASendToTheStageBefore) {
             950 * kUs);
 }
 
+/// Something else ends just before the work begins; what it waits for by its program ended earlier.
+TEST(CriticalPath, FollowsWhatTheProgramSaysAndNotWhatEndedLast) {
+  const testing::TempFolder folder;
+  ProfileWriter writer(folder.file("run.db"), testing::tiny_run("ordered"));
+  for (int rank = 0; rank < 2; ++rank) {
+    Program p = testing::tiny_program(rank, 2);
+    const Label label{Phase::kOptimizer, -1, 0, p.intern("grad")};
+    p.instructions.push_back({Free{BufferId{2}}, Lane::kCompute, label, {testing::kGatherOp}});
+    p.instructions.push_back({Fill{p.whole(BufferId{1})}, Lane::kCompute, label, {}});
+    const OpId fill{static_cast<std::int32_t>(p.instructions.size()) - 1};
+    RankTrace* trace = writer.open_rank(rank, p);
+    for (int step = 0; step < 2; ++step) {
+      const std::int64_t t0 = step * 1000 * kUs;
+      const auto slice = [&](OpId op, Lane on, std::int64_t begin, std::int64_t end) {
+        trace->slice({op, step, on, t0 + begin * kUs, (end - begin) * kUs, 0});
+      };
+      slice(testing::kMatMulOp, Lane::kCompute, 0, 200);
+      slice(testing::kGatherOp, Lane::kGather, 0, 400);
+      slice(testing::kCopyOp, Lane::kH2D, 0, 480);  // nobody waits for it
+      slice(fill, Lane::kCompute, 500, 1000);
+      trace->step({step, t0, 1000 * kUs, 1, 1, 1e-3});
+    }
+    trace->finish({}, 0);
+  }
+  writer.finish();
+  const Profile profile(folder.file("run.db"));
+  const StepGraph graph = StepGraphSource(profile, 1).graph(1);
+  const CriticalPath path = critical_path(graph);
+  EXPECT_EQ(path.part(TimePart::kOptimizer), 500 * kUs);
+  EXPECT_EQ(path.part(TimePart::kCommunication), 400 * kUs) << "through the free, which takes no time";
+  EXPECT_EQ(path.part(TimePart::kCopies), 0);
+  EXPECT_EQ(path.part(TimePart::kIdleUnknown), 100 * kUs);
+  EXPECT_EQ(replay(graph, ReplayChange().with(TimePart::kCommunication, 0.25)).step_ns, 700 * kUs)
+      << "then the matrix product holds it up";
+}
+
 TEST(CriticalPath, OfAnImportedRunOfTwoRanks) {
   const testing::TempFolder folder;
   std::vector<std::string> texts;

@@ -69,7 +69,7 @@ void add(Candidates& all, int rank, std::int64_t op, const std::string& lane, st
   const Described& d = found->second;
   auto& [described, arrivals] = all.executions[{{d.group, d.members}, d.kind, lane, number}];
   if (described == nullptr) described = &d;
-  arrivals[rank].push_back({rank, start, end});
+  arrivals[rank].push_back({rank, start, end, static_cast<std::int32_t>(op)});
 }
 
 /// False if no file of the run numbers its collectives.

@@ -21,6 +21,7 @@ namespace shardscope {
 struct Arrival {
   int rank = 0;
   std::int64_t start_ns = 0, end_ns = 0;
+  std::int32_t op = 0;
 };
 
 struct MatchedCollective {

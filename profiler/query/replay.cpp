@@ -72,7 +72,8 @@ class Run {
       const std::int64_t measured = n.time.begin_ns - b.time.end_ns;
       begin = std::max(begin, end + (before == n.held_by ? pause(n, b) : std::min<std::int64_t>(measured, 0)));
     };
-    for (std::int32_t before : {n.previous, n.launch, n.other}) after(before);
+    for (std::int32_t before : {n.previous, n.launch}) after(before);
+    for (std::int32_t before : n.others) after(before);
     if (n.held_by >= i) begin = std::max(begin, n.time.begin_ns);
     if (!change_.launches_wait) begin = std::max(begin, graph_.time.begin_ns);
     t.begin_ns = begin;

@@ -1,11 +1,11 @@
 #include "profiler/query/step_graph.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <set>
 #include <tuple>
 
 #include "core/error.h"
+#include "profiler/query/step_transfers.h"
 
 namespace shardscope {
 namespace {
@@ -48,6 +48,10 @@ TimeWindow moved(TimeWindow time, const RankClock& clock) {
   return {begin, begin + time.length()};
 }
 
+std::tuple<std::int64_t, std::int64_t, std::int32_t> key_of(const WaitedCall& call) {
+  return {call.start_ns, call.end_ns, call.op};
+}
+
 /// The nodes of one rank, still to be put in order.
 struct Unordered {
   StepNode node;
@@ -63,13 +67,16 @@ void add_rank(const RankWork& work, const RankClock& clock, const std::vector<Wa
   for (const DeviceSlice& s : work.device) {
     const TimeWindow time = moved(s.time, clock);
     if (!overlaps(time)) continue;
-    Unordered n{
-        {work.rank, true, s.op, part_of_slice(work, s), time, s.wait_ns}, {work.rank, s.track}, s.launch, -1, -1};
+    Unordered n{{work.rank, true, s.op, s.step, part_of_slice(work, s), time, s.wait_ns},
+                {work.rank, s.track},
+                s.launch,
+                -1,
+                -1};
     if (s.activity == Activity::kCommunication) {
-      const auto found = std::lower_bound(waits.begin(), waits.end(), s.time, [](const WaitedCall& w, TimeWindow t) {
-        return std::tie(w.start_ns, w.end_ns) < std::tie(t.begin_ns, t.end_ns);
-      });
-      const bool same = found != waits.end() && found->start_ns == s.time.begin_ns && found->end_ns == s.time.end_ns;
+      const auto key = std::tuple(s.time.begin_ns, s.time.end_ns, s.op);
+      const auto found = std::lower_bound(waits.begin(), waits.end(), key,
+                                          [](const WaitedCall& w, const auto& k) { return key_of(w) < k; });
+      const bool same = found != waits.end() && key_of(*found) == key;
       if (same) n.node.wait_ns = found->wait_ns;
       if (same) n.call = static_cast<std::int64_t>(found->call);
     }
@@ -84,7 +91,7 @@ void add_rank(const RankWork& work, const RankClock& clock, const std::vector<Wa
       continue;
     }
     graph.has_host = true;
-    all.push_back({{work.rank, false, s.op, part_of_call(s.kind), time, 0},
+    all.push_back({{work.rank, false, s.op, -1, part_of_call(s.kind), time, 0},
                    {work.rank, -1 - s.track},
                    -1,
                    static_cast<std::int32_t>(i),
@@ -118,54 +125,19 @@ std::vector<std::pair<int, int>> put_in_order(std::vector<Unordered>& all, StepG
   return queues;
 }
 
-using Queue = std::vector<std::int32_t>;  ///< nodes in order
-
-/// How far apart the ends of the sends and receives of two queues are, all together; nothing if they are not as many.
-std::optional<std::int64_t> apart(const StepGraph& graph, const Queue& sends, const Queue& receives) {
-  if (sends.size() != receives.size()) return std::nullopt;
-  std::int64_t sum = 0;
-  for (std::size_t i = 0; i < sends.size(); ++i)
-    sum += std::abs(graph.nodes[std::size_t(sends[i])].time.end_ns - graph.nodes[std::size_t(receives[i])].time.end_ns);
-  return sum;
-}
-
-/// A send and its receive end together. Profiles do not say who sends to whom; so each queue of receives belongs to the
-/// queue of sends of another rank that ends nearest to it, in order, if that is near: within a twentieth of the step
-/// each.
-void match_transfers(const std::vector<std::pair<int, int>>& queues, StepGraph& graph) {
-  std::map<std::pair<int, int>, Queue> sends, receives;
+/// `others` as the programs have them. The first work of a queue in a step may wait for nothing that its program
+/// names, and yet for the end of the step before: that stays a guess.
+void order_by_programs(const Orders& orders, const std::vector<std::pair<int, int>>& queues, StepGraph& graph) {
+  std::map<std::pair<int, std::int32_t>, std::int32_t> nodes;  // of the step, by rank and op
+  std::set<std::pair<int, int>> begun;
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
-    const StepNode& n = graph.nodes[i];
-    if (n.part != TimePart::kCommunication || n.call >= 0) continue;
-    if (n.time.end_ns <= graph.time.begin_ns) continue;  // of the step before, of which only a part is here
-    const std::string& kind = graph.op(n).kind;
-    if (kind == "send") sends[queues[i]].push_back(static_cast<std::int32_t>(i));
-    if (kind == "recv") receives[queues[i]].push_back(static_cast<std::int32_t>(i));
-  }
-  for (const auto& [to, received] : receives) {
-    auto nearest = sends.end();
-    std::int64_t least = graph.time.length() / 20 * static_cast<std::int64_t>(received.size());
-    for (auto sent = sends.begin(); sent != sends.end(); ++sent) {
-      const bool own = sent->first.first == to.first;
-      const std::optional<std::int64_t> sum = own ? std::nullopt : apart(graph, sent->second, received);
-      if (!sum || *sum >= least) continue;
-      least = *sum;
-      nearest = sent;
-    }
-    if (nearest == sends.end()) continue;
-    for (std::size_t i = 0; i < received.size(); ++i) {
-      const std::int32_t send = nearest->second[i];
-      GraphCall call{{std::min(send, received[i]), std::max(send, received[i])}, -1};
-      call.last = call.nodes.back();
-      const std::int64_t met = graph.nodes[std::size_t(call.last)].time.begin_ns;
-      for (std::int32_t part : call.nodes) {
-        StepNode& n = graph.nodes[std::size_t(part)];
-        n.call = static_cast<std::int32_t>(graph.calls.size());
-        n.wait_ns = met >= n.time.end_ns ? 0 : met - n.time.begin_ns;  // 0: it had gone before
-      }
-      graph.calls.push_back(std::move(call));
-    }
-    sends.erase(nearest);
+    StepNode& n = graph.nodes[i];
+    const OpOrder& order = orders.at(n.rank);
+    if (!n.on_device || n.step != graph.step || order.after.empty()) continue;
+    for (const std::int32_t op : order.after[static_cast<std::size_t>(n.op)])
+      if (const auto found = nodes.find({n.rank, op}); found != nodes.end()) n.others.push_back(found->second);
+    nodes[{n.rank, n.op}] = static_cast<std::int32_t>(i);
+    n.is_order_known = !begun.insert(queues[i]).second || !n.others.empty();
   }
 }
 
@@ -202,14 +174,18 @@ std::int32_t holder(const StepGraph& graph, const StepNode& node) {
   };
   const std::int64_t begin = node.time.begin_ns;
   if (!node.on_device) return node.previous;
+  std::int32_t latest = -1;
+  const auto compare = [&](std::int32_t i) {
+    if (i >= 0 && (latest < 0 || end_of(i) > end_of(latest))) latest = i;
+  };
+  for (std::int32_t i : {node.previous, node.launch}) compare(i);
+  for (std::int32_t i : node.others) compare(i);
+  if (node.is_order_known) return latest;
   const bool queue = node.previous >= 0, launched = node.launch >= 0;
   const std::int64_t after_queue = queue ? begin - end_of(node.previous) : INT64_MAX,
                      after_launch = launched ? begin - end_of(node.launch) : INT64_MAX;
   if (queue && after_queue <= kTightNs && after_queue <= after_launch) return node.previous;
   if (launched && after_launch <= kLaunchLatencyNs && after_launch < after_queue) return node.launch;
-  std::int32_t latest = -1;
-  for (std::int32_t i : {node.previous, node.launch, node.other})
-    if (i >= 0 && (latest < 0 || end_of(i) > end_of(latest))) latest = i;
   return latest;
 }
 
@@ -241,7 +217,9 @@ void tie_nodes(StepGraph& graph, const std::vector<std::pair<int, int>>& queues,
     if (node.on_device) {
       const auto [before, is_new] = latest.try_emplace(queues[i], index);
       if (!is_new) node.previous = std::exchange(before->second, index);
-      node.other = ended_last(graph, order(true), node.time.begin_ns, index);
+      if (node.is_order_known) continue;
+      const std::int32_t other = ended_last(graph, order(true), node.time.begin_ns, index);
+      if (other >= 0) node.others.assign(1, other);
     } else {
       node.previous = ended_last(graph, order(false), node.time.begin_ns, index);
       if (node.part != TimePart::kIdleSync) continue;
@@ -260,9 +238,8 @@ StepGraphSource::StepGraphSource(const Profile& profile, std::int64_t run)
   for (const RankClock& clock : clocks.ranks) clocks_[clock.rank] = clock;
   for (const WaitedCall& call : waited_calls(matched, clocks)) waits_[call.rank].push_back(call);
   for (auto& [rank, calls] : waits_) {
-    std::sort(calls.begin(), calls.end(), [](const WaitedCall& a, const WaitedCall& b) {
-      return std::tie(a.start_ns, a.end_ns) < std::tie(b.start_ns, b.end_ns);
-    });
+    std::sort(calls.begin(), calls.end(),
+              [](const WaitedCall& a, const WaitedCall& b) { return key_of(a) < key_of(b); });
   }
 }
 
@@ -297,6 +274,7 @@ StepGraph StepGraphSource::graph(std::int64_t step) const {
                 profile_.path() + ": run " + std::to_string(run_) + " has no step " + std::to_string(step));
   }
   std::vector<Unordered> all;
+  Orders orders;
   for (const RunStep& s : steps_.steps) {
     if (s.step != step) continue;
     const RankClock clock = clock_of(s.rank);
@@ -306,6 +284,10 @@ StepGraph StepGraphSource::graph(std::int64_t step) const {
     // Launches of the step's first work come before it.
     const std::int64_t before = std::min<std::int64_t>(graph.time.length(), 1'000'000'000);
     const RankWork work = reader.read({graph.time.begin_ns - ahead - before, graph.time.end_ns - ahead});
+    std::set<std::int32_t> worked;
+    for (const DeviceSlice& slice : work.device) worked.insert(slice.op);
+    orders[s.rank] =
+        read_op_order(profile_, run_, s.rank, [&](std::int32_t op) { return worked.find(op) != worked.end(); });
     const auto waits = waits_.find(s.rank);
     static const std::vector<WaitedCall> kNone;
     add_rank(work, clock, waits == waits_.end() ? kNone : waits->second,
@@ -315,7 +297,8 @@ StepGraph StepGraphSource::graph(std::int64_t step) const {
   for (const auto& [rank, end] : ends)
     if (graph.time.end_ns - end <= graph.time.length() / kTogether) last_ranks.insert(rank);
   const std::vector<std::pair<int, int>> queues = put_in_order(all, graph);
-  match_transfers(queues, graph);
+  match_transfers(orders, queues, graph);
+  order_by_programs(orders, queues, graph);
   tie_nodes(graph, queues, last_ranks);
   return graph;
 }

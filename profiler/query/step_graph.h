@@ -6,10 +6,11 @@
 //   StepGraph graph = source.graph(12);
 //   graph.nodes[graph.last].held_by
 //
-// A profile holds times, no dependencies. What a piece of work was held up by is taken to be what ended last of: what
-// its queue did before, the call that launched it, another queue of its device (unless one of the former ended just
-// before), and of a collective the last rank to come. A call of the host comes after the one before it, and returns,
-// if it synchronizes, when the device has done what it waits for.
+// What a piece of work was held up by is what ended last of: what its queue did before, the call that launched it, what
+// it waits for on other queues of its device, and of a collective the last rank to come. Of runs of ours the program
+// says what waits for what (op_order.h). Files of other programs hold times alone: there it is taken to be what another
+// queue ended last, unless its own queue or its launch ended just before. A call of the host comes after the one before
+// it, and returns, if it synchronizes, when the device has done what it waits for.
 
 #include <map>
 #include <set>
@@ -28,12 +29,14 @@ struct StepNode {
   int rank = 0;
   bool on_device = true;
   std::int32_t op = 0;
+  std::int64_t step = -1;              ///< that it was recorded with; -1: none
   TimePart part = TimePart::kCompute;  ///< what its time is
   TimeWindow time;                     ///< by the common clock
   std::int64_t wait_ns = 0;            ///< of a collective: until the last rank came
   std::int32_t previous = -1;          ///< of its queue; of a call: the one before it, on any thread
   std::int32_t launch = -1;            ///< the call that launched it
-  std::int32_t other = -1;             ///< of another queue of the device: what ended last before it began
+  std::vector<std::int32_t> others;    ///< of other queues of the device: what it waits for; a guess: one at most
+  bool is_order_known = false;         ///< by the program: `others` are no guess
   std::int32_t synchronizes = -1;      ///< of a call: the work of the device that it waits for
   std::int32_t call = -1;              ///< of a collective that was matched: index into StepGraph::calls
   std::int32_t held_by = -1;           ///< that of the above which held it up until it began
@@ -75,8 +78,8 @@ class StepGraphSource {
   std::map<int, std::vector<WaitedCall>> waits_;  ///< by rank, by start
 };
 
-/// Finds `previous`, `other`, `synchronizes` and `held_by` of nodes that have all else, by begin, each in its queue;
-/// and `last`, on one of the ranks that end last.
+/// Finds `previous`, `synchronizes`, `held_by` and, where their order is not known, `others` of nodes that have all
+/// else, by begin, each in its queue; and `last`, on one of the ranks that end last.
 void tie_nodes(StepGraph& graph, const std::vector<std::pair<int, int>>& queues, const std::set<int>& last_ranks);
 
 }  // namespace shardscope

@@ -13,6 +13,7 @@
 #include "profiler/export/exporter.h"
 #include "profiler/export/run_reader.h"
 #include "profiler/import/chakra/chakra_node.h"
+#include "profiler/query/op_order.h"
 #include "profiler/store/levels.h"
 
 namespace shardscope {
@@ -54,8 +55,6 @@ class RankNodes {
       : reader_(reader), rank_(rank), groups_(groups), ops_(reader.ops(rank)) {
     for (const ExportGroup& group : reader.groups(rank.rank)) members_[group.name] = group.ranks;
     named_ = reader.group_ranks(rank);
-    peers_ = reader.peers(rank);
-    for (const ExportAfter& a : reader.after(rank)) after_[a.op].push_back(a.after);
   }
   void write(TextFile& out, std::optional<ExportStep> step, std::int64_t origin_ns);
 
@@ -63,7 +62,6 @@ class RankNodes {
   void collect(const std::optional<ExportStep>& step);
   ChakraNode node_of(const Placed& placed) const;
   void describe_communication(const ExportOp& op, std::int64_t index, ChakraNode& node) const;
-  std::optional<std::int64_t> peer_of(const ExportOp& op, std::int64_t index) const;
   std::string ranks_of(const ExportOp& op, std::int64_t index) const;
   void link(const Placed& placed, ChakraNode& node);
   void after_by_time(const Placed& placed, ChakraNode& node) const;
@@ -74,8 +72,7 @@ class RankNodes {
   std::vector<ExportOp> ops_;
   std::map<std::string, std::string> members_;  ///< of groups, by name
   std::map<std::int64_t, std::string> named_;   ///< of groups, by op
-  std::map<std::int64_t, std::int64_t> peers_;  ///< by op
-  std::map<std::int64_t, std::vector<std::int64_t>> after_;
+  OpOrder order_;
   std::vector<ExportTrack> tracks_;
   std::vector<Placed> slices_;
   std::int64_t origin_ns_ = 0;
@@ -105,24 +102,15 @@ void RankNodes::collect(const std::optional<ExportStep>& step) {
   }
   std::stable_sort(slices_.begin(), slices_.end(),
                    [](const Placed& a, const Placed& b) { return a.slice.start_ns < b.slice.start_ns; });
+  std::set<std::int32_t> worked;
+  for (const Placed& placed : slices_) worked.insert(placed.slice.op);
+  order_ = reader_.order(rank_.rank, [&](std::int32_t op) { return worked.count(op) != 0; });
 }
 
 std::string RankNodes::ranks_of(const ExportOp& op, std::int64_t index) const {
   if (const auto named = named_.find(index); named != named_.end()) return named->second;
   const auto known = members_.find(op.group);
   return known == members_.end() ? std::string() : known->second;
-}
-
-/// Of runs of ours lanes say to whom: the next or the previous rank of the group.
-std::optional<std::int64_t> RankNodes::peer_of(const ExportOp& op, std::int64_t index) const {
-  if (const auto known = peers_.find(index); known != peers_.end()) return known->second;
-  const json ranks = json::parse(ranks_of(op, index), nullptr, false);
-  if (!ranks.is_array()) return std::nullopt;
-  const auto self = std::find(ranks.begin(), ranks.end(), rank_.rank);
-  if (self == ranks.end() || ranks.size() < 2) return std::nullopt;
-  const auto at = static_cast<std::size_t>(self - ranks.begin());
-  const bool next = op.lane == to_string(Lane::kSendNext) || op.lane == to_string(Lane::kRecvNext);
-  return ranks[(at + (next ? 1 : ranks.size() - 1)) % ranks.size()].get<std::int64_t>();
 }
 
 void RankNodes::describe_communication(const ExportOp& op, std::int64_t index, ChakraNode& node) const {
@@ -138,15 +126,13 @@ void RankNodes::describe_communication(const ExportOp& op, std::int64_t index, C
     node.attributes["comm_type"] = chakra_collective(op.kind).value_or(*chakra_collective("all_to_all"));
     return;
   }
-  const bool sends = op.kind == "send";
-  const auto peer = peer_of(op, index);
-  if (!peer) return;  // stays work of that length
+  const auto found = order_.transfers.find(static_cast<std::int32_t>(index));
+  if (found == order_.transfers.end()) return;  // stays work of that length
+  const auto [peer, sends, back] = found->second;
   node.type = sends ? ChakraType::kSend : ChakraType::kReceive;
-  node.attributes["comm_src"] = sends ? std::int64_t{rank_.rank} : *peer;
-  node.attributes["comm_dst"] = sends ? *peer : std::int64_t{rank_.rank};
-  // What goes the other way between the same two must not be taken for it.
-  const bool back = op.lane == to_string(Lane::kSendPrevious) || op.lane == to_string(Lane::kRecvNext);
-  node.attributes["comm_tag"] = std::int64_t{back ? 1 : 0};
+  node.attributes["comm_src"] = std::int64_t{sends ? rank_.rank : peer};
+  node.attributes["comm_dst"] = std::int64_t{sends ? peer : rank_.rank};
+  node.attributes["comm_tag"] = std::int64_t{back ? 1 : 0};  // what goes the other way between the same two is another
 }
 
 ChakraNode RankNodes::node_of(const Placed& placed) const {
@@ -195,10 +181,10 @@ void RankNodes::after_by_time(const Placed& placed, ChakraNode& node) const {
 void RankNodes::link(const Placed& placed, ChakraNode& node) {
   if (const auto last = last_of_track_.find(placed.track); last != last_of_track_.end())
     node.data_after.push_back(last->second);
-  if (after_.empty()) {
+  if (order_.after.empty()) {
     after_by_time(placed, node);
-  } else if (const auto needed = after_.find(placed.slice.op); needed != after_.end()) {
-    for (const std::int64_t op : needed->second) {
+  } else {
+    for (const std::int32_t op : order_.after[static_cast<std::size_t>(placed.slice.op)]) {
       const auto id = node_of_op_.find(op);
       if (id != node_of_op_.end()) node.data_after.push_back(id->second);
     }

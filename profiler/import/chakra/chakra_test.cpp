@@ -161,7 +161,7 @@ TEST(Chakra, ExportSaysWhatASimulatorNeeds) {
     ProfileWriter writer(folder.file("run.db"), testing::tiny_run("tiny"));
     for (int rank = 0; rank < 2; ++rank) {
       Program program = testing::tiny_program(rank, 2);
-      program.instructions[4].after = {testing::kMatMulOp, testing::kCopyOp};  // reduce waits for these
+      program.instructions[4].after = {testing::kMatMulOp, testing::kGatherOp};  // reduce waits for these
       testing::trace_step(*writer.open_rank(rank, program), 0);
     }
     writer.finish();
@@ -179,7 +179,8 @@ TEST(Chakra, ExportSaysWhatASimulatorNeeds) {
   EXPECT_EQ(reduce.text("pg_name"), "1");
   EXPECT_EQ(reduce.flag("is_cpu_op"), false);
   EXPECT_EQ(reduce.duration_us, 100U);
-  EXPECT_THAT(reduce.data_after, ::testing::UnorderedElementsAre(by_kind.at("matmul")->id, by_kind.at("copy")->id));
+  EXPECT_THAT(reduce.data_after,
+              ::testing::UnorderedElementsAre(by_kind.at("matmul")->id, by_kind.at("all_gather")->id));
   EXPECT_EQ(by_kind.at("copy")->type, ChakraType::kMemoryLoad);
   EXPECT_THAT(by_kind.at("adam")->data_after, ElementsAre(by_kind.at("matmul")->id)) << "the one before on its lane";
   const auto groups = nlohmann::json::parse(std::ifstream(folder.file("step.comm_groups.json")));
