@@ -382,7 +382,9 @@ class Train {
     }
     fmt::print("step        {:.4f} s measured, {:.4f} s predicted{}\n", time, prediction_.step_time_s,
                prediction_note());
-    fmt::print("speed       {:.0f} tokens/s, MFU {:.1f} %\n", tokens_per_second(result_), 100 * mfu());
+    const bool knows_peak = cluster_ || prediction_.calibrated;
+    fmt::print("speed       {:.0f} tokens/s{}\n", tokens_per_second(result_),
+               knows_peak ? fmt::format(", MFU {:.1f} %", 100 * mfu()) : "");
     for (const RankResult& rank : result_.ranks) {
       const std::int64_t predicted = device_peak(prediction_.ranks[static_cast<std::size_t>(rank.rank)].peak);
       fmt::print("rank {:<2}     {} bytes measured, {} predicted: {}\n", rank.rank, device_peak(rank.peak), predicted,
