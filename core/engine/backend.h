@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "core/engine/waiting.h"
@@ -23,6 +24,22 @@ struct StepScalars {
   double learning_rate = 0;
   std::uint64_t seed = 0;  ///< of what Sample draws
   double loss_scale = 1;   ///< by which the gradient of the loss is multiplied (fp16)
+};
+
+/// How a step is launched.
+struct LaunchCounts {
+  std::int64_t ops = 0;                    ///< that backends run: all but communication, drives, batches and memory
+  std::int64_t in_graphs = 0, graphs = 0;  ///< of them in CUDA graphs, and how many those are
+};
+
+/// Ops of one lane that follow each other in every step, with nothing else of the lane between them.
+class OpSequence {
+ public:
+  OpSequence() = default;
+  OpSequence(const OpSequence&) = delete;
+  OpSequence& operator=(const OpSequence&) = delete;
+  virtual ~OpSequence() = default;
+  virtual LaunchCounts counts() const = 0;  ///< between steps
 };
 
 class NvmeFile;
@@ -73,6 +90,14 @@ class Backend {
   }
   /// Enqueues a compute or copy op. `op`, `memory` and `scalars` must stay valid until it has run.
   virtual void run(const Op& op, const Memory& memory, const StepScalars& scalars, Lane lane) = 0;
+  /// For a backend that would rather have them at once. They stay as they are while the sequence lives, and it goes
+  /// before the backend, when the lane is idle. Null: run() each of them.
+  virtual std::unique_ptr<OpSequence> keep(std::span<const Op* const> /*ops*/, const Memory& /*memory*/,
+                                           Lane /*lane*/) {
+    return nullptr;
+  }
+  /// Enqueues all ops of a sequence of this backend.
+  virtual void run(OpSequence& /*sequence*/, const StepScalars& /*scalars*/) {}
   /// Enqueues host work in lane order: collectives of threads, reading a batch.
   virtual void call(Lane lane, std::function<void()> work) = 0;
   /// The same for an op of a program.

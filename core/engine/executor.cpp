@@ -194,6 +194,44 @@ void Executor::plan() {
     plan_.push_back(planned);
   }
   plan_memory_times();
+  if (options_.trace == nullptr) plan_sequences();  // a trace wants to know when each op begins and ends
+}
+
+/// A lane's ops up to one that waits for another lane, is waited for, or is nothing that the backend runs.
+void Executor::plan_sequences() {
+  std::array<std::vector<std::int32_t>, kLanes> open;
+  const auto close = [&](Lane lane) { keep_sequence(std::exchange(open[at(lane)], {})); };
+  for (std::size_t i = 0; i < plan_.size(); ++i) {
+    const Planned& planned = plan_[i];
+    const bool is_memory = planned.kind == Kind::kAlloc || planned.kind == Kind::kFree || planned.kind == Kind::kHold;
+    if (planned.waits > 0 || (planned.kind != Kind::kRun && !is_memory)) close(planned.lane);
+    if (planned.kind == Kind::kRun) open[at(planned.lane)].push_back(static_cast<std::int32_t>(i));
+    if (planned.record) close(planned.lane);
+  }
+  for (std::vector<std::int32_t>& ops : open) keep_sequence(ops);
+}
+
+void Executor::keep_sequence(const std::vector<std::int32_t>& places) {
+  if (places.size() < 2) return;
+  std::vector<const Op*> ops;
+  ops.reserve(places.size());
+  for (std::int32_t place : places) ops.push_back(&program_.instruction(OpId{place}).op);
+  auto sequence = backend_.keep(ops, arena_.memory(), plan_[static_cast<std::size_t>(places.front())].lane);
+  if (sequence == nullptr) return;
+  for (std::int32_t place : places) plan_[static_cast<std::size_t>(place)].sequence = sequence.get();
+  plan_[static_cast<std::size_t>(places.front())].leads = true;
+  sequences_.push_back(std::move(sequence));
+}
+
+LaunchCounts Executor::launches() const {
+  LaunchCounts all;
+  all.ops = std::count_if(plan_.begin(), plan_.end(), [](const Planned& p) { return p.kind == Kind::kRun; });
+  for (const auto& sequence : sequences_) {
+    const LaunchCounts counts = sequence->counts();
+    all.in_graphs += counts.in_graphs;
+    all.graphs += counts.graphs;
+  }
+  return all;
 }
 
 /// An Alloc or Free happens, for the trace, when the next op of its lane starts: that costs the lane nothing.
@@ -288,7 +326,11 @@ void Executor::issue(std::int32_t index) {
     case Kind::kHold:
       break;
     case Kind::kRun:
-      run_on_lane(index);
+      if (planned.sequence == nullptr || is_watching_) {
+        run_on_lane(index);
+      } else if (planned.leads) {
+        backend_.run(*planned.sequence, scalars_);
+      }
       break;
     case Kind::kCollective:
       if (planned.channel->comm->enqueues()) {

@@ -52,6 +52,8 @@ class Executor {
   /// Runs the whole program once and returns when every lane is idle. Throws what an op threw, with the op named.
   /// After an exception the executor may only be destroyed.
   void run_step(std::int64_t step, const StepScalars& scalars);
+  /// How a step is launched, once a few have run.
+  LaunchCounts launches() const;
   /// Where it is now. From any thread.
   RankState state() const;
 
@@ -80,14 +82,18 @@ class Executor {
     Lane lane = Lane::kCompute;
     bool record = false;  ///< another lane waits for it
     std::uint32_t first_wait = 0, waits = 0;
-    BufferId buffer;             ///< of Alloc and Free
-    Channel* channel = nullptr;  ///< of collectives
-    OpId next;                   ///< the next op of this lane that has a slice
+    BufferId buffer;                 ///< of Alloc and Free
+    Channel* channel = nullptr;      ///< of collectives
+    OpSequence* sequence = nullptr;  ///< that it is in
+    bool leads = false;              ///< the first of its sequence, when all of it is issued
+    OpId next;                       ///< the next op of this lane that has a slice
   };
 
   void plan();
   void plan_waits(Planned& planned, const Instruction& instruction);
   void plan_memory_times();
+  void plan_sequences();
+  void keep_sequence(const std::vector<std::int32_t>& ops);
   Channel& channel(GroupId group, Lane lane);
   void issue(std::int32_t index);
   void issue_memory(const Planned& planned, OpId op);
@@ -115,6 +121,7 @@ class Executor {
   StepScalars scalars_;  // read by ops that run later: changes only between steps
   std::int32_t step_ = 0;
   std::vector<Planned> plan_;
+  std::vector<std::unique_ptr<OpSequence>> sequences_;
   std::vector<Wait> waits_;
   std::vector<std::int64_t> points_;  // by op: the point recorded after it, in this step
   std::map<std::pair<GroupId, Lane>, Channel> channels_;

@@ -106,6 +106,86 @@ TEST(Executor, LanesWaitForEachOtherOnlyWhereTheProgramSaysSo) {
   EXPECT_EQ(backend.waits, 2 * 50);
 }
 
+/// Wants the ops of a lane together, as a device does that launches them at once.
+class KeepingBackend : public PlainBackend {
+ public:
+  struct Kept : OpSequence {
+    std::vector<const Op*> ops;
+    const Memory* memory = nullptr;
+    Lane lane = Lane::kCompute;
+    LaunchCounts counts() const override {
+      const auto count = static_cast<std::int64_t>(ops.size());
+      return {count, count, 1};
+    }
+  };
+  using PlainBackend::run;
+  std::unique_ptr<OpSequence> keep(std::span<const Op* const> ops, const Memory& memory, Lane lane) override {
+    auto kept = std::make_unique<Kept>();
+    kept->ops.assign(ops.begin(), ops.end()), kept->memory = &memory, kept->lane = lane;
+    sizes.push_back(ops.size());
+    return kept;
+  }
+  void run(OpSequence& sequence, const StepScalars& scalars) override {
+    const auto& kept = static_cast<const Kept&>(sequence);
+    for (const Op* op : kept.ops) run(*op, *kept.memory, scalars, kept.lane);
+    ++runs;
+  }
+  std::vector<std::size_t> sizes;
+  int runs = 0;
+};
+
+/// x = 1, 3, 9, then 5; y is a copy of the 9 and z of y twice doubled.
+Program program_of_sequences(Region& x, Region& z) {
+  Program program;
+  x = add(program, "x", 1000);
+  const Region y = add(program, "y", 1000);
+  z = add(program, "z", 1000);
+  emit(program, Fill{x, 1}, Lane::kCompute);
+  emit(program, Scale{x, 3}, Lane::kCompute);
+  emit(program, Hold{x}, Lane::kCompute);                           // no work of the lane's
+  const OpId tripled = emit(program, Scale{x, 3}, Lane::kCompute);  // waited for: a sequence of three ends
+  const OpId copied = emit(program, Copy{x, y}, Lane::kD2H, {tripled});
+  emit(program, Fill{z, 0}, Lane::kCompute);
+  const OpId before = emit(program, Fill{z, 1}, Lane::kCompute);  // and one of two
+  emit(program, Fill{x, 5}, Lane::kCompute, {copied});            // waits: alone, as what follows waits too
+  emit(program, Copy{y, z}, Lane::kD2H, {before});
+  const OpId doubled = emit(program, Scale{z, 2}, Lane::kD2H);  // of that lane, after the first copy is waited for: two
+  emit(program, Scale{z, 2}, Lane::kCompute, {doubled});
+  return program;
+}
+
+TEST(Executor, GivesTheBackendOpsTogetherThatNothingOfTheirLaneComesBetween) {
+  Region x, z;
+  const Program program = program_of_sequences(x, z);
+  KeepingBackend backend;
+  Arena arena(program, backend);
+  Executor executor(program, backend, arena, {});
+  EXPECT_THAT(backend.sizes, testing::ElementsAre(3, 2, 2));
+  EXPECT_EQ(executor.launches().ops, 10);
+  EXPECT_EQ(executor.launches().in_graphs, 7);
+  EXPECT_EQ(executor.launches().graphs, 3);
+  for (int step = 1; step <= 20; ++step) {
+    executor.run_step(step, {});
+    EXPECT_EQ(backend.runs, 3 * step);
+    EXPECT_EQ(arena.memory().as<float>(x)[999], 5);
+    EXPECT_EQ(arena.memory().as<float>(z)[999], 36);
+  }
+  EXPECT_FALSE(executor.find_overflow(21, {}));  // looks between the ops
+  EXPECT_EQ(backend.runs, 60);
+}
+
+TEST(Executor, GivesEachOpByItselfWhereItIsTraced) {
+  Region x, z;
+  const Program program = program_of_sequences(x, z);
+  KeepingBackend backend;
+  Arena arena(program, backend);
+  Rows rows;
+  Executor executor(program, backend, arena, {.trace = &rows});
+  executor.run_step(0, {});
+  EXPECT_THAT(backend.sizes, testing::IsEmpty());
+  EXPECT_EQ(rows.slices.size(), 10U);
+}
+
 TEST(Executor, RefusesAnOpTheBackendDoesNotRunByName) {
   Program program;
   const Region x = add(program, "x", 4);
