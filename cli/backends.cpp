@@ -56,8 +56,11 @@ BackendFactory cuda_factory(const BackendChoice& choice) {
   const int devices = static_cast<int>(module.devices().size());  // throws if there is none
   return [&module, devices, choice, place = local_rank()](int rank, int threads) {
     const int device = device_of(rank, place, devices);
-    return module.make_backend(
-        {.device = device, .host_threads = threads, .tf32 = choice.tf32, .shares_device = choice.share_gpu});
+    return module.make_backend({.device = device,
+                                .host_threads = threads,
+                                .tf32 = choice.tf32,
+                                .shares_device = choice.share_gpu,
+                                .graphs = choice.graphs});
   };
 }
 #else
@@ -100,6 +103,7 @@ std::string describe_mixed_gpus(const std::vector<std::string>& texts) {
 BackendFactory backend_factory(const BackendChoice& choice) {
   if (choice.name == "cuda") return cuda_factory(choice);
   if (choice.tf32) throw Error(ErrorKind::kConfig, "--tf32: only --backend cuda has it");
+  if (!choice.graphs) throw Error(ErrorKind::kConfig, "--no-graphs: only --backend cuda has graphs");
   return [](int /*rank*/, int threads) { return make_cpu_backend(threads); };
 }
 

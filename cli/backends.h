@@ -16,6 +16,7 @@ struct BackendChoice {
   std::string name = "cpu";  ///< cpu or cuda
   bool share_gpu = false;    ///< several ranks on one GPU, for tests
   bool tf32 = false;         ///< fp32 products on a GPU round their operands
+  bool graphs = true;        ///< a GPU's ops are launched as CUDA graphs where they can be
 };
 
 /// The first GPU that ranks run on; nothing: this machine's cores. Throws Error: no GPU.

@@ -329,6 +329,9 @@ void add_options(CLI::App& c, Options& o) {
              "Ranks may share a GPU: collectives go through host memory instead of NCCL. Slow; for tests");
   c.add_flag("--tf32", o.backend.tf32,
              "With --backend cuda: products of fp32 matrices round their operands to TF32 (10 bits)");
+  c.add_flag("!--no-graphs", o.backend.graphs,
+             "With --backend cuda: launch each op by itself, not the ops of a lane as CUDA graphs (docs/cuda.md); "
+             "to compare, or where a driver will not have them");
   c.add_option("--threads", o.threads, "Threads per rank; 0: cores / ranks")->check(CLI::Range(0, 4096));
   c.add_option("--device-memory", o.device_memory, "Limit of a rank's device memory, e.g. 2GiB")
       ->type_name("BYTES")

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "cli/launches.h"
 #include "cli/memory_json.h"
 #include "core/engine/arena.h"
 
@@ -99,6 +100,7 @@ std::string report_text(const GenerateReport& r) {
   std::string text = speed_line("prefill", prefill_speed(r), "", guess_note(r));
   const bool decodes = r.result == nullptr ? r.spec.new_tokens > 1 : decoded(r);
   if (decodes) text += speed_line("decode", decode_speed(r), " a step", guess_note(r));
+  if (decoded(r)) text += launches_text(r.result->decode.front().launches);
   for (std::size_t rank = 0; rank < r.programs.size(); ++rank) {
     const MemoryPeak predicted = predicted_peak(r, rank);
     text += fmt::format("rank {:<7}", rank);
@@ -119,6 +121,7 @@ ordered_json report_json(const GenerateReport& r, const std::vector<std::string>
   if (r.result != nullptr) out["sequences"] = sequences_json(r, texts);
   out["prefill"] = speed_json(prefill_speed(r));
   out["decode"] = speed_json(decode_speed(r));
+  if (decoded(r)) out["decode"]["launches"] = launches_json(r.result->decode.front().launches);
   out["cache_bytes_per_rank"] = cache_bytes(r.programs.front().decode);
   nlohmann::json measured = nlohmann::json::array(), predicted = nlohmann::json::array();
   for (std::size_t rank = 0; rank < r.programs.size(); ++rank) {

@@ -16,6 +16,7 @@
 #include "cli/backends.h"
 #include "cli/command.h"
 #include "cli/job_options.h"
+#include "cli/launches.h"
 #include "cli/memory_json.h"
 #include "cli/ranks.h"
 #include "cli/train_checkpoints.h"
@@ -43,7 +44,7 @@ struct Options {
   JobOptions job;
   std::string dump_weights, dump_batches, name;
   int threads = 0;
-  bool json = false, quiet = false, share_gpu = false, tf32 = false, counters = false;
+  bool json = false, quiet = false, share_gpu = false, tf32 = false, graphs = true, counters = false;
 };
 
 // A signal handler can reach nothing else. The first Ctrl-C finishes the step; the second ends the process.
@@ -98,7 +99,8 @@ class Train {
  public:
   Train(const Options& options, Job job, const Ranks& ranks) : options_(options), ranks_(ranks), job_(std::move(job)) {
     ranks.check_world(job_.parallel.ranks());
-    const BackendChoice backend{.name = job_.backend, .share_gpu = options.share_gpu, .tf32 = options.tf32};
+    const BackendChoice backend{
+        .name = job_.backend, .share_gpu = options.share_gpu, .tf32 = options.tf32, .graphs = options.graphs};
     backends_ = backend_factory(backend);
     gpu_ = gpu_of(backend);
     find_cluster();
@@ -363,6 +365,7 @@ class Train {
     out["predicted"] = {
         {"step_time_s", prediction_.step_time_s}, {"ranks", predicted}, {"beside_bytes", memory_beside()}};
     out["profile"] = job_.profile.empty() ? nlohmann::json(nullptr) : nlohmann::json(job_.profile);
+    out["launches"] = launches_json(result_.ranks.front().launches);
     out["grad_norms"] = result_.grad_norms;
     out["skipped_steps"] = result_.skipped_steps;
     out["first_step"] = checkpoints_->first_step();
@@ -390,6 +393,7 @@ class Train {
       fmt::print("rank {:<2}     {} bytes measured, {} predicted: {}\n", rank.rank, device_peak(rank.peak), predicted,
                  describe(rank.peak.at_peak, Space::kDevice));
     }
+    fmt::print("{}", launches_text(result_.ranks.front().launches));
     print_resident();
     if (!checkpoints_->summary().empty()) fmt::print("checkpoint  {}\n", checkpoints_->summary());
     if (!job_.profile.empty()) fmt::print("profile     {}\n", job_.profile);
@@ -466,6 +470,10 @@ void add_train(CLI::App& app, int& exit_code) {
   command->add_flag("--tf32", options->tf32,
                     "With --backend cuda: products of fp32 matrices round their operands to TF32 (10 bits, 8 times as "
                     "fast on a data-centre GPU)");
+  command->add_flag(
+      "!--no-graphs", options->graphs,
+      "With --backend cuda: launch each op by itself, not the ops of a lane as CUDA graphs (docs/cuda.md); "
+      "to compare, or where a driver will not have them");
   command->add_flag("--counters", options->counters,
                     "With --profile: count cycles, instructions, cache misses, processor time in each op");
   command->add_option("--threads", options->threads, "Threads per rank; 0: cores / ranks")->check(CLI::Range(0, 4096));

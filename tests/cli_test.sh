@@ -488,6 +488,7 @@ check 'without marks it is one step' json_ok breakdown.json 'd["steps_from"] == 
 refuses 'no step 99' critical-path run.db --step 99
 refuses 'no-such-run' critical-path run.db --run no-such-run
 refuses '--tf32: only --backend cuda' train job.json --tf32
+refuses '--no-graphs: only --backend cuda' train job.json --no-graphs
 refuses 'record a run of our CUDA backend' ops run.db
 refuses 'no-such-run' ops run.db --run no-such-run
 check 'critical-path' bash -c "'$shardscope' critical-path run.db | grep -q 'step .*100.0 %'"

@@ -93,7 +93,8 @@ class Generation {
       wait_for_lanes(rank.backend);
       throw;
     }
-    const RankResult measured{.rank = rank.number, .peak = rank.arena.peak(), .rss_bytes = resident_bytes()};
+    const RankResult measured{
+        .rank = rank.number, .peak = rank.arena.peak(), .rss_bytes = resident_bytes(), .launches = executor.launches()};
     if (trace != nullptr) trace->finish(measured.peak, measured.rss_bytes);
     share_result(rank, measured, most_steps == 1 ? result_.prefill : result_.decode);
   }

@@ -119,7 +119,8 @@ class Run {
       throw;
     }
     if (options_.at_end) options_.at_end(rank, program, arena.memory());
-    const RankResult measured{.rank = rank, .peak = arena.peak(), .rss_bytes = resident_bytes()};
+    const RankResult measured{
+        .rank = rank, .peak = arena.peak(), .rss_bytes = resident_bytes(), .launches = executor.launches()};
     if (trace != nullptr) trace->finish(measured.peak, measured.rss_bytes);
     share_result(*world, measured);
   }

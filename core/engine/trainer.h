@@ -40,6 +40,7 @@ struct RankResult {
   int rank = 0;
   MemoryPeak peak;             ///< measured by the arena
   std::int64_t rss_bytes = 0;  ///< resident memory of its whole process at the end: ranks that are threads share it
+  LaunchCounts launches;       ///< of a step
 };
 
 /// Middle step time, the first step (cold caches) left out when there are at least three. 0 if there was none.

@@ -51,7 +51,7 @@ __global__ void cross_entropy(T* logits, const std::int32_t* targets, std::int64
 void run(const CrossEntropy& op, Kernel& kernel) {
   const auto* targets = kernel.data<std::int32_t>(op.targets);
   auto* row_loss = kernel.scratch<double>(op.rows);
-  const auto scale = static_cast<float>(op.scale * kernel.scalars.loss_scale);
+  const auto scale = static_cast<float>(op.scale * kernel.scalars().loss_scale);
   for_dtype(kernel.dtype(op.logits), [&](auto type) {
     using T = decltype(type);
     cross_entropy<<<static_cast<unsigned>(op.rows), threads_for_row(op.vocab), 0, kernel.stream()>>>(

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <string_view>
 #include <thread>
 
 #include "core/check.h"
@@ -21,7 +23,9 @@
 #include "kernels/cuda/events.h"
 #include "kernels/cuda/kernel.h"
 #include "kernels/cuda/lane_progress.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/cuda/nccl_communicator.h"
+#include "kernels/cuda/op_graphs.h"
 #include "kernels/cuda/op_range.h"
 #include "kernels/cuda/staged_communicator.h"
 
@@ -34,22 +38,20 @@ constexpr std::int64_t kSpinForNs = 200'000;
 /// Lanes whose work the host processor does, in host memory.
 bool is_host_lane(Lane lane) { return lane == Lane::kHost || lane == Lane::kNvmeRead || lane == Lane::kNvmeWrite; }
 
-/// What `work` throws is said to be of the op.
-template <class Work>
-void name_errors(const Program& program, const Op& op, Work&& work) {
-  try {
-    work();
-  } catch (const PeerStopped&) {
-    throw;
-  } catch (const Error& error) {
-    throw Error(error.kind(), fmt::format("{}: {}", cuda::describe(program, op), error.what()));
-  }
+/// Not where somebody watches op by op: a range of each (op_range.h), or the error of each as it comes.
+bool may_use_graphs() {
+  const char* const blocking = std::getenv("CUDA_LAUNCH_BLOCKING");
+  return !cuda::is_watched() && (blocking == nullptr || std::string_view(blocking) == "0");
 }
 
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(const CudaOptions& options)
-      : options_(options), device_(cuda::open_device(options.device)), events_(cudaEventDisableTiming), marks_(0) {
+      : options_(options),
+        uses_graphs_(options.graphs && may_use_graphs()),
+        device_(cuda::open_device(options.device)),
+        events_(cudaEventDisableTiming),
+        marks_(0) {
     for (std::size_t i = 0; i < kLanes; ++i) {
       states_[i] = std::make_unique<cuda::LaneState>(device_, options.tf32, options.most_moved);
       lanes_[i] = std::make_unique<LaneWorker>(
@@ -83,6 +85,14 @@ class CudaBackend final : public Backend {
   void run(const Op& op, const Memory& memory, const StepScalars& scalars, Lane lane) override {
     worker(lane).push(LaneWorker::OpWork{&op, &memory, &scalars});
   }
+  std::unique_ptr<OpSequence> keep(std::span<const Op* const> ops, const Memory& memory, Lane lane) override {
+    if (!uses_graphs_ || is_host_lane(lane) || ops.size() < cuda::OpGraphs::kLeast) return nullptr;
+    return std::make_unique<cuda::OpGraphs>(ops, memory, lane, device_lane(lane));
+  }
+  void run(OpSequence& sequence, const StepScalars& scalars) override {
+    auto& graphs = static_cast<cuda::OpGraphs&>(sequence);  // keep() makes no others
+    worker(graphs.lane()).push([&graphs, &scalars] { graphs.run(scalars); });
+  }
   void call(Lane lane, std::function<void()> work) override {
     if (is_host_lane(lane)) return worker(lane).push(std::move(work));
     worker(lane).push([this, lane, work = std::move(work)] {
@@ -93,7 +103,7 @@ class CudaBackend final : public Backend {
   void call_op(const Op& op, const Memory& memory, Lane lane, std::function<void()> work) override {
     worker(lane).push([this, lane, &op, &program = *memory.program, work = std::move(work)] {
       const cuda::OpRange range(program, op, device_.index);
-      if (!is_host_lane(lane)) name_errors(program, op, [&] { wait_for_lane(lane); });
+      if (!is_host_lane(lane)) cuda::name_errors(program, op, [&] { wait_for_lane(lane); });
       work();
     });
   }
@@ -102,7 +112,7 @@ class CudaBackend final : public Backend {
       const cuda::OpRange range(program, op, device_.index);
       state(lane).open();
       work();
-      name_errors(program, op, [&] { progress_[index(lane)].passed(program, op, state(lane).stream()); });
+      cuda::name_errors(program, op, [&] { progress_[index(lane)].passed(program, op, state(lane).stream()); });
     });
   }
   std::optional<const Op*> running(Lane lane) const override;
@@ -129,6 +139,7 @@ class CudaBackend final : public Backend {
   static std::size_t index(Lane lane) { return static_cast<std::size_t>(lane); }
   LaneWorker& worker(Lane lane) { return *lanes_[index(lane)]; }
   cuda::LaneState& state(Lane lane) { return *states_[index(lane)]; }
+  cuda::DeviceLane device_lane(Lane lane) { return {state(lane), progress_[index(lane)]}; }
 
   void run_here(const LaneWorker::OpWork& work, Lane lane);
   void run_on_host(const LaneWorker::OpWork& work);
@@ -148,6 +159,7 @@ class CudaBackend final : public Backend {
   [[noreturn]] void rethrow_with_places(const Error& error);
 
   CudaOptions options_;
+  const bool uses_graphs_;
   cuda::DeviceInfo device_;
   Failure failure_;
   cuda::EventPool events_, marks_;                 ///< of points, and (timed) of stamps; the rank's thread takes them
@@ -197,15 +209,7 @@ void CudaBackend::copy_now(void* to, const void* from, std::int64_t bytes, const
 
 void CudaBackend::run_here(const LaneWorker::OpWork& work, Lane lane) {
   if (is_host_lane(lane)) return run_on_host(work);
-  cuda::LaneState& lane_state = state(lane);
-  const Program& program = *work.memory->program;
-  const cuda::OpRange range(program, *work.op, device_.index);
-  name_errors(program, *work.op, [&] {
-    lane_state.open();
-    cuda::Kernel kernel{*work.memory, *work.scalars, lane_state};
-    cuda::run_op(*work.op, kernel);
-    progress_[index(lane)].passed(program, *work.op, lane_state.stream());
-  });
+  cuda::launch(*work.op, *work.memory, *work.scalars, device_lane(lane));
 }
 
 void CudaBackend::run_on_host(const LaneWorker::OpWork& work) {

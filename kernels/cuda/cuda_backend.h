@@ -20,7 +20,8 @@ struct CudaOptions {
   bool tf32 = false;     ///< products of fp32 matrices may round their operands to TF32: eight times as fast, 10 bits
   std::int64_t most_moved = kMostMovedForProduct;  ///< bytes of a product's operands that are copied at a time
   bool shares_device =
-      false;  ///< several ranks on one GPU: collectives through host memory instead of NCCL (for tests)
+      false;           ///< several ranks on one GPU: collectives through host memory instead of NCCL (for tests)
+  bool graphs = true;  ///< ops that follow each other are launched as CUDA graphs (op_graphs.h)
 };
 
 /// Throws Error{kDevice} if there is no such device, naming the driver's reason and what would be right.

@@ -266,7 +266,7 @@ void run(const RouteBackward& op, Kernel& kernel) {
                       op.rows,
                       op.experts,
                       op.top_k,
-                      kernel.scalars.loss_scale * op.scale * static_cast<double>(op.experts) / (tokens * tokens)};
+                      kernel.scalars().loss_scale * op.scale * static_cast<double>(op.experts) / (tokens * tokens)};
   route_backward<<<blocks_for_warps(kernel, op.rows), kThreads, 0, kernel.stream()>>>(routed);
   check_launch("route_backward");
 }

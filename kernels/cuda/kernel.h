@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#include "core/check.h"
 #include "core/engine/backend.h"
 #include "core/program/gpu_memory.h"
 #include "kernels/cuda/lt_products.h"
@@ -43,6 +44,7 @@ class LaneState {
   bool run_lt(const LtProduct& product, const LtProducts::Operands& operands);
   /// At least `bytes` of device memory, aligned to 256, for this op only: the next op of the lane writes over it.
   std::byte* scratch(std::int64_t bytes);
+  const std::byte* scratch() const { return scratch_; }  ///< where it is now
   const DeviceInfo& device() const { return *device_; }
   bool uses_tf32() const { return tf32_; }
   std::int64_t most_moved() const { return most_moved_; }
@@ -61,9 +63,17 @@ class LaneState {
 
 struct Kernel {
   const Memory& memory;
-  const StepScalars& scalars;
+  const StepScalars& step;
   LaneState& lane;
+  bool is_captured = false;            ///< into a graph, which replays what kernels are given now
+  mutable bool asked_scalars = false;  ///< see scalars()
 
+  /// Whoever asks is launched anew in every step: a graph would keep this step's numbers (op_graphs.h).
+  const StepScalars& scalars() const {
+    SS_CHECK(!is_captured);
+    asked_scalars = true;
+    return step;
+  }
   template <class T = float>
   T* data(const Region& region) const {
     return memory.as<T>(region);

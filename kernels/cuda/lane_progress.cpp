@@ -19,7 +19,10 @@ void LaneProgress::forget_done() {
 
 /// Collectives are marked each: they are what ranks wait in.
 void LaneProgress::passed(const Program& program, const Op& op, cudaStream_t stream) {
-  if (++since_ < kEvery && !is_communication(op)) return;
+  if (++since_ >= kEvery || is_communication(op)) mark(program, op, stream);
+}
+
+void LaneProgress::mark(const Program& program, const Op& op, cudaStream_t stream) {
   since_ = 0;
   const std::lock_guard lock(mutex_);
   forget_done();

@@ -23,8 +23,10 @@ class LaneProgress {
   LaneProgress& operator=(const LaneProgress&) = delete;
   ~LaneProgress();
   void passed(const Program& program, const Op& op, cudaStream_t stream);
-  /// An op that the stream has not done yet, at most kEvery before the first such; null: it has done all that were
-  /// marked.
+  /// Behind several ops at once, of which this is the last.
+  void mark(const Program& program, const Op& op, cudaStream_t stream);
+  /// An op that the stream has not done yet, at most kEvery before the first such, or the last of a graph; null: it has
+  /// done all that were marked.
   const Op* running();
   /// Takes note of what is done, as long as the device answers.
   void look();

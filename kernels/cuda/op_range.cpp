@@ -10,12 +10,6 @@
 namespace shardscope::cuda {
 namespace {
 
-/// NVTX loads what this names; without it a range reaches nobody, and its text would be made for nothing.
-bool is_watched() {
-  static const bool watched = std::getenv("NVTX_INJECTION64_PATH") != nullptr;
-  return watched;
-}
-
 /// Or "matmul" of an op that is none of the program's.
 std::string range_name(const Program& program, const Op& op, int device) {
   const auto place = place_of(program, op);
@@ -25,6 +19,12 @@ std::string range_name(const Program& program, const Op& op, int device) {
 }
 
 }  // namespace
+
+/// NVTX loads what this names; without it a range reaches nobody, and its text would be made for nothing.
+bool is_watched() {
+  static const bool watched = std::getenv("NVTX_INJECTION64_PATH") != nullptr;
+  return watched;
+}
 
 OpRange::OpRange(const Program& program, const Op& op, int device) {
   if (is_watched()) nvtxRangePushA(range_name(program, op, device).c_str());

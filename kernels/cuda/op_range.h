@@ -12,6 +12,9 @@
 
 namespace shardscope::cuda {
 
+/// Whether anybody gets the ranges.
+bool is_watched();
+
 class OpRange {
  public:
   OpRange(const Program& program, const Op& op, int device);

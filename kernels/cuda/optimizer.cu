@@ -163,7 +163,7 @@ void run(const SumSquares& op, Kernel& kernel) {
 }
 
 void run(const ClipCoefficient& op, Kernel& kernel) {
-  clip<<<1, 1, 0, kernel.stream()>>>(kernel.data<const double>(op.sum), kernel.scalars.loss_scale, op.max_norm,
+  clip<<<1, 1, 0, kernel.stream()>>>(kernel.data<const double>(op.sum), kernel.scalars().loss_scale, op.max_norm,
                                      kernel.data(op.norm), kernel.data(op.coefficient),
                                      kernel.data<std::int32_t>(op.overflow));
   check_launch("clip_coefficient");
@@ -172,7 +172,7 @@ void run(const ClipCoefficient& op, Kernel& kernel) {
 void run(const Adam& op, Kernel& kernel) {
   const std::int64_t n = op.param.count;
   SS_CHECK(op.grad.count == n && op.exp_avg.count == n && op.exp_avg_sq.count == n, n, op.grad.count);
-  const AdamState state{adam_factors(op, kernel.scalars, 1.0f),
+  const AdamState state{adam_factors(op, kernel.scalars(), 1.0f),
                         kernel.data<const float>(op.coefficient),
                         kernel.data<const std::int32_t>(op.overflow),
                         kernel.data(op.param),

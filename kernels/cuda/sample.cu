@@ -194,7 +194,7 @@ void run(const Sample& op, Kernel& kernel) {
                         op.top_k,
                         op.temperature,
                         op.top_p,
-                        random_key(kernel.scalars.seed, "sample")};
+                        random_key(kernel.scalars().seed, "sample")};
   sample<<<static_cast<unsigned>(op.batch), kSampleThreads, 0, kernel.stream()>>>(call);
   check_launch("sample");
 }

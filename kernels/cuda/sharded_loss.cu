@@ -96,7 +96,7 @@ void run(const ShardedCrossEntropy& op, Kernel& kernel) {
     using T = decltype(type);
     sharded_cross_entropy<T><<<static_cast<unsigned>(op.rows), threads_for_row(op.vocab), 0, kernel.stream()>>>(
         kernel.data<T>(op.logits), kernel.data(op.sums), kernel.data<std::int32_t>(op.targets),
-        {op.vocab, op.real, op.first}, op.scale * kernel.scalars.loss_scale);
+        {op.vocab, op.real, op.first}, op.scale * kernel.scalars().loss_scale);
   });
   check_launch("sharded_cross_entropy");
   add_losses(ShardedLosses{kernel.data(op.sums), op.rows}, op.rows, op.scale, kernel.data(op.loss), kernel);

@@ -39,6 +39,8 @@ says "one that no call made" "cudaStreamQuery" CUDASIM_FAIL=cudaStreamQuery:3:70
 says "NCCL cannot begin" "ncclCommInitRankConfig: NCCL says" CUDASIM_FAIL=ncclCommInitRankConfig:1:2
 says "an error of NCCL" "ncclAllReduce: NCCL says" CUDASIM_FAIL=ncclAllReduce:1:3
 says "an asynchronous error of NCCL" "NCCL says remote process exited" CUDASIM_FAIL=ncclAsync:3:6
+says "a graph that cannot be made" "--no-graphs runs without" CUDASIM_FAIL=cudaGraphInstantiate:1:2
+says "a graph that cannot be launched" "): cudaGraphLaunch (ops up to this one)" CUDASIM_FAIL=cudaGraphLaunch:1:1
 
 # fp8 trains as on the CPU, and is refused in one line where the device has none.
 sed 's/"n_layer": 2/"n_layer": 1/' model.json > small.json
@@ -49,6 +51,20 @@ on_cpu=$("$shardscope" train fp8.json --threads 1 --backend cpu 2>&1 | sed -n 's
 refused=$(CUDASIM_COMPUTE=80 "$shardscope" train fp8.json 2>&1 >/dev/null | grep '^shardscope: ')
 [[ $refused == "shardscope: "*"fp8 needs a GPU of compute capability 8.9 (Ada, Hopper) or later; GPU 0 (emulated sm_90 (no GPU)) has 8.0" ]] ||
   { failures=$((failures + 1)); echo "FAILED: fp8 on an older GPU: '$refused'"; }
+
+# A decode step is one graph and the op that draws; the tokens are those without. Whoever watches op by op gets each op launched.
+generate() { "$shardscope" generate --model small.json --prompt 'To be' --max-new-tokens 8 --temperature 0.8 --seed 3 --backend cuda --threads 1 --json "$@" 2>/dev/null; }
+launches() { python3 -c 'import json, sys; d = json.load(sys.stdin); l = d.get("launches") or d["decode"]["launches"]; print(l["graphs"], l["ops"] - l["in_graphs"])'; }
+tokens() { python3 -c 'import json, sys; print([s["tokens"] + s["logprobs"] for s in json.load(sys.stdin)["sequences"]])'; }
+equal() { [[ -n $2 && $2 == "$3" ]] || { failures=$((failures + 1)); echo "FAILED: $1: '$2' is not '$3'"; }; }
+generate >with.json; generate --no-graphs >without.json
+equal "tokens with graphs and without" "$(tokens <with.json)" "$(tokens <without.json)"
+equal "a decode step" "$(launches <with.json)" "1 1"
+ops=$(python3 -c 'import json; print(json.load(open("without.json"))["decode"]["launches"]["ops"])')
+equal "--no-graphs" "$(launches <without.json)" "0 $ops"
+equal "CUDA_LAUNCH_BLOCKING" "$(CUDA_LAUNCH_BLOCKING=1 generate | launches)" "0 $ops"
+equal "a recorded profile" "$(generate --profile generate.db | launches)" "0 $ops"
+equal "a step of training" "$("$shardscope" train --model small.json --seq 32 --micro-batch 2 --steps 3 --backend cuda --threads 1 --json 2>/dev/null | launches | cut -d' ' -f1)" 2
 
 # GPUs of two models work together, and one line says so.
 mixed=$(CUDASIM_ODD_DEVICE=1 train 2>&1 >/dev/null)

@@ -2,8 +2,8 @@
 # Everything that only a real GPU can settle, in under ten minutes: tests/gpu/run_on_gpu.sh [-o FOLDER] [-b BUILD] [PART...]
 #
 # FOLDER (default gpu-report) gets report.md and what the parts wrote; BUILD (default build/release, built first where it is
-# missing) holds the programs. Parts, in order, each on its own: about conformance equivalence repeat speed roofline capture
-# record calibrate sanitizer. Exit status 1 if one failed. What is missing here is said to be skipped, never passed.
+# missing) holds the programs. Parts, in order, each on its own: about conformance equivalence repeat speed graphs roofline
+# capture record calibrate sanitizer. Exit status 1 if one failed. What is missing here is said to be skipped, never passed.
 set -uo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 out=gpu-report build=""
@@ -24,7 +24,7 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd) build=$(cd "$build" && pwd)
 report=$out/report.md
 parts=("$@")
-[[ $# -gt 0 ]] || parts=(about conformance equivalence repeat speed roofline capture record calibrate sanitizer)
+[[ $# -gt 0 ]] || parts=(about conformance equivalence repeat speed graphs roofline capture record calibrate sanitizer)
 shardscope=$build/cli/shardscope
 failed=()
 
@@ -124,6 +124,39 @@ speed() {
   train gpt2-124m-fp8 && train llama-1b-fp8
 }
 
+# With CUDA graphs and without, by turns: decoding one sequence, and a step of a model whose kernels are short.
+graphs() {
+  local model=${GRAPHS_MODEL:-gpt2} turn way flag
+  job small gpt-tiny 64 8 "${GRAPHS_STEPS:-200}"
+  for turn in 1 2 3; do
+    for way in with without; do
+      flag=$([[ $way == with ]] || echo --no-graphs)
+      timeout 60 "$shardscope" generate --model "$model" --dtype bf16 --prompt-tokens 1,2,3 --max-new-tokens "${GRAPHS_TOKENS:-200}" --backend cuda --json $flag \
+        >"$out/decode.$way.$turn.json" 2>"$out/graphs.err" &&
+        timeout 60 "$shardscope" train "$out/small.json" --quiet --json $flag >"$out/small.$way.$turn.json" 2>"$out/graphs.err" ||
+        { tail -1 "$out/graphs.err" | block; return 1; }
+    done
+  done
+  python3 - "$out" "$model" <<'END' | tee -a "$report"
+import json, statistics, sys
+out, model = sys.argv[1:]
+def runs(name, way): return [json.load(open(f"{out}/{name}.{way}.{turn}.json")) for turn in (1, 2, 3)]
+def row(what, ms, counts):
+    with_, without = (statistics.median(ms[way]) for way in ("with", "without"))
+    print(f"{what}: {with_:.3f} ms with {counts['graphs']} graphs of {counts['in_graphs']} of {counts['ops']} ops, {without:.3f} ms without "
+          f"({100 * (with_ / without - 1):+.1f} %; by turns: {', '.join(f'{a:.3f}/{b:.3f}' for a, b in zip(ms['with'], ms['without']))})")
+ways = ("with", "without")
+decode, small = ({way: runs(name, way) for way in ways} for name in ("decode", "small"))
+row(f"a token of {model}", {way: [1e3 * r["decode"]["time_s"] for r in decode[way]] for way in ways}, decode["with"][0]["decode"]["launches"])
+row("a step of gpt-tiny", {way: [1e3 * r["step_time_s"]["median"] for r in small[way]] for way in ways}, small["with"][0]["launches"])
+same = all(r["sequences"] == decode["with"][0]["sequences"] for way in ways for r in decode[way]) and all(
+    r["losses"] == small["with"][0]["losses"] for way in ways for r in small[way])
+print("the same tokens and losses" if same else "NOT the same tokens or losses")
+sys.exit(0 if same else 1)
+END
+  [[ ${PIPESTATUS[0]} -eq 0 ]]
+}
+
 roofline() {
   local name status=0
   for name in gpt2-124m llama-1b; do
@@ -145,6 +178,7 @@ capture() {
   SHARDSCOPE_CAPTURE_LIBRARY=$library "$shardscope" record -o "$out/capture.db" -- \
     "$shardscope" train "$out/gpt2-124m.json" --quiet --json --profile "$out/capture.train.db" >"$out/capture.out.json" 2>"$out/capture.err" ||
     { say "record failed: $(tail -2 "$out/capture.err")"; return 1; }
+  train gpt2-124m --no-graphs || return 1  # as it runs under record
   "$shardscope" report "$out/capture.db" --json >"$out/capture.report.json" 2>&1
   python3 - "$out" <<'END' | tee -a "$report"
 import json, os, sys
