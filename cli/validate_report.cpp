@@ -139,11 +139,11 @@ std::vector<std::string> score_cells(const std::string& name, const Score& score
           std::to_string(score.skipped)};
 }
 
-void print_scores(const Validation& result, const ValidationView& view) {
+void print_scores(const Validation& result, const ValidationView& view, const Score& overall) {
   TextTable table(
       {"source", "n", "mean", "median", "p90", "bias", "tau", "memory n", "mean", "median", "p90", "fits", "skipped"});
   for (const auto& [name, score] : score_sources(result.rows, view.qualities)) table.add(score_cells(name, score));
-  table.add(score_cells("overall, sources alike", score_overall(result.rows, view.qualities)));
+  table.add(score_cells("overall, sources alike", overall));
   fmt::print("Errors of step time (mean, median, p90: absolute) and of memory, rows of quality {}\n\n{}\n",
              view.qualities, table.text());
 }
@@ -240,8 +240,9 @@ void print_skipped(const Validation& result) {
 }  // namespace
 
 void print_validation(const Validation& result, const ValidationView& view) {
-  print_scores(result, view);
-  print_ranking(score_overall(result.rows, view.qualities).pairs);
+  const Score overall = score_overall(result.rows, view.qualities);
+  print_scores(result, view, overall);
+  print_ranking(overall.pairs);
   if (view.sweeps) print_sweeps(chosen_sweeps(result, view));
   print_worst(result, view);
   print_skipped(result);
