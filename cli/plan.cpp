@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "core/spec/json_tree.h"
 #include "core/spec/model_catalog.h"
+#include "simulator/analytic/gpu_model.h"
 #include "simulator/planner/files.h"
 #include "simulator/planner/intervals.h"
 
@@ -137,7 +138,7 @@ class PlanCommand {
     r.median_s = p.estimate.step_time_s * interval.median;
     r.interval_source = interval.source;
     const double tokens = static_cast<double>(p.plan.global_batch) * static_cast<double>(c.workload.seq);
-    const double peak = c.target.gpu.peak[static_cast<std::size_t>(c.workload.arithmetic)].value;
+    const double peak = GpuModel(c.target.gpu, {}).mfu_peak(c.workload.arithmetic);
     r.mfu = training_flops_per_token(c.workload.model, c.workload.seq) * tokens / p.estimate.step_time_s /
             (peak * p.plan.gpus);
     return r;

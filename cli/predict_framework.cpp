@@ -64,7 +64,7 @@ class FrameworkPrediction {
 
   double mfu() const {
     const GpuModel gpu(case_.target.gpu, {});
-    return flops_per_token() * tokens_per_s() / (case_.plan.gpus * gpu.peak(case_.workload.arithmetic));
+    return flops_per_token() * tokens_per_s() / (case_.plan.gpus * gpu.mfu_peak(case_.workload.arithmetic));
   }
 
   const char* limit_of() const {

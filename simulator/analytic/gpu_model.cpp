@@ -53,6 +53,8 @@ double GpuModel::peak(Arithmetic a) const {
   return gpu_.vector_fp32.value;
 }
 
+double GpuModel::mfu_peak(Arithmetic a) const { return peak(is_narrow(a) ? Arithmetic::kBf16 : a); }
+
 double GpuModel::matmul(double m, double n, double k, Arithmetic a, double batch) const {
   if (m <= 0 || n <= 0 || k <= 0) return 0;
   const double sms = std::max(1, gpu_.multiprocessors);

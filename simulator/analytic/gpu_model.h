@@ -39,7 +39,8 @@ class GpuModel {
   double kernel_s() const { return constants_.kernel_us * 1e-6; }
   const GpuSpec& spec() const { return gpu_; }
   const DeviceConstants& constants() const { return constants_; }
-  double peak(Arithmetic) const;  ///< FLOP/s; of bf16 or fp16 where the device lacks the type
+  double peak(Arithmetic) const;      ///< FLOP/s; of bf16 or fp16 where the device lacks the type
+  double mfu_peak(Arithmetic) const;  ///< what MFU is a part of: with fp8 and fp4 products, too, the rate of bf16
 
  private:
   double flash(double flops, double rate, double length, double dim) const;
