@@ -6,6 +6,12 @@
 namespace shardscope {
 namespace {
 
+// Bytes of eager kernels over those of one that does all, counted from transformers' modelling_llama.py. A norm of
+// rows casts to fp32 6, squares 8, sums 4, scales 8, casts 6, weighs 4 bytes: 36 for 4, about as much more in backward.
+// A rotation negates and joins halves 6, multiplies twice 8 (tables stay in the cache), adds 6: 20 for 4.
+constexpr double kUnfusedNorm = 9, kUnfusedRope = 5;
+constexpr double kLossForward = 0.7;  // of an unfused loss's bytes
+
 /// Builds the costs of one block, product by product, as framework code runs them.
 class BlockBuilder {
  public:
@@ -169,9 +175,11 @@ void BlockBuilder::projections() {
     part_.kept.block += tokens_ * width_ * (2 * (q_rank + rank) + rope + q + k + v);
   }
   if (m_.positions == PositionKind::kRope) {
-    const double rotated = tokens_ * width_ * (q + k) * 2 * (f_.fused_rope ? 1 : 3);
+    const double rotated = tokens_ * width_ * (q + k) * 2 * (f_.fused_rope ? 1 : kUnfusedRope);
     elements(rotated, rotated);
   }
+  const double copied = tokens_ * width_ * (q + k + v) * 2 * f_.attention_copies;
+  elements(copied, copied);
   product(tokens_, heads() * v_dim(), h());
 }
 
@@ -309,7 +317,7 @@ double BlockBuilder::bias_gradients() const {
 }
 
 void BlockBuilder::norms_and_residuals() {
-  const double row = rows_ * h() * width_, unfused = f_.fused_norm ? 1 : 2.5, mask = f_.dropout ? 0.5 : 0;
+  const double row = rows_ * h() * width_, unfused = f_.fused_norm ? 1 : kUnfusedNorm, mask = f_.dropout ? 0.5 : 0;
   const double norms = 2, adds = 2;
   const double backward = f_.engine ? bias_gradients() : row * adds * (2 + mask);  // it adds in the norm's kernel
   elements(row * (norms * 2 * unfused + adds * (3 + mask)), row * norms * 4 * unfused + backward);
@@ -333,6 +341,7 @@ void BlockBuilder::tensor_calls() {
   TensorCalls& calls = part_.traffic.calls;
   calls.forward = calls.backward = each;
   calls.again = s_.recompute == Recompute::kFull ? each - (f_.stops_recompute_early ? 1 : 0) : 0;
+  if (f_.regathers_inputs && s_.sp) calls.backward = 2, calls.beside = 4;
   if (!f_.engine || !s_.sp) return;
   // Inputs' rows again: of gpt2's blocks one of the two waits for memory that attention gives back, and is waited for.
   calls.beside = separate() ? 2 : 1;
@@ -411,7 +420,8 @@ PartCosts BlockBuilder::head() {
   part_.largest_tensor = logits * f_.logit_bytes;
   part_.kept.backward = head_backward(logits, vocab);
   if (s_.tp > 1) {
-    part_.traffic = {tokens_ * h() * width_, 1, {s_.sp ? 1.0 : 0.0, 1, 0, f_.engine && s_.sp ? 1.0 : 0.0}};
+    const double again = (f_.engine || f_.regathers_inputs) && s_.sp ? 1 : 0;
+    part_.traffic = {tokens_ * h() * width_, 1, {s_.sp ? 1.0 : 0.0, 1, 0, again}};
     part_.traffic.loss = tokens_ * 4;
   }
   return part_;
@@ -421,8 +431,9 @@ PartCosts BlockBuilder::head() {
 PartCosts BlockBuilder::loss() {
   part_ = {};
   const double logits = tokens_ * static_cast<double>(m_.vocab_size) / tp();
-  const double passes = f_.fused_loss ? 4 : 16;  // bytes per logit. Guess: cast to fp32, maximum, exponentials, sum
-  elements(logits * passes, logits * passes);
+  if (f_.fused_loss) elements(logits * 4, logits * 4);  // bytes per logit
+  part_.forward.elements += f_.fused_loss ? 0 : kLossForward * f_.loss_bytes * logits / bandwidth();
+  part_.backward.elements += f_.fused_loss ? 0 : (1 - kLossForward) * f_.loss_bytes * logits / bandwidth();
   part_.forward.kernels = part_.backward.kernels = f_.graphs ? 0 : 8;
   return part_;
 }

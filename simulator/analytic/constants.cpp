@@ -49,6 +49,7 @@ constexpr Field<DeviceConstants> kDeviceFields[] = {
 constexpr Field<FabricConstants> kFabricFields[] = {{"efficiency", &FabricConstants::efficiency},
                                                     {"latency_us", &FabricConstants::latency_us},
                                                     {"hop_us", &FabricConstants::hop_us},
+                                                    {"rank_us", &FabricConstants::rank_us},
                                                     {"half_mib", &FabricConstants::half_mib}};
 
 constexpr Field<FrameworkConstants> kFrameworkFields[] = {{"host_us", &FrameworkConstants::host_us},

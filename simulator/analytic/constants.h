@@ -53,6 +53,7 @@ struct FabricConstants {
   double efficiency = 0.8;  ///< of the NICs' line rate, large messages
   double latency_us = 15;   ///< of a collective over nodes
   double hop_us = 3;        ///< and for each further node
+  double rank_us = 0;       ///< and for each further rank of a ring that leaves its node
   double half_mib = 1;      ///< message per rank at which half of the rate is reached, MiB
 };
 

@@ -41,15 +41,18 @@ void Estimator::State::add_part(StageTime& t, const PartCosts& part, const Plan&
   const double forward = device(part.forward) + tensor.forward + context.forward + experts.forward;
   const double again = device(part.again);
   const double backward = device(part.backward) + tensor.backward + context.backward + experts.backward + again;
-  const double calls =
-      plan.tp == 1 || plan.pp == 1 ? 0 : part.traffic.tensor_calls * plan.tp * constants.pipeline_rank_us * 1e-6;
+  const double calls = leaves_node(plan) ? part.traffic.tensor_calls * plan.tp * constants.pipeline_rank_us * 1e-6 : 0;
   if (notes != nullptr) {
     const double kernels = part.forward.kernels + part.backward.kernels + part.again.kernels;
     notes->kernels += count * kernels, notes->launch_s += count * (kernels * launch + 2 * calls);
     note_part(part, plan, count);
   }
-  const double host_forward = exposed(part.forward.kernels * launch + calls, forward),
-               host_backward = exposed((part.backward.kernels + part.again.kernels) * launch + calls, backward);
+  // Pipelines that are bound by the host take as long as it does (usp-082, -083, -105, -112), not a fifth longer.
+  const auto beyond = [calls](double host, double kernels) {
+    return calls > 0 ? std::max(0.0, host - kernels) : exposed(host, kernels);
+  };
+  const double host_forward = beyond(part.forward.kernels * launch + calls, forward),
+               host_backward = beyond((part.backward.kernels + part.again.kernels) * launch + calls, backward);
   add(TimeTerm::kMatmul, part.forward.matmul + part.backward.matmul);
   add(TimeTerm::kAttention, part.forward.attention + part.backward.attention);
   add(TimeTerm::kElements,
@@ -253,11 +256,14 @@ void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts&
   const double bytes = p.all() * framework.reduce_bytes;
   const bool scatters = plan.zero > 0 && !framework.all_reduces;
   const auto wanted = static_cast<double>(framework.bucket_elements);
-  const double bucket = wanted > 0 ? std::min(p.all(), wanted) : p.all(), buckets = p.all() / bucket;
-  const double tensors = framework.block_gathers > 0 ? framework.block_gathers * stage.blocks() : buckets;
-  const double start = network.start_of_gather(group);
-  const double one =
-      scatters ? network.reduce_scatter(bytes, group) + (buckets - 1) * start : network.all_reduce(bytes, group);
+  const double tensors = framework.copied_tensors * stage.blocks();
+  const double most = tensors > 0 ? std::max(1.0, tensors) : 1e30;  // a bucket holds whole tensors
+  const double bucket = wanted > 0 ? std::max(std::min(p.all(), wanted), p.all() / most) : p.all(),
+               buckets = p.all() / bucket;
+  const double start = network.start_of_gather(group), copy = kCopyLaunch * constants.host_us * 1e-6 * group.ranks;
+  const double one = scatters ? longer(network.reduce_scatter(bytes, group) + (buckets - 1) * start,
+                                       tensors > 0 ? 2 * buckets * copy : 0)
+                              : network.all_reduce(bytes, group);
   const double times =
       plan.zero == 2 && framework.reduces_by_micro_batch ? static_cast<double>(plan.micro_batches()) : 1;
   const double cover = framework.overlaps_gradients ? t.backward * overlap : 0;
@@ -265,9 +271,11 @@ void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts&
        times);
   data += times * (std::max(exposed(one, cover), one * bucket / p.all()) + slow * std::min(one, cover));
   if (plan.zero == 0) return;
-  const double gather =
-      network.all_gather(p.all() * framework.gather_bytes, group) + std::max(0.0, tensors - 1) * start;
-  note(TimeTerm::kData, "all-gather of parameters", p.all() * framework.gather_bytes, group.ranks, gather, 1);
+  const double moved = network.all_gather(p.all() * framework.gather_bytes, group);
+  const double gather = tensors > 0 ? moved + (tensors + 2) * copy : moved + (buckets - 1) * start;
+  note(TimeTerm::kData, "copies of what was gathered", p.all() * framework.gather_bytes, group.ranks, gather - moved,
+       tensors > 0 ? 1 : 0);
+  note(TimeTerm::kData, "all-gather of parameters", p.all() * framework.gather_bytes, group.ranks, moved, 1);
   data += framework.overlaps_gathers && framework.overlaps_update ? exposed(gather, t.forward * overlap) : gather;
 }
 

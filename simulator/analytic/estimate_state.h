@@ -27,6 +27,9 @@ inline double exposed(double work, double cover) { return work <= 0 ? 0 : longer
 /// Part of a short kernel's start that shows between element-wise kernels. Guess.
 inline constexpr double kElementwiseStart = 0.25;
 
+/// Host time of a plain copy of a part of a tensor, over that of other kernels of a model. Guess.
+inline constexpr double kCopyLaunch = 0.2;
+
 struct BothWays {
   double forward = 0, backward = 0;
 };
@@ -102,6 +105,10 @@ struct Estimator::State {
   BothWays engine_expert_time(const PartCosts& part, const Plan& plan) const;
   void add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count, BothWays device,
                    BothWays own) const;
+  /// A pipeline of tensor-parallel stages whose first and last are in different nodes.
+  bool leaves_node(const Plan& p) const {
+    return p.tp > 1 && p.pp > 1 && p.gpus > std::max(1, target.system.gpus_per_node);
+  }
   double shown_messages(const Plan&) const;
   double interference() const { return gpu.constants().interference * constants.interference; }
   /// Action by action: our own engine under 1F1B, and under other schedules of not too many stages.

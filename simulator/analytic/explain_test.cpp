@@ -70,6 +70,21 @@ TEST_F(ExplainTest, APipelineSaysWhoWaits) {
   EXPECT_THAT(text(MemoryTerm::kActivations), HasSubstr("4 micro-batches at once x (8 blocks x "));
 }
 
+// What each rank of a tensor-parallel group costs the host shows only in pipelines between nodes.
+TEST_F(ExplainTest, ARankCostsTheHostOnlyInPipelinesThatLeaveTheirNode) {
+  framework = "nanotron";
+  const auto host = [&](int dp) {
+    plan = {.gpus = 8 * dp, .dp = dp, .tp = 4, .pp = 2, .sp = true, .micro_batch = 1, .global_batch = 64 * dp};
+    return Estimator(workload, target, find_framework(default_frameworks(), framework)).estimate(plan)[TimeTerm::kHost];
+  };
+  EXPECT_GT(host(2), 5 * host(1));  // the same stages and micro-batches, on 16 GPUs and on 8
+}
+
+TEST_F(ExplainTest, NanotronCopiesWhatItGathersRankByRank) {
+  framework = "nanotron";
+  EXPECT_THAT(text(TimeTerm::kData), HasSubstr("copies"));
+}
+
 TEST_F(ExplainTest, TermsOfMemoryAreFormulas) {
   EXPECT_EQ(text(MemoryTerm::kOptimizer), "6.74 G parameters x 12 bytes / 64 ranks");
   EXPECT_EQ(text(MemoryTerm::kParameters), "6.74 G parameters x 2 bytes");

@@ -53,7 +53,7 @@ struct FrameworkSpec {
   bool gathers_by_micro_batch = true;  ///< ZeRO-3 frees parameters after each use
   bool reduces_by_micro_batch = true;  ///< of ZeRO-2 and 3
   std::int64_t bucket_elements = 40'000'000;
-  double block_gathers = 0;        ///< ZeRO-1 and 2 gather so many tensors of a block one by one; 0: buckets
+  double copied_tensors = 0;       ///< ZeRO-1 copies so many tensors of a block for each rank apart; 0: buckets only
   bool sends_tokens_once = false;  ///< a token that several experts of a node want crosses the network once (DeepEP)
   bool stops_recompute_early = false;  ///< full recompute leaves out a block's last product, whose result nobody needs
   bool overlaps_update = true;     ///< with overlaps_gathers: ZeRO-1 and 2 gather parameters behind the next forward
@@ -61,12 +61,18 @@ struct FrameworkSpec {
   bool scatters_messages = true;   ///< tensor-parallel ranks send a part each between stages
   bool prefetches_far = false;     ///< ZeRO-3 gathers run several blocks ahead: only their sum has to hide
   bool keeps_gathered_inputs = false;  ///< with sp: products' inputs stay gathered from forward to backward
-  bool balanced_stages = false;        ///< a pipeline deals blocks and head by their parameters, as nanotron does
-  std::int64_t gathered_blocks = 2;    ///< ZeRO-3: blocks whose whole parameters live at once
+  bool regathers_inputs =
+      false;                     ///< with sp: inputs are gathered again in backward, beside products, as are sums there
+  bool balanced_stages = false;  ///< a pipeline deals blocks and head by their parameters, as nanotron does
+  std::int64_t gathered_blocks = 2;  ///< ZeRO-3: blocks whose whole parameters live at once
 
   // Kernels.
   AttentionKernel attention = AttentionKernel::kFlash;
   bool fused_norm = true, fused_activation = true, fused_rope = true, fused_loss = false, fused_dropout_add = true;
+  /// Per logit, of a loss that is not fused, both ways. Megatron-LM's of old and nanotron's: cast to fp32 6, maximum 4,
+  /// difference 8, exponentials 8, sum 4, quotient 8; product 8, cast 6.
+  double loss_bytes = 52;
+  double attention_copies = 0;  ///< times that q, k and v are copied, in forward and again in backward
   bool dropout = false;
   double block_kernels = 20;    ///< launched by a dense block's forward without tensor parallelism
   double backward_kernels = 2;  ///< times those of forward

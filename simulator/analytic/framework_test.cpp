@@ -22,7 +22,8 @@ TEST(Framework, TablesNameThemInManyWays) {
   EXPECT_EQ(found("fsdp2"), "fsdp2");
   EXPECT_EQ(found("torchtitan 0.2"), "fsdp2");
   EXPECT_EQ(found("nanotron v0.5"), "nanotron");
-  EXPECT_EQ(found("JAX/Pax XLA + TransformerEngine"), "jax");
+  EXPECT_EQ(found("JAX/Pax XLA + TransformerEngine"), "pax");
+  EXPECT_EQ(found("JAX/MaxText"), "jax");
   EXPECT_EQ(found("llm.c"), "llmc");
 }
 

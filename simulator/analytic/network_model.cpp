@@ -91,7 +91,8 @@ Transfer NetworkModel::move(double bytes, Placement p, double passes) const {
   if (p.ranks <= 1 || bytes <= 0) return {};
   const double inside = members_in_domain(p), nodes = nodes_of(p);
   const bool sums = passes > 1 && sums_;
-  const double start = latency(p.ranks, nodes, passes == 1 ? nodes - 1 : sums ? 2 : up_and_down(nodes));
+  const double turns = nodes <= 1 || sums ? 0 : passes * (p.ranks - 1) * fabric_.rank_us * 1e-6;
+  const double start = turns + latency(p.ranks, nodes, passes == 1 ? nodes - 1 : sums ? 2 : up_and_down(nodes));
   const double links = inside > 1 ? passes * bytes * (p.ranks - 1) / p.ranks / link_ : 0;
   if (nodes <= 1) return over_nics(start, links / (passes > 1 && reduces_ ? kSwitchGain : 1), 0, 0, p);
   const double times = sums ? 1 : passes * (nodes - 1) / nodes;  // summed on the way: up once, down once

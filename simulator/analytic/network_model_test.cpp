@@ -30,6 +30,21 @@ TEST_F(Network, SwitchesThatSumSendAnAllReduceOnce) {
   EXPECT_EQ(seconds(Exchange::kGather, 16), gather);  // nothing to sum
 }
 
+// EFA: what a ring takes however little it moves grows with its ranks; in a node there is no such cost.
+TEST_F(Network, ARingOverEfaTakesLongerForEachRank) {
+  target = target_of(catalog, "p5");
+  FabricConstants fabric = fabric_constants(default_constants(), "efa-v2");
+  const auto gather = [&](double ranks) {
+    return NetworkModel(target, device_constants(default_constants(), target.gpu), fabric, 0).all_gather(1, {ranks, 1});
+  };
+  const double node = gather(8), two = gather(16), four = gather(32), rank = fabric.rank_us * 1e-6;
+  ASSERT_GT(rank, 0);
+  fabric.rank_us = 0;
+  EXPECT_NEAR(two - gather(16), 15 * rank, 1e-9);
+  EXPECT_NEAR(four - gather(32), 31 * rank, 1e-9);
+  EXPECT_EQ(node, gather(8));
+}
+
 TEST_F(Network, AnOversubscribedCoreSlowsWhatLeavesItsLeafSwitch) {
   const double small = seconds(Exchange::kGather, 32), large = seconds(Exchange::kGather, 33);
   target.fabric.oversubscription = 4;
