@@ -149,6 +149,12 @@ std::string plan_text(const PlanReport& report) {
   out += fmt::format(
       "\n{} plans searched in {:.2f} s, {} of them estimated. Prices and power are the catalog's, or as given.\n",
       report.searched, report.seconds, report.estimated);
+  const Workload& workload = report.chosen().plan_case.workload;
+  if (workload.model.experts > 0 && workload.expert_imbalance == 1) {
+    out +=
+        "Experts are taken to be routed evenly; with --expert-imbalance 1.3 the fullest rank gets 1.3 times the "
+        "mean.\n";
+  }
   return out;
 }
 

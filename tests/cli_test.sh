@@ -632,6 +632,7 @@ refuses 'explain.*like|like.*explain' predict --like run.db --explain
 refuses 'expert-imbalance' predict job.json --cluster dgx-h100:8 --framework megatron --expert-imbalance 0.5
 refuses 'expert-imbalance.*framework' predict job.json --cluster dgx-h100:8 --expert-imbalance 2
 refuses 'expert-imbalance' plan --model mixtral-8x7b --tokens 1B --expert-imbalance 0
+check 'a plan of a mixture says how its experts are routed' bash -c "'$shardscope' plan --model mixtral-8x7b --tokens 1B --gpus dgx-h100:16 | grep -q 'routed evenly'"
 refuses 'framework.*like|like.*framework' predict --like run.db --framework megatron
 refuses 'binary' predict --like binary
 check 'a run of seven threads a rank' "$shardscope" train job.json --threads 7 --profile threads.db --quiet
