@@ -150,7 +150,8 @@ std::vector<double> log_ticks(const PlanAxis& axis, int wanted) {
   }
   constexpr std::size_t kFewest = 3;
   if (best.size() >= kFewest) return best;
-  return linear_ticks(axis, wanted);
+  std::vector<double> linear = linear_ticks(axis, wanted);
+  return linear.size() > best.size() ? linear : best;  // one tick tells no scale
 }
 
 }  // namespace shardscope::gui

@@ -305,6 +305,10 @@ TEST(PlanPicture, TicksAreRoundAndEnough) {
   }
 }
 
+TEST(PlanPicture, ALowPlotHasMoreThanOneTick) {
+  EXPECT_EQ(log_ticks(PlanAxis{4, 175, 95}, 2), (std::vector<double>{10, 100}));
+}
+
 TEST(PlanPicture, PartsSumToTheWhole) {
   const PlanResult result = evaluate(small_state(), catalog());
   for (const PlanDot& d : result.dots) {

@@ -222,7 +222,9 @@ void MainWindow::set_theme(Theme theme) {
 }
 
 void MainWindow::set_dark(bool dark) {
-  QApplication::setPalette(make_palette(dark ? Theme::kDark : Theme::kLight));
+  const Theme theme = dark ? Theme::kDark : Theme::kLight;
+  QApplication::setPalette(make_palette(theme));
+  QApplication::setPalette(make_box_palette(theme), "QCheckBox");
   for (View* view : views_) view->set_dark(dark);
 }
 

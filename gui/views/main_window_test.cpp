@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <QApplication>
+#include <QCheckBox>
 #include <QFile>
 #include <QLineEdit>
 #include <QSignalSpy>
@@ -349,6 +350,22 @@ TEST(MainWindow, CanBeClosedWhileItReads) {
   window->open({dir.filePath("never.db").toStdString()});
   window.reset();  // waits for its reader; nothing may reach the dead window
   QCoreApplication::processEvents();
+}
+
+TEST(Theme, AnEmptyCheckBoxIsSeenOnItsWindow) {
+  for (Theme theme : {Theme::kLight, Theme::kDark}) {
+    QCheckBox box;
+    box.setPalette(make_box_palette(theme));
+    QImage image(40, 24, QImage::Format_RGB32);
+    const QColor window = make_palette(theme).color(QPalette::Window);
+    image.fill(window);
+    box.resize(image.size());
+    box.render(&image, {}, {}, QWidget::DrawChildren);
+    int most = 0;
+    for (int x = 0; x < image.width(); ++x)
+      most = std::max(most, std::abs(image.pixelColor(x, image.height() / 2).lightness() - window.lightness()));
+    EXPECT_GE(most, 45) << static_cast<int>(theme);
+  }
 }
 
 }  // namespace

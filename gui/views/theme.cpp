@@ -35,6 +35,12 @@ QPalette make_palette(Theme theme) {
   return palette;
 }
 
+QPalette make_box_palette(Theme theme) {
+  QPalette palette = make_palette(theme);
+  if (theme == Theme::kDark) palette.setColor(QPalette::Window, 0xa0a0a0);
+  return palette;
+}
+
 Theme theme_of(const QPalette& palette) {
   const bool dark = palette.color(QPalette::Window).lightness() < palette.color(QPalette::WindowText).lightness();
   return dark ? Theme::kDark : Theme::kLight;
