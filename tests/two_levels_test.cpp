@@ -14,8 +14,8 @@
 namespace shardscope {
 namespace {
 
-/// Who gets whose memory, and so waits for whom, is not in the formulas: these are the largest differences seen.
-constexpr double kMostTime = 0.2, kMostMemory = 0.2;
+/// Who gets whose memory, and so waits for whom, is not in the formulas of time. Above the largest differences seen.
+constexpr double kMostTime = 0.2, kMostMemory = 0.15;
 
 struct Spread {
   double median = 0, p90 = 0, worst = 0;
@@ -68,14 +68,15 @@ TEST(TwoLevels, TheClosedFormIsNearTheEventsOverRandomJobs) {
   EXPECT_LT(plain_time.median, 0.006);
   EXPECT_LT(plain_time.p90, 0.03);
   EXPECT_GE(within(0.05, plain.time), 0.98);
-  EXPECT_LT(plain_bytes.median, 0.004);
-  EXPECT_LT(plain_bytes.p90, 0.025);
+  EXPECT_LT(plain_bytes.median, 0.0005);
+  EXPECT_LT(plain_bytes.p90, 0.02);
+  EXPECT_GE(within(0.05, plain.memory), 0.99);
   const Spread time = spread_of("time, the rest", rest.time), bytes = spread_of("memory, the rest", rest.memory);
   EXPECT_LT(time.median, 0.012);
   EXPECT_LT(time.p90, 0.06);
   EXPECT_GE(within(0.05, rest.time), 0.88);
-  EXPECT_LT(bytes.median, 0.015);
-  EXPECT_GE(within(0.05, rest.memory), 0.88);
+  EXPECT_LT(bytes.median, 0.001);
+  EXPECT_GE(within(0.05, rest.memory), 0.97);
 }
 
 /// Longer than what is walked: by formula, in which every chunk sends its message.

@@ -4,6 +4,7 @@
 //   PipelineShape shape{PipelineSchedule::k1F1B, /*ranks=*/4, /*chunks=*/1, /*micro_batches=*/8};
 //   for (const Action& action : make_schedule(shape, rank)) ...
 
+#include <compare>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -32,6 +33,7 @@ struct PipelineShape {
   int chunks = 1;  ///< model chunks per rank v; see chunks_of()
   int micro_batches = 1;
   int stages() const { return ranks * chunks; }
+  friend auto operator<=>(const PipelineShape&, const PipelineShape&) = default;
 };
 
 /// Of a job: without a pipeline one rank that goes forward and backward in turn.

@@ -47,12 +47,37 @@ BothWays Estimator::State::engine_expert_time(const PartCosts& part, const Plan&
   const Placement group{static_cast<double>(plan.ep), static_cast<double>(plan.tp) * plan.cp * plan.ulysses};
   const double one = network.all_to_all(part.traffic.experts, group), slow = interference(),
                more = part.traffic.own_experts - 1;
+  // In a pipeline memory of messages is not shared with others, and all but the first way there and the last one back
+  // hide.
+  if (plan.pp > 1) {
+    const auto alone = [&](double kernels) { return 2 * one + added(2 * more * one, (more + 1) * kernels, slow); };
+    const double forward = alone(part.traffic.expert_forward);
+    return {forward, alone(part.traffic.expert_backward) + (plan.recompute == Recompute::kFull ? forward : 0)};
+  }
   const auto shown = [&](double kernels, double product) {
     return 2 * one + added(more * one, kernels, slow) + more * (one - std::min(product, (1 - slow) * one));
   };
   const double forward = shown(part.traffic.expert_forward, 0);
   return {forward, shown(part.traffic.expert_backward, part.traffic.expert_backward / 6) +
                        (plan.recompute == Recompute::kFull ? forward : 0)};
+}
+
+/// Of a block whose experts are dealt out, what is theirs.
+ShardedPart Estimator::State::experts_of(const PartCosts& part, const Plan& plan, const ShardedPart& block) const {
+  const Placement group = expert_data_group(plan);
+  const BothWays exchanges = expert_time(part, plan);
+  const double n = part.traffic.own_experts, bytes = part.expert_parameters;
+  const double again = plan.recompute == Recompute::kFull ? n * part.traffic.expert_forward : 0;
+  ShardedPart e{.forward = n * part.traffic.expert_forward + exchanges.forward,
+                .backward = n * part.traffic.expert_backward + again + exchanges.backward,
+                .kernels = block.kernels,
+                .gather = network.all_gather(bytes * framework.gather_bytes, group)};
+  if (group.ranks > 1) {
+    e.reduce = network.reduce_scatter(bytes * framework.reduce_bytes, group) +
+               gpu.traffic(bytes / group.ranks * (framework.reduce_bytes + 2 * framework.gradient_bytes));
+  }
+  if (offloads_parameters(plan)) e.fetch = copied(plan, bytes / group.ranks * framework.gather_bytes, 1);
+  return e;
 }
 
 /// ZeRO-3 of our own engine, part by part in their order.
@@ -92,8 +117,20 @@ void Estimator::State::add_engine_gathers(StageTime& t, const Plan& plan, const 
       .tail = plan.tp == 1 ? 0 : tensor_time(of_block, plan).forward / std::max(1.0, of_block.traffic.calls.forward),
       .slow = interference(),
       .share = std::min(1.0, std::max(alone.links, alone.nics * network.ranks_per_nic()))};
-  const AddedSeconds more =
-      shown_shards(part_of(costs.embedding, 1, true), block, stage.blocks(), part_of(costs.head, 1, true), lanes);
+  ShardedPart rest = block, experts;
+  const bool apart = mixed && plan.ep > 1 && (expert_group.ranks > 1 || offloads_parameters(plan));
+  if (apart) {
+    experts = experts_of(costs.mixture, plan, block);
+    rest.forward -= experts.forward, rest.backward -= experts.backward;
+    rest.gather -= experts.gather, rest.reduce -= experts.reduce, rest.fetch -= experts.fetch;
+  }
+  AddedSeconds more =
+      shown_shards(part_of(costs.embedding, 1, true), rest, stage.blocks(), part_of(costs.head, 1, true), lanes);
+  if (apart) {
+    const AddedSeconds one = shown_experts(rest, experts, plan.recompute == Recompute::kFull, lanes);
+    more.forward = std::max(more.forward, stage.blocks() * one.forward);
+    more.backward = std::max(more.backward, stage.blocks() * one.backward);
+  }
   t.terms[static_cast<std::size_t>(TimeTerm::kData)] += more.forward + more.backward;
   t.forward += more.forward, t.backward += more.backward;
 }

@@ -10,7 +10,7 @@ namespace {
 
 /// Whether `b` has nothing that `a` has not too.
 bool covers(const HeldMoment& a, const HeldMoment& b) {
-  if (a.chunk != b.chunk || a.puts_off != b.puts_off || a.sent < b.sent) return false;
+  if (a.chunk != b.chunk || a.kind != b.kind || a.sent < b.sent) return false;
   for (std::size_t c = 0; c < a.held.size(); ++c) {
     if (a.held[c] < b.held[c] || a.pending[c] < b.pending[c] || a.begun[c] < b.begun[c]) return false;
   }
@@ -36,16 +36,19 @@ std::vector<HeldMoment> moments_of(const PipelineShape& shape, int rank) {
     const Action& a = actions[i];
     now.sent -= arrive[i];
     const auto c = static_cast<std::size_t>(a.chunk);
+    now.kind = a.kind, now.chunk = a.chunk;
     if (a.kind == ActionKind::kForward) {
       ++now.held[c];
+      add(all, now);
     } else if (a.kind == ActionKind::kWeight) {
+      add(all, now);
       --now.pending[c], now.begun[c] = 2;
     } else {
-      now.chunk = a.chunk, now.puts_off = a.kind == ActionKind::kInput;
+      const bool puts_off = a.kind == ActionKind::kInput;
       add(all, now);
       --now.held[c];
-      now.begun[c] = now.puts_off ? std::max<std::uint8_t>(now.begun[c], 1) : 2;
-      if (now.puts_off) ++now.pending[c];
+      now.begun[c] = puts_off ? std::max<std::uint8_t>(now.begun[c], 1) : 2;
+      if (puts_off) ++now.pending[c];
     }
     const std::optional<int> target = plan.target(a.kind, stage_at(shape, rank, a.chunk));
     if (!target || owner_of(shape, *target).rank == rank) continue;
@@ -57,22 +60,54 @@ std::vector<HeldMoment> moments_of(const PipelineShape& shape, int rank) {
 
 }  // namespace
 
+bool can_walk(const PipelineShape& shape) {
+  const bool whole = shape.schedule != PipelineSchedule::kInterleaved || shape.micro_batches % shape.ranks == 0;
+  const bool enough = !is_v_shaped(shape.schedule) || shape.micro_batches >= 2 * shape.ranks;
+  return whole && enough && shape.stages() * shape.ranks <= kMostWalked;
+}
+
 PipelineShape shortened(const PipelineShape& shape) {
-  const int p = shape.ranks;
   PipelineShape few = shape;
-  if (shape.schedule == PipelineSchedule::kGpipe) return few;  // holds all
-  few.micro_batches = std::min(shape.micro_batches, (is_v_shaped(shape.schedule) ? 4 : 3) * p);
+  // What is in the middle of GPipe's two passes goes on with every micro-batch; V-shaped schedules need 2 p at least.
+  const int pipelines = shape.schedule == PipelineSchedule::kGpipe ? 2 : is_v_shaped(shape.schedule) ? 4 : 3;
+  few.micro_batches = std::min(shape.micro_batches, pipelines * shape.ranks);
   return few;
 }
 
+/// When backward begins, and the moment after, when there are gradients but one micro-batch less may be held.
+const std::vector<HeldMoment>& HeldTable::by_formula(const PipelineShape& s, int rank) {
+  const auto chunks = static_cast<std::size_t>(s.chunks);
+  const int p = s.ranks, behind = p - 1 - rank, all = s.micro_batches * s.chunks;
+  const int units = std::min(all, s.schedule == PipelineSchedule::kGpipe  ? all
+                                  : s.schedule == PipelineSchedule::k1F1B ? behind + 1
+                                                                          : 2 * behind + (s.chunks - 1) * p + 1);
+  const int round = p * s.chunks, rest = units % round;  // p micro-batches of each chunk in turn
+  few_.resize(3);
+  for (std::size_t i = 0; i < few_.size(); ++i) {
+    HeldMoment& m = few_[i];
+    m.kind = i == 0 ? ActionKind::kForward : ActionKind::kBackward;
+    m.chunk = i == 0 ? (units - 1) % round / p : s.chunks - 1;
+    // Nobody has said yet that messages came; later the last one to each side may still be on its way.
+    m.sent = i == 0 ? (behind > 0 || s.chunks > 1 ? units - 1 : 0)
+                    : (rank > 0 && i > 1 ? 1 : 0) + (behind > 0 && all > units ? 1 : 0);
+    m.held.resize(chunks), m.pending.assign(chunks, 0), m.begun.assign(chunks, i == 2 || all > units ? 2 : 0);
+    for (int c = 0; c < s.chunks; ++c) {
+      m.held[static_cast<std::size_t>(c)] = s.chunks == 1 ? units : units / round * p + std::clamp(rest - c * p, 0, p);
+    }
+  }
+  if (s.chunks == 1) few_[0].chunk = 0;
+  // Where no forward comes between the first two backwards.
+  if (all == units) few_[2].held.back() = std::max(1.0, few_[2].held.back() - 1);
+  if (all == 1) few_[2].begun.back() = 0;
+  return few_;
+}
+
 const std::vector<HeldMoment>& HeldTable::of(const PipelineShape& whole, int rank) {
-  const PipelineShape shape = shortened(whole);
-  std::uint64_t key = 0;
-  for (const int n : {static_cast<int>(shape.schedule), shape.ranks, shape.chunks, rank})
-    key = key * 1021 + static_cast<std::uint64_t>(n);
-  key = (key << 20U) + static_cast<std::uint64_t>(shape.micro_batches);
+  const bool is_plain = whole.schedule == PipelineSchedule::k1F1B || whole.schedule == PipelineSchedule::kGpipe;
+  if (is_plain || !can_walk(whole)) return by_formula(whole, rank);
+  const std::pair key{shortened(whole), rank};
   const auto found = known_.find(key);
-  return found != known_.end() ? found->second : known_.emplace(key, moments_of(shape, rank)).first->second;
+  return found != known_.end() ? found->second : known_.emplace(key, moments_of(key.first, rank)).first->second;
 }
 
 }  // namespace shardscope

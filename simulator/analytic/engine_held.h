@@ -6,7 +6,8 @@
 //   for (const HeldMoment& m : table.of(shape, rank)) ... m.held[chunk]
 
 #include <cstdint>
-#include <unordered_map>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "core/program/schedule.h"
@@ -14,35 +15,49 @@
 
 namespace shardscope {
 
-/// When a rank goes backward through `chunk`. Moments at which nothing more is held than at another one are left out.
+/// A rank goes through `chunk`; what is in work is still held, or pending. Moments at which nothing more is held than
+/// at another one are left out.
 struct HeldMoment {
+  ActionKind kind = ActionKind::kForward;
   int chunk = 0;
   double sent = 0;           ///< messages that have left, but may not have arrived yet (core/program/passes/messages.h)
-  bool puts_off = false;     ///< the halves of weights
-  std::vector<double> held;  ///< by chunk, the micro-batch in work among them
+  std::vector<double> held;  ///< by chunk
   std::vector<double> pending;      ///< by chunk: whose weights are put off
   std::vector<std::uint8_t> begun;  ///< by chunk: 2 has gradients already, 1 those that are not put off (norms, biases)
 };
 
-/// Fewer micro-batches than a long schedule has, which hold as much.
+/// Stages times ranks of schedules that are gone through action by action: the planner asks often.
+inline constexpr int kMostWalked = 128;
+
+/// Whether the micro-batches suit the schedule, and going through it is worth its time.
+bool can_walk(const PipelineShape& shape);
+
+/// Fewer micro-batches than a long schedule has, among which there are some that go on as all the rest do.
 PipelineShape shortened(const PipelineShape& shape);
 
 class HeldTable {
  public:
-  /// Allocates when a schedule is first met.
+  /// Allocates when a schedule is first met. 1F1B, GPipe and interleaved stages by formula, all others action by
+  /// action; what comes back is valid until the next call.
   const std::vector<HeldMoment>& of(const PipelineShape& shape, int rank);
 
  private:
-  std::unordered_map<std::uint64_t, std::vector<HeldMoment>> known_;
+  const std::vector<HeldMoment>& by_formula(const PipelineShape& shape, int rank);
+
+  std::map<std::pair<PipelineShape, int>, std::vector<HeldMoment>> known_;
+  std::vector<HeldMoment> few_;  ///< kept for its memory
 };
 
-/// Of one rank: its stages are `stages` [stage_at(shape, rank, chunk)].
+/// Of one rank: its stages are `stages` [stage_at(shape, rank, chunk)]; or it has `whole` only.
 struct HeldChunks {
   PipelineShape shape;
   int rank = 0;
   const std::vector<Stage>* stages = nullptr;
+  const Stage* whole = nullptr;
   const std::vector<HeldMoment>* moments = nullptr;
-  const Stage& chunk(int c) const { return (*stages)[static_cast<std::size_t>(stage_at(shape, rank, c))]; }
+  const Stage& chunk(int c) const {
+    return stages == nullptr ? *whole : (*stages)[static_cast<std::size_t>(stage_at(shape, rank, c))];
+  }
 };
 
 }  // namespace shardscope

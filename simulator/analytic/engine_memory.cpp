@@ -12,21 +12,32 @@ struct Moment {
   double total() const { return gradients + activations + recomputed + logits + gathered + buckets + workspace; }
 };
 
+/// Elements of gradients that backward has been through, or that have begun.
+struct Elements {
+  double shared = 0, experts = 0;
+  double all() const { return shared + experts; }
+};
+
 class Moments {
  public:
-  Moments(const Plan& plan, const Stage& stage, const ModelCosts& costs, const FrameworkSpec& f,
-          const StageParameters& p, const Copies& c, const HeldChunks* chunks)
-      : chunks_(chunks), plan_(plan), stage_(stage), costs_(costs), f_(f), p_(p), c_(c), zero_(stage_in_use(plan, c)) {
-    const auto m = static_cast<double>(plan.micro_batches());
-    held_ = in_flight(plan, stage);
-    steady_ = m > held_;
-    offloads_ = plan.offload != Offload::kNone;
-    row_ = costs.message, all_rows_ = costs.message * (plan.sp ? plan.tp : 1);
+  explicit Moments(const EngineRank& r)
+      : chunks_(r.parts.chunks),
+        plan_(r.plan),
+        stage_(r.stage),
+        costs_(r.costs),
+        tapes_(r.parts.tapes),
+        f_(r.framework),
+        p_(r.parameters),
+        c_(r.copies),
+        buckets_(r.parts.buckets),
+        zero_(stage_in_use(r.plan, r.copies)) {
+    several_ = plan_.micro_batches() > 1;
+    offloads_ = plan_.offload != Offload::kNone;
+    row_ = costs_.message;
     // Experts that no other rank has are whole here anyway.
-    const double alone = plan.ep > 1 && c.experts <= 1 ? costs.mixture.expert_parameters : 0;
-    block_ = std::max(costs.dense.parameters, costs.mixture.parameters - alone);
-    largest_ = std::max(1.0, stage.last ? costs.head.parameters : 0);
-    bucket_ = std::min(p.all(), static_cast<double>(f.bucket_elements));
+    const double alone = plan_.ep > 1 && c_.experts <= 1 ? costs_.mixture.expert_parameters : 0;
+    block_ = std::max(costs_.dense.parameters, costs_.mixture.parameters - alone);
+    bucket_ = std::min(p_.all(), static_cast<double>(f_.bucket_elements));
   }
 
   /// Textbook stages mean nothing where there is nobody to share with.
@@ -34,119 +45,201 @@ class Moments {
     const bool offloads = plan.offload == Offload::kParameters || plan.offload == Offload::kParametersNvme;
     return (c.shared > 1 && plan.shard != 1) || offloads ? plan.zero : 0;
   }
-  int zero() const { return zero_; }
 
   double spread(int at_stage, double bytes) const {
     return bytes * (p_.shared / shards_of(c_.shared, zero_, at_stage, plan_.shard) +
                     p_.experts / shards_of(c_.experts, zero_, at_stage, plan_.shard));
   }
 
-  Moment fullest() const {
-    Moment best = update();
-    if (chunks_ != nullptr) {
-      for (const HeldMoment& held : *chunks_->moments) take_fuller(best, held);
-      for (const Moment& other : {bucket_end(1), bucket_end(full_buckets())})
-        if (other.total() > best.total()) best = other;
-      return best;
-    }
-    for (const Moment& other :
-         {head(), last_block(), block_before(), first_block(), bucket_end(1), bucket_end(full_buckets())}) {
-      if (other.total() > best.total()) best = other;
-    }
-    return best;
+  Moment fullest() {
+    best_ = update();
+    for (const HeldMoment& h : *chunks_.moments) h.kind == ActionKind::kForward ? forward(h) : backward(h);
+    if (stage_.blocks() > 0) bucket_ends();
+    return best_;
   }
 
  private:
-  /// Backward of a chunk under any schedule: at its head, and in its last and first block.
-  void take_fuller(Moment& best, const HeldMoment& h) const {
-    const Stage& s = chunks_->chunk(h.chunk);
-    // A bucket is there from its first gradient on: large ones hold a norm's, which is not put off.
-    const int begins = bucket_ >= block_ ? 1 : 2;
-    double others = h.sent * row_, gradients = 0;
-    for (std::size_t c = 0; c < h.held.size(); ++c) {
-      const Stage& chunk = chunks_->chunk(static_cast<int>(c));
-      const bool now = static_cast<int>(c) == h.chunk;
-      others += (h.held[c] - (now ? 1 : 0)) * kept_of(chunk) + h.pending[c] * put_off(chunk);
-      if (h.begun[c] >= begins) gradients += parameters_of_chunk(chunk) * f_.gradient_bytes;
-    }
-    const double own = s.dense * costs_.dense.kept.block + s.mixture * costs_.mixture.kept.block;
-    const double begun = std::min(p_.all() * f_.gradient_bytes, std::max(gradients, bucket_ * f_.gradient_bytes));
-    const bool adds = h.begun[static_cast<std::size_t>(h.chunk)] < begins && !(h.puts_off && begins > 1);
-    const double all =
-        std::min(p_.all() * f_.gradient_bytes, gradients + (adds ? parameters_of_chunk(s) * f_.gradient_bytes : 0));
-    const auto fuller = [&](const Moment& m) {
-      if (m.total() > best.total()) best = m;
-    };
-    if (s.last) {
-      fuller({.gradients = begun,
-              .activations = others + own,
-              .logits = costs_.head.largest_tensor + costs_.head.kept.block,
-              .buckets = casts() && largest_ >= bucket_ ? largest_ * f_.reduce_bytes : 0,
-              .workspace = all_rows_});
-    }
-    fuller({.gradients = begun, .activations = others + own, .recomputed = recomputed(), .workspace = inside_block()});
-    // Of the block in work, inputs of products and gradients inside are among what is put off.
-    const double inside = std::max(costs_.dense.kept.backward, costs_.mixture.kept.backward);
-    const double inputs =
-        h.puts_off ? std::max(costs_.dense.kept.put_off_inputs, costs_.mixture.kept.put_off_inputs) : 0;
-    fuller({.gradients = all,
-            .activations = others + (h.puts_off ? put_off(s) : 0) +
-                           (recomputed() > kept_of_one() ? kept_of_one() : std::max(0.0, kept_of_one() - inputs)),
-            .recomputed = recomputed() > kept_of_one() ? std::max(0.0, recomputed() - inputs) : recomputed(),
-            .workspace = inside_block() - (h.puts_off ? inside : 0)});
+  // ---------------------------------------------------------------- activations
+
+  void take(const Moment& m) {
+    if (m.total() > best_.total()) best_ = m;
   }
 
-  /// Bytes that a micro-batch's forward through a chunk leaves: the loss leaves the gradient of logits in them.
+  /// Bytes that a micro-batch's forward through a chunk leaves, with what it received and without what it sent.
   double kept_of(const Stage& s) const {
-    return s.dense * costs_.dense.kept.block + s.mixture * costs_.mixture.kept.block +
-           (s.last ? costs_.head.largest_tensor + costs_.head.kept.block : 0);
+    return s.dense * tapes_.dense.forward.net + s.mixture * tapes_.mixture.forward.net +
+           (s.first ? tapes_.embedding.forward.net : row_) + (s.last ? tapes_.head.forward.net : -row_);
   }
-  /// Inputs of products and gradients of their results, for weights' gradients that are put off.
+  /// For weights' gradients that are put off.
   double put_off(const Stage& s) const {
-    return s.dense * costs_.dense.kept.put_off + s.mixture * costs_.mixture.kept.put_off +
-           (s.last ? costs_.head.largest_tensor + costs_.head.kept.block : 0);
+    return kept_of(s) + s.dense * tapes_.dense.input.net + s.mixture * tapes_.mixture.input.net +
+           (s.last ? tapes_.head.input.net - row_ : 0);
   }
-  double parameters_of_chunk(const Stage& s) const {
-    return s.dense * costs_.dense.parameters + s.mixture * costs_.mixture.parameters +
-           (s.first ? costs_.embedding.parameters : 0) + (s.last ? costs_.head.parameters : 0);
-  }
-
-  double kept() const { return stage_.dense * costs_.dense.kept.block + stage_.mixture * costs_.mixture.kept.block; }
-  double kept_of_one() const { return std::max(costs_.dense.kept.block, costs_.mixture.kept.block); }
-  double recomputed() const {
-    const double again = std::max(costs_.dense.kept.recomputed, costs_.mixture.kept.recomputed);
-    return plan_.recompute == Recompute::kFull ? std::max(0.0, again - row_) : again;  // its input was kept
-  }
-  /// In a pipeline also what arrives from the stage before, and what leaves for the next.
-  double inside_block() const {
-    const double messages = plan_.pp == 1 ? 0 : (stage_.first ? 0 : 1) + (stage_.last ? 0 : 1);
-    return std::max(costs_.dense.kept.backward, costs_.mixture.kept.backward) + (1 + messages) * row_;
+  Elements parameters_of_chunk(const Stage& s) const {
+    const double experts = s.mixture * costs_.mixture.expert_parameters;
+    return {s.dense * costs_.dense.parameters + s.mixture * costs_.mixture.parameters - experts +
+                (s.first ? costs_.embedding.parameters : 0) + (s.last ? costs_.head.parameters : 0),
+            experts};
   }
 
-  /// Gradients once backward has been through so many parameters. Buckets are taken whole, by their first gradient.
-  double gradients(double done) const {
-    if (offloads_ && plan_.micro_batches() == 1) return passing_gradients(done);
-    const double part = steady_ ? 1 : std::min(1.0, std::max(done, bucket_) / std::max(1.0, p_.all()));
-    if (zero_ < 2) return part * p_.all() * f_.gradient_bytes;
-    const double reduced = steady_ ? 1 : std::min(1.0, done / std::max(1.0, p_.all()));
+  /// Of all micro-batches but the one in work.
+  double others(const HeldMoment& h) const {
+    double bytes = h.sent * row_;
+    for (std::size_t c = 0; c < h.held.size(); ++c) {
+      const Stage& chunk = chunks_.chunk(static_cast<int>(c));
+      const double now = static_cast<int>(c) == h.chunk ? 1 : 0, weights = h.kind == ActionKind::kWeight ? now : 0;
+      bytes += (h.held[c] - now + weights) * kept_of(chunk);
+      if (h.pending[c] > weights) bytes += (h.pending[c] - weights) * put_off(chunk);
+    }
+    return bytes;
+  }
+  Elements begun_before(const HeldMoment& h) const {
+    Elements done;
+    for (std::size_t c = 0; c < h.begun.size(); ++c) {
+      if (h.begun[c] < begins()) continue;
+      const Elements chunk = parameters_of_chunk(chunks_.chunk(static_cast<int>(c)));
+      done.shared += chunk.shared, done.experts += chunk.experts;
+    }
+    return done;
+  }
+  /// A bucket is there from its first gradient on: large ones hold a norm's, which is not put off.
+  int begins() const { return bucket_ >= block_ ? 1 : 2; }
+
+  void forward(const HeldMoment& h) {
+    const Stage& s = chunks_.chunk(h.chunk);
+    const double held = others(h) + kept_of(s), gradients = gradients_of(begun_before(h));
+    const auto in_block = [&](const PartTapes& part) {
+      const double before = held + (s.last ? -tapes_.head.forward.net : row_) - part.forward.net;
+      take({.gradients = gradients,
+            .activations = before,
+            .gathered = gathered(block_),
+            .workspace = part.forward.peaks[0].bytes});
+    };
+    if (s.dense > 0) in_block(tapes_.dense);
+    if (s.mixture > 0) in_block(tapes_.mixture);
+  }
+
+  void backward(const HeldMoment& h) {
+    const Stage& s = chunks_.chunk(h.chunk);
+    const bool halves = h.kind == ActionKind::kInput, weights = h.kind == ActionKind::kWeight;
+    const auto pass = [&](const PartTapes& part) -> const Tape& {
+      return halves ? part.input : weights ? part.weight : part.backward;
+    };
+    const double start = others(h) + (weights ? put_off(s) : kept_of(s));
+    const bool begun = h.begun[static_cast<std::size_t>(h.chunk)] >= begins();
+    // What comes is not there yet. Stages 2 and 3 begin anew with every micro-batch.
+    Elements done = zero_ >= 2 ? Elements{} : begun_before(h);
+    const bool counts = zero_ >= 2 || (!begun && !(halves && begins() > 1));
+    if (s.last) {
+      const double logits = tapes_.head.forward.net;
+      in_part({.activations = start - logits, .logits = logits}, pass(tapes_.head), done, counts, true, 0);
+      if (counts) done.shared += costs_.head.parameters;
+    }
+    const double after_head = start + (s.last ? pass(tapes_.head).net : weights ? 0 : row_);
+    const auto in_block = [&](const PartTapes& part, const PartCosts& costs, double n) {
+      const double experts = costs.expert_parameters, shared = costs.parameters - experts;
+      double last = -1;
+      for (const double j : {0.0, zero_ == 3 ? 1.0 : behind_first_bucket(shared + experts), n - 1}) {
+        if (j <= last || j >= n) continue;
+        last = j;
+        const Elements at{done.shared + (counts ? j * shared : 0), done.experts + (counts ? j * experts : 0)};
+        in_part({.activations = after_head + j * pass(part).net}, pass(part), at, counts, false, j);
+      }
+    };
+    if (s.dense > 0) in_block(tapes_.dense, costs_.dense, s.blocks());
+    if (s.mixture > 0) in_block(tapes_.mixture, costs_.mixture, s.blocks());
+  }
+
+  /// Backward of the head or of a block, of which `before` others are through.
+  void in_part(const Moment& start, const Tape& tape, const Elements& done, bool counts, bool is_head, double before) {
+    for (int i = 0; i < tape.count; ++i) {
+      const TapePeak& peak = tape.peaks[static_cast<std::size_t>(i)];
+      Moment m = start;
+      const Elements now{done.shared + (counts ? peak.gradients : 0),
+                         done.experts + (counts ? peak.expert_gradients : 0)};
+      m.recomputed = peak.again, m.workspace = peak.bytes - peak.again;
+      m.gradients = gradients_of(now);
+      m.gathered = gathered(is_head ? costs_.head.parameters : block_);
+      m.buckets = is_head ? head_buckets(now) : block_buckets(now, before);
+      take(m);
+    }
+  }
+
+  // ---------------------------------------------------------------- gradients
+
+  /// Of buckets that are taken whole, by their first gradient.
+  Elements begun(const Elements& done) const {
+    const double dealt_out = buckets_.dealt_out, all = buckets_.all();
+    const double shared = dealt_out > 0 ? done.shared : done.all();
+    Elements e;
+    if (shared > 0) e.shared = buckets_.count > 1 ? buckets_.first.parameters : all;
+    if (shared > e.shared) {
+      const double next = std::max(1.0, buckets_.count > 2 ? buckets_.between.parameters : buckets_.last.parameters);
+      e.shared = std::min(all, e.shared + std::ceil((shared - e.shared) / next * (1 - 1e-9)) * next);
+    }
+    if (dealt_out > 0 && done.experts > 0)
+      e.experts = std::min(dealt_out, std::ceil(done.experts / bucket_ * (1 - 1e-9)) * bucket_);
+    return e;
+  }
+
+  double gradients_of(const Elements& done) const {
+    if (offloads_ && !several_) return passing_gradients(done);
+    if (zero_ < 2) return begun(done).all() * f_.gradient_bytes;
+    const double reduced = several_ ? 1 : std::min(1.0, done.all() / std::max(1.0, p_.all()));
     return reduced * spread(2, f_.gradient_bytes);
+  }
+
+  /// On their way to the host: a bucket being filled, or a tensor that is larger than one.
+  double passing_gradients(const Elements& done) const {
+    if (zero_ < 2) {
+      const Elements now = begun(done);
+      const bool first = now.shared <= buckets_.first.parameters;
+      const double shared = now.shared <= 0       ? 0
+                            : buckets_.count <= 1 ? buckets_.all()
+                            : first               ? buckets_.first.parameters
+                                                  : std::max(buckets_.between.parameters, buckets_.last.parameters);
+      const double before =
+          f_.overlaps_gradients && !first && shared > 0 ? std::max(shared, buckets_.first.parameters) : 0;
+      return (shared + before + std::min(now.experts, bucket_)) * f_.gradient_bytes;
+    }
+    const double first = buckets_.count > 1 ? buckets_.first.parameters : buckets_.all();
+    if (zero_ == 2 && done.all() < first * (1 - 1e-9)) return 0;
+    if (zero_ == 3 && !f_.overlaps_gradients) return 0;  // gone before anything else is taken
+    const double filled = zero_ == 3 ? block_ : std::max(first, buckets_.between.parameters);
+    const bool two = f_.overlaps_gradients && done.all() > first;
+    return spread(2, f_.gradient_bytes) * std::min(1.0, (two ? 2 : 1) * filled / std::max(1.0, p_.all()));
   }
 
   /// Whole gradients on their way, of stages 2 and 3. With overlap the one before is still being reduced, at the start
   /// of a micro-batch too.
   double buckets(double now, double before, bool is_start) const {
     if (zero_ < 2 || c_.shared <= 1) return 0;
-    const bool two = f_.overlaps_gradients && (!is_start || plan_.micro_batches() > 1);
+    const bool two = f_.overlaps_gradients && (!is_start || several_);
     return f_.reduce_bytes * (now + (two ? before : 0));
   }
   /// Stage 2: the first bucket, until backward has been through it, then the next beside it. Before it, in all
   /// micro-batches but the first, the last one of the micro-batch before.
   double of_buckets(double done) const {
-    const double first = std::min(p_.all(), std::max(bucket_, largest_));
-    const double rest = p_.all() - std::floor(p_.all() / bucket_) * bucket_,
-                 end = std::max(rest > 0 ? rest : bucket_, stage_.first ? costs_.embedding.parameters : 0);
-    if (done <= first) return buckets(first, end, true);
-    return buckets(std::min(bucket_, p_.all() - first), first, false);
+    const double last = buckets_.last.parameters, between = buckets_.between.parameters,
+                 first = buckets_.count > 1 ? buckets_.first.parameters : last;
+    if (done <= first) return buckets(first, last, true);
+    const bool ends = buckets_.count <= 2 || done > buckets_.all() - last;
+    const double before = ends ? buckets_.count > 2 ? between : first : done <= first + between ? first : between;
+    return buckets(ends ? last : between, before, false);
+  }
+  /// Blocks that the first bucket of stage 2 spans: the next one lies beside it then.
+  double behind_first_bucket(double block) const {
+    if (zero_ != 2 || buckets_.count <= 1) return 0;
+    return std::max(0.0, std::floor((buckets_.first.parameters - (stage_.last ? costs_.head.parameters : 0)) / block));
+  }
+  double head_buckets(const Elements& done) const {
+    const double tensor = costs_.head.parameters;
+    if (zero_ == 3) return buckets(tensor, costs_.embedding.parameters, true);
+    return of_buckets(done.all());
+  }
+  double block_buckets(const Elements& done, double before) const {
+    if (zero_ == 3) return buckets(block_, before > 0 || !stage_.last ? block_ : costs_.head.parameters, false);
+    return of_buckets(done.all());
   }
 
   /// Stage 3: a part of the model that is in work, and the blocks gathered ahead.
@@ -158,72 +251,47 @@ class Moments {
     return f_.gather_bytes * (part + std::min({ahead, room, stage_.blocks() - 1}) * block_);
   }
 
-  Moment head() const {
-    if (!stage_.last) return {};
-    const double tensor = largest_;
-    return {.gradients = zero_ < 2 ? gradients(tensor)
-                         : steady_ ? gradients(0)
-                                   : 0,
-            .activations = held_ * kept(),
-            .logits = costs_.head.largest_tensor + costs_.head.kept.block,
-            .gathered = gathered(tensor),
-            .buckets = zero_ == 3                     ? buckets(tensor, costs_.embedding.parameters, true)
-                       : casts() && tensor >= bucket_ ? tensor * f_.reduce_bytes
-                                                      : of_buckets(0),
-            .workspace = all_rows_};
-  }
-
-  Moment last_block() const {
-    const double head = stage_.last ? costs_.head.parameters : 0;
-    return {.gradients = gradients(head + block_),
-            .activations = held_ * kept(),
-            .recomputed = recomputed(),
-            .gathered = gathered(block_),
-            .buckets = zero_ == 3 ? buckets(block_, head, false) : of_buckets(head + block_),
-            .workspace = inside_block()};
-  }
-
-  /// While the last block's gradients are still on their way.
-  Moment block_before() const {
-    if (zero_ < 3 || stage_.blocks() < 2) return {};
-    Moment m = last_block();
-    m.activations -= kept_of_one();
-    m.buckets = buckets(block_, block_, false);
-    return m;
-  }
-
-  Moment first_block() const {
-    return {.gradients = gradients(p_.all() - (stage_.first ? costs_.embedding.parameters : 0)),
-            .activations = (held_ - 1) * kept() + kept_of_one(),
-            .recomputed = recomputed(),
-            .gathered = gathered(block_),
-            .buckets = zero_ == 3 ? buckets(block_, block_, false) : of_buckets(p_.all()),
-            .workspace = inside_block()};
-  }
-
   /// Stages 0 and 1 reduce a copy where gradients travel in another type.
   bool casts() const { return zero_ < 2 && c_.shared > 1 && f_.reduce_bytes != f_.gradient_bytes; }
-  double full_buckets() const { return std::max(1.0, std::ceil(p_.all() / bucket_) - 1); }
 
-  /// When so many buckets are complete, in the last micro-batch. Stages 0 and 1 reduce a copy where gradients travel in
-  /// another type. Some gradients of the next bucket come before the last of this one.
-  Moment bucket_end(double complete) const {
-    const bool copies = casts();
-    if (!copies && (zero_ != 2 || bucket_ >= p_.all())) return {};
-    const double through = std::min(1.0, complete * bucket_ / std::max(1.0, p_.all()));
-    const double both = copies ? bucket_ : std::min(p_.all(), 2 * bucket_);
-    return {.gradients = gradients((complete + 1) * bucket_),
-            .activations = (1 - through) * kept(),
-            .recomputed = copies ? 0 : recomputed(),
-            .buckets = both * f_.reduce_bytes,
-            .workspace = copies ? row_ : inside_block()};
+  /// When a bucket is complete. Stages 0 and 1 reduce a copy where gradients travel in another type, in the last
+  /// micro-batch. Of experts some gradients of the next bucket come before the last of this one.
+  void bucket_ends() {
+    if (casts()) return copies();
+    if (zero_ != 2 || buckets_.count <= 1 || stage_.mixture <= 0) return;
+    const Tape& tape = tapes_.mixture.backward;
+    const TapePeak& peak = tape.peaks[static_cast<std::size_t>(std::max(0, tape.count - 1))];
+    const double now = buckets_.first.parameters,
+                 next = buckets_.count > 2 ? buckets_.between.parameters : buckets_.last.parameters;
+    take({.gradients = gradients_of({now + 1, 0}),
+          .activations = (1 - std::min(1.0, now / p_.all())) * kept_of(stage_),
+          .recomputed = peak.again,
+          .buckets = (now + next) * f_.reduce_bytes,
+          .workspace = peak.bytes - peak.again});
   }
-
-  /// On their way to the host: a bucket being filled, or a tensor that is larger than one.
-  double passing_gradients(double done) const {
-    const double filled = std::min(p_.all(), std::max(bucket_, done <= largest_ ? done : 0));
-    if (zero_ < 2) return filled * f_.gradient_bytes;
-    return spread(2, f_.gradient_bytes) * std::min(1.0, std::max(filled, block_) / std::max(1.0, p_.all()));
+  void copies() {
+    const Stage& s = chunks_.chunk(chunks_.shape.chunks - 1);
+    const double first = buckets_.count > 1 ? buckets_.first.parameters : buckets_.all(),
+                 later = std::max(buckets_.between.parameters, buckets_.last.parameters), all = p_.all();
+    const double next = buckets_.count <= 1 ? 0 : buckets_.count > 2 ? buckets_.between.parameters : later;
+    const auto kept = [&](double done) {
+      return std::max(0.0, 1 - done / std::max(1.0, parameters_of_chunk(s).all())) * kept_of(s);
+    };
+    const auto gradients = [&](double done) {  // in the last micro-batch of several, what is offloaded goes
+      return several_ ? (all - (offloads_ ? std::min(all, done) : 0)) * f_.gradient_bytes : gradients_of({done, 0});
+    };
+    const bool is_head = s.last && first <= costs_.head.parameters;
+    take({.gradients = gradients(is_head ? first : first + 1),
+          .activations = kept(is_head ? 0 : first),
+          .buckets = first * f_.reduce_bytes,
+          .workspace = row_});
+    take({.gradients = gradients(first + next),
+          .activations = kept(first + next),
+          .buckets = next * f_.reduce_bytes,
+          .workspace = row_});
+    take({.gradients = offloads_ ? later * f_.gradient_bytes : all * f_.gradient_bytes,
+          .buckets = later * f_.reduce_bytes,
+          .workspace = row_});
   }
 
   Moment update() const {
@@ -231,25 +299,52 @@ class Moments {
     return {.gradients = zero_ < 2 ? p_.all() * f_.gradient_bytes : spread(2, f_.gradient_bytes)};
   }
 
-  const HeldChunks* chunks_ = nullptr;
+  const HeldChunks& chunks_;
   const Plan& plan_;
   const Stage& stage_;
   const ModelCosts& costs_;
+  const ModelTapes& tapes_;
   const FrameworkSpec& f_;
   const StageParameters& p_;
   const Copies& c_;
+  const Buckets& buckets_;
+  Moment best_;
   int zero_;
-  double largest_ = 1;  ///< elements of the head's tensor: may be larger than a bucket
-  double held_ = 1, row_ = 0, all_rows_ = 0, block_ = 0, bucket_ = 0;
+  double row_ = 0, block_ = 0, bucket_ = 0;
   bool offloads_ = false;
-  bool steady_ = false;  ///< a micro-batch begins when gradients of others are there already
+  bool several_ = false;  ///< micro-batches
 };
+
+Tape one_peak(double bytes, double again, double net) {
+  Tape t{.count = 1, .net = net};
+  t.peaks[0] = {bytes, again};
+  return t;
+}
 
 }  // namespace
 
-void fill_engine_memory(Estimate& e, const Plan& plan, const Stage& stage, const ModelCosts& costs,
-                        const FrameworkSpec& f, const StageParameters& p, const Copies& c, const HeldChunks* chunks) {
-  const Moments moments(plan, stage, costs, f, p, c, chunks);
+ModelTapes guess_tapes(const ModelCosts& costs) {
+  const auto block = [&](const PartCosts& part) {
+    const double kept = part.kept.block, again = std::max(0.0, part.kept.recomputed - (kept > 0 ? costs.message : 0));
+    PartTapes t{.forward = one_peak(kept + part.largest_tensor, 0, kept),
+                .backward = one_peak(again + part.largest_tensor + costs.message, again, -kept)};
+    t.backward.peaks[0].gradients = part.parameters - part.expert_parameters;
+    t.backward.peaks[0].expert_gradients = part.expert_parameters;
+    t.input = one_peak(t.backward.peaks[0].bytes, again, 0), t.weight = one_peak(0, 0, -kept);
+    return t;
+  };
+  ModelTapes t{.dense = block(costs.dense), .mixture = block(costs.mixture), .has_halves = true};
+  const double row = costs.message, logits = costs.head.largest_tensor + costs.head.kept.block;
+  t.embedding.forward = one_peak(row, 0, row);
+  t.head = {one_peak(logits, 0, logits), one_peak(row, 0, row - logits), one_peak(row, 0, row),
+            one_peak(0, 0, -logits)};
+  t.head.backward.peaks[0].gradients = costs.head.parameters;
+  return t;
+}
+
+void fill_engine_memory(Estimate& e, const EngineRank& rank) {
+  Moments moments(rank);
+  const FrameworkSpec& f = rank.framework;
   const Moment m = moments.fullest();
   e[MemoryTerm::kParameters] = moments.spread(3, f.parameter_bytes);
   e[MemoryTerm::kOptimizer] = moments.spread(1, f.master_bytes + f.moment_bytes);

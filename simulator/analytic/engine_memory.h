@@ -1,20 +1,40 @@
 #pragma once
 // What our own engine holds on a device at the peak: the moments of a step at which its program may be fullest, each
-// summed from the lifetimes that core/program/passes give buffers in the textbook mode.
+// summed from what the tapes say of activations (activation_tape.h) and from the lifetimes that core/program/passes
+// give gradients, buckets and gathered parameters in the textbook mode.
 //
-//   fill_engine_memory(estimate, plan, stage, costs, framework, parameters, copies);
+//   fill_engine_memory(estimate, {plan, stage, costs, framework, parameters, copies, {tapes, buckets, chunks}});
 //
-// Moments: the head's backward, backward of the stage's last block and of its first, the end of the first bucket,
-// the update. Left out: biases, statistics of norms, tokens, messages in flight, padding: together below 2 % of what
-// was seen (tests/two_levels_test.cpp).
+// Moments: forward and backward of each chunk of a pipeline, at the head, the last blocks and the first; the end of a
+// bucket; the update. Left out: padding, and scalars.
 
+#include "simulator/analytic/activation_tape.h"
+#include "simulator/analytic/engine_buckets.h"
 #include "simulator/analytic/engine_held.h"
 #include "simulator/analytic/memory_model.h"
 
 namespace shardscope {
 
-/// `chunks`: of a pipeline that does not go 1F1B through one stage a rank; else null.
-void fill_engine_memory(Estimate&, const Plan&, const Stage&, const ModelCosts&, const FrameworkSpec&,
-                        const StageParameters&, const Copies&, const HeldChunks* chunks);
+/// Where a rank's memory comes from, beside its plan.
+struct EngineParts {
+  const ModelTapes& tapes;
+  const Buckets& buckets;
+  const HeldChunks& chunks;
+};
+
+struct EngineRank {
+  const Plan& plan;
+  const Stage& stage;  ///< all its chunks together
+  const ModelCosts& costs;
+  const FrameworkSpec& framework;
+  const StageParameters& parameters;
+  const Copies& copies;
+  const EngineParts& parts;
+};
+
+void fill_engine_memory(Estimate&, const EngineRank&);
+
+/// From what the costs say of a block, where there is no program to read.
+ModelTapes guess_tapes(const ModelCosts&);
 
 }  // namespace shardscope

@@ -16,14 +16,6 @@ int source_of(const PipelineShape& shape, ActionKind kind, int stage) {
   return source < shape.stages() ? source : -1;
 }
 
-/// So many that the middle of them goes on as the rest would. V-shaped schedules need twice the ranks at least.
-int walked_micro_batches(const PipelineShape& shape) {
-  const int p = shape.ranks, wanted = is_v_shaped(shape.schedule)                  ? 4 * p
-                                      : shape.schedule == PipelineSchedule::kGpipe ? 2 * p
-                                                                                   : 3 * p;
-  return std::min(shape.micro_batches, wanted);
-}
-
 }  // namespace
 
 ScheduleWalk::Table ScheduleWalk::make_table(const PipelineShape& shape) {
@@ -60,19 +52,13 @@ ScheduleWalk::Table ScheduleWalk::make_table(const PipelineShape& shape) {
 }
 
 const ScheduleWalk::Table& ScheduleWalk::table_of(const PipelineShape& shape) {
-  const std::uint64_t key =
-      ((static_cast<std::uint64_t>(shape.schedule) * 512 + static_cast<std::uint64_t>(shape.ranks)) * 512 +
-       static_cast<std::uint64_t>(shape.chunks)) *
-          65536 +
-      static_cast<std::uint64_t>(shape.micro_batches);
-  const auto found = tables_.find(key);
-  return found != tables_.end() ? found->second : tables_.emplace(key, make_table(shape)).first->second;
+  const auto found = tables_.find(shape);
+  return found != tables_.end() ? found->second : tables_.emplace(shape, make_table(shape)).first->second;
 }
 
 double ScheduleWalk::length(const PipelineShape& all, const std::vector<WalkedStage>& stages,
                             const Messages& messages) {
-  PipelineShape shape = all;
-  shape.micro_batches = walked_micro_batches(all);
+  const PipelineShape shape = shortened(all);
   const Table& table = table_of(shape);
   turns_.assign(static_cast<std::size_t>(shape.ranks), {});
   ends_.resize(2 * static_cast<std::size_t>(shape.stages()) * static_cast<std::size_t>(shape.micro_batches));

@@ -8,30 +8,22 @@
 // Of long schedules as many micro-batches are walked as show how they go on.
 
 #include <cstdint>
-#include <unordered_map>
+#include <map>
 #include <vector>
 
 #include "core/program/schedule.h"
+#include "simulator/analytic/engine_held.h"
 #include "simulator/analytic/engine_pipeline.h"
 
 namespace shardscope {
 
 class ScheduleWalk {
  public:
-  /// Whether the micro-batches suit the schedule, and walking it is worth its time: the planner asks often.
-  static bool can_walk(const PipelineShape& shape) {
-    const bool whole = shape.schedule != PipelineSchedule::kInterleaved || shape.micro_batches % shape.ranks == 0;
-    const bool enough = !is_v_shaped(shape.schedule) || shape.micro_batches >= 2 * shape.ranks;
-    return whole && enough && shape.stages() * shape.ranks <= kMostWalked;
-  }
-
   /// Seconds from the first forward to the last backward, of all micro-batches of the shape. Allocates when a schedule
   /// is first met.
   double length(const PipelineShape& shape, const std::vector<WalkedStage>& stages, const Messages& messages);
 
  private:
-  static constexpr int kMostWalked = 128;
-
   struct Step {
     std::int32_t rank = 0, stage = 0;
     ActionKind kind = ActionKind::kForward;
@@ -52,7 +44,7 @@ class ScheduleWalk {
   const Table& table_of(const PipelineShape& shape);
   static Table make_table(const PipelineShape& shape);
 
-  std::unordered_map<std::uint64_t, Table> tables_;
+  std::map<PipelineShape, Table> tables_;
   std::vector<Turn> turns_;
   std::vector<double> ends_;
 };

@@ -32,6 +32,24 @@ AddedSeconds shown_shards(const ShardedPart& embedding, const ShardedPart& block
   return t;
 }
 
+AddedSeconds shown_experts(const ShardedPart& rest, const ShardedPart& experts, bool again, const ShardLanes& lanes) {
+  const auto beside = [&](double work, double cover, const ShardedPart& part, double fetch) {
+    return lanes.overlap ? std::max(fetch + work - cover, lanes.slow * part.kernels * work) : fetch + work;
+  };
+  AddedSeconds t;
+  t.forward = beside(experts.gather, rest.forward, rest, experts.fetch) +
+              beside(rest.gather, experts.forward, experts, rest.fetch);
+  // Backward of experts hides the reduction of the block behind and the gather of the rest; that of the rest, the
+  // experts' reduction and the gather of the next block's.
+  const double first = again ? rest.forward : 0;
+  t.backward = beside(lanes.together(rest.gather, rest.reduce), experts.backward, experts, rest.fetch) +
+               (again ? beside(rest.gather, rest.backward - first, rest, rest.fetch) +
+                            beside(experts.gather, first, rest, experts.fetch) +
+                            beside(experts.reduce, rest.backward - first, rest, 0)
+                      : beside(lanes.together(experts.gather, experts.reduce), rest.backward, rest, experts.fetch));
+  return t;
+}
+
 double shown_reductions(const Reductions& r, double micro_batches) {
   const Buckets& b = r.buckets;
   const double times = r.each ? micro_batches : 1;

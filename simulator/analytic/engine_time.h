@@ -42,6 +42,10 @@ struct ShardLanes {
   double together(double a, double b) const { return std::max({a, b, share * (a + b)}); }
 };
 
+/// What a block adds whose experts are dealt out, and so gathered and reduced apart from the rest of it: each of the
+/// two hides behind the other. `again`: the rest is computed again, and gathered once more for that.
+AddedSeconds shown_experts(const ShardedPart& rest, const ShardedPart& experts, bool again, const ShardLanes& lanes);
+
 /// ZeRO-3, one micro-batch: each part is gathered while the one before computes, and reduced while the next does, which
 /// in backward is the one before it in the model. Embedding and head are gathered once.
 AddedSeconds shown_shards(const ShardedPart& embedding, const ShardedPart& block, double blocks,

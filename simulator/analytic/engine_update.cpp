@@ -24,9 +24,42 @@ double Estimator::State::host_rate(const Plan& plan) const {
   return target.system.host_memory_bandwidth.value / devices_of_node(plan) * kHostEfficiency;
 }
 
-/// Updates by which the optimizer goes: of buckets, or of parts of the model.
-double Estimator::State::pieces_of_update(const Plan& plan, const Stage& stage) {
-  return stage_in_use(plan) == 3 ? stage.blocks() + 2 : bucket_maker.of(stage, plan.tp, plan.ep).count;
+/// Updates by which the optimizer goes: of buckets, those of experts that are dealt out last; or of parts of the model.
+UpdatePieces Estimator::State::pieces_of_update(const Plan& plan, const ModelCosts& costs, const Stage& stage) {
+  const double ranks = plan.zero > 0 ? data_group(plan).ranks : 1;
+  if (stage_in_use(plan) == 3) {
+    const StageParameters p = parameters_of(costs, stage, workload.model);
+    const double blocks = std::max(1.0, stage.blocks()), ends = costs.embedding.parameters + costs.head.parameters;
+    const double own = own_parameters(p, plan, true, 1), share = own / std::max(1.0, p.all());
+    return {costs.embedding.parameters * share, (p.all() - ends) * share / blocks, costs.head.parameters * share,
+            blocks + 2};
+  }
+  const Buckets& b = bucket_maker.of(stage, plan.tp, plan.ep);
+  const double last = b.last.parameters / ranks, first = b.count > 1 ? b.first.parameters / ranks : last;
+  if (b.dealt_out <= 0) return {first, b.between.parameters / ranks, last, b.count};
+  const double more = std::ceil(b.dealt_out / static_cast<double>(framework.bucket_elements)),
+               experts = b.dealt_out / (plan.zero > 0 ? expert_data_group(plan).ranks : 1) / more;
+  const double between = b.all() / ranks - first + (more - 1) * experts, count = b.count + more;
+  return {first, count > 2 ? between / (count - 2) : 0, experts, count};
+}
+
+/// Adam on the host, piece by piece, each result going up while the next is made; but not two ahead of what still goes
+/// up, since results lie in two places by turns.
+double Estimator::State::updated_and_sent(const Plan& plan, const UpdatePieces& pieces) const {
+  double adam = 0, up = 0, up_before = 0;
+  const auto step = [&](double elements) {
+    adam = std::max(adam, up_before) + host_update(plan, elements);
+    up_before = std::exchange(up, std::max(up, adam) + copied(plan, elements * framework.parameter_bytes, 1));
+  };
+  step(pieces.first);
+  constexpr double kShown = 6;  // by then they go on as they did
+  const double between = std::max(0.0, pieces.count - 2), stepped = std::min(between, kShown);
+  for (double i = 0; i < stepped; ++i) step(pieces.between);
+  const double rest = (between - stepped) * std::max(host_update(plan, pieces.between),
+                                                     copied(plan, pieces.between * framework.parameter_bytes, 1));
+  adam += rest, up += rest, up_before += rest;
+  if (pieces.count > 1) step(pieces.last);
+  return up;
 }
 
 /// Without overlap compute waits for a bucket's copy too, which reads what was reduced in place.
@@ -40,28 +73,28 @@ double Estimator::State::gradients_down(const Plan& plan, double parameters) con
 }
 
 /// What is offloaded: gradients of the last micro-batch go down as they are reduced; the last of them shows.
-double Estimator::State::shown_gradients_down(const Plan& plan, const Stage& stage, const StageParameters& p,
+double Estimator::State::shown_gradients_down(const Plan& plan, const ModelCosts& costs, const Stage& stage,
                                               double backward) {
-  const double own = own_parameters(p, plan, true, 1), pieces = pieces_of_update(plan, stage),
-               down = copied(plan, own * framework.gradient_bytes, pieces);
+  const UpdatePieces pieces = pieces_of_update(plan, costs, stage);
+  const double own = pieces.all(), down = copied(plan, own * framework.gradient_bytes, pieces.count);
   note(TimeTerm::kOffload, "gradients over PCIe", own * framework.gradient_bytes, 1, down, 1);
   const double last = stage_in_use(plan) == 3
-                          ? down / pieces
+                          ? copied(plan, pieces.first * framework.gradient_bytes, 1)  // backwards
                           : gradients_down(plan, bucket_maker.of(stage, plan.tp, plan.ep).last.parameters);
   if (waits_for_copies(plan)) return 0;
-  return std::max(last, down - backward * (1 - 1 / pieces));
+  return std::max(last, down - backward * (1 - 1 / pieces.count));
 }
 
-/// The update on the host (core/program/passes/offload.cpp): Adam, piece by piece, each result going up while the next
-/// is made. On a drive (zero 3) its state comes in sub-groups: read, updated, written, one after the other, but the
-/// first is read ahead.
-double Estimator::State::engine_host_step(const Plan& plan, double own, double pieces, double before) const {
+/// The update on the host (core/program/passes/offload.cpp). On a drive (zero 3) its state comes in sub-groups: read,
+/// updated, written, one after the other, but the first is read ahead.
+double Estimator::State::engine_host_step(const Plan& plan, const UpdatePieces& pieces, double before) const {
+  const double own = pieces.all();
   const double update = host_update(plan, own);
   note(TimeTerm::kOffload, "update in the host's memory", own * 28, 1, update, 1);
   double seconds = update;
   if (!offloads_parameters(plan)) {
-    const double up = copied(plan, own * framework.parameter_bytes, pieces);
-    seconds += std::max(up / pieces, up - update * (1 - 1 / pieces));
+    const double up = copied(plan, own * framework.parameter_bytes, pieces.count);
+    seconds = updated_and_sent(plan, pieces);
     note(TimeTerm::kOffload, "parameters over PCIe", own * framework.parameter_bytes, 1, up, 1);
   } else if (swaps(plan)) {  // from the drive's buffers to where they wait
     seconds += own * 2 * framework.parameter_bytes / host_rate(plan);
@@ -90,15 +123,15 @@ Estimator::State::EngineUpdate Estimator::State::engine_update(const Plan& plan,
                                                                const Stage& stage, double before) {
   EngineUpdate t;
   const bool on_host = plan.offload != Offload::kNone;
-  const double own = own_parameters(parameters_of(costs, stage, workload.model), plan, true, 1),
-               pieces = pieces_of_update(plan, stage);
+  const UpdatePieces pieces = pieces_of_update(plan, costs, stage);
+  const double own = pieces.all();
   double beside = 0;  // of which gathers run
   if (on_host) {
-    t.optimizer = gpu.traffic(own / pieces * framework.gradient_bytes);  // the last part of the norm
-    t.offload = engine_host_step(plan, own, pieces, before);
+    t.optimizer = gpu.traffic(own / pieces.count * framework.gradient_bytes);  // the last part of the norm
+    t.offload = engine_host_step(plan, pieces, before);
     beside = t.offload;
-    note(TimeTerm::kOptimizer, "norm of the last gradients", own / pieces * framework.gradient_bytes, 1, t.optimizer,
-         1);
+    note(TimeTerm::kOptimizer, "norm of the last gradients", own / pieces.count * framework.gradient_bytes, 1,
+         t.optimizer, 1);
   } else {
     const double bytes = own * (2 * (framework.master_bytes > 0 ? framework.master_bytes : framework.parameter_bytes) +
                                 2 * framework.moment_bytes + 2 * framework.gradient_bytes + 2);
@@ -108,11 +141,14 @@ Estimator::State::EngineUpdate Estimator::State::engine_update(const Plan& plan,
   const Placement group = data_group(plan);
   if (plan.zero == 0 || plan.zero == 3 || group.ranks <= 1) return t;
   const Buckets& buckets = bucket_maker.of(stage, plan.tp, plan.ep);
-  const double count = buckets.count, mean = buckets.all() / count;
-  const double gather = network.all_gather(mean * framework.gather_bytes, group) +
-                        network.all_gather(buckets.dealt_out * framework.gather_bytes, expert_data_group(plan)) / count;
-  note(TimeTerm::kData, "all-gather of parameters", mean * framework.gather_bytes, group.ranks, gather, count);
-  t.data = gather + added((count - 1) * gather, beside * (1 - 1 / count), on_host ? 0 : interference());
+  const double mean = buckets.all() / buckets.count, one = network.all_gather(mean * framework.gather_bytes, group);
+  note(TimeTerm::kData, "all-gather of parameters", mean * framework.gather_bytes, group.ranks, one, buckets.count);
+  const Placement experts = expert_data_group(plan);
+  const bool dealt_out = buckets.dealt_out > 0;
+  const double last = network.all_gather(pieces.last * (dealt_out ? experts : group).ranks * framework.gather_bytes,
+                                         dealt_out ? experts : group),
+               all = buckets.count * one + network.all_gather(buckets.dealt_out * framework.gather_bytes, experts);
+  t.data = last + added(std::max(0.0, all - last), beside * (1 - pieces.last / own), on_host ? 0 : interference());
   return t;
 }
 
@@ -121,8 +157,7 @@ void Estimator::State::add_engine_update(Estimate& e, const Plan& plan, const Mo
                                          const std::vector<StageKind>& stages, const StageTime& t) {
   const Stage& first = stages.front().stage;
   if (plan.offload != Offload::kNone) {
-    const StageParameters p = parameters_of(costs, first, workload.model);
-    e[TimeTerm::kOffload] += shown_gradients_down(plan, first, p, t.backward);
+    e[TimeTerm::kOffload] += shown_gradients_down(plan, costs, first, t.backward);
   }
   double before = 0;
   for (const double s : e.seconds) before += s;

@@ -18,14 +18,28 @@ std::uint64_t key_of(const BlockShape& s) {
   return (key * 2 + (s.sp ? 1 : 0)) * 4 + static_cast<std::uint64_t>(s.recompute);
 }
 
+BlockShape shape_of_block(const Plan& plan) {
+  return {plan.micro_batch, plan.tp, plan.cp, plan.ulysses, plan.ep, plan.sp, plan.recompute};
+}
+
 }  // namespace
 
 const ModelCosts& Estimator::State::costs_of(const Plan& plan) {
-  const BlockShape shape{plan.micro_batch, plan.tp, plan.cp, plan.ulysses, plan.ep, plan.sp, plan.recompute};
+  const BlockShape shape = shape_of_block(plan);
   const std::uint64_t key = key_of(shape);
   const auto found = known.find(key);
   if (found != known.end()) return found->second;
   return known.emplace(key, compute_costs(workload, framework, constants, gpu, shape)).first->second;
+}
+
+/// Of schedules that put weights off, with their halves.
+const ModelTapes& Estimator::State::tapes_of(const Plan& plan, const ModelCosts& costs) {
+  const BlockShape shape = shape_of_block(plan);
+  ModelTapes& tapes = known_tapes[key_of(shape)];
+  const bool halves = is_v_shaped(plan.schedule) || plan.schedule == PipelineSchedule::kZbH1;
+  if (tapes.head.forward.count > 0 && (tapes.has_halves || !halves)) return tapes;
+  tapes = read_tapes(workload, shape, halves).value_or(guess_tapes(costs));
+  return tapes;
 }
 
 // ---------------------------------------------------------------- one micro-batch in one stage
@@ -322,10 +336,13 @@ void Estimator::State::add_offload(Estimate& e, const Plan& plan, const StagePar
 }
 
 void Estimator::State::fill_memory_of(Estimate& e, const Plan& plan, const Stage& stage, const ModelCosts& costs) {
-  if (!walks_schedule(plan)) return fill_memory(e, plan, stage, costs, workload, target, framework, constants);
-  HeldChunks chunks{shape_of(plan), static_cast<int>(stage.place), &stage_maker.chunks(plan)};
+  if (!framework.engine) return fill_memory(e, plan, stage, costs, workload, target, framework, constants);
+  HeldChunks chunks{shape_of(plan), static_cast<int>(stage.place), nullptr, &stage};
+  if (!stage_maker.has_stages(plan)) chunks.shape.chunks = 1;
+  if (chunks.shape.chunks > 1) chunks.stages = &stage_maker.chunks(plan);
   chunks.moments = &held_table.of(chunks.shape, chunks.rank);
-  fill_memory(e, plan, stage, costs, workload, target, framework, constants, &chunks);
+  const EngineParts parts{tapes_of(plan, costs), bucket_maker.of(stage, plan.tp, plan.ep), chunks};
+  fill_memory(e, plan, stage, costs, workload, target, framework, constants, &parts);
 }
 
 Estimate Estimator::estimate(const Plan& plan, EstimateNotes* notes) {

@@ -8,8 +8,10 @@
 
 #include "simulator/analytic/engine_buckets.h"
 #include "simulator/analytic/engine_held.h"
+#include "simulator/analytic/engine_memory.h"
 #include "simulator/analytic/engine_pipeline.h"
 #include "simulator/analytic/engine_schedule.h"
+#include "simulator/analytic/engine_time.h"
 #include "simulator/analytic/estimate.h"
 #include "simulator/analytic/estimate_notes.h"
 #include "simulator/analytic/memory_model.h"
@@ -43,6 +45,12 @@ struct StageTime {
   double operator[](TimeTerm t) const { return terms[static_cast<std::size_t>(t)]; }
 };
 
+/// Elements of a rank that the optimizer updates one piece after the other; `between`: each of the others.
+struct UpdatePieces {
+  double first = 0, between = 0, last = 0, count = 1;
+  double all() const { return count > 1 ? first + (count - 2) * between + last : last; }
+};
+
 struct Estimator::State {
   Workload workload;
   Target target;
@@ -58,7 +66,8 @@ struct Estimator::State {
   std::vector<WalkedStage> walked;
   HeldTable held_table;
   std::unordered_map<std::uint64_t, ModelCosts> known;
-  EstimateNotes* notes = nullptr;  ///< where wanted
+  std::unordered_map<std::uint64_t, ModelTapes> known_tapes;  ///< of our own engine
+  EstimateNotes* notes = nullptr;                             ///< where wanted
 
   State(const Workload& w, const Target& t, const FrameworkSpec& f, const Constants& table)
       : workload(w),
@@ -74,6 +83,7 @@ struct Estimator::State {
   }
 
   const ModelCosts& costs_of(const Plan& plan);
+  const ModelTapes& tapes_of(const Plan& plan, const ModelCosts& costs);
 
   Placement data_group(const Plan& p) const {
     return {copies_of(p, framework.engine).shared, static_cast<double>(p.tp)};
@@ -96,6 +106,7 @@ struct Estimator::State {
 
   void add_part(StageTime& t, const PartCosts& part, const Plan& plan, double count) const;
   void add_engine_gathers(StageTime& t, const Plan& plan, const ModelCosts& costs, const Stage& stage) const;
+  ShardedPart experts_of(const PartCosts&, const Plan&, const ShardedPart& block) const;
   double scalars(const Plan&) const;
   BothWays tensor_time(const PartCosts& part, const Plan& plan) const;
   double again_time(const PartCosts& part, const Plan& plan) const;
@@ -116,8 +127,7 @@ struct Estimator::State {
     return framework.engine && plan.pp > 1 && plan.vpp == 1 && plan.schedule == PipelineSchedule::k1F1B;
   }
   bool walks_schedule(const Plan& plan) const {
-    return framework.engine && plan.pp > 1 && !walks(plan) && stage_maker.has_stages(plan) &&
-           ScheduleWalk::can_walk(shape_of(plan));
+    return framework.engine && plan.pp > 1 && !walks(plan) && stage_maker.has_stages(plan) && can_walk(shape_of(plan));
   }
   static PipelineShape shape_of(const Plan& plan) {
     return {plan.schedule, plan.pp, chunks_of(plan.schedule, plan.vpp), static_cast<int>(plan.micro_batches())};
@@ -153,11 +163,12 @@ struct Estimator::State {
   double devices_of_node(const Plan& p) const { return std::min(p.gpus, std::max(1, target.system.gpus_per_node)); }
   double host_rate(const Plan&) const;
   double host_update(const Plan&, double elements) const;
-  double pieces_of_update(const Plan&, const Stage&);
+  UpdatePieces pieces_of_update(const Plan&, const ModelCosts&, const Stage&);
+  double updated_and_sent(const Plan&, const UpdatePieces&) const;
   bool waits_for_copies(const Plan&) const;
   double gradients_down(const Plan&, double parameters) const;
-  double shown_gradients_down(const Plan&, const Stage&, const StageParameters&, double backward);
-  double engine_host_step(const Plan&, double own, double pieces, double before) const;
+  double shown_gradients_down(const Plan&, const ModelCosts&, const Stage&, double backward);
+  double engine_host_step(const Plan&, const UpdatePieces&, double before) const;
   struct EngineUpdate {
     double optimizer = 0, offload = 0, data = 0;
     double total() const { return optimizer + offload + data; }

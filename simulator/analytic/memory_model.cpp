@@ -220,10 +220,10 @@ Copies copies_of(const Plan& plan, bool engine) {
 
 void fill_memory(Estimate& e, const Plan& plan, const Stage& stage, const ModelCosts& costs, const Workload& workload,
                  const Target& target, const FrameworkSpec& f, const FrameworkConstants& constants,
-                 const HeldChunks* chunks) {
+                 const EngineParts* engine) {
   const StageParameters p = parameters_of(costs, stage, workload.model);
-  f.engine ? fill_engine_memory(e, plan, stage, costs, f, p, copies_of(plan, true), chunks)
-           : fill_state(e, plan, p, costs, f);
+  engine != nullptr ? fill_engine_memory(e, {plan, stage, costs, f, p, copies_of(plan, true), *engine})
+                    : fill_state(e, plan, p, costs, f);
   offload_state(e, plan, p, f);
   e[MemoryTerm::kParameters] += persistent_bytes(plan, stage, workload.model, f);
   if (!f.engine) fill_activations(e, plan, stage, costs, f, p);

@@ -30,10 +30,10 @@ double own_parameters(const StageParameters&, const Plan&, bool engine, int at_s
 
 inline constexpr double kBlasWorkspace = 33.0 * 1024 * 1024;  ///< bytes of cuBLAS. Guess
 
-struct HeldChunks;
+struct EngineParts;
 
 /// Fills bytes, allocated, reserved, used, at_start and the host's bytes.
 void fill_memory(Estimate&, const Plan&, const Stage&, const ModelCosts&, const Workload&, const Target&,
-                 const FrameworkSpec&, const FrameworkConstants&, const HeldChunks* chunks = nullptr);
+                 const FrameworkSpec&, const FrameworkConstants&, const EngineParts* engine = nullptr);
 
 }  // namespace shardscope

@@ -20,6 +20,7 @@ class OptimizerOffload {
  public:
   explicit OptimizerOffload(Draft& draft)
       : program_(draft.program),
+        overlaps_(draft.job->training.zero.overlap_comm),
         ratio_(draft.job->training.zero.offload_optimizer.ratio),
         host_(draft.job->training.zero.offload_optimizer.pin_memory ? Space::kPinned : Space::kHost) {}
 
@@ -28,6 +29,7 @@ class OptimizerOffload {
     after_.resize(program_.instructions.size());
     dropped_.assign(program_.instructions.size(), false);
     for (std::size_t i : find_moved()) move(i);
+    copy_down();
     start_norm_early();
     merge();
   }
@@ -69,9 +71,21 @@ class OptimizerOffload {
     if (!before.empty()) emit(after_[index], Hold{before}, Lane::kHost, in.label);
 
     const std::size_t reduced = last_writer(gradient, index);
-    const Label& label = program_.instructions[reduced].label;
     move_norm(gradient, reduced);
-    emit(after_[reduced], Copy{gradient, adam.grad}, Lane::kD2H, label);
+    down_.push_back({reduced, gradient, adam.grad});
+  }
+
+  /// As gradients are reduced. With overlap each keeps its memory until the next one goes down: who takes it then need
+  /// not wait for the copy, which is long done.
+  void copy_down() {
+    std::stable_sort(down_.begin(), down_.end(), [](const Down& a, const Down& b) { return a.reduced < b.reduced; });
+    Region before;
+    for (const Down& d : down_) {
+      const Label& label = program_.instructions[d.reduced].label;
+      if (overlaps_ && !before.empty()) emit(after_[d.reduced], Hold{before}, Lane::kD2H, label);
+      emit(after_[d.reduced], Copy{d.gradient, d.host}, Lane::kD2H, label);
+      before = d.gradient;
+    }
   }
 
   /// Gives Adam a master on the host, or takes the one it has there; returns the parameters on the device that wait for
@@ -168,11 +182,18 @@ class OptimizerOffload {
     program_.instructions = std::move(merged);
   }
 
+  struct Down {
+    std::size_t reduced = 0;  ///< the op after which it is complete
+    Region gradient, host;
+  };
+
   Program& program_;
+  bool overlaps_;
   double ratio_;  ///< share of the elements whose step runs on the host
   Space host_;
   std::vector<std::vector<Instruction>> before_, after_;
   std::vector<bool> dropped_;
+  std::vector<Down> down_;
   Region coefficient_, overflow_, norm_sum_, last_copy_;
   std::size_t first_norm_ = SIZE_MAX;
 };
