@@ -1,6 +1,7 @@
 #include "simulator/analytic/engine_held.h"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 
 #include "core/program/passes/messages.h"
@@ -8,11 +9,15 @@
 namespace shardscope {
 namespace {
 
-/// Whether `b` has nothing that `a` has not too.
+double sum(const std::vector<double>& list) { return std::accumulate(list.begin(), list.end(), 0.0); }
+
+/// Whether `b` has nothing that `a` has not too. Chunks are alike, but for the first and the last of a rank.
 bool covers(const HeldMoment& a, const HeldMoment& b) {
   if (a.chunk != b.chunk || a.kind != b.kind || a.sent < b.sent) return false;
-  for (std::size_t c = 0; c < a.held.size(); ++c) {
-    if (a.held[c] < b.held[c] || a.pending[c] < b.pending[c] || a.begun[c] < b.begun[c]) return false;
+  if (sum(a.held) < sum(b.held) || sum(a.pending) < sum(b.pending)) return false;
+  if (a.held.front() < b.held.front() || a.held.back() < b.held.back()) return false;
+  for (std::size_t c = 0; c < a.begun.size(); ++c) {
+    if (a.begun[c] < b.begun[c]) return false;
   }
   return true;
 }
