@@ -28,7 +28,7 @@ Job job_of(const Workload& w, const BlockShape& s, bool halves) {
   const bool wide = activation_bytes(w.arithmetic) == 4;
   job.training.precision.kind = wide ? Precision::kFp32 : Precision::kBf16;
   job.training.zero.reduce_bucket_size = 1;
-  job.training.micro_batch = std::min<std::int64_t>(s.micro_batch, 2), job.training.accumulation = 1;
+  job.training.micro_batch = std::min(s.micro_batch, kReadMicroBatch), job.training.accumulation = 1;
   job.training.train_batch_size = job.training.micro_batch * p.dp;
   return job;
 }
@@ -129,6 +129,16 @@ int block_of(const ModelSpec& model, bool mixture) {
 }
 
 }  // namespace
+
+ModelTapes scaled(ModelTapes t, double times) {
+  for (PartTapes* part : {&t.embedding, &t.dense, &t.mixture, &t.head}) {
+    for (Tape* tape : {&part->forward, &part->backward, &part->input, &part->weight}) {
+      tape->net *= times;
+      for (TapePeak& peak : tape->peaks) peak.bytes *= times, peak.again *= times;
+    }
+  }
+  return t;
+}
 
 std::optional<ModelTapes> read_tapes(const Workload& w, const BlockShape& s, bool halves) try {
   const Job job = job_of(w, s, false);

@@ -38,8 +38,11 @@ struct ModelTapes {
   bool has_halves = false;
 };
 
-/// Empty for models that no program is built for. `halves`: also those passes. The shape's expert and sequence groups
-/// count as they are; of the micro-batch two sequences say all.
+/// Two sequences say all of a micro-batch: bytes are proportional to it, but one alone needs no copies by sequence.
+inline constexpr std::int64_t kReadMicroBatch = 2;
+ModelTapes scaled(ModelTapes, double times);
+
+/// Empty for models that no program is built for. `halves`: also those passes.
 std::optional<ModelTapes> read_tapes(const Workload&, const BlockShape&, bool halves);
 
 }  // namespace shardscope

@@ -87,24 +87,27 @@ const std::vector<HeldMoment>& HeldTable::by_formula(const PipelineShape& s, int
                                   : s.schedule == PipelineSchedule::k1F1B ? behind + 1
                                                                           : 2 * behind + (s.chunks - 1) * p + 1);
   const int round = p * s.chunks, rest = units % round;  // p micro-batches of each chunk in turn
-  few_.resize(3);
-  for (std::size_t i = 0; i < few_.size(); ++i) {
-    HeldMoment& m = few_[i];
+  const std::size_t first = all > units ? 1 : 0;         // the moment after says as much
+  std::vector<HeldMoment>& few = first > 0 ? steady_ : few_;
+  few.resize(3 - first);
+  for (std::size_t i = 0; i < few.size(); ++i) {
+    HeldMoment& m = few[i];
+    const std::size_t at = i == 0 ? 0 : i + first;
     m.kind = i == 0 ? ActionKind::kForward : ActionKind::kBackward;
     m.chunk = i == 0 ? (units - 1) % round / p : s.chunks - 1;
     // Nobody has said yet that messages came; later the last one to each side may still be on its way.
     m.sent = i == 0 ? (behind > 0 || s.chunks > 1 ? units - 1 : 0)
-                    : (rank > 0 && i > 1 ? 1 : 0) + (behind > 0 && all > units ? 1 : 0);
-    m.held.resize(chunks), m.pending.assign(chunks, 0), m.begun.assign(chunks, i == 2 || all > units ? 2 : 0);
+                    : (rank > 0 && at > 1 ? 1 : 0) + (behind > 0 && all > units ? 1 : 0);
+    m.held.resize(chunks), m.pending.assign(chunks, 0), m.begun.assign(chunks, at == 2 || all > units ? 2 : 0);
     for (int c = 0; c < s.chunks; ++c) {
       m.held[static_cast<std::size_t>(c)] = s.chunks == 1 ? units : units / round * p + std::clamp(rest - c * p, 0, p);
     }
   }
-  if (s.chunks == 1) few_[0].chunk = 0;
+  if (s.chunks == 1) few[0].chunk = 0;
   // Where no forward comes between the first two backwards.
-  if (all == units) few_[2].held.back() = std::max(1.0, few_[2].held.back() - 1);
-  if (all == 1) few_[2].begun.back() = 0;
-  return few_;
+  if (all == units) few.back().held.back() = std::max(1.0, few.back().held.back() - 1);
+  if (all == 1) few.back().begun.back() = 0;
+  return few;
 }
 
 const std::vector<HeldMoment>& HeldTable::of(const PipelineShape& whole, int rank) {

@@ -45,7 +45,7 @@ class HeldTable {
   const std::vector<HeldMoment>& by_formula(const PipelineShape& shape, int rank);
 
   std::map<std::pair<PipelineShape, int>, std::vector<HeldMoment>> known_;
-  std::vector<HeldMoment> few_;  ///< kept for its memory
+  std::vector<HeldMoment> few_, steady_;  ///< kept for their memory
 };
 
 /// Of one rank: its stages are `stages` [stage_at(shape, rank, chunk)]; or it has `whole` only.

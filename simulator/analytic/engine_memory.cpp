@@ -140,7 +140,7 @@ class Moments {
       const double experts = costs.expert_parameters, shared = costs.parameters - experts;
       double last = -1;
       for (const double j : {0.0, zero_ == 3 ? 1.0 : behind_first_bucket(shared + experts), n - 1}) {
-        if (j <= last || j >= n) continue;
+        if (j <= last || j >= n || (j > 0 && !counts && pass(part).net <= 0)) continue;
         last = j;
         const Elements at{done.shared + (counts ? j * shared : 0), done.experts + (counts ? j * experts : 0)};
         in_part({.activations = after_head + j * pass(part).net}, pass(part), at, counts, false, j);
@@ -152,7 +152,8 @@ class Moments {
 
   /// Backward of the head or of a block, of which `before` others are through.
   void in_part(const Moment& start, const Tape& tape, const Elements& done, bool counts, bool is_head, double before) {
-    for (int i = 0; i < tape.count; ++i) {
+    // Where gradients are all there, the first of the peaks is the highest.
+    for (int i = 0; i < (counts ? tape.count : std::min(1, tape.count)); ++i) {
       const TapePeak& peak = tape.peaks[static_cast<std::size_t>(i)];
       Moment m = start;
       const Elements now{done.shared + (counts ? peak.gradients : 0),

@@ -38,7 +38,14 @@ const ModelTapes& Estimator::State::tapes_of(const Plan& plan, const ModelCosts&
   ModelTapes& tapes = known_tapes[key_of(shape)];
   const bool halves = is_v_shaped(plan.schedule) || plan.schedule == PipelineSchedule::kZbH1;
   if (tapes.head.forward.count > 0 && (tapes.has_halves || !halves)) return tapes;
-  tapes = read_tapes(workload, shape, halves).value_or(guess_tapes(costs));
+  if (shape.micro_batch <= kReadMicroBatch) {
+    tapes = read_tapes(workload, shape, halves).value_or(guess_tapes(costs));
+  } else {
+    Plan few = plan;
+    few.micro_batch = kReadMicroBatch;
+    tapes = scaled(tapes_of(few, costs_of(few)),
+                   static_cast<double>(shape.micro_batch) / static_cast<double>(kReadMicroBatch));
+  }
   return tapes;
 }
 
