@@ -322,6 +322,22 @@ Tape one_peak(double bytes, double again, double net) {
   return t;
 }
 
+/// Within a block's backward some of what it reads is gone, and not all of its gradients are there: where a part would
+/// come out below nothing, there is less of another.
+void settle_negative(Estimate& e) {
+  double less = 0;
+  for (const MemoryTerm term : {MemoryTerm::kWorkspace, MemoryTerm::kActivations, MemoryTerm::kRecomputed,
+                                MemoryTerm::kGathered, MemoryTerm::kBuckets}) {
+    less += std::max(-e[term], 0.0);
+    e[term] = std::max(e[term], 0.0);
+  }
+  for (const MemoryTerm term : {MemoryTerm::kActivations, MemoryTerm::kGradients, MemoryTerm::kWorkspace}) {
+    const double some = std::clamp(less, 0.0, std::max(e[term], 0.0));
+    e[term] -= some;
+    less -= some;
+  }
+}
+
 }  // namespace
 
 ModelTapes guess_tapes(const ModelCosts& costs) {
@@ -356,6 +372,7 @@ void fill_engine_memory(Estimate& e, const EngineRank& rank) {
   e[MemoryTerm::kGathered] = m.gathered;
   e[MemoryTerm::kBuckets] = m.buckets;
   e[MemoryTerm::kWorkspace] = m.workspace;
+  settle_negative(e);
 }
 
 }  // namespace shardscope
