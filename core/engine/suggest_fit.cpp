@@ -102,7 +102,7 @@ class Search {
       texts.push_back(changes_[i].text);
     }
     try {
-      const std::int64_t bytes = peak_device_bytes(changed);
+      const std::int64_t bytes = peak_device_bytes(changed, limit_);
       const bool is_new =
           std::none_of(found_.begin(), found_.end(), [&](const FitSuggestion& s) { return s.device_bytes == bytes; });
       if (bytes <= limit_ && is_new) found_.push_back({fmt::format("{}", fmt::join(texts, " and ")), bytes});
@@ -118,10 +118,10 @@ class Search {
 
 }  // namespace
 
-std::int64_t peak_device_bytes(const Job& job) {
+std::int64_t peak_device_bytes(const Job& job, std::int64_t enough) {
   const int per_stage = job.parallel.ranks() / job.parallel.pp;
   std::int64_t most = 0;
-  for (int stage = 0; stage < job.parallel.pp; ++stage) {
+  for (int stage = 0; stage < job.parallel.pp && most <= enough; ++stage) {
     const Program program = lower(job, stage * per_stage, {.verify = false});
     most = std::max(most, compute_memory_peak(program).peak_bytes[static_cast<std::size_t>(Space::kDevice)]);
   }

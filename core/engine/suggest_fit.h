@@ -25,7 +25,8 @@ std::vector<FitSuggestion> suggest_fit(const Job& job, std::int64_t limit_bytes)
 /// "what would fit: A (1.5 MiB), B (1.2 MiB)", or that nothing would.
 std::string describe(const std::vector<FitSuggestion>& suggestions);
 
-/// Peak of the device space on the fullest rank. Ranks of a pipeline stage differ by padding only: one each is lowered.
-std::int64_t peak_device_bytes(const Job& job);
+/// Peak of the device space on the fullest rank. Ranks of a pipeline stage differ by padding only: one each is lowered,
+/// up to one that needs more than `enough`: then it is that one's.
+std::int64_t peak_device_bytes(const Job& job, std::int64_t enough = INT64_MAX);
 
 }  // namespace shardscope
