@@ -71,12 +71,6 @@ class BlockBuilder {
     if (narrow() && !f_.engine) cast(rows * k * batch, rows * n * batch);
   }
 
-  /// A half of weights that is put off needs both; products of one input share it.
-  void keep_for_weights(double rows, double input, double results) {
-    part_.kept.put_off += rows * (input + results) * width_;
-    part_.kept.put_off_inputs += rows * input * width_;
-  }
-
   void product_by_product(double rows, double k, double n, double times) {
     const Arithmetic a = w_.arithmetic;
     const double weight = gpu_.matmul(k, n, rows, a);
@@ -156,7 +150,6 @@ class BlockBuilder {
 
 void BlockBuilder::projections() {
   const double q = heads() * qk_dim(), k = kv_heads() * qk_dim(), v = kv_heads() * v_dim();
-  keep_for_weights(tokens_, h(), q + k + v), keep_for_weights(tokens_, heads() * v_dim(), h());
   if (!latent() && separate()) {
     for (const double width : {q, k, v}) product(tokens_, h(), width);
     part_.kept.block += tokens_ * width_ * (q + k + v);
@@ -241,7 +234,6 @@ void BlockBuilder::context_copies(double keys_and_values) {
 /// Rows go through `batch` MLPs of their own at once; `tokens` are all their rows.
 void BlockBuilder::gated_mlp(double rows, double inner, double batch, double tokens) {
   const double up = gated() ? 2 * inner : inner;
-  keep_for_weights(tokens, h(), up), keep_for_weights(tokens, inner, h());
   for (int i = 0; i < (gated() && separate() ? 2 : 1); ++i) product(rows, h(), separate() ? inner : up, batch);
   product(rows, inner, h(), batch);
   const double unfused = f_.fused_activation ? 1 : 2;

@@ -49,9 +49,7 @@ struct Traffic {
 struct Kept {
   double block = 0;       ///< bytes from forward to backward
   double recomputed = 0;  ///< bytes that live while the block is computed again
-  double put_off = 0;     ///< bytes for weights' gradients that are put off: inputs of products, gradients of results
-  double put_off_inputs = 0;  ///< of these, the inputs
-  double backward = 0;        ///< bytes of gradients inside the block's backward, beyond what frees them (our engine)
+  double backward = 0;    ///< bytes of gradients inside the block's backward, beyond what frees them (our engine)
 };
 
 struct PartCosts {
