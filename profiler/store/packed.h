@@ -57,15 +57,19 @@ class PackedColumn {
 /// Rows of a packed table; 0 and false if the head is wrong.
 bool open_packed(std::string_view& data, std::uint64_t& rows);
 
+/// The same, with all its columns; false also if more follows them.
+template <std::size_t N>
+bool open_columns(std::string_view data, std::array<PackedColumn, N>& columns, std::uint64_t& rows) {
+  bool good = open_packed(data, rows);
+  for (std::size_t c = 0; c < N && good; ++c) good = columns[c].open(data, c == 0);
+  return good && data.empty();
+}
+
 /// Columns of a packed table by themselves: what is not asked for is not unpacked.
 template <std::size_t N>
 class PackedColumns {
  public:
-  explicit PackedColumns(std::string_view data) {
-    good_ = open_packed(data, rows_);
-    for (std::size_t c = 0; c < N && good_; ++c) good_ = columns_[c].open(data, c == 0);
-    good_ = good_ && data.empty();
-  }
+  explicit PackedColumns(std::string_view data) { good_ = open_columns(data, columns_, rows_); }
   bool good() const { return good_; }
   std::size_t rows() const { return rows_; }
   bool is_constant(std::size_t column) const { return columns_[column].is_constant(); }
@@ -97,11 +101,7 @@ std::string pack(std::size_t rows, Row&& row) {
 template <std::size_t N>
 class PackedReader {
  public:
-  explicit PackedReader(std::string_view data) {
-    good_ = open_packed(data, left_);
-    for (std::size_t c = 0; c < N && good_; ++c) good_ = columns_[c].open(data, c == 0);
-    good_ = good_ && data.empty();
-  }
+  explicit PackedReader(std::string_view data) { good_ = open_columns(data, columns_, left_); }
   /// False after the last row, and where the bytes are wrong.
   bool next(std::array<std::int64_t, N>& row) {
     if (!good_ || left_ == 0) return false;
