@@ -10,11 +10,11 @@
 #include <numeric>
 
 #include "core/engine/checkpoint/checkpointer.h"
-#include "core/engine/checkpoint/folder_for_test.h"
 #include "core/engine/checkpoint/resume.h"
 #include "core/engine/trainer.h"
 #include "core/error.h"
 #include "core/program/lower.h"
+#include "core/temp_folder_for_test.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "tests/random_job.h"
 
@@ -22,7 +22,7 @@ namespace shardscope {
 namespace {
 
 using testing::memory_folder;
-using testing::TestFolder;
+using testing::TempFolder;
 
 constexpr int kSteps = 4;
 /// Comes from the thread that writes, where an assertion would end the program without a word.
@@ -83,7 +83,7 @@ std::vector<double> whole_run(Job job) {
 RC_GTEST_PROP(Checkpoint, ResumedWithNothingChangedGivesTheSameBits, ()) {
   const Job job = job_of(*gen_job());
   const int steps = *rc::gen::inRange(1, kSteps);
-  const TestFolder folder(memory_folder());  // hundreds of cases would mostly wait for a disk
+  const TempFolder folder(memory_folder());  // hundreds of cases would mostly wait for a disk
   run_and_write(job, steps, folder.path());
   const std::vector<double> whole = whole_run(job);
   RC_ASSERT(resume(job, folder.path()).losses == std::vector<double>(whole.begin() + steps, whole.end()));
@@ -139,7 +139,7 @@ RC_GTEST_PROP(Checkpoint, AnyMixGoesOnFromAnyOther, ()) {
   make_same_training(a, b);
   if (*rc::gen::arbitrary<bool>()) std::swap(a, b);
   const int steps = *rc::gen::inRange(1, kSteps);
-  const TestFolder folder(memory_folder());  // hundreds of cases would mostly wait for a disk
+  const TempFolder folder(memory_folder());  // hundreds of cases would mostly wait for a disk
   run_and_write(job_of(a), steps, folder.path());
   const std::vector<double> rest = resume(job_of(b), folder.path()).losses, whole = whole_run(job_of(a));
   RC_ASSERT(rest.size() == whole.size() - static_cast<std::size_t>(steps));

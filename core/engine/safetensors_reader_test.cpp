@@ -10,7 +10,7 @@ namespace shardscope {
 namespace {
 
 using ::testing::HasSubstr;
-using testing::TestFolder;
+using testing::TempFolder;
 using testing::write_file;
 
 std::string error_of(const std::string& json, std::int64_t bytes) {
@@ -36,7 +36,7 @@ std::string tensor(const std::string& name, const std::string& dtype, const std:
 }
 
 TEST(SafetensorsReader, ReadsWhatTheWriterWrote) {
-  const TestFolder folder;
+  const TempFolder folder;
   const std::vector<float> a{1, 2, 3, 4, 5, 6};
   const std::vector<std::uint16_t> b{0x3f80, 0xc000};  // 1, -2 in bf16
   SafetensorsWriter writer(folder.file("w.safetensors"), {{"a", DType::kF32, {2, 3}}, {"b", DType::kBF16, {2}}},
@@ -79,7 +79,7 @@ TEST(SafetensorsReader, HostileHeadersAreRefused) {
 }
 
 TEST(SafetensorsReader, FilesThatAreCutOrNoneAreRefused) {
-  const TestFolder folder;
+  const TempFolder folder;
   const std::string path = folder.file("w.safetensors");
   EXPECT_THAT(error_of_opening(path), HasSubstr("cannot be read"));
   write_file(path, "1234567");
@@ -93,7 +93,7 @@ TEST(SafetensorsReader, FilesThatAreCutOrNoneAreRefused) {
 }
 
 TEST(SafetensorsReader, OnlyFloatingTypesAreWeights) {
-  const TestFolder folder;
+  const TempFolder folder;
   const std::int64_t one = 1;
   const std::string header = "{" + tensor("t", "I64", "[1]", "[0, 8]") + "}";
   const std::uint64_t length = header.size();

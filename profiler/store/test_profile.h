@@ -3,38 +3,15 @@
 
 #include <gtest/gtest.h>
 
-#include <unistd.h>
-
 #include <filesystem>
 #include <string>
 
+#include "core/temp_folder_for_test.h"
 #include "profiler/store/profile_writer.h"
 #include "profiler/store/schema.h"
 #include "profiler/store/sqlite.h"
 
 namespace shardscope::testing {
-
-/// A file name that is this test's own, in an empty folder that goes away with the object.
-class TempFolder {
- public:
-  TempFolder() {
-    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
-    path_ = std::filesystem::temp_directory_path() / ("shardscope_" + std::string(info->test_suite_name()) + "_" +
-                                                      info->name() + "_" + std::to_string(::getpid()));
-    std::filesystem::remove_all(path_);
-    std::filesystem::create_directories(path_);
-  }
-  ~TempFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  std::string file(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
-};
 
 // Ops of tiny_program().
 inline constexpr OpId kAllocOp{0}, kLoadOp{1}, kMatMulOp{2}, kGatherOp{3}, kReduceOp{4}, kCopyOp{5}, kAdamOp{6};

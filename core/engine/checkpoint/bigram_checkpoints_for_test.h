@@ -11,10 +11,10 @@
 #include "core/engine/bigram_for_test.h"
 #include "core/engine/checkpoint/checkpoint_source.h"
 #include "core/engine/checkpoint/checkpointer.h"
-#include "core/engine/checkpoint/folder_for_test.h"
 #include "core/engine/plain_backend_for_test.h"
 #include "core/engine/trainer.h"
 #include "core/error.h"
+#include "core/temp_folder_for_test.h"
 
 namespace shardscope::testing {
 

@@ -14,7 +14,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::read_file;
-using testing::TestFolder;
+using testing::TempFolder;
 using testing::train_bigram;
 using testing::write_file;
 
@@ -47,7 +47,7 @@ std::vector<double> tail(const std::vector<double>& all, std::size_t from) {
 }
 
 TEST(Checkpoints, ResumedRunContinuesWithTheSameBits) {
-  const TestFolder folder;
+  const TempFolder folder;
   for (const int ranks : {1, 3}) {
     const Job job = bigram_job(ranks, 2, 2);
     const TrainResult whole = train_bigram(job, {.folder = folder.file("a"), .every = 5});
@@ -67,7 +67,7 @@ TEST(Checkpoints, ResumedRunContinuesWithTheSameBits) {
 
 /// Rank 0 publishes as soon as the last part has its name: whoever wrote that must not need the folder any more.
 TEST(Checkpoints, RanksThatFinishAtOnceAllSucceed) {
-  const TestFolder folder(testing::memory_folder());
+  const TempFolder folder(testing::memory_folder());
   Job job = bigram_job(8, 1, 1);
   job.steps = 400;
   const TrainResult result = train_bigram(job, {.folder = folder.path(), .every = 1, .keep = 1});
@@ -76,7 +76,7 @@ TEST(Checkpoints, RanksThatFinishAtOnceAllSucceed) {
 }
 
 TEST(Checkpoints, AnotherNumberOfRanksContinuesTheSameTraining) {
-  const TestFolder folder;
+  const TempFolder folder;
   const TrainResult whole = train_bigram(bigram_job(1, 3, 4), {.folder = folder.file("whole")});
   Job job = bigram_job(4, 3, 1);
   job.steps = 6;
@@ -90,7 +90,7 @@ TEST(Checkpoints, AnotherNumberOfRanksContinuesTheSameTraining) {
 }
 
 TEST(Checkpoints, EveryElementIsWrittenOnce) {
-  const TestFolder folder;
+  const TempFolder folder;
   train_bigram(bigram_job(3, 2, 1), {.folder = folder.path()});
   std::uintmax_t bytes = 0;
   for (int r = 0; r < 3; ++r) bytes += std::filesystem::file_size(folder.file("step-12/" + rank_file(r, ".bin")));
@@ -99,7 +99,7 @@ TEST(Checkpoints, EveryElementIsWrittenOnce) {
 }
 
 TEST(Checkpoints, OldOnesGoAndLatestStays) {
-  const TestFolder folder;
+  const TempFolder folder;
   train_bigram(bigram_job(2, 1, 1), {.folder = folder.path(), .every = 3, .keep = 2});
   EXPECT_THAT(names(folder.path()), ElementsAre("step-12", "step-9"));
   EXPECT_EQ(latest_name(folder.path()), "step-12");
@@ -108,7 +108,7 @@ TEST(Checkpoints, OldOnesGoAndLatestStays) {
 }
 
 TEST(Checkpoints, ARunThatStartsAgainReplacesWhatItMeets) {
-  const TestFolder folder;
+  const TempFolder folder;
   train_bigram(bigram_job(2, 1, 1), {.folder = folder.path(), .every = 6});
   train_bigram(bigram_job(2, 1, 1), {.folder = folder.path(), .every = 6}, folder.file("step-6"));
   EXPECT_THAT(names(folder.path()), ElementsAre("step-12", "step-6"));
@@ -116,7 +116,7 @@ TEST(Checkpoints, ARunThatStartsAgainReplacesWhatItMeets) {
 }
 
 TEST(Checkpoints, AFlippedBitAnywhereIsFound) {
-  const TestFolder folder;
+  const TempFolder folder;
   train_bigram(bigram_job(2, 1, 1), {.folder = folder.path()});
   int damaged = 0;
   for (const char* name :
@@ -141,7 +141,7 @@ TEST(Checkpoints, AFlippedBitAnywhereIsFound) {
 }
 
 TEST(Checkpoints, WhatIsCutShortIsPassedOverWithAMessage) {
-  const TestFolder folder;
+  const TempFolder folder;
   train_bigram(bigram_job(2, 1, 1), {.folder = folder.path(), .every = 6});
   std::vector<std::string> said;
   const Say say = [&](const std::string& line) { said.push_back(line); };
@@ -158,14 +158,14 @@ TEST(Checkpoints, WhatIsCutShortIsPassedOverWithAMessage) {
 }
 
 TEST(Checkpoints, TwoRunsDoNotShareAFolder) {
-  const TestFolder folder;
+  const TempFolder folder;
   const CheckpointFolder held(folder.path());
   EXPECT_THAT(error_of([&] { train_bigram(bigram_job(1, 1, 1), {.folder = folder.path()}); }),
               HasSubstr("another run"));
 }
 
 TEST(Checkpoints, AHalfMadeOneIsRemovedAtTheNextStart) {
-  const TestFolder folder;
+  const TempFolder folder;
   std::filesystem::create_directories(folder.file("step-99.partial"));
   write_file(folder.file("step-99.partial/rank-00000.bin"), "x");
   train_bigram(bigram_job(1, 1, 1), {.folder = folder.path()});
@@ -174,7 +174,7 @@ TEST(Checkpoints, AHalfMadeOneIsRemovedAtTheNextStart) {
 
 /// Files may not grow beyond 300 bytes: what a full disk looks like to one process.
 TEST(Checkpoints, AFullDiskIsToldAndCostsNothingElse) {
-  const TestFolder folder;
+  const TempFolder folder;
   Job job = bigram_job(2, 1, 1);
   job.steps = 6;
   const TrainResult whole = train_bigram(bigram_job(2, 1, 1), {.folder = folder.file("whole")});

@@ -12,7 +12,7 @@
 namespace shardscope {
 namespace {
 
-using testing::TestFolder;
+using testing::TempFolder;
 using testing::train_bigram;
 
 constexpr int kKills = 60;
@@ -57,7 +57,7 @@ std::vector<float> values_of(const std::string& checkpoint) {
 }
 
 TEST(KilledRun, NeverLosesTheLastCompleteCheckpoint) {
-  const TestFolder folder;
+  const TempFolder folder;
   std::mt19937 random(20261125);
   std::int64_t last = 0;
   int advanced = 0;

@@ -10,7 +10,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using testing::TestFolder;
+using testing::TempFolder;
 
 ModelSpec small_model(bool tied = true) {
   ModelSpec model = parse_model(R"({"model_type": "gpt2", "vocab_size": 7, "n_embd": 4, "n_layer": 1, "n_head": 1,
@@ -88,7 +88,7 @@ TEST(Weights, WhatIsExportedReadsBack) {
   const ModelSpec model = small_model();
   for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
     for (const std::int64_t file_bytes : {std::int64_t{5'000'000'000}, std::int64_t{300}}) {
-      const TestFolder folder;
+      const TempFolder folder;
       Made made(model);
       const ExportResult result =
           export_weights(made, model, folder.file("out"), {.dtype = dtype, .file_bytes = file_bytes});
@@ -103,7 +103,7 @@ TEST(Weights, WhatIsExportedReadsBack) {
 }
 
 TEST(Weights, NamesOfOtherProgramsAreKnown) {
-  const TestFolder folder;
+  const TempFolder folder;
   const ModelSpec model = small_model();
   const std::string path = folder.file("w.safetensors");
   write_renamed(path, model, [](const std::string& name) { return name.substr(std::string("transformer.").size()); },
@@ -116,7 +116,7 @@ TEST(Weights, NamesOfOtherProgramsAreKnown) {
 }
 
 TEST(Weights, ATiedHeadMustBeTheEmbedding) {
-  const TestFolder folder;
+  const TempFolder folder;
   const std::string path = folder.file("w.safetensors");
   write_renamed(path, small_model(), same, {{{"lm_head.weight", DType::kF32, {7, 4}}, 5}});
   EXPECT_THAT(error_of(path, small_model()), AllOf(HasSubstr("lm_head.weight"), HasSubstr("tie_word_embeddings")));
@@ -125,7 +125,7 @@ TEST(Weights, ATiedHeadMustBeTheEmbedding) {
 }
 
 TEST(Weights, MissingExtraAndMisshapenTensorsAreNamed) {
-  const TestFolder folder;
+  const TempFolder folder;
   const std::string path = folder.file("w.safetensors");
   write_renamed(path, small_model(), same, {{{"transformer.h.7.odd", DType::kF32, {2}}, 0}});
   EXPECT_THAT(error_of(path, small_model()), HasSubstr("transformer.h.7.odd"));

@@ -13,7 +13,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using testing::read_file;
-using testing::TestFolder;
+using testing::TempFolder;
 using testing::write_file;
 
 const std::string kFixtures = SHARDSCOPE_SOURCE_DIR "/core/engine/checkpoint/deepspeed/fixtures";
@@ -100,7 +100,7 @@ TEST(DeepSpeed, UniversalFolders) {
 }
 
 TEST(DeepSpeed, WhatIsMissingIsNamed) {
-  const TestFolder folder;
+  const TempFolder folder;
   const auto copy = std::filesystem::copy_options::recursive | std::filesystem::copy_options::overwrite_existing;
   const auto fresh = [&](const char* name) {
     std::filesystem::remove_all(folder.path());
@@ -123,7 +123,7 @@ TEST(DeepSpeed, WhatIsMissingIsNamed) {
 
 /// Cut at any place, or with any byte changed: an error that names the file, never another value.
 TEST(DeepSpeed, DamageIsFoundAndNamed) {
-  const TestFolder folder;
+  const TempFolder folder;
   for (const char* name : {"zero_pp_rank_1_mp_rank_00_optim_states.pt", "zero_pp_rank_0_mp_rank_00_model_states.pt"}) {
     std::filesystem::copy(kFixtures + "/stage3", folder.path(),
                           std::filesystem::copy_options::recursive | std::filesystem::copy_options::overwrite_existing);

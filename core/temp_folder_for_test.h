@@ -1,5 +1,5 @@
 #pragma once
-// A folder of one test: `const TestFolder folder;` and folder.file("a") in it.
+// A folder of one test: `const TempFolder folder;` and folder.file("a") in it.
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -15,9 +15,9 @@ inline std::filesystem::path memory_folder() {
 }
 
 /// An empty folder that goes away with the object.
-class TestFolder {
+class TempFolder {
  public:
-  explicit TestFolder(const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
+  explicit TempFolder(const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
     const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
     path_ = (parent / ("shardscope_" + std::string(info->test_suite_name()) + "_" + info->name() + "_" +
                        std::to_string(::getpid())))
@@ -25,12 +25,12 @@ class TestFolder {
     std::filesystem::remove_all(path_);
     std::filesystem::create_directories(path_);
   }
-  ~TestFolder() {
+  ~TempFolder() {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
   }
-  TestFolder(const TestFolder&) = delete;
-  TestFolder& operator=(const TestFolder&) = delete;
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return (std::filesystem::path(path_) / name).string(); }
 
