@@ -79,7 +79,7 @@ double ScheduleWalk::length(const PipelineShape& all, const std::vector<WalkedSt
     turn.before = turn.end;
     turn.end = start + seconds + (step.completes ? stage.tail : 0);
     if (step.completes) turn.after = stage.after;
-    if (!forward) turn.backward = turn.end;
+    if (!forward && step.kind != ActionKind::kWeight) turn.backward = turn.end;
     if (step.end >= 0) ends_[static_cast<std::size_t>(step.end)] = turn.end;
   }
   double end = 0;

@@ -37,8 +37,9 @@ class ScheduleWalk {
     std::int32_t first_period = -1, last_period = -1;  ///< two ends a period of `ranks` micro-batches apart
   };
   struct Turn {
-    double end = 0, before = 0, backward = 0;  ///< of the last action, of the one before, of the last backward
-    double after = 0;                          ///< that stage's reductions
+    double end = 0, before = 0,
+           backward = 0;  ///< of the last action, of the one before, of the last backward or its half
+    double after = 0;     ///< that stage's reductions
   };
 
   const Table& table_of(const PipelineShape& shape);
