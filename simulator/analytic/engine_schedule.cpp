@@ -46,7 +46,9 @@ ScheduleWalk::Table ScheduleWalk::make_table(const PipelineShape& shape) {
       }
     }
   }
-  const int p = shape.ranks, last = shape.micro_batches - p;
+  // Interleaved backwards of the last p have no forwards beside them any more.
+  const int p = shape.ranks, drained = shape.schedule == PipelineSchedule::kInterleaved ? 2 * p : p,
+            last = shape.micro_batches - drained;
   if (last >= p) table.first_period = slot(shape, false, 0, last - p), table.last_period = slot(shape, false, 0, last);
   return table;
 }
