@@ -8,33 +8,24 @@
 #include "simulator/cost/cluster_costs.h"
 #include "simulator/fold/folded_clock.h"
 #include "simulator/fold/rank_classes.h"
-#include "simulator/fold/stretch.h"
+#include "simulator/fold/rank_folder.h"
 #include "simulator/make_prediction.h"
 
 namespace shardscope {
 
 namespace {
 
-/// A rank's program as segments.
-struct Folded {
-  std::vector<int> segments;
-  MemoryTable persistent;
-  int few = 0;                    ///< micro-batches that it was stretched from; 0: it was lowered as it is ...
-  std::vector<int> few_segments;  ///< ... and theirs
-};
-
 class JobFolder {
  public:
   JobFolder(const Job& job, const ClusterSpec& cluster, const CostModel& costs, const PredictOptions& options)
       : job_(job),
-        options_(options),
-        shape_(pipeline_shape(job)),
         classes_(find_rank_classes(job, cluster, sharing_sizes(costs.resources(), job.parallel.ranks()))),
-        store_(costs) {}
+        store_(costs),
+        folder_(job, store_, options.fold_schedule) {}
 
   Prediction run(const CostModel& costs, const SimulateOptions& options) {
     const RankPartition &coarse = classes_.coarse, &fine = classes_.fine;
-    for (int c = 0; c < coarse.size(); ++c) coarse_.push_back(fold(coarse.first[static_cast<std::size_t>(c)]));
+    for (int c = 0; c < coarse.size(); ++c) coarse_.push_back(folder_.fold(coarse.first[static_cast<std::size_t>(c)]));
     fine_.resize(static_cast<std::size_t>(fine.size()));
     for (int c = fine.size() - 1; c >= 0; --c) {  // late stages first: few micro-batches fill what follows them
       fine_[static_cast<std::size_t>(c)] = fold_fine(static_cast<std::size_t>(c));
@@ -46,7 +37,7 @@ class JobFolder {
     }
     FoldedWork work;
     const ClockResult clock = run_folded(store_, costs.resources(), levels(), to_ns(costs.step_overhead()), &work);
-    statistics_.slowed = work.slowed, statistics_.again = work.again;
+    statistics_ = {folder_.statistics(), work.slowed, work.again};
     const std::int64_t tokens = job_.training.train_batch_size * job_.data.seq_len;
     Prediction prediction = make_prediction(std::move(ranks), clock, costs, tokens, dtypes_of(job_).model, options);
     prediction.speaker = std::move(classes_.fine.of);
@@ -56,50 +47,24 @@ class JobFolder {
   const PredictStatistics& statistics() const { return statistics_; }
 
  private:
-  SplitProgram split(int rank, int micro_batches) {
-    const Program program = lower(job_, rank, {.micro_batches = micro_batches});
-    ++statistics_.lowered;
-    if (micro_batches == 0) ++statistics_.whole;
-    statistics_.lowered_instructions += static_cast<std::int64_t>(program.instructions.size());
-    return store_.split(program);
-  }
-
-  int pipeline_rank(int rank) const { return rank / (job_.parallel.dp * job_.parallel.cp * job_.parallel.tp); }
-
-  Folded fold(int rank) {
-    const int place = pipeline_rank(rank);
-    constexpr int kTries = 2;
-    for (int t = 0; t < kTries && options_.fold_schedule; ++t) {
-      const int few = fewer_micro_batches(shape_, place, t);
-      if (few == 0) break;
-      SplitProgram split = this->split(rank, few);
-      const Script all = make_script(shape_, place, shape_.micro_batches);
-      if (auto segments = stretch(make_script(shape_, place, few), split, all, store_)) {
-        return {std::move(*segments), split.persistent, few, std::move(split.segments)};
-      }
-    }
-    SplitProgram split = this->split(rank, 0);
-    return {std::move(split.segments), split.persistent, 0, {}};
-  }
-
   // A rank whose program differs from that of its coarse class in the optimizer's step only needs only that.
-  Folded fold_fine(std::size_t c) {
+  FoldedProgram fold_fine(std::size_t c) {
     const int rank = classes_.fine.first[c];
     const auto parent = static_cast<std::size_t>(classes_.coarse_of[c]);
-    Folded folded = coarse_[parent];
+    FoldedProgram folded = coarse_[parent];
     if (rank == classes_.coarse.first[parent]) return folded;
-    if (folded.few == 0) return fold(rank);
+    if (folded.few == 0) return folder_.fold(rank);
     // Stages alike that end alike do so for all their ranks.
     std::vector<std::int64_t> key = classes_.study[parent];
     key.push_back(classes_.kind[c].slices);
     key.push_back(folded.segments.back());
     const auto [it, is_new] = ends_.try_emplace(key, -1);
     if (is_new) {
-      const SplitProgram own = split(rank, folded.few);
+      const SplitProgram own = folder_.split(rank, folded.few);
       const bool is_parents = differ_at_end_only(own.segments, folded.few_segments);
       if (is_parents && own.by_chance.back() == 0) it->second = own.segments.back();
     }
-    if (it->second < 0) return fold(rank);
+    if (it->second < 0) return folder_.fold(rank);
     folded.segments.back() = it->second;
     return folded;
   }
@@ -114,7 +79,7 @@ class JobFolder {
     constexpr std::size_t kRunApart = 2;
     bool shares = fine_.size() > coarse_.size();
     for (std::size_t c = 0; c < fine_.size(); ++c) {
-      const Folded& parent = coarse_[static_cast<std::size_t>(classes_.coarse_of[c])];
+      const FoldedProgram& parent = coarse_[static_cast<std::size_t>(classes_.coarse_of[c])];
       shares = shares && differ_at_end_only(fine_[c].segments, parent.segments) && parent.segments.size() > kRunApart;
     }
     std::vector<FoldedLevel> levels(shares ? 2 : 1);
@@ -125,7 +90,7 @@ class JobFolder {
     }
     if (!shares) return levels;
     levels.front().partition = &classes_.coarse;
-    for (Folded& parent : coarse_) {
+    for (FoldedProgram& parent : coarse_) {
       parent.segments.resize(parent.segments.size() - kRunApart);
       levels.front().ranks.push_back({std::move(parent.segments), -1, 0});
     }
@@ -133,11 +98,10 @@ class JobFolder {
   }
 
   const Job& job_;
-  const PredictOptions& options_;
-  PipelineShape shape_;
   RankClasses classes_;
   SegmentStore store_;
-  std::vector<Folded> coarse_, fine_;              ///< by class
+  RankFolder folder_;
+  std::vector<FoldedProgram> coarse_, fine_;       ///< by class
   std::map<std::vector<std::int64_t>, int> ends_;  ///< last segments of fine classes; -1: more differs
   PredictStatistics statistics_;
 };

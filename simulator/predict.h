@@ -9,6 +9,7 @@
 // How it works, and how fast: docs/simulator.md.
 
 #include "core/spec/job.h"
+#include "simulator/fold/rank_folder.h"
 #include "simulator/simulate.h"
 
 namespace shardscope {
@@ -19,11 +20,9 @@ struct PredictOptions {
 };
 
 /// How much work it was.
-struct PredictStatistics {
-  int lowered = 0, whole = 0;             ///< programs, and those of them with all micro-batches ...
-  std::int64_t lowered_instructions = 0;  ///< ... and what is in them
-  std::int64_t slowed = 0;                ///< times that something went on below full speed
-  bool again = false;                     ///< the optimizer's step could not be run apart
+struct PredictStatistics : FoldStatistics {
+  std::int64_t slowed = 0;  ///< times that something went on below full speed
+  bool again = false;       ///< the optimizer's step could not be run apart
 };
 
 /// Throws Error as lower() and simulate() do.
