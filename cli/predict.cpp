@@ -21,6 +21,7 @@
 #include "core/program/lower.h"
 #include "core/spec/hardware.h"
 #include "profiler/store/profile_writer.h"
+#include "simulator/fold/device_peak.h"
 #include "simulator/like/measured_run.h"
 #include "simulator/predict.h"
 
@@ -185,6 +186,10 @@ class Predict {
     return {everything, machine_memory(), "this machine's memory, all ranks together"};
   }
 
+  std::vector<FitSuggestion> suggestions(const Fit& memory) const {
+    return suggest_fit(job_, memory.limit_bytes - beside_bytes_, folded_device_peak);
+  }
+
   const RankPrediction& fullest_rank() const {
     return *std::max_element(prediction_.ranks.begin(), prediction_.ranks.end(),
                              [](const auto& a, const auto& b) { return device_peak(a.peak) < device_peak(b.peak); });
@@ -228,7 +233,7 @@ class Predict {
     out["beside_bytes"] = beside_bytes_;
     out["suggestions"] = nlohmann::json::array();
     if (!memory.fits() && memory.of_device) {
-      for (const FitSuggestion& s : suggest_fit(job_, memory.limit_bytes - beside_bytes_)) {
+      for (const FitSuggestion& s : suggestions(memory)) {
         out["suggestions"].push_back({{"change", s.change}, {"device_peak_bytes", s.device_bytes}});
       }
     }
@@ -322,7 +327,7 @@ class Predict {
                format_bytes(memory.limit_bytes), memory.of);
     if (!memory.fits()) {
       fmt::print("  over by                 {}\n", format_bytes(memory.needed_bytes - memory.limit_bytes));
-      if (memory.of_device) fmt::print("  {}\n", describe(suggest_fit(job_, memory.limit_bytes - beside_bytes_)));
+      if (memory.of_device) fmt::print("  {}\n", describe(suggestions(memory)));
     }
     for (int s = 0; s < kSpaces; ++s) {
       const auto space = static_cast<Space>(s);

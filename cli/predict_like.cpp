@@ -14,6 +14,7 @@
 #include "core/spec/job_settings.h"
 #include "profiler/query/step_breakdown.h"
 #include "profiler/query/step_times.h"
+#include "simulator/fold/device_peak.h"
 #include "simulator/like/measured_run.h"
 #include "simulator/simulate.h"
 
@@ -132,7 +133,7 @@ class Like {
     fmt::print("{}", table().text());
     if (!fits()) {
       fmt::print("DOES NOT FIT: {} a rank; {}\n", mebibytes(job_.device_memory_bytes) + " MiB",
-                 describe(suggest_fit(job_, job_.device_memory_bytes)));
+                 describe(suggest_fit(job_, job_.device_memory_bytes, folded_device_peak)));
     }
     if (!unseen_.empty()) {
       fmt::print("not seen in the run, so less sure: {}\n", fmt::join(unseen_, "; "));

@@ -289,7 +289,7 @@ class Train {
       const std::string problem = error.what();
       const bool has_table = problem.find("at its fullest") != std::string::npos;
       throw Error(error.kind(), fmt::format("{}{}; {}", problem, has_table ? "" : fullest_text(),
-                                            describe(suggest_fit(job_, limit))));
+                                            describe(suggest_fit(job_, limit, peak_device_bytes))));
     }
   }
 

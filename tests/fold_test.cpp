@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include "core/engine/suggest_fit.h"
 #include "core/error.h"
 #include "core/program/lower.h"
 #include "simulator/clock/clock_fixture_for_test.h"
+#include "simulator/fold/device_peak.h"
 #include "simulator/fold/trace_classes.h"
 #include "simulator/predict.h"
 #include "tests/random_job.h"
@@ -82,7 +84,8 @@ RC_GTEST_PROP(Fold, RanksOfAClassAreAllLikeTheOneThatStandsForThem, ()) {
   expect_same(folded, predict(job, cluster, {.fold_ranks = false}));
 }
 
-RC_GTEST_PROP(Fold, ALongScheduleGoesOnAsAShortOneShows, ()) {
+/// A pipeline or none, with many more micro-batches than fill it.
+JobChoice long_schedule() {
   JobChoice choice = *gen_job();
   choice.deepspeed_mode = 0;
   choice.schedule = *rc::gen::inRange(0, 6);
@@ -96,6 +99,11 @@ RC_GTEST_PROP(Fold, ALongScheduleGoesOnAsAShortOneShows, ()) {
   choice.layers = choice.pp * chunks_of(schedule, choice.virtual_stages) + *rc::gen::inRange(0, 3);
   choice.accumulation = *rc::gen::inRange(16 + 2 * choice.pp, 65);
   if (schedule == PipelineSchedule::kInterleaved) choice.accumulation = choice.accumulation / choice.pp * choice.pp;
+  return choice;
+}
+
+RC_GTEST_PROP(Fold, ALongScheduleGoesOnAsAShortOneShows, ()) {
+  const JobChoice choice = long_schedule();
   RC_LOG() << choice << "\n";
   const Job job = job_of(choice);
   const ClusterSpec cluster = random_cluster(job.parallel.ranks());
@@ -169,6 +177,39 @@ ClusterSpec small_cluster(int devices_per_node, int nodes) {
   cluster.device.memory_bandwidth = BytesPerSecond(1e12);
   cluster.intra_node = cluster.nic = cluster.pcie = {BytesPerSecond(1e10), microseconds(1)};
   return cluster;
+}
+
+std::int64_t fullest_rank(const Job& job) {
+  std::int64_t most = 0;
+  for (int rank = 0; rank < job.parallel.ranks(); ++rank) {
+    const MemoryPeak peak = compute_memory_peak(lower(job, rank));
+    most = std::max(most, peak.peak_bytes[static_cast<std::size_t>(Space::kDevice)]);
+  }
+  return most;
+}
+
+RC_GTEST_PROP(Fold, ThePeakOfALongScheduleIsThatOfItsPrograms, ()) {
+  const JobChoice choice = long_schedule();
+  RC_LOG() << choice << "\n";
+  const Job job = job_of(choice);
+  RC_ASSERT(folded_device_peak(job) == peak_device_bytes(job));
+  RC_ASSERT(folded_device_peak(job) == fullest_rank(job));
+}
+
+RC_GTEST_PROP(Fold, WhatWouldFitIsTheSameFromPartsOfPrograms, ()) {
+  const JobChoice choice = *rc::gen::element(0, 1) == 0 ? *gen_job() : long_schedule();
+  const int percent = *rc::gen::inRange(60, 100);
+  RC_LOG() << choice << " in " << percent << " %\n";
+  const Job job = job_of(choice);
+  const std::int64_t limit = peak_device_bytes(job) * percent / 100;
+  const std::vector<FitSuggestion> folded = suggest_fit(job, limit, folded_device_peak),
+                                   lowered = suggest_fit(job, limit, peak_device_bytes);
+  RC_ASSERT(folded.size() == lowered.size());
+  RC_CLASSIFY(!folded.empty(), "something would fit");
+  for (std::size_t i = 0; i < folded.size(); ++i) {
+    RC_ASSERT(folded[i].change == lowered[i].change);
+    RC_ASSERT(folded[i].device_bytes == lowered[i].device_bytes);
+  }
 }
 
 // Deeper than random jobs go: what fills such a pipeline is most of its short schedules.

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <functional>
 #include <map>
 
 #include "core/engine/arena.h"
@@ -70,7 +69,8 @@ std::vector<Change> find_changes(const Job& job) {
 
 class Search {
  public:
-  Search(const Job& job, std::int64_t limit) : job_(job), limit_(limit), changes_(find_changes(job)) {}
+  Search(const Job& job, std::int64_t limit, const PeakOf& peak_of)
+      : job_(job), limit_(limit), peak_of_(peak_of), changes_(find_changes(job)) {}
 
   std::vector<FitSuggestion> run() {
     for (std::size_t i = 0; i < changes_.size(); ++i) attempt({i});
@@ -102,7 +102,7 @@ class Search {
       texts.push_back(changes_[i].text);
     }
     try {
-      const std::int64_t bytes = peak_device_bytes(changed, limit_);
+      const std::int64_t bytes = peak_of_(changed, limit_);
       const bool is_new =
           std::none_of(found_.begin(), found_.end(), [&](const FitSuggestion& s) { return s.device_bytes == bytes; });
       if (bytes <= limit_ && is_new) found_.push_back({fmt::format("{}", fmt::join(texts, " and ")), bytes});
@@ -112,6 +112,7 @@ class Search {
 
   const Job& job_;
   std::int64_t limit_;
+  const PeakOf& peak_of_;
   std::vector<Change> changes_;
   std::vector<FitSuggestion> found_;
 };
@@ -128,8 +129,8 @@ std::int64_t peak_device_bytes(const Job& job, std::int64_t enough) {
   return most;
 }
 
-std::vector<FitSuggestion> suggest_fit(const Job& job, std::int64_t limit_bytes) {
-  return Search(job, limit_bytes).run();
+std::vector<FitSuggestion> suggest_fit(const Job& job, std::int64_t limit_bytes, const PeakOf& peak_of) {
+  return Search(job, limit_bytes, peak_of).run();
 }
 
 std::string describe(const std::vector<FitSuggestion>& suggestions) {

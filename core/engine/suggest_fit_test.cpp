@@ -27,7 +27,7 @@ TEST(SuggestFit, SuggestsOnlyWhatFits) {
   const std::int64_t needed = peak_device_bytes(job);
   for (const int percent : {95, 80, 60, 40}) {
     const std::int64_t limit = needed * percent / 100;
-    const std::vector<FitSuggestion> suggestions = suggest_fit(job, limit);
+    const std::vector<FitSuggestion> suggestions = suggest_fit(job, limit, peak_device_bytes);
     EXPECT_LE(suggestions.size(), 3U);
     EXPECT_FALSE(suggestions.empty()) << percent;
     for (const FitSuggestion& s : suggestions) EXPECT_LE(s.device_bytes, limit) << s.change;
@@ -36,21 +36,21 @@ TEST(SuggestFit, SuggestsOnlyWhatFits) {
 
 TEST(SuggestFit, OneChangeWhereOneIsEnough) {
   const Job job = make_job(0, 8);
-  for (const FitSuggestion& s : suggest_fit(job, peak_device_bytes(job) * 9 / 10)) {
+  for (const FitSuggestion& s : suggest_fit(job, peak_device_bytes(job) * 9 / 10, peak_device_bytes)) {
     EXPECT_EQ(s.change.find(" and "), std::string::npos) << s.change;
   }
 }
 
 TEST(SuggestFit, ActivationsAreNotCuredByAStage) {
   Job job = make_job(0, 32);  // nearly all of it activations
-  const std::vector<FitSuggestion> suggestions = suggest_fit(job, peak_device_bytes(job) / 2);
+  const std::vector<FitSuggestion> suggestions = suggest_fit(job, peak_device_bytes(job) / 2, peak_device_bytes);
   EXPECT_THAT(describe(suggestions), HasSubstr("what would fit: recompute full ("));
   job.recompute = Recompute::kFull;
   EXPECT_LT(peak_device_bytes(job), peak_device_bytes(make_job(0, 32)) / 2);
 }
 
 TEST(SuggestFit, SaysWhenNothingWould) {
-  EXPECT_THAT(describe(suggest_fit(make_job(3, 1), 1000)), HasSubstr("neither a higher stage"));
+  EXPECT_THAT(describe(suggest_fit(make_job(3, 1), 1000, peak_device_bytes)), HasSubstr("neither a higher stage"));
 }
 
 }  // namespace

@@ -29,6 +29,19 @@ SegmentLabel label_of(const Program& program, std::size_t index) {
   return {Kind::kOptimizer, instruction.label.micro_batch};
 }
 
+/// Where each action begins, and the end of the last one.
+std::vector<std::size_t> find_actions(const Program& program, std::vector<SegmentLabel>& labels) {
+  std::vector<std::size_t> begin;
+  for (std::size_t i = 0; i < program.instructions.size(); ++i) {
+    const SegmentLabel label = label_of(program, i);
+    if (!labels.empty() && label == labels.back()) continue;
+    labels.push_back(label);
+    begin.push_back(i);
+  }
+  begin.push_back(program.instructions.size());
+  return begin;
+}
+
 std::size_t hash_of(const Segment& segment) {
   std::size_t h = segment.ops.size();
   const auto add = [&](std::int64_t x) { h = (h ^ static_cast<std::size_t>(x)) * 0x9E3779B97F4A7C15ULL + (h >> 29); };
@@ -43,7 +56,7 @@ std::size_t hash_of(const Segment& segment) {
 /// Where each instruction went.
 struct SegmentStore::Cut {
   std::vector<std::size_t> begin;            ///< first instruction of each segment, and the end
-  std::vector<std::int32_t> segment, index;  ///< by instruction; index within the segment's ops
+  std::vector<std::int32_t> segment, index;  ///< by instruction; index within the segment's ops, if there are any
 };
 
 SplitProgram SegmentStore::split(const Program& program) {
@@ -51,19 +64,33 @@ SplitProgram SegmentStore::split(const Program& program) {
   Cut cut;
   const std::size_t n = program.instructions.size();
   cut.segment.resize(n);
-  cut.index.resize(n);
-  for (std::size_t i = 0; i < n; ++i) {
-    const SegmentLabel label = label_of(program, i);
-    if (split.labels.empty() || !(label == split.labels.back())) {
-      split.labels.push_back(label);
-      cut.begin.push_back(i);
-    }
-    cut.segment[i] = static_cast<std::int32_t>(split.labels.size()) - 1;
-  }
-  cut.begin.push_back(n);
-  table_.begin(program);
-  slot_cache_.clear();
+  cut.begin = find_actions(program, split.labels);
   for (std::size_t s = 0; s < split.labels.size(); ++s) {
+    std::fill(cut.segment.begin() + static_cast<std::ptrdiff_t>(cut.begin[s]),
+              cut.segment.begin() + static_cast<std::ptrdiff_t>(cut.begin[s + 1]), static_cast<std::int32_t>(s));
+  }
+  split.by_chance.resize(split.labels.size(), 0);
+  if (table_) {
+    table_->begin(program);
+    slot_cache_.clear();
+    place_ops(program, cut);
+    for (std::int32_t i : find_chance_waits(program)) {
+      split.by_chance[static_cast<std::size_t>(cut.segment[static_cast<std::size_t>(i)])] = 1;
+    }
+  }
+  for (std::size_t s = 0; s < split.labels.size(); ++s) split.segments.push_back(intern(build(program, cut, s)));
+  for (const Buffer& buffer : program.buffers) {
+    if (!buffer.persistent) continue;
+    split.persistent.bytes[static_cast<std::size_t>(buffer.space)][static_cast<std::size_t>(buffer.category)] +=
+        buffer.bytes();
+  }
+  return split;
+}
+
+/// Lane by lane within each segment.
+void SegmentStore::place_ops(const Program& program, Cut& cut) {
+  cut.index.resize(program.instructions.size());
+  for (std::size_t s = 0; s + 1 < cut.begin.size(); ++s) {
     std::array<std::int32_t, kLanes + 1> next{};
     for (std::size_t i = cut.begin[s]; i < cut.begin[s + 1]; ++i) {
       const Instruction& in = program.instructions[i];
@@ -74,34 +101,31 @@ SplitProgram SegmentStore::split(const Program& program) {
       const Instruction& in = program.instructions[i];
       if (!is_memory_op(in.op)) cut.index[i] = next[static_cast<std::size_t>(in.lane)]++;
     }
-    split.segments.push_back(intern(build(program, cut, s)));
   }
-  split.by_chance.resize(split.segments.size(), 0);
-  for (std::int32_t i : find_chance_waits(program)) {
-    split.by_chance[static_cast<std::size_t>(cut.segment[static_cast<std::size_t>(i)])] = 1;
-  }
-  for (const Buffer& buffer : program.buffers) {
-    if (!buffer.persistent) continue;
-    split.persistent.bytes[static_cast<std::size_t>(buffer.space)][static_cast<std::size_t>(buffer.category)] +=
-        buffer.bytes();
-  }
-  return split;
 }
 
 Segment SegmentStore::build(const Program& program, const Cut& cut, std::size_t index) {
   Segment segment;
   const std::size_t begin = cut.begin[index], end = cut.begin[index + 1];
   segment.instructions = static_cast<std::int32_t>(end - begin);
+  for (std::size_t i = begin; i < end; ++i) {
+    const Instruction& in = program.instructions[i];
+    if (!is_memory_op(in.op)) continue;
+    const auto* alloc = std::get_if<Alloc>(&in.op);
+    const Buffer& buffer = program.buffer(alloc != nullptr ? alloc->buffer : std::get<Free>(in.op).buffer);
+    segment.memory.push_back({static_cast<std::int32_t>(i - begin), buffer.space, buffer.category,
+                              alloc != nullptr ? buffer.bytes() : -buffer.bytes()});
+  }
+  if (table_) add_ops(program, cut, index, segment);
+  return segment;
+}
+
+void SegmentStore::add_ops(const Program& program, const Cut& cut, std::size_t index, Segment& segment) {
+  const std::size_t begin = cut.begin[index], end = cut.begin[index + 1];
   std::vector<std::size_t> order(end - begin);  // by place in ops
   for (std::size_t i = begin; i < end; ++i) {
     const Instruction& in = program.instructions[i];
-    if (is_memory_op(in.op)) {
-      const auto* alloc = std::get_if<Alloc>(&in.op);
-      const Buffer& buffer = program.buffer(alloc != nullptr ? alloc->buffer : std::get<Free>(in.op).buffer);
-      segment.memory.push_back({static_cast<std::int32_t>(i - begin), buffer.space, buffer.category,
-                                alloc != nullptr ? buffer.bytes() : -buffer.bytes()});
-      continue;
-    }
+    if (is_memory_op(in.op)) continue;
     ++segment.lane_begin[static_cast<std::size_t>(in.lane) + 1];
     order[static_cast<std::size_t>(cut.index[i])] = i;
   }
@@ -109,16 +133,7 @@ Segment SegmentStore::build(const Program& program, const Cut& cut, std::size_t 
   segment.ops.reserve(static_cast<std::size_t>(segment.lane_begin[kLanes]));
   for (std::int32_t k = 0; k < segment.lane_begin[kLanes]; ++k) {
     const Instruction& in = program.instructions[order[static_cast<std::size_t>(k)]];
-    FoldOp op;
-    op.kind = kind_of(in.op);
-    op.time_class = time_class_of(in);
-    op.waits_idle = std::holds_alternative<Send>(in.op) || std::holds_alternative<Recv>(in.op);
-    if (op.kind != FlatKind::kInstant) {
-      const OpTime time = table_.of(in);
-      op.duration_ns = time.duration_ns;
-      op.draws = time.draws;
-    }
-    if (op.kind == FlatKind::kMeeting) op.slot = slot_of(program, in);
+    FoldOp op = make_op(program, in);
     op.first_wait = static_cast<std::int32_t>(segment.waits.size());
     for (OpId before : in.after) {
       const auto b = static_cast<std::size_t>(before.index);
@@ -130,7 +145,21 @@ Segment SegmentStore::build(const Program& program, const Cut& cut, std::size_t 
     op.end_wait = static_cast<std::int32_t>(segment.waits.size());
     segment.ops.push_back(op);
   }
-  return segment;
+}
+
+/// Its waits follow.
+FoldOp SegmentStore::make_op(const Program& program, const Instruction& instruction) {
+  FoldOp op;
+  op.kind = kind_of(instruction.op);
+  op.time_class = time_class_of(instruction);
+  op.waits_idle = std::holds_alternative<Send>(instruction.op) || std::holds_alternative<Recv>(instruction.op);
+  if (op.kind != FlatKind::kInstant) {
+    const OpTime time = table_->of(instruction);
+    op.duration_ns = time.duration_ns;
+    op.draws = time.draws;
+  }
+  if (op.kind == FlatKind::kMeeting) op.slot = slot_of(program, instruction);
+  return op;
 }
 
 std::int32_t SegmentStore::slot_of(const Program& program, const Instruction& instruction) {

@@ -5,10 +5,12 @@
 //
 //   SegmentStore store(costs);
 //   SplitProgram split = store.split(program);   // split.segments[i] is an index into store
+//   SegmentStore of_memory;                      // without costs: what is allocated and freed alone
 
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -82,21 +84,25 @@ struct SplitProgram {
 
 class SegmentStore {
  public:
+  SegmentStore() = default;
   explicit SegmentStore(const CostModel& costs) : table_(costs) {}
 
   SplitProgram split(const Program& program);
   const Segment& operator[](int index) const { return segments_[static_cast<std::size_t>(index)]; }
   int size() const { return static_cast<int>(segments_.size()); }
   const std::vector<MeetingSlot>& slots() const { return slots_; }
-  const DrawsTable& draws() const { return table_.draws(); }
+  const DrawsTable& draws() const { return table_->draws(); }
 
  private:
   struct Cut;
+  static void place_ops(const Program& program, Cut& cut);
   Segment build(const Program& program, const Cut& cut, std::size_t index);
+  void add_ops(const Program& program, const Cut& cut, std::size_t index, Segment& segment);
+  FoldOp make_op(const Program& program, const Instruction& instruction);
   std::int32_t slot_of(const Program& program, const Instruction& instruction);
   int intern(Segment segment);
 
-  CostTable table_;
+  std::optional<CostTable> table_;
   std::vector<Segment> segments_;
   std::unordered_multimap<std::size_t, int> by_hash_;
   std::vector<MeetingSlot> slots_;
