@@ -11,6 +11,7 @@
 #include "simulator/fold/device_peak.h"
 #include "simulator/fold/trace_classes.h"
 #include "simulator/predict.h"
+#include "tests/huge_job.h"
 #include "tests/random_job.h"
 
 namespace shardscope {
@@ -212,6 +213,16 @@ RC_GTEST_PROP(Fold, WhatWouldFitIsTheSameFromPartsOfPrograms, ()) {
   }
 }
 
+// Its programs are of a billion instructions: only from parts of them is there an answer before the test runs out.
+TEST(Fold, WhatWouldFitIsKnownOfAHugeJob) {
+  const Job job = gpt3_job(32);
+  const std::int64_t limit = folded_device_peak(job) * 7 / 8;
+  const std::vector<FitSuggestion> found = suggest_fit(job, limit, folded_device_peak);
+  ASSERT_FALSE(found.empty());
+  for (const FitSuggestion& s : found) EXPECT_LE(s.device_bytes, limit) << s.change;
+  EXPECT_EQ(found[0].change, "recompute full");
+}
+
 // Deeper than random jobs go: what fills such a pipeline is most of its short schedules.
 TEST(Fold, ADeepPipeline) {
   JobChoice choice;
@@ -229,6 +240,18 @@ TEST(Fold, ADeepPipeline) {
     EXPECT_EQ(prediction_of(folded, rank.rank).peak.at_peak, rank.peak.at_peak) << rank.rank;
     EXPECT_TRUE(equal(prediction_of(folded, rank.rank).breakdown, rank.breakdown)) << rank.rank;
   }
+}
+
+// Kept activations come back while the action before is at work.
+TEST(Fold, WhatIsFetchedEarlyIsOfTheActionBesideIt) {
+  JobChoice choice;
+  choice.layers = 4, choice.pp = 4, choice.dp = 2, choice.accumulation = 64, choice.stage = 1, choice.recompute = 2;
+  choice.cpu_checkpointing = 1, choice.schedule = static_cast<int>(PipelineSchedule::k1F1B);
+  const ClusterSpec cluster = small_cluster(8, 1);
+  PredictStatistics work;
+  const Prediction folded = predict(job_of(choice), cluster, {}, &work);
+  EXPECT_LE(work.whole, 1);  // of one stage the end waits by chance
+  EXPECT_EQ(folded.step_time_s, predict(job_of(choice), cluster, {.fold_ranks = false}).step_time_s);
 }
 
 // What the optimizer fetches takes holes that the compute lane left, and could begin before the last backward has

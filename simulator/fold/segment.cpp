@@ -29,6 +29,14 @@ SegmentLabel label_of(const Program& program, std::size_t index) {
   return {Kind::kOptimizer, instruction.label.micro_batch};
 }
 
+/// Work of an action itself, not what is fetched for it. The optimizer's step begins where the last backward has ended.
+bool is_begun(const SegmentLabel& label, const Program& program, std::size_t begin, std::size_t end) {
+  if (label.kind == SegmentLabel::Kind::kOptimizer) return false;
+  return std::any_of(program.instructions.begin() + static_cast<std::ptrdiff_t>(begin),
+                     program.instructions.begin() + static_cast<std::ptrdiff_t>(end),
+                     [](const Instruction& in) { return in.lane == Lane::kCompute && !is_memory_op(in.op); });
+}
+
 /// Where each action begins, and the end of the last one.
 std::vector<std::size_t> find_actions(const Program& program, std::vector<SegmentLabel>& labels) {
   std::vector<std::size_t> begin;
@@ -40,6 +48,28 @@ std::vector<std::size_t> find_actions(const Program& program, std::vector<Segmen
   }
   begin.push_back(program.instructions.size());
   return begin;
+}
+
+/// One per action: what is fetched, or of the optimizer done, early is of the action that goes on behind it.
+std::vector<std::size_t> find_segments(const Program& program, std::vector<SegmentLabel>& labels) {
+  std::vector<SegmentLabel> actions;
+  const std::vector<std::size_t> begin = find_actions(program, actions);
+  std::vector<std::size_t> segments;
+  for (std::size_t i = 0; i < actions.size();) {
+    labels.push_back(actions[i]);
+    segments.push_back(begin[i]);
+    std::size_t next = i + 1;
+    for (std::size_t k = next; k < actions.size(); ++k) {
+      if (actions[k] == actions[i]) {
+        next = k + 1;
+      } else if (is_begun(actions[k], program, begin[k], begin[k + 1])) {
+        break;
+      }
+    }
+    i = next;
+  }
+  segments.push_back(program.instructions.size());
+  return segments;
 }
 
 std::size_t hash_of(const Segment& segment) {
@@ -64,7 +94,7 @@ SplitProgram SegmentStore::split(const Program& program) {
   Cut cut;
   const std::size_t n = program.instructions.size();
   cut.segment.resize(n);
-  cut.begin = find_actions(program, split.labels);
+  cut.begin = find_segments(program, split.labels);
   for (std::size_t s = 0; s < split.labels.size(); ++s) {
     std::fill(cut.segment.begin() + static_cast<std::ptrdiff_t>(cut.begin[s]),
               cut.segment.begin() + static_cast<std::ptrdiff_t>(cut.begin[s + 1]), static_cast<std::int32_t>(s));

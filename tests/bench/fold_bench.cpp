@@ -1,5 +1,6 @@
-// How long does a prediction of 16,384 GPUs take, end to end from the job? Prints what was lowered for it; with --check
-// it then compares with whole programs, for two replicas instead of 32 (half a minute).
+// How long does a prediction of 16,384 GPUs take, end to end from the job, and how long suggestions of what would fit
+// where it does not? Prints what was lowered for it; with --check it then compares with whole programs, for two
+// replicas instead of 32 (half a minute).
 
 #include <fmt/format.h>
 
@@ -7,29 +8,14 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "core/engine/arena.h"
+#include "core/engine/suggest_fit.h"
+#include "simulator/fold/device_peak.h"
 #include "simulator/predict.h"
+#include "tests/huge_job.h"
 
 namespace shardscope {
 namespace {
-
-// GPT-3's width; 128 layers, so that each of 64 stages has two.
-Job gpt3_job(int replicas) {
-  Job job;
-  job.model = parse_model(R"({"model_type": "gpt2", "vocab_size": 51200, "n_embd": 12288, "n_layer": 128, "n_head": 96,
-                              "n_positions": 2048})",
-                          "gpt3-128");
-  job.parallel = {.dp = replicas, .tp = 8, .pp = 64, .partition = Partition::kUniform};
-  job.data.seq_len = 2048;
-  TrainingSpec& t = job.training;
-  t.micro_batch = 1;
-  t.accumulation = 512;
-  t.train_batch_size = t.accumulation * job.parallel.dp;
-  t.gradient_clipping = 1;
-  t.precision.kind = Precision::kBf16;
-  t.precision.grad_accum_dtype = "fp32";
-  t.zero.stage = 1;
-  return job;
-}
 
 // DGX H100's figures, as many nodes as it takes.
 ClusterSpec cluster_of(int ranks) {
@@ -63,6 +49,13 @@ double time_prediction(const Job& job, const ClusterSpec& cluster, const Predict
   return elapsed.count();
 }
 
+void time_suggestions(const Job& job, std::int64_t limit) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::vector<FitSuggestion> found = suggest_fit(job, limit, folded_device_peak);
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  fmt::print("{:8.3f} s  in {}: {}\n", elapsed.count(), format_bytes(limit), describe(found));
+}
+
 }  // namespace
 }  // namespace shardscope
 
@@ -72,6 +65,7 @@ int main(int argc, char** argv) {
   const ClusterSpec cluster = cluster_of(job.parallel.ranks());
   Prediction folded;
   for (int i = 0; i < 3; ++i) time_prediction(job, cluster, {}, folded);
+  for (const int gib : {24, 20, 16, 8, 1}) time_suggestions(job, std::int64_t{gib} << 30);
   if (argc < 2 || std::strcmp(argv[1], "--check") != 0) return 0;
   const Job small = gpt3_job(2);
   Prediction whole;
