@@ -140,9 +140,12 @@ class Predict {
                                                 cluster_->ranks(), job_.parallel.ranks()));
   }
 
-  /// The first and the last stage multiply most: they have the vocabulary.
+  /// The first and the last stage multiply most: they have the vocabulary. Products of all micro-batches are alike.
   std::int64_t largest_beside() const {
-    return std::max(gpu_memory_beside(lower(job_, 0)), gpu_memory_beside(lower(job_, job_.parallel.ranks() - 1)));
+    const int few = 2 * job_.parallel.pp;
+    const LowerOptions options{.micro_batches = few < job_.training.accumulation ? few : 0};
+    const auto of_rank = [&](int rank) { return gpu_memory_beside(lower(job_, rank, options)); };
+    return std::max(of_rank(0), of_rank(job_.parallel.ranks() - 1));
   }
 
   Prediction simulate_into(TraceSink* sink) {

@@ -6,6 +6,7 @@
 
 #include "core/engine/suggest_fit.h"
 #include "core/error.h"
+#include "core/program/gpu_memory.h"
 #include "core/program/lower.h"
 #include "simulator/clock/clock_fixture_for_test.h"
 #include "simulator/fold/device_peak.h"
@@ -210,6 +211,17 @@ RC_GTEST_PROP(Fold, WhatWouldFitIsTheSameFromPartsOfPrograms, ()) {
   for (std::size_t i = 0; i < folded.size(); ++i) {
     RC_ASSERT(folded[i].change == lowered[i].change);
     RC_ASSERT(folded[i].device_bytes == lowered[i].device_bytes);
+  }
+}
+
+// `predict` says what the backend takes of a GPU from few micro-batches.
+RC_GTEST_PROP(Fold, ProductsOfAllMicroBatchesTakeTheSameBesideTheProgram, ()) {
+  const JobChoice choice = long_schedule();
+  RC_LOG() << choice << "\n";
+  const Job job = job_of(choice);
+  const int few = 2 * job.parallel.pp, last = job.parallel.ranks() - 1;
+  for (const int rank : {0, last}) {
+    RC_ASSERT(gpu_memory_beside(lower(job, rank, {.micro_batches = few})) == gpu_memory_beside(lower(job, rank)));
   }
 }
 
