@@ -22,11 +22,12 @@ struct Column {
 };
 const std::vector<Column>& columns() {
   using M = MemoryTerm;
-  static const std::vector<Column> kColumns{{"params", {M::kParameters, M::kGathered}},
-                                            {"grads", {M::kGradients, M::kBuckets}},
-                                            {"optim", {M::kOptimizer}},
-                                            {"activ", {M::kActivations, M::kRecomputed, M::kLogits, M::kWorkspace}},
-                                            {"other", {M::kContext, M::kCollectives, M::kFragmentation}}};
+  static const std::vector<Column> kColumns{
+      {"params", {M::kParameters, M::kGathered}},
+      {"grads", {M::kGradients, M::kBuckets}},
+      {"optim", {M::kOptimizer}},
+      {"activ", {M::kActivations, M::kRecomputed, M::kLogits}},
+      {"other", {M::kWorkspace, M::kContext, M::kCollectives, M::kFragmentation}}};
   return kColumns;
 }
 
@@ -107,8 +108,10 @@ class Fit {
     if (table_.recommended) {
       const FitRow& r = table_.rows[*table_.recommended];
       return fmt::format(
-          "\nZeRO {}{}, micro-batch {}, recompute {}: {}. GB are 1e9 bytes of the fullest rank, NCCL and the context "
-          "included.\n",
+          "\nZeRO {}{}, micro-batch {}, recompute {}: {}. GB are 1e9 bytes of the fullest rank at its fullest; where "
+          "that "
+          "is the update, no activations are left and copies of gradients are in \"other\", as NCCL and the context "
+          "are.\n",
           r.plan.zero,
           r.plan.offload == Offload::kNone ? std::string() : fmt::format(" with {}", to_string(r.plan.offload)),
           r.plan.micro_batch, to_string(r.plan.recompute), table_.why);
