@@ -93,7 +93,10 @@ TEST_F(Conflicts, ModelsThatFitNowhereNameTheNearest) {
   request.candidates = {candidate_for_test("bloom", 2048, "rtx-4090-server", "megatron")};
   request.max_gpus = 8;
   EXPECT_THAT(find_conflict(request, search(request), {}),
-              testing::AllOf(HasSubstr("fits on none"), HasSubstr("rtx-4090")));
+              testing::AllOf(HasSubstr("fits on none"), HasSubstr("rtx-4090"), HasSubstr("framework with offload")));
+  request.candidates = {candidate_for_test("bloom", 2048, "rtx-4090-server", "deepspeed")};
+  const std::string why = find_conflict(request, search(request), {});
+  EXPECT_THAT(why, testing::AllOf(HasSubstr("deepspeed: dp "), testing::Not(HasSubstr("framework with offload"))));
 }
 
 TEST(ReliefOf, AFasterPeakHelpsWhatComputes) {

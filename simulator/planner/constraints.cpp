@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "simulator/planner/plan_text.h"
+
 namespace shardscope {
 namespace {
 
@@ -34,6 +36,12 @@ std::string larger_cluster(const SearchRequest& request, const Wishes& wishes) {
   return "";
 }
 
+/// Whether offload is among what was tried.
+bool offloads(const SearchRequest& request) {
+  return std::any_of(request.candidates.begin(), request.candidates.end(),
+                     [](const Candidate& c) { return c.limits.offload.size() > 1; });
+}
+
 std::string no_fit(const SearchRequest& request, const SearchResult& result) {
   if (!result.nearest) {
     return fmt::format(
@@ -44,10 +52,11 @@ std::string no_fit(const SearchRequest& request, const SearchResult& result) {
   const PlanPoint& p = *result.nearest;
   const Candidate& c = request.candidates[p.candidate];
   return fmt::format(
-      "{} fits on none of the GPUs, up to {} of them; nearest is {} with dp {} tp {} pp {}, ZeRO {}, offload {}, "
-      "recompute {}: {:.1f} GB of {:.1f}; try more --max-gpus, larger GPUs, or a framework with offload",
-      c.workload.model.name, request.max_gpus, name_of(request, p), p.plan.dp, p.plan.tp, p.plan.pp, p.plan.zero,
-      to_string(p.plan.offload), to_string(p.plan.recompute), p.estimate.used / 1e9, c.target.gpu.memory.value / 1e9);
+      "{} fits on none of the GPUs, up to {} of them; nearest is {}, {}: {}, ZeRO {}, "
+      "recompute {}: {:.1f} GB of {:.1f}; try more --max-gpus, larger GPUs{}",
+      c.workload.model.name, request.max_gpus, name_of(request, p), c.framework.name, layout_text(p.plan),
+      zero_text(p.plan), to_string(p.plan.recompute), p.estimate.used / 1e9, c.target.gpu.memory.value / 1e9,
+      offloads(request) ? " or more host memory" : ", or a framework with offload (deepspeed)");
 }
 
 /// Below this part of the time that does something, a run gets nowhere: failures outrun restarts.
