@@ -8,6 +8,7 @@
 #include "cli/plan.h"
 #include "core/xml_text.h"
 #include "simulator/planner/files.h"
+#include "simulator/planner/plan_text.h"
 #include "simulator/planner/plots.h"
 
 namespace shardscope::cli {
@@ -21,23 +22,12 @@ constexpr std::string_view kStyle =
     "td:first-child,th:first-child,td:nth-child(2),th:nth-child(2),td:nth-child(3),th:nth-child(3){text-align:left}"
     "tr.best{font-weight:bold}svg{max-width:100%;height:auto}pre{background:#8882;padding:.7em;overflow-x:auto;font-"
     "size:12px}"
-    "td:last-child,td:nth-child(3){white-space:normal}td:last-child{min-width:15em}td:nth-child(3){min-width:7em}"
+    "td:last-child,td:nth-child(3){white-space:normal}td:last-child{min-width:22em}td:nth-child(3){min-width:7em}"
     "td:last-child,th:last-child{text-align:left}"
     ".wide{overflow-x:auto}small{opacity:.7}td small,th small{display:block}";
 
 std::string label_of(const ReportedPoint& r) {
   return fmt::format("{} x {}", r.point.plan.gpus, r.plan_case.target.gpu.name);
-}
-
-/// "dp 32 tp 4+sp pp 6x8": what is 1 is left out.
-std::string layout_of(const Plan& p) {
-  std::string text = fmt::format("dp {}", p.dp);
-  if (p.tp > 1) text += fmt::format(" tp {}{}", p.tp, p.sp ? "+sp" : "");
-  if (p.pp > 1) text += fmt::format(" pp {}", p.pp);
-  if (p.vpp > 1) text += fmt::format("x{}", p.vpp);
-  if (p.cp * p.ulysses > 1) text += fmt::format(" cp {}", p.cp * p.ulysses);
-  if (p.ep > 1) text += fmt::format(" ep {}", p.ep);
-  return text;
 }
 
 std::string scatter(const PlanReport& report) {
@@ -113,14 +103,13 @@ std::string table(const PlanReport& report) {
     for (const std::string& name : r.best) best += " <small>best " + name + "</small>";
     if (&r == &report.chosen()) best += " <small>recommended</small>";
     out += fmt::format(
-        "<tr{}><td>{}{}</td><td>{}</td><td>{}</td><td>{} {}</td><td>{}</td><td>{}</td>"
+        "<tr{}><td>{}{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>"
         "<td>{:.2f}<small>{:.2f}-{:.2f}</small></td><td>{:.1f} "
-        "%</td><td>{:.1f}</td><td>{}</td><td>{:.0f}</td><td>{:.1f}</td><td>{:.1f}</td><td>{}</td></tr>\n",
+        "%</td><td>{:.1f}</td><td>{}</td><td>{}</td><td>{:.1f}</td><td>{:.1f}</td><td>{}</td></tr>\n",
         &r == &report.chosen() ? " class=\"best\"" : "", escape_xml(label_of(r)), best,
-        escape_xml(r.plan_case.framework.name), layout_of(p), p.zero,
-        p.offload == Offload::kNone ? "" : to_string(p.offload), p.micro_batch, to_string(p.recompute),
+        escape_xml(r.plan_case.framework.name), layout_text(p), zero_text(p), p.micro_batch, to_string(p.recompute),
         r.point.estimate.step_time_s, r.low_s, r.high_s, 100 * r.mfu, r.point.run.days,
-        format_usd(r.point.run.cost_usd), r.point.run.energy_kwh / 1e3, r.point.estimate.used / 1e9,
+        format_usd(r.point.run.cost_usd), format_amount(r.point.run.energy_kwh / 1e3), r.point.estimate.used / 1e9,
         (r.plan_case.target.gpu.memory.value - r.point.estimate.used) / 1e9, escape_xml(describe(r.relief)));
   }
   return out + "</table></div>\n";
@@ -145,12 +134,13 @@ std::string plan_html(const PlanReport& report) {
       "<title>Plan for {0}</title><style>{1}</style></head><body>\n<h1>Plan for {0}</h1>\n",
       escape_xml(report.model), kStyle);
   out += fmt::format(
-      "<p>{:.1f} B parameters, {:.4g} B tokens, {} sequences of {} tokens a step. {} plans searched in {:.2f} s.</p>\n",
-      report.parameters / 1e9, report.tokens / 1e9, report.global_batch, report.seq, report.searched, report.seconds);
+      "<p>{:.1f} B parameters, {} tokens, {} sequences of {} tokens a step. {} plans searched in {:.2f} s.</p>\n",
+      report.parameters / 1e9, format_tokens(report.tokens), report.global_batch, report.seq, report.searched,
+      report.seconds);
   out += fmt::format("<p>Recommended for {}: <b>{}</b> under {}, {}: {}, {}. Bottleneck: {}.</p>\n",
                      to_string(report.objective), escape_xml(label_of(best)), escape_xml(best.plan_case.framework.name),
-                     layout_of(best.point.plan), format_days(best.point.run.days), format_usd(best.point.run.cost_usd),
-                     escape_xml(describe(best.relief)));
+                     layout_text(best.point.plan), format_days(best.point.run.days),
+                     format_usd(best.point.run.cost_usd), escape_xml(describe(best.relief)));
   out += "<h2>Days and cost</h2>\n<p><small>The ringed one is recommended.</small></p>\n" + scatter(report) +
          "<h2>Memory</h2>\n" + memory_bars(some) + "<h2>Where the step goes</h2>\n" + time_bars(some);
   out += "<h2>The front</h2>\n" + table(report) + "<h2>Files of the recommended plan</h2>\n" + files(report);

@@ -33,7 +33,7 @@ std::vector<std::string> row_of(const ReportedPoint& r, bool chosen) {
           fmt::format("{:.2f}", r.point.estimate.step_time_s),
           fmt::format("{:.1f}", r.point.run.days),
           format_usd(r.point.run.cost_usd),
-          fmt::format("{:.3g}", r.point.run.energy_kwh / 1e3),
+          format_amount(r.point.run.energy_kwh / 1e3),
           fmt::format("{:.1f}", headroom(r) / 1e9),
           best};
 }
@@ -78,11 +78,12 @@ std::string chosen_text(const PlanReport& report) {
                   r.plan_case.framework.name, layout_text(p), zero_text(p), p.micro_batch, to_string(p.recompute));
   out += fmt::format("  step        {:.3f} s (P10-P90 {:.3f} to {:.3f}, median {:.3f}; {}), MFU {:.1f} %\n",
                      r.point.estimate.step_time_s, r.low_s, r.high_s, r.median_s, r.interval_source, 100 * r.mfu);
-  out += fmt::format("  run         {:.0f} steps, {}, {}; {:.3g} MWh, {:.3g} t CO2, {:.3g} kW\n", run.steps,
-                     format_days(run.days), format_usd(run.cost_usd), run.energy_kwh / 1e3, run.co2_t, run.mean_kw);
+  out += fmt::format("  run         {:.0f} steps, {}, {}; {} MWh, {} t CO2, {} kW\n", run.steps, format_days(run.days),
+                     format_usd(run.cost_usd), format_amount(run.energy_kwh / 1e3), format_amount(run.co2_t),
+                     format_amount(run.mean_kw));
   out += fmt::format("  goodput     {:.1f} %; a checkpoint of {:.0f} s every {:.0f} min; stragglers {:+.1f} %\n",
                      100 * run.goodput, run.checkpoint_s, run.checkpoint_every_s / 60, 100 * (run.straggler - 1));
-  out += fmt::format("  bottleneck  {}\n", describe(r.relief));
+  out += fmt::format("  bottleneck  {} {:.0f} % of the step\n", title_of(r.relief.bottleneck), 100 * r.relief.share);
   std::string relief;
   for (const HardwareChange& c : r.relief.changes) {
     if (c.change < -0.005) relief += fmt::format("{}{}: {:+.0f} %", relief.empty() ? "" : ", ", c.name, 100 * c.change);
@@ -134,8 +135,8 @@ Json point_json(const ReportedPoint& r, double tokens) {
 }  // namespace
 
 std::string plan_text(const PlanReport& report) {
-  std::string out = fmt::format("{}: {:.1f} B parameters, {:.4g} B tokens, {} sequences of {} a step\n\n", report.model,
-                                report.parameters / 1e9, report.tokens / 1e9, report.global_batch, report.seq);
+  std::string out = fmt::format("{}: {:.1f} B parameters, {} tokens, {} sequences of {} a step\n\n", report.model,
+                                report.parameters / 1e9, format_tokens(report.tokens), report.global_batch, report.seq);
   TextTable table(
       {"GPUs", "framework", "layout", "ZeRO", "micro", "recompute", "step s", "days", "cost", "MWh", "free GB", ""}, 4);
   const auto shown = shown_points(report);

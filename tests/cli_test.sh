@@ -938,6 +938,7 @@ check 'plan --json has the keys' json_ok plan.out 'd["pareto"] and d["searched"]
   abs(sum(p["time_s"].values()) / p["step_time_s"] - 1) < 1e-6 and p["dp"] * p["tp"] * p["pp"] * p["cp"] * p["ulysses"] == p["gpus"] for p in d["pareto"])'
 check 'nothing on the front is beaten' json_ok plan.out 'not any(a is not b and a["days"] <= b["days"] and a["cost_usd"] < b["cost_usd"] and
   a["energy_kwh"] <= b["energy_kwh"] and a["headroom_gb"] > 10 for a in d["pareto"] for b in d["pareto"])'
+check 'plan: no exponents, whatever its size' bash -c "'$shardscope' plan --model llama-3-405b --tokens 15T --max-gpus 16 --gpus h100-sxm >large.out && grep -q '15 T tokens' large.out && ! grep -qE '[0-9]e[+][0-9]' large.out"
 check 'the report is one file' bash -c 'grep -q "<svg" plan.html && ! grep -qE "(src|href)=" plan.html'
 first=$(find plans -mindepth 1 -maxdepth 1 | sort | head -1)
 check 'files of a plan: DeepSpeed' "$shardscope" check "$first/ds_config.json"

@@ -77,13 +77,14 @@ std::vector<std::string> describe_dot(const PlanResult& result, const PlanDot& d
   const RunCost& run = dot.point.run;
   const bool days = run.days >= 2;
   const double unit = days ? 1 : 24;
-  lines.push_back(fmt::format("{:.3g} {} ({:.3g} to {:.3g}), {} ({} to {})", run.days * unit, days ? "days" : "hours",
-                              dot.low_days() * unit, dot.high_days() * unit, format_usd(run.cost_usd),
+  lines.push_back(fmt::format("{} {} ({} to {}), {} ({} to {})", format_amount(run.days * unit),
+                              days ? "days" : "hours", format_amount(dot.low_days() * unit),
+                              format_amount(dot.high_days() * unit), format_usd(run.cost_usd),
                               format_usd(dot.low_usd()), format_usd(dot.high_usd())));
   const double memory = c.target.gpu.memory.value, used = dot.point.estimate.used;
-  lines.push_back(fmt::format("{:.1f} of {:.1f} GB{}, step {}, {:.3g} kW", used / 1e9, memory / 1e9,
+  lines.push_back(fmt::format("{:.1f} of {:.1f} GB{}, step {}, {} kW", used / 1e9, memory / 1e9,
                               dot.fits ? "" : ": " + dot.problem, format_seconds(dot.point.estimate.step_time_s),
-                              run.mean_kw));
+                              format_amount(run.mean_kw)));
   return lines;
 }
 

@@ -25,4 +25,13 @@ std::string zero_text(const Plan& p) {
   return p.offload == Offload::kNone ? text : text + " " + std::string(to_string(p.offload));
 }
 
+std::string format_amount(double value) {
+  return value >= 100 ? fmt::format("{:.0f}", value) : fmt::format("{:.3g}", value);
+}
+
+std::string format_tokens(double tokens) {
+  if (tokens >= 1e12) return fmt::format("{:.6g} T", tokens / 1e12);
+  return tokens >= 1e9 ? fmt::format("{:.4g} B", tokens / 1e9) : fmt::format("{:.4g} M", tokens / 1e6);
+}
+
 }  // namespace shardscope
