@@ -1,9 +1,9 @@
 // lifetimes: when each buffer's memory is taken and given back, and where it lies.
 // Before: ops on buffers without address. After: every buffer that is not persistent has one Alloc, just before its
 // first use, and one Free, just after its last; every buffer has an address (where a drive reads or writes it: at a
-// multiple of its blocks; in a pipeline, what lanes hand on: from pools by size), and arena_bytes is the extent of each
-// space. After every pass that adds ops or buffers;
-// before order, because sharing bytes makes ops depend on each other.
+// multiple of its blocks; in a pipeline, what lanes hand on: from pools by size; what ZeRO++ sends: apart), and
+// arena_bytes is the extent of each space. After every pass that adds ops or buffers; before order, because sharing
+// bytes makes ops depend on each other.
 
 #include <map>
 
@@ -107,6 +107,13 @@ class AddressSpace {
 
   std::int64_t end() const { return end_; }
 
+  /// Behind all that was ever taken.
+  std::int64_t append(std::int64_t bytes, std::int64_t alignment) {
+    const std::int64_t start = round_up(end_, alignment);
+    end_ = start + bytes;
+    return start;
+  }
+
  private:
   static std::int64_t round_up(std::int64_t at, std::int64_t alignment) {
     return (at + alignment - 1) / alignment * alignment;
@@ -115,6 +122,18 @@ class AddressSpace {
   std::map<std::pair<std::int64_t, std::int64_t>, std::vector<std::int64_t>> pools_;  ///< by bytes and alignment
   std::int64_t end_ = 0;
 };
+
+/// Puts what lies apart behind all else on the device.
+void append_apart(Program& program, const std::vector<int>& owners, const std::array<AddressSpace, kLanes>& apart,
+                  AddressSpace& device) {
+  std::array<std::int64_t, kLanes> starts{};
+  for (std::size_t lane = 0; lane < apart.size(); ++lane) {
+    if (apart[lane].end() > 0) starts[lane] = device.append(apart[lane].end(), kAlignment);
+  }
+  for (std::size_t i = 0; i < owners.size(); ++i) {
+    if (owners[i] >= 0) program.buffers[i].address += starts[static_cast<std::size_t>(owners[i])];
+  }
+}
 
 /// By buffer: a drive transfers whole blocks, straight from and to memory that begins where a block could.
 std::vector<std::int64_t> find_alignments(Program& program) {
@@ -139,21 +158,52 @@ std::vector<bool> find_pooled(Draft& draft) {
   return pooled;
 }
 
+bool has_zero_plus_plus(const Job& job) {
+  const ZeroSpec& zero = job.training.zero;
+  return zero.hpz_partition_size > 1 || zero.quantized_weights || zero.quantized_gradients;
+}
+
+/// By buffer on the device: the lane that has it to itself, where that is one on which ZeRO++ packs, sends and keeps
+/// second copies; below 0: none.
+std::vector<int> find_owners(Draft& draft) {
+  constexpr int kNobody = -1, kSeveral = -2;
+  std::vector<int> owners(draft.program.buffers.size(), kNobody);
+  if (!has_zero_plus_plus(*draft.job) || draft.pipeline_group.valid()) return owners;
+  for (Instruction& in : draft.program.instructions) {
+    const int lane = in.lane == Lane::kGather || in.lane == Lane::kReduce ? static_cast<int>(in.lane) : kSeveral;
+    for_each_region(in.op, [&](Region& r) {
+      if (r.empty()) return;
+      int& owner = owners[static_cast<std::size_t>(r.buffer.index)];
+      owner = owner == kNobody || owner == lane ? lane : kSeveral;
+    });
+  }
+  for (std::size_t i = 0; i < owners.size(); ++i) {
+    if (draft.program.buffers[i].space != Space::kDevice) owners[i] = kNobody;
+  }
+  return owners;
+}
+
 /// Whoever has bytes next waits for the lanes that had them. In a pipeline, with many micro-batches in flight, who that
 /// is would depend on where the holes happen to be, and a message could begin early in one micro-batch and late in the
 /// next. So buffers that several lanes touch have pools by size there, and the order of Allocs and Frees alone says
-/// whose bytes each gets: it repeats with the schedule, which simulator/fold relies on.
+/// whose bytes each gets: it repeats with the schedule, which simulator/fold relies on. What ZeRO++ sends lies apart,
+/// by lane: given back while the lane is still at work, it would have compute wait for it.
 void assign_addresses(Draft& draft) {
   Program& program = draft.program;
   std::array<AddressSpace, kSpaces> spaces;
   const std::vector<std::int64_t> alignments = find_alignments(program);
   const std::vector<bool> pooled = find_pooled(draft);
-  const auto space_of = [&](const Buffer& b) -> AddressSpace& { return spaces[static_cast<std::size_t>(b.space)]; };
+  const std::vector<int> owners = find_owners(draft);
+  std::array<AddressSpace, kLanes> apart;
+  const auto space_of = [&](std::size_t i) -> AddressSpace& {
+    return owners[i] >= 0 ? apart[static_cast<std::size_t>(owners[i])]
+                          : spaces[static_cast<std::size_t>(program.buffers[i].space)];
+  };
   const auto place = [&](BufferId id) {
     Buffer& b = program.buffer(id);
     const auto i = static_cast<std::size_t>(id.index);
-    b.address = pooled[i] && !b.persistent ? space_of(b).take_pooled(b.bytes(), alignments[i])
-                                           : space_of(b).take(b.bytes(), alignments[i]);
+    b.address = pooled[i] && !b.persistent ? space_of(i).take_pooled(b.bytes(), alignments[i])
+                                           : space_of(i).take(b.bytes(), alignments[i]);
   };
   for (std::size_t i = 0; i < program.buffers.size(); ++i) {
     if (program.buffers[i].persistent) place(BufferId{static_cast<std::int32_t>(i)});
@@ -164,10 +214,11 @@ void assign_addresses(Draft& draft) {
     } else if (const auto* free = std::get_if<Free>(&in.op)) {
       const Buffer& b = program.buffer(free->buffer);
       const auto i = static_cast<std::size_t>(free->buffer.index);
-      pooled[i] ? space_of(b).give_back_pooled(b.address, b.bytes(), alignments[i])
-                : space_of(b).give_back(b.address, b.bytes());
+      pooled[i] ? space_of(i).give_back_pooled(b.address, b.bytes(), alignments[i])
+                : space_of(i).give_back(b.address, b.bytes());
     }
   }
+  append_apart(program, owners, apart, spaces[static_cast<std::size_t>(Space::kDevice)]);
   for (std::size_t s = 0; s < kSpaces; ++s) program.arena_bytes[s] = spaces[s].end();
 }
 

@@ -6,7 +6,9 @@ namespace shardscope {
 namespace {
 
 TEST(Lifetimes, WhatADriveTransfersBeginsAtABlock) {
+  const Job job;
   Draft draft;
+  draft.job = &job;
   Program& p = draft.program;
   const auto add = [&](const char* name, Space space, bool persistent) {
     return p.whole(p.add_buffer({name, DType::kF32, 100, Category::kMaster, space, persistent}));
@@ -32,7 +34,9 @@ TEST(Lifetimes, WhatADriveTransfersBeginsAtABlock) {
 // the lowest place is taken.
 TEST(Lifetimes, InAPipelineMessagesHavePools) {
   for (bool pipeline : {false, true}) {
+    const Job job;
     Draft draft;
+    draft.job = &job;
     if (pipeline) draft.pipeline_group = GroupId{0};
     Program& p = draft.program;
     const auto add = [&](const char* name, std::int64_t elements) {
@@ -46,6 +50,32 @@ TEST(Lifetimes, InAPipelineMessagesHavePools) {
     EXPECT_EQ(p.buffer(message.buffer).address, 0);
     EXPECT_EQ(p.buffer(own.buffer).address, pipeline ? 64 : 0);
     EXPECT_EQ(p.buffer(next.buffer).address, 0);
+  }
+}
+
+// What compute takes next is not what a gather still packs its message in; what both touch is handed on as always.
+TEST(Lifetimes, MessagesOfZeroPlusPlusLieApart) {
+  for (const bool plus_plus : {false, true}) {
+    Job job;
+    job.training.zero.quantized_weights = plus_plus;
+    Draft draft;
+    draft.job = &job;
+    Program& p = draft.program;
+    const auto add = [&](const char* name) {
+      return p.whole(p.add_buffer({name, DType::kF32, 16, Category::kBucket}));
+    };
+    const Region packed = add("packed"), parameters = add("parameters"), own = add("own"), next = add("next");
+    p.instructions = {{Fill{packed, 0}, Lane::kGather, {}, {}},
+                      {Fill{parameters, 0}, Lane::kGather, {}, {}},
+                      {Fill{own, 0}, Lane::kCompute, {}, {}},
+                      {Copy{parameters, own}, Lane::kCompute, {}, {}},
+                      {Fill{next, 0}, Lane::kGather, {}, {}}};
+    pass_lifetimes(draft);
+    EXPECT_EQ(p.buffer(parameters.buffer).address, 0);
+    EXPECT_EQ(p.buffer(own.buffer).address, 64);
+    EXPECT_EQ(p.buffer(packed.buffer).address, plus_plus ? 128 : 0);
+    EXPECT_EQ(p.buffer(next.buffer).address, plus_plus ? 128 : 0);
+    EXPECT_EQ(p.arena_bytes[static_cast<std::size_t>(Space::kDevice)], plus_plus ? 192 : 128);
   }
 }
 
