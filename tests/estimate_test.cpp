@@ -176,6 +176,10 @@ RC_GTEST_PROP(Estimate, ExplanationsComeToTheEstimate, ()) {
   p.gpus = p.dp * p.tp * p.pp * p.cp * p.ulysses;
   p.zero = *rc::gen::inRange(0, p.pp > 1 ? 2 : 4);
   p.shard = p.dp == 8 ? *rc::gen::element(0, 4) : 0;
+  if (p.zero == 3 && p.shard == 0 && f.zero_plus_plus) {
+    p.hpz = p.dp == 8 ? *rc::gen::element(1, 4) : 1;
+    p.quantized_weights = *rc::gen::arbitrary<bool>(), p.quantized_gradients = *rc::gen::arbitrary<bool>();
+  }
   if (p.zero > 0) p.offload = *rc::gen::element(Offload::kNone, Offload::kOptimizer, Offload::kOptimizerNvme);
   if (p.zero == 3 && *rc::gen::arbitrary<bool>()) p.offload = Offload::kParametersNvme;
   p.recompute = *rc::gen::element(Recompute::kNone, Recompute::kSelective, Recompute::kFull);

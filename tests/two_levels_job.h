@@ -30,6 +30,7 @@ struct LevelsChoice {
   int dp = 1, tp = 1, pp = 1, cp = 1, ulysses = 1, ep = 1, sp = 0, zero = 0, shard = 0;
   PipelineSchedule schedule = PipelineSchedule::k1F1B;
   int vpp = 1, recompute = 0, micro_batch = 1, accumulation = 1, overlap = 1;
+  int hpz = 1, quantized_weights = 0, quantized_gradients = 0;
   Offload offload = Offload::kNone;
   Precision precision = Precision::kBf16;
   std::string gradients, communication;  ///< types; empty: the model's
@@ -50,6 +51,9 @@ inline std::ostream& operator<<(std::ostream& out, const LevelsChoice& c) {
   }
   if (c.pp > 1) out << " schedule " << to_string(c.schedule) << " vpp " << c.vpp;
   if (c.shard > 0) out << " shard " << c.shard;
+  if (c.hpz > 1) out << " hpz " << c.hpz;
+  if (c.quantized_weights != 0) out << " qwz";
+  if (c.quantized_gradients != 0) out << " qgz";
   if (c.offload != Offload::kNone) out << " offload " << static_cast<int>(c.offload);
   return out;
 }
@@ -98,6 +102,8 @@ inline Job job_of(const LevelsChoice& c) {
   zero.overlap_comm = c.overlap != 0;
   zero.reduce_bucket_size = c.bucket;
   if (c.shard > 0) zero.mics_shard_size = c.shard;
+  zero.hpz_partition_size = c.hpz;
+  zero.quantized_weights = c.quantized_weights != 0, zero.quantized_gradients = c.quantized_gradients != 0;
   set_offload(zero, c.offload);
   job.training.precision.kind = c.precision;
   job.training.precision.grad_accum_dtype = c.gradients;
@@ -187,6 +193,19 @@ inline LevelsChoice draw_levels(std::mt19937& random) {
   draw_sequence(c, random);
   draw_state(c, random);
   return c;
+}
+
+/// ZeRO-3 with ZeRO++, beside whatever else. Apart, so that what is drawn above stays as it is.
+inline LevelsChoice draw_zero_plus_plus(std::mt19937& random) {
+  for (;;) {
+    LevelsChoice c = draw_levels(random);
+    const int copies = c.dp * c.cp * c.ulysses;
+    if (c.pp > 1 || copies == 1) continue;
+    c.zero = 3, c.shard = 0;
+    c.hpz = one_of(random, {1, copies / 2, std::min(copies, 8)});
+    c.quantized_weights = one_of(random, {0, 1}), c.quantized_gradients = one_of(random, {0, 1});
+    if (c.hpz > 1 || c.quantized_weights + c.quantized_gradients > 0) return c;
+  }
 }
 
 struct LevelsErrors {

@@ -111,6 +111,10 @@ struct Setting {
 constexpr Setting kSettings[] = {
     {"zero.stage", "0 to 3", "deepspeed.zero_optimization.stage"},
     {"zero.mode", "textbook or deepspeed", "zero_mode"},
+    {"zero.hpz", "ZeRO++: ranks that share a second copy of the parameters; 1: none",
+     "deepspeed.zero_optimization.zero_hpz_partition_size"},
+    {"zero.quantized_weights", "ZeRO++: gathers in int8", "deepspeed.zero_optimization.zero_quantized_weights"},
+    {"zero.quantized_gradients", "ZeRO++: reductions in int4", "deepspeed.zero_optimization.zero_quantized_gradients"},
     {"parallel.dp", "data-parallel ranks", "parallel.dp"},
     {"parallel.tp", "tensor-parallel ranks", "parallel.tp"},
     {"parallel.pp", "pipeline stages", "parallel.pp"},

@@ -8,6 +8,7 @@
 
 #include "core/spec/json_reader.h"
 #include "core/spec/model_catalog.h"
+#include "simulator/analytic/zero_plus_plus.h"
 #include "simulator/planner/defaults.h"
 #include "simulator/planner/plan_case.h"
 
@@ -95,7 +96,7 @@ void put_fixed(Plan& p, const PlanInputs& in) {
   if (in.recompute) p.recompute = *in.recompute;
   if (p.pp == 1) p.vpp = 1, p.schedule = PipelineSchedule::k1F1B;
   if (p.tp == 1) p.sp = false;
-  if (p.zero < 3) p.shard = 0;
+  if (p.zero < 3) p.shard = 0, p.hpz = 1, p.quantized_weights = p.quantized_gradients = false;
 }
 
 }  // namespace
@@ -150,6 +151,7 @@ AdaptedPlan adapt(const PlanKey& key, const PlanInputs& in, const SearchRequest&
     while (p.micro_batch > 1 && p.global_batch % (p.dp * p.micro_batch) != 0) p.micro_batch /= 2;
   }
   out.problem = find_plan_problem(c.workload, c.target, p);
+  if (out.problem.empty()) out.problem = find_framework_problem(c.framework, p);
   return out;
 }
 

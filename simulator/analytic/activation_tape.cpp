@@ -52,7 +52,9 @@ class TapeReader {
         runs_[{forward, l.layer}].push_back({});
         layer_ = l.layer, forward_ = forward, gradients_ = experts_ = 0, first_ = live_;
       }
-      note(in, runs_[{forward, l.layer}].back());
+      Run& run = runs_[{forward, l.layer}].back();
+      note_complete(in, run);
+      note(in, run);
     }
   }
 
@@ -67,7 +69,24 @@ class TapeReader {
   struct Run {
     std::vector<TapePeak> instants;
     double net = 0;
+    TapePeak complete, experts_complete;
   };
+
+  /// Behind the op that a gradient's Alloc stands before, and behind the Frees of what only it needed.
+  void note_complete(const Instruction& in, Run& run) {
+    const bool is_free = std::holds_alternative<Free>(in.op);
+    if (completing_ == Completing::kSoon && !std::holds_alternative<Alloc>(in.op)) {
+      completing_ = Completing::kNow;
+    } else if (completing_ == Completing::kNow && !is_free) {
+      (completes_experts_ ? run.experts_complete : run.complete) = {live_ - first_, again(), gradients_, experts_};
+      completing_ = Completing::kNot;
+    }
+  }
+  double again() const {
+    double bytes = 0;
+    for (const auto& [buffer, size] : again_) bytes += size;
+    return bytes;
+  }
 
   void note(const Instruction& in, Run& run) {
     const auto* alloc = std::get_if<Alloc>(&in.op);
@@ -79,14 +98,13 @@ class TapeReader {
     if (b.category == Category::kGradient && alloc != nullptr && b.space == Space::kDevice) {
       const bool expert = p_.name(in.label.name).find(".experts.") != std::string_view::npos;
       (expert ? experts_ : gradients_) += static_cast<double>(b.elements);
+      if (b.elements > kSmallTensor) completing_ = Completing::kSoon, completes_experts_ = expert;
     } else if (is_activation(b)) {
       live_ += alloc != nullptr ? bytes : -bytes;
       if (alloc != nullptr && in.label.phase == Phase::kRecompute) again_[id.index] = bytes;
       if (free != nullptr) again_.erase(id.index);
     }
-    double again = 0;
-    for (const auto& [buffer, size] : again_) again += size;
-    run.instants.push_back({live_ - first_, again, gradients_, experts_});
+    run.instants.push_back({live_ - first_, again(), gradients_, experts_});
     run.net = live_ - first_;
   }
 
@@ -97,7 +115,7 @@ class TapeReader {
       if (kept.empty() || it->bytes > kept.back().bytes) kept.push_back(*it);
     }
     std::reverse(kept.begin(), kept.end());  // by falling bytes and growing gradients
-    Tape t{.net = run.net};
+    Tape t{.net = run.net, .complete = run.complete, .experts_complete = run.experts_complete};
     for (const TapePeak& peak : kept) {
       TapePeak* const last = t.count > 0 ? &t.peaks[static_cast<std::size_t>(t.count) - 1] : nullptr;
       const bool same =
@@ -118,6 +136,8 @@ class TapeReader {
   std::map<std::pair<bool, int>, std::vector<Run>> runs_;
   int layer_ = -2;
   bool forward_ = true;
+  enum class Completing : std::uint8_t { kNot, kSoon, kNow } completing_ = Completing::kNot;  ///< a gradient
+  bool completes_experts_ = false;
 };
 
 /// The block that stands for all of its kind; -1: there is none among the first.
@@ -134,6 +154,7 @@ ModelTapes scaled(ModelTapes t, double times) {
   for (PartTapes* part : {&t.embedding, &t.dense, &t.mixture, &t.head}) {
     for (Tape* tape : {&part->forward, &part->backward, &part->input, &part->weight}) {
       tape->net *= times;
+      for (TapePeak* peak : {&tape->complete, &tape->experts_complete}) peak->bytes *= times, peak->again *= times;
       for (TapePeak& peak : tape->peaks) peak.bytes *= times, peak.again *= times;
     }
   }

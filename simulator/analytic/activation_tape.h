@@ -26,6 +26,8 @@ struct Tape {
   std::array<TapePeak, 4> peaks;  ///< in the order of time
   int count = 0;
   double net = 0;  ///< bytes that are left more at the end
+  /// When the last gradient is there that is not of a small tensor, of experts or not: what was read for it is gone.
+  TapePeak complete, experts_complete;
 };
 
 /// Backward as a whole, or in the halves of schedules that put weights off. It begins with the gradient of its result.
@@ -37,6 +39,9 @@ struct ModelTapes {
   PartTapes embedding, dense, mixture, head;
   bool has_halves = false;
 };
+
+/// Tensors of no more elements are whole under ZeRO-3 (stage3_param_persistence_threshold, its default).
+inline constexpr std::int64_t kSmallTensor = 100'000;
 
 /// Two sequences say all of a micro-batch: bytes are proportional to it, but one alone needs no copies by sequence.
 inline constexpr std::int64_t kReadMicroBatch = 2;

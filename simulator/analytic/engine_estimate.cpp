@@ -71,13 +71,31 @@ ShardedPart Estimator::State::experts_of(const PartCosts& part, const Plan& plan
   ShardedPart e{.forward = n * part.traffic.expert_forward + exchanges.forward,
                 .backward = n * part.traffic.expert_backward + again + exchanges.backward,
                 .kernels = block.kernels,
-                .gather = network.all_gather(bytes * framework.gather_bytes, group)};
+                .gather = moves_of(plan).gather(bytes, group).seconds};
   if (group.ranks > 1) {
-    e.reduce = network.reduce_scatter(bytes * framework.reduce_bytes, group) +
+    e.reduce = moves_of(plan).reduce(bytes, group).seconds +
                gpu.traffic(bytes / group.ranks * (framework.reduce_bytes + 2 * framework.gradient_bytes));
   }
-  if (offloads_parameters(plan)) e.fetch = copied(plan, bytes / group.ranks * framework.gather_bytes, 1);
+  e.regather = e.gather;
+  if (offloads_parameters(plan)) e.fetch = e.refetch = copied(plan, bytes / group.ranks * framework.gather_bytes, 1);
   return e;
+}
+
+/// What a part of the model moves in a micro-batch.
+void Estimator::State::note_shards(const Plan& plan, double parameters, const ShardedPart& p, double count,
+                                   bool is_end) const {
+  if (notes == nullptr) return;
+  const Placement group = shard_group(plan);
+  const double gathered = parameters * (plan.quantized_weights ? 1 : framework.gather_bytes);
+  note(TimeTerm::kData, plan.quantized_weights ? "all-gather of parameters in int8" : "all-gather of parameters",
+       gathered, group.ranks, p.gather, (is_end || plan.hpz > 1 ? 1 : 2) * count);
+  if (plan.hpz > 1 && !is_end) {
+    note(TimeTerm::kData,
+         plan.quantized_weights ? "all-gather of second copies in int8" : "all-gather of second copies", gathered,
+         plan.hpz, p.regather, count);
+  }
+  note(TimeTerm::kData, plan.quantized_gradients ? "all-to-all of gradients in int4" : "reduce-scatter of gradients",
+       parameters * (plan.quantized_gradients ? 0.5 : framework.reduce_bytes), group.ranks, p.reduce, count);
 }
 
 /// ZeRO-3 of our own engine, part by part in their order.
@@ -85,44 +103,50 @@ void Estimator::State::add_engine_gathers(StageTime& t, const Plan& plan, const 
                                           const Stage& stage) const {
   const Placement group = shard_group(plan);
   const Placement expert_group = expert_data_group(plan);
+  const ShardMoves moves = moves_of(plan);
+  // Of a rank's part: into the type of gradients, or to those of micro-batches before.
+  const auto summed = [&](double parameters, const Placement& ranks) {
+    if (ranks.ranks <= 1 || parameters <= 0) return 0.0;
+    return gpu.traffic(parameters / ranks.ranks * (framework.reduce_bytes + 2 * framework.gradient_bytes));
+  };
   const auto part_of = [&](const PartCosts& part, double count, bool is_end) {
     StageTime own;
     add_part(own, part, plan, 1);
     const double dealt_out = plan.ep > 1 ? part.expert_parameters : 0, shared = part.parameters - dealt_out;
-    const auto reduce_of = [&](double parameters, const Placement& ranks) {
-      if (ranks.ranks <= 1 || parameters <= 0) return 0.0;
-      return network.reduce_scatter(parameters * framework.reduce_bytes, ranks) +
-             gpu.traffic(parameters / ranks.ranks * (framework.reduce_bytes + 2 * framework.gradient_bytes));
-    };
-    const double fetched = (shared / group.ranks + dealt_out / expert_group.ranks) * framework.gather_bytes;
-    const double gather = network.all_gather(shared * framework.gather_bytes, group) +
-                          network.all_gather(dealt_out * framework.gather_bytes, expert_group),
-                 reduce = reduce_of(shared, group) + reduce_of(dealt_out, expert_group);
-    const double kernels = own.total() - own[TimeTerm::kTensor] - own[TimeTerm::kContext] - own[TimeTerm::kExpert];
-    note(TimeTerm::kData, "all-gather of parameters", part.parameters * framework.gather_bytes, group.ranks, gather,
-         (is_end ? 1 : 2) * count);
-    note(TimeTerm::kData, "reduce-scatter of gradients", part.parameters * framework.reduce_bytes, group.ranks, reduce,
-         count);
-    const double fetch = offloads_parameters(plan) ? copied(plan, fetched, 1) : 0;
-    return ShardedPart{own.forward, own.backward, kernels / std::max(own.total(), 1e-12), gather, reduce, fetch};
+    const double gather_experts = moves.gather(dealt_out, expert_group).seconds;
+    const double keep = moves.keep(shared) / static_cast<double>(plan.micro_batches());  // once a step
+    ShardedPart p{.forward = own.forward, .backward = own.backward};
+    p.kernels = (own.total() - own[TimeTerm::kTensor] - own[TimeTerm::kContext] - own[TimeTerm::kExpert]) /
+                std::max(own.total(), 1e-12);
+    p.gather = moves.gather(shared, group).seconds + gather_experts + keep;
+    p.regather = moves.regather(shared).seconds + gather_experts;
+    p.reduce = moves.reduce(shared).seconds + summed(shared, group) + moves.reduce(dealt_out, expert_group).seconds +
+               summed(dealt_out, expert_group);
+    p.unpack = moves.unpack(std::max(shared, dealt_out));
+    note_shards(plan, part.parameters, p, count, is_end);
+    if (!offloads_parameters(plan)) return p;
+    const double own_shared = shared / group.ranks, own_experts = dealt_out / expert_group.ranks;
+    p.fetch = copied(plan, (own_shared + own_experts) * framework.gather_bytes, 1);
+    p.refetch = plan.hpz > 1 ? copied(plan, own_experts * framework.gather_bytes, 1) : p.fetch;
+    return p;
   };
   const bool mixed = stage.mixture > stage.dense;
   const ShardedPart block = part_of(mixed ? costs.mixture : costs.dense, stage.blocks(), false);
   // What full recompute drops leaves room for the next gather where the last one was, so that it waits for that.
   const PartCosts& of_block = mixed ? costs.mixture : costs.dense;
-  const Transfer alone = network.transfer(Exchange::kGather, of_block.parameters * framework.gather_bytes, group);
   const ShardLanes lanes{
       .overlap = framework.overlaps_gathers,
       .runs_ahead = framework.overlaps_gathers || (plan.recompute != Recompute::kFull && !offloads_parameters(plan)),
       .tail = plan.tp == 1 ? 0 : tensor_time(of_block, plan).forward / std::max(1.0, of_block.traffic.calls.forward),
       .slow = interference(),
-      .share = std::min(1.0, std::max(alone.links, alone.nics * network.ranks_per_nic()))};
+      .share = moves.share(of_block.parameters)};
   ShardedPart rest = block, experts;
   const bool apart = mixed && plan.ep > 1 && (expert_group.ranks > 1 || offloads_parameters(plan));
   if (apart) {
     experts = experts_of(costs.mixture, plan, block);
     rest.forward -= experts.forward, rest.backward -= experts.backward;
     rest.gather -= experts.gather, rest.reduce -= experts.reduce, rest.fetch -= experts.fetch;
+    rest.regather -= experts.regather, rest.refetch -= experts.refetch;
   }
   AddedSeconds more =
       shown_shards(part_of(costs.embedding, 1, true), rest, stage.blocks(), part_of(costs.head, 1, true), lanes);
@@ -177,8 +201,8 @@ void Estimator::State::add_engine_ends(Estimate& e, const Plan& plan, const Mode
                                        double backward) const {
   const Placement group = data_group(plan), shards = shard_group(plan);
   const double gathered = costs.embedding.parameters * framework.gather_bytes,
-               gather = network.all_gather(gathered, shards),
-               reduce = network.reduce_scatter(costs.embedding.parameters * framework.reduce_bytes, shards);
+               gather = moves_of(plan).gather(costs.embedding.parameters, shards).seconds,
+               reduce = moves_of(plan).reduce(costs.embedding.parameters).seconds;
   e[TimeTerm::kData] += gather + (framework.overlaps_gathers ? reduce : 0);
   if (offloads_parameters(plan)) e[TimeTerm::kData] += copied(plan, gathered / shards.ranks, 1);
   note(TimeTerm::kData, "first all-gather", gathered, shards.ranks, gather, 1);

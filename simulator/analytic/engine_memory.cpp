@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "simulator/analytic/zero_plus_plus.h"
+
 namespace shardscope {
 namespace {
 
@@ -38,6 +40,8 @@ class Moments {
     const double alone = plan_.ep > 1 && c_.experts <= 1 ? costs_.mixture.expert_parameters : 0;
     block_ = std::max(costs_.dense.parameters, costs_.mixture.parameters - alone);
     bucket_ = std::min(p_.all(), static_cast<double>(f_.bucket_elements));
+    plus_plus_ = zero_ == 3 && plan_.zero_plus_plus();
+    dealt_out_ = plan_.ep > 1 && c_.experts > 1 ? costs_.mixture.expert_parameters : 0;
   }
 
   /// Textbook stages mean nothing where there is nobody to share with.
@@ -112,8 +116,9 @@ class Moments {
       const double before = held + (s.last ? -tapes_.head.forward.net : row_) - part.forward.net;
       take({.gradients = gradients,
             .activations = before,
-            .gathered = gathered(block_),
+            .gathered = gathered(block_) + second_copies(s.blocks()),
             .workspace = part.forward.peaks[0].bytes});
+      if (plus_plus_) last_gathers(before, part.forward.net, gradients);
     };
     if (s.dense > 0) in_block(tapes_.dense);
     if (s.mixture > 0) in_block(tapes_.mixture);
@@ -148,6 +153,7 @@ class Moments {
     };
     if (s.dense > 0) in_block(tapes_.dense, costs_.dense, s.blocks());
     if (s.mixture > 0) in_block(tapes_.mixture, costs_.mixture, s.blocks());
+    if (plus_plus_ && s.first) end_of_backward();
   }
 
   /// Backward of the head or of a block, of which `before` others are through.
@@ -160,10 +166,11 @@ class Moments {
                          done.experts + (counts ? peak.expert_gradients : 0)};
       m.recomputed = peak.again, m.workspace = peak.bytes - peak.again;
       m.gradients = gradients_of(now);
-      m.gathered = gathered(is_head ? costs_.head.parameters : block_);
+      m.gathered = gathered_beside(is_head, before);
       m.buckets = is_head ? head_buckets(now) : block_buckets(now, before);
       take(m);
     }
+    if (plus_plus_ && plan_.quantized_gradients) reductions(start, tape, done, is_head, before);
   }
 
   // ---------------------------------------------------------------- gradients
@@ -246,10 +253,66 @@ class Moments {
   /// Stage 3: a part of the model that is in work, and the blocks gathered ahead.
   double gathered(double part) const {
     if (zero_ < 3) return 0;
-    if (!f_.overlaps_gathers || block_ <= 0) return f_.gather_bytes * part;
+    return f_.gather_bytes * (part + blocks_ahead(part) * block_);
+  }
+  double blocks_ahead(double part) const {
+    if (!f_.overlaps_gathers || block_ <= 0) return 0;
     const double ahead = std::max(1.0, std::floor(static_cast<double>(f_.prefetch_elements) / block_)),
                  room = std::max(0.0, std::floor((static_cast<double>(f_.live_elements) - part) / block_));
-    return f_.gather_bytes * (part + std::min({ahead, room, stage_.blocks() - 1}) * block_);
+    return std::min({ahead, room, stage_.blocks() - 1});
+  }
+
+  // ---------------------------------------------------------------- ZeRO++
+
+  /// In backward of the head, or of a block that `before` others are through before.
+  double gathered_beside(bool is_head, double before) const {
+    return gathered(is_head ? costs_.head.parameters : block_) +
+           second_copies(stage_.blocks() - (is_head ? 0 : before + 1) - blocks_ahead(0));
+  }
+  /// hpz: of so many blocks of the only micro-batch; of several they are there until the last.
+  double second_copies(double blocks) const {
+    if (!plus_plus_) return 0;
+    const double left = several_ ? stage_.blocks() : std::max(0.0, blocks);
+    return second_copy_bytes(plan_, f_, left * (block_ - dealt_out_));
+  }
+  /// Gathers in int8 of the last block, and beside it of the head: nothing else is in work then.
+  void last_gathers(double before, double block_kept, double gradients) {
+    const bool ahead = f_.overlaps_gathers;
+    const auto gathers = [&](double activations, double whole, double part) {
+      take({.gradients = gradients,
+            .activations = activations,
+            .gathered = f_.gather_bytes * whole + second_copies(stage_.blocks()),
+            .buckets = gather_buffer_bytes(plan_, part)});
+    };
+    const double head = costs_.head.parameters, block = std::max(block_ - dealt_out_, dealt_out_);
+    gathers(before, block_ + (ahead ? head : 0), ahead ? head : block);
+    if (ahead && stage_.blocks() > 1) gathers(before - block_kept, 2 * block_, block);
+    gathers(before + block_kept, head + (ahead ? block_ : 0), ahead ? block : head);
+  }
+  bool hops() const { return plan_.hpz > 1 && plan_.hpz < c_.shared; }
+  /// In int4, once the last gradients of a part are there.
+  void reductions(const Moment& start, const Tape& tape, const Elements& done, bool is_head, double before) {
+    const auto reduce = [&](const TapePeak& peak, double part, bool in_hops) {
+      if (part <= 0) return;
+      Moment m = start;
+      const Elements now{done.shared + peak.gradients, done.experts + peak.expert_gradients};
+      m.recomputed = peak.again, m.workspace = peak.bytes - peak.again;
+      m.gradients = gradients_of(now);
+      m.gathered = gathered_beside(is_head, before);
+      m.buckets =
+          (is_head ? head_buckets(now) : block_buckets(now, before)) + reduce_buffer_bytes(plan_, f_, part, in_hops);
+      take(m);
+    };
+    reduce(tape.complete, is_head ? costs_.head.parameters : block_ - dealt_out_, hops());
+    if (!is_head) reduce(tape.experts_complete, dealt_out_, false);
+  }
+  /// The embedding's gradients are reduced last.
+  void end_of_backward() {
+    const double part = costs_.embedding.parameters;
+    take({.gradients = gradients_of({p_.shared, p_.experts}),
+          .gathered = second_copies(0),
+          .buckets = buckets(part, block_, false) + reduce_buffer_bytes(plan_, f_, part, hops()),
+          .workspace = row_});
   }
 
   /// Stages 0 and 1 reduce a copy where gradients travel in another type.
@@ -314,6 +377,8 @@ class Moments {
   double row_ = 0, block_ = 0, bucket_ = 0;
   bool offloads_ = false;
   bool several_ = false;  ///< micro-batches
+  bool plus_plus_ = false;
+  double dealt_out_ = 0;  ///< of a block: experts that are gathered and reduced apart
 };
 
 Tape one_peak(double bytes, double again, double net) {

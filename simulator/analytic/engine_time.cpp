@@ -11,22 +11,28 @@ AddedSeconds shown_shards(const ShardedPart& embedding, const ShardedPart& block
     return std::max(fetch + work - cover, lanes.slow * part.kernels * work);
   };
   AddedSeconds t;
-  t.forward = lanes.runs_ahead
-                  ? beside(block.gather, embedding.forward, embedding, block.fetch) +
-                        (blocks - 1) * beside(block.gather, block.forward, block, block.fetch) +
-                        beside(head.gather, block.forward, block, head.fetch)
-                  : embedding.gather + embedding.fetch +
-                        blocks * std::max(0.0, block.gather + block.fetch - lanes.tail) + head.gather + head.fetch;
-  const double middle = lanes.together(block.gather, block.reduce),
-               first = lanes.together(blocks > 1 ? block.gather : 0, head.reduce);
+  t.forward =
+      lanes.runs_ahead
+          ? beside(block.gather, embedding.forward, embedding, block.fetch) +
+                (blocks - 1) * beside(block.gather, block.forward, block, block.fetch) +
+                beside(head.gather, block.forward, block, head.fetch)
+          : embedding.gather + embedding.fetch +
+                blocks * std::max(0.0, waits_for_place(block.gather + block.fetch, block.unpack, block.forward) -
+                                           lanes.tail) +
+                waits_for_place(head.gather + head.fetch, head.unpack, block.forward);
+  const double middle = lanes.together(block.regather, block.reduce),
+               first = lanes.together(blocks > 1 ? block.regather : 0, head.reduce);
   if (!lanes.overlap) {  // compute waits for each reduction; the next gather runs beside it where memory has room
-    const double inside = 0.5 * (middle + block.gather + block.reduce);
-    t.backward = block.gather + first + (blocks - 1) * inside + block.reduce + embedding.reduce + blocks * block.fetch;
+    const double fetch = block.unpack > 0 ? 0 : block.refetch,
+                 place = waits_for_place(block.regather + block.refetch - fetch, block.unpack, block.backward);
+    const double inside = 0.5 * (lanes.together(place, block.reduce) + place + block.reduce);
+    t.backward = place + lanes.together(blocks > 1 ? place : 0, head.reduce) + (blocks - 1) * inside + block.reduce +
+                 embedding.reduce + blocks * fetch;
     return t;
   }
-  t.backward = beside(block.gather, head.forward + head.backward, head, block.fetch) +
-               beside(first, block.backward, block, blocks > 1 ? block.fetch : 0) +
-               std::max(0.0, blocks - 2) * beside(middle, block.backward, block, block.fetch) +
+  t.backward = beside(block.regather, head.forward + head.backward, head, block.refetch) +
+               beside(first, block.backward, block, blocks > 1 ? block.refetch : 0) +
+               std::max(0.0, blocks - 2) * beside(middle, block.backward, block, block.refetch) +
                (blocks > 1 ? beside(block.reduce, block.backward, block) : 0) +
                beside(block.reduce, embedding.backward, embedding);
   return t;
@@ -42,11 +48,11 @@ AddedSeconds shown_experts(const ShardedPart& rest, const ShardedPart& experts, 
   // Backward of experts hides the reduction of the block behind and the gather of the rest; that of the rest, the
   // experts' reduction and the gather of the next block's.
   const double first = again ? rest.forward : 0;
-  t.backward = beside(lanes.together(rest.gather, rest.reduce), experts.backward, experts, rest.fetch) +
-               (again ? beside(rest.gather, rest.backward - first, rest, rest.fetch) +
-                            beside(experts.gather, first, rest, experts.fetch) +
+  t.backward = beside(lanes.together(rest.regather, rest.reduce), experts.backward, experts, rest.refetch) +
+               (again ? beside(rest.regather, rest.backward - first, rest, rest.refetch) +
+                            beside(experts.regather, first, rest, experts.refetch) +
                             beside(experts.reduce, rest.backward - first, rest, 0)
-                      : beside(lanes.together(experts.gather, experts.reduce), rest.backward, rest, experts.fetch));
+                      : beside(lanes.together(experts.regather, experts.reduce), rest.backward, rest, experts.refetch));
   return t;
 }
 

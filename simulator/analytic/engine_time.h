@@ -24,8 +24,15 @@ struct ShardedPart {
   double forward = 0, backward = 0;
   double kernels = 1;  ///< part of both
   double gather = 0, reduce = 0;
-  double fetch = 0;  ///< of its shard from the host, before the gather
+  double regather = 0;            ///< and of its gather in backward
+  double fetch = 0, refetch = 0;  ///< of its shard from the host, before each of the two
+  double unpack = 0;  ///< of a gather in int8: its last kernel, all that has to wait for the parameters' place
 };
+
+/// Of a gather that may not begin before its place is free, what shows beside `cover` seconds before that.
+inline double waits_for_place(double gather, double unpack, double cover) {
+  return unpack > 0 ? std::max(unpack, gather - cover) : gather;
+}
 
 struct AddedSeconds {
   double forward = 0, backward = 0;

@@ -36,22 +36,23 @@ TEST(EngineTime, BucketsAreBoundByTheLastOrByAllSinceTheFirst) {
 }
 
 TEST(EngineTime, PartsAreGatheredBesideTheOneBefore) {
-  const ShardedPart ends{.forward = 1, .backward = 1, .gather = 1, .reduce = 1},
-      block{.forward = 2, .backward = 4, .gather = 1, .reduce = 1};
+  const ShardedPart ends{.forward = 1, .backward = 1, .gather = 1, .reduce = 1, .regather = 1},
+      block{.forward = 2, .backward = 4, .gather = 1, .reduce = 1, .regather = 1};
   const ShardLanes lanes{.overlap = true};
   const AddedSeconds hidden = shown_shards(ends, block, 4, ends, lanes);
   EXPECT_DOUBLE_EQ(hidden.forward, 0);
   EXPECT_DOUBLE_EQ(hidden.backward, 0);
   ShardedPart large = block;
-  large.gather = large.reduce = 3;  // forward: 2 shown beside the embedding, 1 beside each of three blocks
+  large.gather = large.regather = large.reduce =
+      3;  // forward: 2 shown beside the embedding, 1 beside each of three blocks
   const AddedSeconds shown = shown_shards(ends, large, 4, ends, lanes);
   EXPECT_DOUBLE_EQ(shown.forward, 2 + 3 * 1);
   EXPECT_DOUBLE_EQ(shown.backward, 1 + 0 + 2 * 2 + 0 + 2);  // head; head's and a gather; both; the last; embedding
 }
 
 TEST(EngineTime, WithoutOverlapReductionsAreWaitedFor) {
-  const ShardedPart ends{.forward = 1, .backward = 1, .gather = 1, .reduce = 1},
-      block{.forward = 9, .backward = 9, .gather = 2, .reduce = 2};
+  const ShardedPart ends{.forward = 1, .backward = 1, .gather = 1, .reduce = 1, .regather = 1},
+      block{.forward = 9, .backward = 9, .gather = 2, .reduce = 2, .regather = 2};
   const ShardLanes lanes{.runs_ahead = false, .tail = 0.5, .share = 0.5};
   const AddedSeconds t = shown_shards(ends, block, 2, ends, lanes);
   EXPECT_DOUBLE_EQ(t.forward, 1 + 2 * 1.5 + 1);

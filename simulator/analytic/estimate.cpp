@@ -181,19 +181,18 @@ BothWays Estimator::State::expert_time(const PartCosts& part, const Plan& plan) 
 /// scattered too. Of what it hides behind, kernels are slowed and waiting for others is not.
 void Estimator::State::add_gathers(StageTime& t, const PartCosts& part, const Plan& plan, double count, BothWays device,
                                    BothWays own) const {
-  const Placement group = shard_group(plan);
-  const double bytes = part.parameters * framework.gather_bytes, gather = network.all_gather(bytes, group);
-  const double reduce =
-      framework.reduces_by_micro_batch ? network.reduce_scatter(part.parameters * framework.reduce_bytes, group) : 0;
-  note(TimeTerm::kData, "all-gather of parameters", bytes, group.ranks, gather, 2 * count);
-  note(TimeTerm::kData, "reduce-scatter of gradients", part.parameters * framework.reduce_bytes, group.ranks, reduce,
-       count);
+  const ShardMoves moves = moves_of(plan);
+  const double keep = moves.keep(part.parameters) / static_cast<double>(plan.micro_batches());  // once a step
+  const double gather = moves.gather(part.parameters, shard_group(plan)).seconds + keep,
+               regather = moves.regather(part.parameters).seconds,
+               reduce = framework.reduces_by_micro_batch ? moves.reduce(part.parameters).seconds : 0;
+  note_shards(plan, part.parameters, {.gather = gather, .reduce = reduce, .regather = regather}, count, false);
   const double overlap = framework.overlaps_gathers ? constants.overlap : 0, slow = interference();
   const double forward = device.forward, backward = device.backward;
   const double slow_forward = slow * own.forward / std::max(forward, 1e-12),
                slow_backward = slow * own.backward / std::max(backward, 1e-12);
   const double more_forward = exposed(gather, forward * overlap) + slow_forward * std::min(gather, forward);
-  const double moved = gather + reduce;  // on the same links
+  const double moved = regather + reduce;  // on the same links
   const double more_backward = exposed(moved, backward * overlap) + slow_backward * std::min(moved, backward);
   t.terms[static_cast<std::size_t>(TimeTerm::kData)] += count * (more_forward + more_backward);
   t.forward += count * more_forward;
@@ -264,8 +263,7 @@ void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts&
   if (plan.zero == 3) {
     const Placement shards = shard_group(plan), copies{group.ranks / shards.ranks, group.stride * shards.ranks};
     const double block = std::max(costs.dense.parameters, costs.mixture.parameters);
-    const double gather = network.all_gather(block * framework.gather_bytes, shards),
-                 reduce = network.reduce_scatter(block * framework.reduce_bytes, shards);
+    const double gather = moves_of(plan).gather(block, shards).seconds, reduce = moves_of(plan).reduce(block).seconds;
     if (framework.overlaps_gathers) data += gather + reduce;  // the first, the last; else all of them show
     note(TimeTerm::kData, "first all-gather", block * framework.gather_bytes, shards.ranks, gather, 1);
     note(TimeTerm::kData, "last reduce-scatter", block * framework.reduce_bytes, shards.ranks, reduce, 1);
@@ -472,7 +470,7 @@ std::string find_plan_problem(const Workload& w, const Target&, const Plan& p) {
     return "parameters are offloaded by ZeRO-3 only";
   }
   if (p.shard > 0 && (p.dp % p.shard != 0)) return fmt::format("shard {} does not divide dp {}", p.shard, p.dp);
-  return "";
+  return find_zero_plus_plus_problem(p);
 }
 
 }  // namespace shardscope

@@ -17,6 +17,7 @@
 #include "simulator/analytic/memory_model.h"
 #include "simulator/analytic/network_model.h"
 #include "simulator/analytic/stages.h"
+#include "simulator/analytic/zero_plus_plus.h"
 
 namespace shardscope {
 
@@ -97,11 +98,18 @@ struct Estimator::State {
     return p.shard > 0 ? Placement{std::min<double>(p.shard, all.ranks), all.stride} : all;
   }
 
+  /// Of what is not dealt out, under ZeRO-3.
+  ShardMoves moves_of(const Plan& p) const {
+    const double node = std::floor(std::max(1, target.system.gpus_per_node) / std::max(1.0, data_group(p).stride));
+    return {network, gpu, framework, p, shard_groups(p, framework, shard_group(p), node)};
+  }
+
   void note(TimeTerm term, std::string_view what, double bytes, double ranks, double seconds, double times) const {
     if (notes != nullptr && seconds > 0 && times > 0)
       notes->moves.push_back({term, what, bytes, ranks, seconds, times});
   }
   void note_part(const PartCosts& part, const Plan&, double count) const;
+  void note_shards(const Plan&, double parameters, const ShardedPart&, double count, bool is_end) const;
   void note_stage(const Plan&, const ModelCosts&, const Stage& slowest);
 
   void add_part(StageTime& t, const PartCosts& part, const Plan& plan, double count) const;

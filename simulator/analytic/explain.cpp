@@ -7,16 +7,18 @@
 
 #include "core/error.h"
 #include "simulator/analytic/explain_parts.h"
+#include "simulator/analytic/zero_plus_plus.h"
 
 namespace shardscope {
 namespace {
 
-void check(const Workload& w, const Target& target, const Plan& plan) {
+void check(const Workload& w, const Target& target, const FrameworkSpec& framework, const Plan& plan) {
   if (w.model.layers < 1) {
     throw Error(ErrorKind::kConfig, fmt::format("model {}: has {} layers; there is nothing to explain without one",
                                                 w.model.name, w.model.layers));
   }
-  const std::string problem = find_plan_problem(w, target, plan);
+  std::string problem = find_plan_problem(w, target, plan);
+  if (problem.empty()) problem = find_framework_problem(framework, plan);
   if (!problem.empty())
     throw Error(ErrorKind::kConfig, fmt::format("the closed form cannot estimate this: {}", problem));
 }
@@ -30,7 +32,7 @@ void sort_by(std::vector<Part>& parts, Size Part::*size) {
 
 Explanation explain(const Workload& workload, const Target& target, const FrameworkSpec& framework, const Plan& plan,
                     const Constants& constants) {
-  check(workload, target, plan);
+  check(workload, target, framework, plan);
   Explanation e;
   e.sensitivities = find_sensitivities(workload, target, framework, plan, constants);  // refuses steps of no time
   EstimateNotes notes;

@@ -36,7 +36,8 @@ class MemoryText {
   /// What a framework holds beside the plain sum (DeepSpeed's buffers) is said as one part.
   Formula of(MemoryTerm term) const {
     const bool same = term == MemoryTerm::kParameters || term == MemoryTerm::kOptimizer;
-    if (f_.engine && !same && engine_text(term) != nullptr) return one(x_.estimate[term], engine_text(term));
+    if (f_.engine && !same && engine_text(term) != nullptr)
+      return one(x_.estimate[term], engine_text(term) + more(term));
     Formula f = plain(term);
     const double rest = x_.estimate[term] - f.bytes;
     if (rest > 1) f.add(rest, fmt::format("{} of buffers that {} holds beside", bytes_text(rest), f_.name));
@@ -69,6 +70,16 @@ class MemoryText {
         break;
     }
     return nullptr;
+  }
+
+  /// Of ZeRO++.
+  std::string more(MemoryTerm term) const {
+    const bool messages = plan_.quantized_weights || plan_.quantized_gradients;
+    if (term == MemoryTerm::kBuckets && messages) return ", and what is on its way in int8 or int4";
+    if (term == MemoryTerm::kGathered && plan_.hpz > 1) {
+      return fmt::format(", and second copies of blocks, each over {} ranks", plan_.hpz);
+    }
+    return "";
   }
 
   Formula plain(MemoryTerm term) const {

@@ -48,6 +48,7 @@ struct FrameworkSpec {
 
   // Communication.
   double reduce_bytes = 4, gather_bytes = 2;  ///< per element on the wire
+  bool zero_plus_plus = false;                ///< has hpZ and quantised messages, of which it is known what they do
   bool all_reduces = false;                   ///< gradients are all-reduced also where a reduce-scatter would do
   bool overlaps_gradients = true, overlaps_gathers = true, overlaps_tensor = false;
   bool gathers_by_micro_batch = true;  ///< ZeRO-3 frees parameters after each use

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "simulator/analytic/engine_memory.h"
+#include "simulator/analytic/zero_plus_plus.h"
 
 namespace shardscope {
 namespace {
@@ -38,7 +39,8 @@ double step_elements(const Plan& plan, const StageParameters& p, const Framework
   return plan.zero == 3 && f.sub_group_elements > 0 ? std::min(own, static_cast<double>(f.sub_group_elements)) : own;
 }
 
-void fill_sharded_state(Estimate& e, const StageParameters& p, const ModelCosts& costs, const FrameworkSpec& f) {
+void fill_sharded_state(Estimate& e, const Plan& plan, const StageParameters& p, const ModelCosts& costs,
+                        const FrameworkSpec& f) {
   const double bucket = std::min(p.all(), static_cast<double>(f.bucket_elements));
   const double ends = costs.embedding.parameters + costs.head.parameters;
   e[MemoryTerm::kGathered] =
@@ -48,6 +50,9 @@ void fill_sharded_state(Estimate& e, const StageParameters& p, const ModelCosts&
   e[MemoryTerm::kBuckets] =
       f.keeps_bucket ? f.reduce_bytes * static_cast<double>(f.bucket_elements)
                      : std::max(bucket * f.reduce_bytes, block_parameters(costs) * (f.reduce_bytes + f.gather_bytes));
+  e[MemoryTerm::kGathered] += second_copy_bytes(plan, f, p.all());
+  e[MemoryTerm::kBuckets] += std::max(gather_buffer_bytes(plan, block_parameters(costs)),
+                                      reduce_buffer_bytes(plan, f, std::max(bucket, block_parameters(costs)), false));
 }
 
 void fill_state(Estimate& e, const Plan& plan, const StageParameters& p, const ModelCosts& costs,
@@ -63,7 +68,7 @@ void fill_state(Estimate& e, const Plan& plan, const StageParameters& p, const M
   const double bucket = std::min(p.all(), static_cast<double>(f.bucket_elements));
   if (plan.zero >= 1 && (!whole_gradients || f.flush_copies > 0))
     e[MemoryTerm::kBuckets] = bucket * f.reduce_bytes * (f.overlaps_gradients ? 2 : 1);
-  if (plan.zero == 3) fill_sharded_state(e, p, costs, f);
+  if (plan.zero == 3) fill_sharded_state(e, plan, p, costs, f);
 }
 
 /// A pinned buffer as PyTorch's caching host allocator makes it: of a power of two.

@@ -21,12 +21,15 @@ struct Plan {
   int gpus = 1, dp = 1, tp = 1, pp = 1, vpp = 1, cp = 1, ulysses = 1, ep = 1;
   bool sp = false;  ///< Megatron's sequence parallelism beside tp
   int zero = 0;     ///< 0 to 3; 3 is FSDP
-  int shard = 0;    ///< ranks that share one copy of the state (HSDP, MiCS, hpZ); 0: all of dp
+  int shard = 0;    ///< ranks that share one copy of the state (HSDP, MiCS); 0: all of dp
+  int hpz = 1;      ///< ZeRO++: ranks that share a second copy of the parameters, which backward gathers from
+  bool quantized_weights = false, quantized_gradients = false;  ///< ZeRO++: gathered in int8, reduced in int4
   Offload offload = Offload::kNone;
   Recompute recompute = Recompute::kNone;
   PipelineSchedule schedule = PipelineSchedule::k1F1B;  ///< vpp > 1: interleaved
   std::int64_t micro_batch = 1, global_batch = 1;       ///< sequences
 
+  bool zero_plus_plus() const { return hpz > 1 || quantized_weights || quantized_gradients; }
   std::int64_t micro_batches() const { return global_batch / (dp * micro_batch); }
   friend bool operator==(const Plan&, const Plan&) = default;
 };

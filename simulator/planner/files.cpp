@@ -37,6 +37,9 @@ Json zero_json(const Plan& p) {
   if (p.offload == Offload::kParameters) zero["offload_param"] = offload_json("cpu");
   if (p.offload == Offload::kParametersNvme) zero["offload_param"] = offload_json("nvme");
   if (p.shard > 0) zero["mics_shard_size"] = p.shard;
+  if (p.hpz > 1) zero["zero_hpz_partition_size"] = p.hpz;
+  if (p.quantized_weights) zero["zero_quantized_weights"] = true;
+  if (p.quantized_gradients) zero["zero_quantized_gradients"] = true;
   return zero;
 }
 

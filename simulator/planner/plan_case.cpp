@@ -8,6 +8,7 @@
 #include "core/program/passes/precision.h"
 #include "core/spec/json_reader.h"
 #include "core/spec/model_catalog.h"
+#include "simulator/analytic/zero_plus_plus.h"
 #include "simulator/planner/space.h"
 
 namespace shardscope {
@@ -62,11 +63,8 @@ Offload offload_of(const ZeroSpec& zero) {
   return zero.offload_optimizer.device == OffloadDevice::kNvme ? Offload::kOptimizerNvme : Offload::kOptimizer;
 }
 
-/// Ranks that share one copy of the state: MiCS, or hpZ's second copy of parameters.
-int shard_of(const ZeroSpec& zero) {
-  if (zero.mics_shard_size > 0) return static_cast<int>(zero.mics_shard_size);
-  return zero.hpz_partition_size > 1 ? static_cast<int>(zero.hpz_partition_size) : 0;
-}
+/// Ranks that share one copy of the state.
+int shard_of(const ZeroSpec& zero) { return static_cast<int>(std::max<std::int64_t>(0, zero.mics_shard_size)); }
 
 }  // namespace
 
@@ -80,26 +78,31 @@ Recompute recompute_from_name(std::string_view name) {
 }
 
 Estimate estimate_case(const PlanCase& c) {
-  const std::string problem = find_plan_problem(c.workload, c.target, c.plan);
+  std::string problem = find_plan_problem(c.workload, c.target, c.plan);
+  if (problem.empty()) problem = find_framework_problem(c.framework, c.plan);
   if (!problem.empty()) throw Error(ErrorKind::kConfig, problem);
   return Estimator(c.workload, c.target, c.framework).estimate(c.plan);
 }
 
 nlohmann::ordered_json plan_json(const Plan& p) {
-  return {{"gpus", p.gpus},
-          {"dp", p.dp},
-          {"tp", p.tp},
-          {"pp", p.pp},
-          {"vpp", p.vpp},
-          {"cp", p.cp},
-          {"ep", p.ep},
-          {"zero", p.zero},
-          {"offload", to_string(p.offload)},
-          {"micro_batch", p.micro_batch},
-          {"recompute", to_string(p.recompute)},
-          {"sp", p.sp},
-          {"ulysses", p.ulysses},
-          {"shard", p.shard}};
+  nlohmann::ordered_json json{{"gpus", p.gpus},
+                              {"dp", p.dp},
+                              {"tp", p.tp},
+                              {"pp", p.pp},
+                              {"vpp", p.vpp},
+                              {"cp", p.cp},
+                              {"ep", p.ep},
+                              {"zero", p.zero},
+                              {"offload", to_string(p.offload)},
+                              {"micro_batch", p.micro_batch},
+                              {"recompute", to_string(p.recompute)},
+                              {"sp", p.sp},
+                              {"ulysses", p.ulysses},
+                              {"shard", p.shard}};
+  if (p.hpz > 1) json["hpz"] = p.hpz;
+  if (p.quantized_weights) json["quantized_weights"] = true;
+  if (p.quantized_gradients) json["quantized_gradients"] = true;
+  return json;
 }
 
 Plan read_plan(const JsonReader& json) {
@@ -110,6 +113,9 @@ Plan read_plan(const JsonReader& json) {
   p.sp = json.boolean("sp", false);
   p.zero = static_cast<int>(json.integer("zero", {0, 3}, 0));
   p.shard = static_cast<int>(json.integer("shard", {0, 1 << 24}, 0));
+  p.hpz = size("hpz");
+  p.quantized_weights = json.boolean("quantized_weights", false);
+  p.quantized_gradients = json.boolean("quantized_gradients", false);
   p.offload = json.named("offload", offload_from_name);
   p.recompute = json.named("recompute", recompute_from_name);
   p.schedule = p.vpp > 1 ? PipelineSchedule::kInterleaved : PipelineSchedule::k1F1B;
@@ -180,6 +186,9 @@ PlanCase plan_case_of(const Job& job, const HardwareCatalog& catalog) {
   p.ulysses = parallel.ulysses, p.cp = parallel.cp / parallel.ulysses;  // a job's cp counts both
   p.ep = parallel.ep, p.sp = parallel.sp, p.schedule = parallel.schedule;
   p.zero = job.training.zero.stage, p.shard = shard_of(job.training.zero), p.offload = offload_of(job.training.zero);
+  const ZeroSpec& zero = job.training.zero;
+  p.hpz = static_cast<int>(std::max<std::int64_t>(1, zero.hpz_partition_size));
+  p.quantized_weights = zero.quantized_weights, p.quantized_gradients = zero.quantized_gradients;
   p.recompute = job.recompute;
   p.micro_batch = job.training.micro_batch;
   p.global_batch = job.training.micro_batch * job.training.accumulation * parallel.dp;

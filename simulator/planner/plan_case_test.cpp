@@ -5,12 +5,14 @@
 #include "core/error.h"
 #include "core/spec/model_catalog.h"
 #include "simulator/planner/files.h"
+#include "simulator/planner/plan_text.h"
 #include "simulator/planner/whatif.h"
 
 namespace shardscope {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 using testing::Property;
 using testing::Throws;
 
@@ -115,6 +117,24 @@ TEST_F(PlanCaseTest, SettingsChangeWhatTheyName) {
   changed = c;
   apply_settings(changed, {"dp=16"}, catalog);
   EXPECT_EQ(changed.plan.gpus, 64);
+}
+
+TEST_F(PlanCaseTest, ZeroPlusPlusIsSetKeptAndWritten) {
+  c.plan = {.gpus = 32, .dp = 32, .zero = 3, .micro_batch = 1, .global_batch = 64};
+  EXPECT_THAT(plan_case_json(c).dump(), Not(HasSubstr("hpz")));
+  apply_settings(c, {"zero.hpz=8", "zero.quantized_weights=true", "zero.quantized_gradients=1"}, catalog);
+  EXPECT_EQ(c.plan.hpz, 8);
+  EXPECT_EQ(parse_plan_case(plan_case_json(c).dump(), "plan.json", -1, catalog).plan, c.plan);
+  EXPECT_EQ(zero_text(c.plan), "3 hpz 8 qwz qgz");
+  const std::string folder = testing::TempDir() + "plan_files_zero_plus_plus";
+  write_files(folder, plan_files(c, 1e12));
+  const Job job = load_job(folder + "/job.json", {});
+  const Plan plan = plan_case_of(job, catalog).plan;
+  EXPECT_EQ(plan.hpz, 8);
+  EXPECT_EQ(plan.shard, 0);  // the state stays over all ranks
+  EXPECT_TRUE(plan.quantized_weights && plan.quantized_gradients);
+  c.framework = find_framework(default_frameworks(), "megatron");
+  EXPECT_THAT([&] { estimate_case(c); }, Throws<Error>(Property(&Error::what, HasSubstr("ZeRO++"))));
 }
 
 TEST_F(PlanCaseTest, SettingsThatMakeNoSenseAreRefused) {

@@ -22,6 +22,9 @@ std::string layout_text(const Plan& p) {
 std::string zero_text(const Plan& p) {
   std::string text = fmt::format("{}", p.zero);
   if (p.shard > 0) text += fmt::format("/{}", p.shard);
+  if (p.hpz > 1) text += fmt::format(" hpz {}", p.hpz);
+  if (p.quantized_weights) text += " qwz";
+  if (p.quantized_gradients) text += " qgz";
   return p.offload == Offload::kNone ? text : text + " " + std::string(to_string(p.offload));
 }
 

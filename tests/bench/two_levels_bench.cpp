@@ -1,6 +1,8 @@
 // How far is the closed form from the event level? Random jobs of everything that our engine runs, the worst printed.
 //
-//   ./dev bench two_levels 2000 --seed 7 [--all] [--only TEXT]     --all: a line for each; --only: choices that hold it
+//   ./dev bench two_levels 2000 --seed 7 [--all] [--only TEXT] [--zpp]
+//
+// --all: a line for each; --only: choices that hold it; --zpp: jobs with ZeRO++, which the others never have.
 
 #include <fmt/format.h>
 
@@ -65,11 +67,11 @@ void print_spread(const char* what, std::vector<double> errors) {
              100.0 * static_cast<double>(within) / static_cast<double>(errors.size()));
 }
 
-int run(int count, unsigned seed, bool all, const char* only) {
+int run(int count, unsigned seed, bool all, const char* only, bool zpp) {
   std::mt19937 random(seed);
   std::vector<double> time, memory;
   for (int i = 0; i < count; ++i) {
-    const LevelsChoice choice = draw_levels(random);
+    const LevelsChoice choice = zpp ? draw_zero_plus_plus(random) : draw_levels(random);
     const std::string text = text_of(choice);
     if (only != nullptr && text.find(only) == std::string::npos) continue;
     LevelsErrors e;
@@ -95,11 +97,13 @@ int run(int count, unsigned seed, bool all, const char* only) {
 int main(int argc, char** argv) {
   int count = 1000;
   unsigned seed = 20261126;
-  bool all = false;
+  bool all = false, zpp = false;
   const char* only = nullptr;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--all") == 0) {
       all = true;
+    } else if (std::strcmp(argv[i], "--zpp") == 0) {
+      zpp = true;
     } else if (std::strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
       seed = static_cast<unsigned>(std::atoi(argv[++i]));
     } else if (std::strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
@@ -108,5 +112,5 @@ int main(int argc, char** argv) {
       count = std::atoi(argv[i]);
     }
   }
-  return shardscope::run(count, seed, all, only);
+  return shardscope::run(count, seed, all, only, zpp);
 }
