@@ -25,4 +25,12 @@ nlohmann::json rank_json(int rank, const MemoryPeak& peak, std::int64_t rss_byte
           {"rss_bytes", std::move(rss)}};
 }
 
+nlohmann::json suggestions_json(const std::vector<FitSuggestion>& suggestions) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const FitSuggestion& s : suggestions) {
+    list.push_back({{"change", s.change}, {"device_peak_bytes", s.device_bytes}});
+  }
+  return list;
+}
+
 }  // namespace shardscope::cli

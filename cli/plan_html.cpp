@@ -22,7 +22,7 @@ constexpr std::string_view kStyle =
     "td:first-child,th:first-child,td:nth-child(2),th:nth-child(2),td:nth-child(3),th:nth-child(3){text-align:left}"
     "tr.best{font-weight:bold}svg{max-width:100%;height:auto}pre{background:#8882;padding:.7em;overflow-x:auto;font-"
     "size:12px}"
-    "td:last-child,td:nth-child(3){white-space:normal}td:last-child{min-width:22em}td:nth-child(3){min-width:7em}"
+    "td:last-child,td:nth-child(3){white-space:normal}td:last-child{min-width:22em}td:nth-child(3){min-width:11em}"
     "td:last-child,th:last-child{text-align:left}"
     ".wide{overflow-x:auto}small{opacity:.7}td small,th small{display:block}";
 

@@ -234,12 +234,8 @@ class Predict {
     out["headroom_bytes"] = memory.limit_bytes - memory.needed_bytes;
     out["memory_limit_of"] = memory.of;
     out["beside_bytes"] = beside_bytes_;
-    out["suggestions"] = nlohmann::json::array();
-    if (!memory.fits() && memory.of_device) {
-      for (const FitSuggestion& s : suggestions(memory)) {
-        out["suggestions"].push_back({{"change", s.change}, {"device_peak_bytes", s.device_bytes}});
-      }
-    }
+    const bool is_too_full = !memory.fits() && memory.of_device;
+    out["suggestions"] = suggestions_json(is_too_full ? suggestions(memory) : std::vector<FitSuggestion>());
     out["peak_bytes_per_rank"] = nlohmann::json::array();
     const int ranks = job_.parallel.ranks();
     for (int rank = 0; rank < ranks; ++rank) {

@@ -30,7 +30,7 @@ std::string sensitivities_text(const Explanation& e) {
   std::string text = "what would change the step\n";
   for (const Sensitivity& s : e.sensitivities) {
     const std::string change = s.legal ? fmt::format("{:+.2f} %", 100 * s.change) : "-";
-    text += fmt::format("  {:<24}{:>10}{}\n", s.name, change, s.why.empty() ? "" : "  " + s.why);
+    text += fmt::format("  {:<28}{:>10}{}\n", s.name, change, s.why.empty() ? "" : "  " + s.why);
   }
   return text;
 }
@@ -38,7 +38,7 @@ std::string sensitivities_text(const Explanation& e) {
 std::string constants_text(const Explanation& e) {
   std::string text = "constants (data/calibration/constants.csv)\n";
   for (const Constant& c : e.constants) {
-    text += fmt::format("  {:<38}{:>10.4g} {:<18} {}\n", fmt::format("{} {} {}", c.scope, c.owner, c.name), c.value,
+    text += fmt::format("  {:<44}{:>10.4g} {:<18} {}\n", fmt::format("{} {} {}", c.scope, c.owner, c.name), c.value,
                         c.unit, c.source);
   }
   return text;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "cli/memory_json.h"
 #include "cli/run_json.h"
 #include "cli/text_table.h"
 #include "core/engine/suggest_fit.h"
@@ -121,6 +122,11 @@ class Like {
 
   bool fits() const { return job_.device_memory_bytes == 0 || changed_.peak_bytes <= job_.device_memory_bytes; }
 
+  std::vector<FitSuggestion> suggestions() const {
+    if (fits()) return {};
+    return suggest_fit(job_, job_.device_memory_bytes, folded_device_peak);
+  }
+
   void print_text() const {
     fmt::print("{}: {}, ZeRO {}, {} rank{}, {} tokens a step\n", run_.source, printable(run_.row.model),
                run_.row.zero_stage, run_.row.world, run_.row.world == 1 ? "" : "s", run_.row.tokens_per_step);
@@ -132,8 +138,7 @@ class Like {
     }
     fmt::print("{}", table().text());
     if (!fits()) {
-      fmt::print("DOES NOT FIT: {} a rank; {}\n", mebibytes(job_.device_memory_bytes) + " MiB",
-                 describe(suggest_fit(job_, job_.device_memory_bytes, folded_device_peak)));
+      fmt::print("DOES NOT FIT into {} MiB a rank; {}\n", mebibytes(job_.device_memory_bytes), describe(suggestions()));
     }
     if (!unseen_.empty()) {
       fmt::print("not seen in the run, so less sure: {}\n", fmt::join(unseen_, "; "));
@@ -198,6 +203,7 @@ class Like {
                               {"predicted", column_json(as_run_)},
                               {"changed", is_changed_ ? column_json(changed_) : nlohmann::json()},
                               {"fits", fits()},
+                              {"suggestions", suggestions_json(suggestions())},
                               {"not_seen", unseen_},
                               {"scale", scale_},
                               {"turns", turns_},

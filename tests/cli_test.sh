@@ -589,6 +589,9 @@ check 'and says what it is of' json_ok fitted.out 'd["calibrated"] and "run zero
 check 'a fitted machine is a base' "$shardscope" calibrate --from run.db --base fitted.json -o again.json
 check 'predict --like runs' bash -c "'$shardscope' predict --like run.db --json >like.json"
 check 'its own run is not changed' json_ok like.json 'd["changed"] is None and d["not_seen"] == []'
+check 'predict --like says what would fit' bash -c "'$shardscope' predict --like run.db --set device_memory=700000 --json >like_tight.json"
+check 'each of them fits' json_ok like_tight.json \
+  'not d["fits"] and d["suggestions"] and all(s["device_peak_bytes"] <= 700000 for s in d["suggestions"])'
 check 'memory of its own run is exact' json_ok like.json 'd["measured"]["peak_bytes"] == d["predicted"]["peak_bytes"] > 0'
 for ranks in 1 2 4; do
   for stage in 0 3; do
