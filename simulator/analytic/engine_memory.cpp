@@ -41,6 +41,7 @@ class Moments {
     block_ = std::max(costs_.dense.parameters, costs_.mixture.parameters - alone);
     bucket_ = std::min(p_.all(), static_cast<double>(f_.bucket_elements));
     plus_plus_ = zero_ == 3 && plan_.zero_plus_plus();
+    packs_gradients_ = plus_plus_ && plan_.quantized_gradients;
     dealt_out_ = plan_.ep > 1 && c_.experts > 1 ? costs_.mixture.expert_parameters : 0;
   }
 
@@ -116,12 +117,12 @@ class Moments {
       const double before = held + (s.last ? -tapes_.head.forward.net : row_) - part.forward.net;
       take({.gradients = gradients,
             .activations = before,
-            .gathered = gathered(block_) + second_copies(s.blocks()),
+            .gathered = gathered(block_) + (plus_plus_ ? second_copies(s.blocks()) : 0),
             .workspace = part.forward.peaks[0].bytes});
-      if (plus_plus_) last_gathers(before, part.forward.net, gradients);
     };
     if (s.dense > 0) in_block(tapes_.dense);
     if (s.mixture > 0) in_block(tapes_.mixture);
+    if (plus_plus_) last_gathers(held + (s.last ? -tapes_.head.forward.net : row_), gradients);
   }
 
   void backward(const HeldMoment& h) {
@@ -158,9 +159,14 @@ class Moments {
 
   /// Backward of the head or of a block, of which `before` others are through.
   void in_part(const Moment& start, const Tape& tape, const Elements& done, bool counts, bool is_head, double before) {
-    // Where gradients are all there, the first of the peaks is the highest.
-    for (int i = 0; i < (counts ? tape.count : std::min(1, tape.count)); ++i) {
-      const TapePeak& peak = tape.peaks[static_cast<std::size_t>(i)];
+    // Where gradients are all there, the first of the peaks is the highest. Reductions in int4 come once those of the
+    // part are there, and of its experts.
+    const int peaks = counts ? tape.count : std::min(1, tape.count),
+              reductions = packs_gradients_ ? is_head ? 1 : 2 : 0;
+    for (int i = 0; i < peaks + reductions; ++i) {
+      const TapePeak& peak = i < peaks    ? tape.peaks[static_cast<std::size_t>(i)]
+                             : i == peaks ? tape.complete
+                                          : tape.experts_complete;
       Moment m = start;
       const Elements now{done.shared + (counts ? peak.gradients : 0),
                          done.experts + (counts ? peak.expert_gradients : 0)};
@@ -168,9 +174,9 @@ class Moments {
       m.gradients = gradients_of(now);
       m.gathered = gathered_beside(is_head, before);
       m.buckets = is_head ? head_buckets(now) : block_buckets(now, before);
+      if (i >= peaks) m.buckets += packed_gradients(is_head, i > peaks);
       take(m);
     }
-    if (plus_plus_ && plan_.quantized_gradients) reductions(start, tape, done, is_head, before);
   }
 
   // ---------------------------------------------------------------- gradients
@@ -266,18 +272,20 @@ class Moments {
 
   /// In backward of the head, or of a block that `before` others are through before.
   double gathered_beside(bool is_head, double before) const {
-    return gathered(is_head ? costs_.head.parameters : block_) +
-           second_copies(stage_.blocks() - (is_head ? 0 : before + 1) - blocks_ahead(0));
+    const double whole = gathered(is_head ? costs_.head.parameters : block_);
+    if (!plus_plus_) return whole;
+    return whole + second_copies(stage_.blocks() - (is_head ? 0 : before + 1) - blocks_ahead(0));
   }
   /// hpz: of so many blocks of the only micro-batch; of several they are there until the last.
   double second_copies(double blocks) const {
-    if (!plus_plus_) return 0;
     const double left = several_ ? stage_.blocks() : std::max(0.0, blocks);
     return second_copy_bytes(plan_, f_, left * (block_ - dealt_out_));
   }
   /// Gathers in int8 of the last block, and beside it of the head: nothing else is in work then.
-  void last_gathers(double before, double block_kept, double gradients) {
+  void last_gathers(double all_blocks, double gradients) {
     const bool ahead = f_.overlaps_gathers;
+    const double block_kept = (stage_.mixture > 0 ? tapes_.mixture : tapes_.dense).forward.net,
+                 before = all_blocks - block_kept;
     const auto gathers = [&](double activations, double whole, double part) {
       take({.gradients = gradients,
             .activations = activations,
@@ -287,29 +295,17 @@ class Moments {
     const double head = costs_.head.parameters, block = std::max(block_ - dealt_out_, dealt_out_);
     gathers(before, block_ + (ahead ? head : 0), ahead ? head : block);
     if (ahead && stage_.blocks() > 1) gathers(before - block_kept, 2 * block_, block);
-    gathers(before + block_kept, head + (ahead ? block_ : 0), ahead ? block : head);
+    gathers(all_blocks, head + (ahead ? block_ : 0), ahead ? block : head);
   }
   bool hops() const { return plan_.hpz > 1 && plan_.hpz < c_.shared; }
-  /// In int4, once the last gradients of a part are there.
-  void reductions(const Moment& start, const Tape& tape, const Elements& done, bool is_head, double before) {
-    const auto reduce = [&](const TapePeak& peak, double part, bool in_hops) {
-      if (part <= 0) return;
-      Moment m = start;
-      const Elements now{done.shared + peak.gradients, done.experts + peak.expert_gradients};
-      m.recomputed = peak.again, m.workspace = peak.bytes - peak.again;
-      m.gradients = gradients_of(now);
-      m.gathered = gathered_beside(is_head, before);
-      m.buckets =
-          (is_head ? head_buckets(now) : block_buckets(now, before)) + reduce_buffer_bytes(plan_, f_, part, in_hops);
-      take(m);
-    };
-    reduce(tape.complete, is_head ? costs_.head.parameters : block_ - dealt_out_, hops());
-    if (!is_head) reduce(tape.experts_complete, dealt_out_, false);
+  double packed_gradients(bool is_head, bool experts) const {
+    if (experts) return reduce_buffer_bytes(plan_, f_, dealt_out_, false);
+    return reduce_buffer_bytes(plan_, f_, is_head ? costs_.head.parameters : block_ - dealt_out_, hops());
   }
   /// The embedding's gradients are reduced last.
   void end_of_backward() {
     const double part = costs_.embedding.parameters;
-    take({.gradients = gradients_of({p_.shared, p_.experts}),
+    take({.gradients = offloads_ ? 0 : spread(2, f_.gradient_bytes),
           .gathered = second_copies(0),
           .buckets = buckets(part, block_, false) + reduce_buffer_bytes(plan_, f_, part, hops()),
           .workspace = row_});
@@ -377,7 +373,7 @@ class Moments {
   double row_ = 0, block_ = 0, bucket_ = 0;
   bool offloads_ = false;
   bool several_ = false;  ///< micro-batches
-  bool plus_plus_ = false;
+  bool plus_plus_ = false, packs_gradients_ = false;
   double dealt_out_ = 0;  ///< of a block: experts that are gathered and reduced apart
 };
 
