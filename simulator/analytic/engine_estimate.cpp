@@ -134,9 +134,16 @@ void Estimator::State::add_engine_gathers(StageTime& t, const Plan& plan, const 
   const ShardedPart block = part_of(mixed ? costs.mixture : costs.dense, stage.blocks(), false);
   // What full recompute drops leaves room for the next gather where the last one was, so that it waits for that.
   const PartCosts& of_block = mixed ? costs.mixture : costs.dense;
+  // Blocks of which two may not live at once are gathered when their turn comes: whether a place is free before that
+  // hangs on addresses, but not where ZeRO++ keeps its messages apart. Read off the events.
+  const bool prefetches =
+      framework.overlaps_gathers && 2 * of_block.parameters <= static_cast<double>(framework.live_elements);
   const ShardLanes lanes{
       .overlap = framework.overlaps_gathers,
-      .runs_ahead = framework.overlaps_gathers || (plan.recompute != Recompute::kFull && !offloads_parameters(plan)),
+      .runs_ahead = prefetches || (plan.recompute != Recompute::kFull && !offloads_parameters(plan)),
+      .waits = prefetches              ? 0
+               : plan.zero_plus_plus() ? 1
+                                       : 0.5,
       .tail = plan.tp == 1 ? 0 : tensor_time(of_block, plan).forward / std::max(1.0, of_block.traffic.calls.forward),
       .slow = interference(),
       .share = moves.share(of_block.parameters)};

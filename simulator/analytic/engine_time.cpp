@@ -30,11 +30,19 @@ AddedSeconds shown_shards(const ShardedPart& embedding, const ShardedPart& block
                  embedding.reduce + blocks * fetch;
     return t;
   }
-  t.backward = beside(block.regather, head.forward + head.backward, head, block.refetch) +
-               beside(first, block.backward, block, blocks > 1 ? block.refetch : 0) +
-               std::max(0.0, blocks - 2) * beside(middle, block.backward, block, block.refetch) +
-               (blocks > 1 ? beside(block.reduce, block.backward, block) : 0) +
-               beside(block.reduce, embedding.backward, embedding);
+  const double ahead = beside(block.regather, head.forward + head.backward, head, block.refetch) +
+                       beside(first, block.backward, block, blocks > 1 ? block.refetch : 0) +
+                       std::max(0.0, blocks - 2) * beside(middle, block.backward, block, block.refetch) +
+                       (blocks > 1 ? beside(block.reduce, block.backward, block) : 0) +
+                       beside(block.reduce, embedding.backward, embedding);
+  if (lanes.waits <= 0) return {t.forward, ahead};
+  const double place = waits_for_place(block.regather + block.refetch, block.unpack, block.backward);
+  const auto after = [&](double reduce) { return std::max(place, lanes.share * (place + std::min(place, reduce))); };
+  const double waiting = place + (blocks > 1 ? after(head.reduce) : 0) +
+                         std::max(0.0, blocks - 2) * after(block.reduce) +
+                         (blocks - 1) * beside(block.reduce, block.backward + place, block) +
+                         beside(block.reduce, embedding.backward, embedding);
+  t.backward = lanes.waits * waiting + (1 - lanes.waits) * ahead;
   return t;
 }
 

@@ -41,6 +41,8 @@ struct AddedSeconds {
 struct ShardLanes {
   bool overlap = false;    ///< overlap_comm
   bool runs_ahead = true;  ///< gathers of forward do, overlap or not; else each begins `tail` before its part
+  double waits =
+      0;  ///< part of backward's gathers, with overlap, that begin when the block behind gives back its place
   double tail = 0;
   double slow = 0;
   double share = 1;  ///< of links or NICs that a gather or a reduction draws while it is alone

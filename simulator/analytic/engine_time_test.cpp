@@ -50,6 +50,21 @@ TEST(EngineTime, PartsAreGatheredBesideTheOneBefore) {
   EXPECT_DOUBLE_EQ(shown.backward, 1 + 0 + 2 * 2 + 0 + 2);  // head; head's and a gather; both; the last; embedding
 }
 
+// Two blocks may not live at once: a gather begins when the block behind is through, beside its reduction.
+TEST(EngineTime, BlocksTooLargeToPrefetchWaitForTheirPlace) {
+  const ShardedPart ends{.forward = 1, .backward = 1, .gather = 1, .reduce = 1, .regather = 1},
+      block{.forward = 9, .backward = 9, .gather = 3, .reduce = 2, .regather = 3};
+  ShardLanes lanes{.overlap = true, .waits = 1};
+  const double end = 1;  // of the last reduction, behind the embedding's backward
+  EXPECT_DOUBLE_EQ(shown_shards(ends, block, 4, ends, lanes).backward, 3 + (3 + 1) + 2 * (3 + 2) + end);
+  lanes.waits = 0.5;  // half of the gathers find another place: then only the first shows, beside the head
+  EXPECT_DOUBLE_EQ(shown_shards(ends, block, 4, ends, lanes).backward, 0.5 * 18 + 0.5 * (1 + end));
+  ShardedPart packed = block;
+  packed.unpack = 0.5;  // all that waits
+  lanes.waits = 1;
+  EXPECT_DOUBLE_EQ(shown_shards(ends, packed, 4, ends, lanes).backward, 0.5 + 1 + 2 * 1 + end);
+}
+
 TEST(EngineTime, WithoutOverlapReductionsAreWaitedFor) {
   const ShardedPart ends{.forward = 1, .backward = 1, .gather = 1, .reduce = 1, .regather = 1},
       block{.forward = 9, .backward = 9, .gather = 2, .reduce = 2, .regather = 2};
