@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "core/error.h"
+#include "simulator/planner/space.h"
 
 namespace shardscope {
 namespace {
@@ -80,10 +81,18 @@ void add_model(Arguments& a, const ModelSpec& m, std::int64_t seq) {
   if (m.experts > 0) a.add("num-experts", m.experts), a.add("moe-router-topk", m.experts_per_token);
 }
 
+void add_stages(Arguments& a, const Plan& p, std::int64_t layers) {
+  const std::int64_t parts = std::int64_t{p.pp} * p.vpp;
+  const bool with_ends = ends_fill_stages(layers, parts);
+  a.add("pipeline-model-parallel-size", p.pp);
+  a.flag_if(with_ends, "account-for-embedding-in-pipeline-split");
+  a.flag_if(with_ends, "account-for-loss-in-pipeline-split");
+  if (p.vpp > 1) a.add("num-layers-per-virtual-pipeline-stage", (layers + (with_ends ? 2 : 0)) / parts);
+}
+
 void add_layout(Arguments& a, const Plan& p, std::int64_t layers) {
   a.add("tensor-model-parallel-size", p.tp);
-  a.add("pipeline-model-parallel-size", p.pp);
-  if (p.vpp > 1) a.add("num-layers-per-virtual-pipeline-stage", layers / (std::int64_t{p.pp} * p.vpp));
+  add_stages(a, p, layers);
   if (p.cp > 1) a.add("context-parallel-size", p.cp);
   if (p.ep > 1) a.add("expert-model-parallel-size", p.ep);
   a.flag_if(p.sp, "sequence-parallel");

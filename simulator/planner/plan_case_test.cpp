@@ -95,6 +95,16 @@ TEST_F(PlanCaseTest, MegatronsArgumentsSayTheModelAndTheLayout) {
   }
 }
 
+TEST_F(PlanCaseTest, MegatronsEndsCountAsLayersWhereTheRestIsUneven) {
+  c.workload.model.layers = 126;
+  c.plan.pp = 16, c.plan.vpp = 4;
+  const std::string text = megatron_arguments(c, 1e12);
+  for (const char* line : {"--num-layers 126\n", "--account-for-embedding-in-pipeline-split\n",
+                           "--account-for-loss-in-pipeline-split\n", "--num-layers-per-virtual-pipeline-stage 2\n"}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+}
+
 TEST_F(PlanCaseTest, ReplicasOfShardGroupsAreTorchtitans) {
   c.plan = {.gpus = 32, .dp = 32, .zero = 3, .shard = 8, .micro_batch = 1, .global_batch = 64};
   const std::string text = torchtitan_text(c, 1e9);

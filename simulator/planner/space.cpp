@@ -108,11 +108,16 @@ class Layouts {
     }
   }
 
+  bool has_stages(std::int64_t layers, std::int64_t parts) const {
+    if (!limits_.even_stages || layers % parts == 0) return true;
+    return limits_.ends_are_layers && ends_fill_stages(layers, parts);
+  }
+
   void add_chunks() {
     const std::int64_t layers = workload_.model.layers;
     const int most = plan_.pp == 1 ? 1 : limits_.max_vpp;
     for (int vpp = 1; vpp <= most && plan_.pp * vpp <= layers; ++vpp) {
-      if (limits_.even_stages && layers % (std::int64_t{plan_.pp} * vpp) != 0) continue;
+      if (!has_stages(layers, std::int64_t{plan_.pp} * vpp)) continue;
       plan_.vpp = vpp;
       if (!whole_groups(plan_, limits_.first_micro_batch())) continue;
       plan_.schedule = vpp == 1 ? PipelineSchedule::k1F1B : PipelineSchedule::kInterleaved;
@@ -133,12 +138,17 @@ class Layouts {
 
 }  // namespace
 
+bool ends_fill_stages(std::int64_t layers, std::int64_t parts) {
+  return layers % parts != 0 && (layers + 2) % parts == 0 && (layers + 2) / parts >= 2;  // no part without a layer
+}
+
 SpaceLimits limits_of(const FrameworkSpec& framework) {
   SpaceLimits limits;
   const std::string_view name = framework.name;
   if (name.starts_with("megatron") || name.starts_with("nanotron")) {
     limits.zero = {true, true, false, false};  // --use-distributed-optimizer; nanotron's zero_stage is 0 or 1
     limits.even_stages = true;                 // layers must divide by pp * vpp
+    limits.ends_are_layers = name.starts_with("megatron") && !name.starts_with("megatron_deepspeed");
     limits.offload = {Offload::kNone};
     if (name.starts_with("nanotron")) limits.max_vpp = limits.max_cp = 1;
   } else if (name.starts_with("fsdp")) {

@@ -26,7 +26,8 @@ struct SpaceLimits {
   int only_tp = 0, only_pp = 0;       ///< 0: any that the rest allows
   std::int64_t only_micro_batch = 0;  ///< likewise; need not be a power of two
   std::int64_t min_tokens_per_cp = 2048;
-  bool even_stages = false;  ///< pp * vpp divides the layers
+  bool even_stages = false;      ///< pp * vpp divides the layers ...
+  bool ends_are_layers = false;  ///< ... or, where it does not, those with the embedding and the loss as two more
   std::array<bool, 4> zero{true, true, true, true};
   int max_zero_with_pp = 1;  ///< stages 2 and 3 would reduce and gather in every micro-batch
   std::vector<Offload> offload{Offload::kNone, Offload::kOptimizer, Offload::kOptimizerNvme, Offload::kParameters,
@@ -41,6 +42,10 @@ struct SpaceLimits {
 /// What the framework can run (deepspeed: all but vpp; megatron: stages 0 and 1, even stages; ...), so that the files
 /// made from a plan work. Frameworks not known by name: everything.
 SpaceLimits limits_of(const FrameworkSpec&);
+
+/// Whether so many parts of the model are alike only if the embedding and the loss count as a layer each: Megatron-LM's
+/// --account-for-embedding-in-pipeline-split and --account-for-loss-in-pipeline-split. Llama 3 405B has 126 layers.
+bool ends_fill_stages(std::int64_t layers, std::int64_t parts);
 
 /// micro_batch 1, stage 0, nothing else set. Interleaved ones have micro-batches in whole groups of pp.
 std::vector<Plan> list_layouts(const Workload&, const Target&, int gpus, std::int64_t global_batch, const SpaceLimits&);

@@ -86,6 +86,19 @@ TEST(Space, FrameworksKeepToWhatTheyCanRun) {
 }
 
 /// Megatron-LM stops at a last group of fewer than pp micro-batches, and so does our own lowering.
+// 126 layers, 128 with the embedding and the loss: 16 stages of 8, as Meta trained it.
+TEST(Space, TheEndsOfAModelCountAsLayersWhereThatMakesStagesEven) {
+  const Candidate c = candidate_for_test("llama-3-405b", 8192, "dgx-h100", "megatron");
+  std::set<std::pair<int, int>> stages;
+  for (const Plan& p : list_layouts(c.workload, c.target, 1024, 512, c.limits)) stages.insert({p.pp, p.vpp});
+  EXPECT_TRUE(stages.contains({16, 1}));
+  EXPECT_TRUE(stages.contains({16, 4}));
+  EXPECT_FALSE(stages.contains({16, 8}));  // a part would be the embedding alone
+  EXPECT_FALSE(stages.contains({32, 3}));
+  EXPECT_FALSE(ends_fill_stages(126, 14));  // even without
+  EXPECT_FALSE(ends_fill_stages(32, 16));
+}
+
 TEST(Space, InterleavedPlansHaveWholeGroupsOfMicroBatches) {
   int interleaved = 0, others = 0;
   for (const char* framework : {"megatron", "shardscope"}) {
