@@ -89,6 +89,7 @@ class Layouts {
       if (!power_of_two(all) || (all > 1 && workload_.seq / all < limits_.min_tokens_per_cp)) continue;
       for (int ulysses : divisors(all, limits_.max_ulysses)) {
         if (all / ulysses > limits_.max_cp) continue;
+        if (ulysses > 1 && limits_.ulysses_alone && plan_.tp * plan_.pp > 1) continue;
         plan_.ulysses = ulysses;
         plan_.cp = all / ulysses;
         plan_.dp = rest / all;
@@ -157,7 +158,7 @@ SpaceLimits limits_of(const FrameworkSpec& framework) {
     limits.offload = {Offload::kNone, Offload::kParameters};  // CPUOffload takes both
   } else if (name.starts_with("deepspeed")) {
     limits.max_vpp = limits.max_cp = 1;  // its pipeline engine knows 1F1B only; long sequences go over Ulysses
-    limits.max_ulysses = 16;
+    limits.max_ulysses = 16, limits.ulysses_alone = true;  // Megatron-DeepSpeed's parallel_state.py asserts it
   } else if (name.starts_with("shardscope")) {
     limits.max_ulysses = 8;
     limits.experts_among_replicas = true;

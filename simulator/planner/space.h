@@ -28,6 +28,7 @@ struct SpaceLimits {
   std::int64_t min_tokens_per_cp = 2048;
   bool even_stages = false;      ///< pp * vpp divides the layers ...
   bool ends_are_layers = false;  ///< ... or, where it does not, those with the embedding and the loss as two more
+  bool ulysses_alone = false;    ///< Ulysses beside neither tp nor pp
   std::array<bool, 4> zero{true, true, true, true};
   int max_zero_with_pp = 1;  ///< stages 2 and 3 would reduce and gather in every micro-batch
   std::vector<Offload> offload{Offload::kNone, Offload::kOptimizer, Offload::kOptimizerNvme, Offload::kParameters,

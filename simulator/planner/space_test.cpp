@@ -86,6 +86,17 @@ TEST(Space, FrameworksKeepToWhatTheyCanRun) {
 }
 
 /// Megatron-LM stops at a last group of fewer than pp micro-batches, and so does our own lowering.
+TEST(Space, DeepSpeedsUlyssesStandsAlone) {
+  const Candidate c = candidate_for_test("llama-3-8b", 8192, "dgx-h100", "deepspeed");
+  int with = 0;
+  for (const Plan& p : list_layouts(c.workload, c.target, 64, 64, c.limits)) {
+    if (p.ulysses == 1) continue;
+    ++with;
+    EXPECT_EQ(p.tp * p.pp, 1);
+  }
+  EXPECT_GT(with, 0);
+}
+
 // 126 layers, 128 with the embedding and the loss: 16 stages of 8, as Meta trained it.
 TEST(Space, TheEndsOfAModelCountAsLayersWhereThatMakesStagesEven) {
   const Candidate c = candidate_for_test("llama-3-405b", 8192, "dgx-h100", "megatron");
