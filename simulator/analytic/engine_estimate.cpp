@@ -98,6 +98,35 @@ void Estimator::State::note_shards(const Plan& plan, double parameters, const Sh
        parameters * (plan.quantized_gradients ? 0.5 : framework.reduce_bytes), group.ranks, p.reduce, count);
 }
 
+/// Where collectives of tensor and context parallelism and gathers want more of the same links or NICs than there is,
+/// both take longer, in equal parts (simulator/clock/sharing.h).
+void Estimator::State::crowd(ShardedPart& p, const PartCosts& part, const Plan& plan, const StageTime& own,
+                             const ShardMoves& moves) const {
+  if (plan.tp * plan.cp * plan.ulysses == 1 || own.total() <= 0) return;
+  const double parameters = part.parameters - (plan.ep > 1 ? part.expert_parameters : 0);
+  const Moved ahead = moves.gather(parameters, shard_group(plan)), regather = moves.regather(parameters),
+              reduce = moves.reduce(parameters);
+  const Moved back{regather.seconds + reduce.seconds, regather.links + reduce.links, regather.nics + reduce.nics};
+  const auto add = [&](TimeTerm term, Exchange kind, double bytes, Placement group) {
+    const Transfer one = network.transfer(kind, bytes, group);
+    const double nics = one.nics * network.ranks_per_nic(), times = own[term] / own.total();
+    const auto over = [&](const Moved& m) {
+      return m.seconds > 0 ? std::max({0.0, m.links / m.seconds + one.links - 1, m.nics / m.seconds + nics - 1}) : 0;
+    };
+    p.crowding += times * over(ahead), p.crowding_back += times * over(back);
+  };
+  if (plan.tp > 1) {
+    add(TimeTerm::kTensor, plan.sp ? Exchange::kGather : Exchange::kAllReduce, part.traffic.tensor,
+        {static_cast<double>(plan.tp), 1});
+  }
+  if (plan.ulysses > 1) {
+    add(TimeTerm::kContext, Exchange::kAllToAll, part.traffic.exchange,
+        {static_cast<double>(plan.ulysses), static_cast<double>(plan.tp)});
+  } else if (plan.cp > 1) {
+    add(TimeTerm::kContext, Exchange::kSend, part.traffic.ring, {1, static_cast<double>(plan.tp)});
+  }
+}
+
 /// ZeRO-3 of our own engine, part by part in their order.
 void Estimator::State::add_engine_gathers(StageTime& t, const Plan& plan, const ModelCosts& costs,
                                           const Stage& stage) const {
@@ -123,6 +152,7 @@ void Estimator::State::add_engine_gathers(StageTime& t, const Plan& plan, const 
     p.reduce = moves.reduce(shared).seconds + summed(shared, group) + moves.reduce(dealt_out, expert_group).seconds +
                summed(dealt_out, expert_group);
     p.unpack = moves.unpack(std::max(shared, dealt_out));
+    crowd(p, part, plan, own, moves);
     note_shards(plan, part.parameters, p, count, is_end);
     if (!offloads_parameters(plan)) return p;
     const double own_shared = shared / group.ranks, own_experts = dealt_out / expert_group.ranks;

@@ -7,15 +7,22 @@ namespace shardscope {
 AddedSeconds shown_shards(const ShardedPart& embedding, const ShardedPart& block, double blocks,
                           const ShardedPart& head, const ShardLanes& lanes) {
   // `fetch`: comes before the work, beside the cover too, and slows nobody.
+  const auto both = [&](double work, double cover, const ShardedPart& part, double fetch, double crowding) {
+    return std::max(fetch + work - cover + crowding * std::min(work, cover),
+                    (lanes.slow * part.kernels + crowding) * work);
+  };
+  const auto ahead_of = [&](double work, double cover, const ShardedPart& part, double fetch) {
+    return both(work, cover, part, fetch, part.crowding);
+  };
   const auto beside = [&](double work, double cover, const ShardedPart& part, double fetch = 0) {
-    return std::max(fetch + work - cover, lanes.slow * part.kernels * work);
+    return both(work, cover, part, fetch, part.crowding_back);
   };
   AddedSeconds t;
   t.forward =
       lanes.runs_ahead
-          ? beside(block.gather, embedding.forward, embedding, block.fetch) +
-                (blocks - 1) * beside(block.gather, block.forward, block, block.fetch) +
-                beside(head.gather, block.forward, block, head.fetch)
+          ? ahead_of(block.gather, embedding.forward, embedding, block.fetch) +
+                (blocks - 1) * ahead_of(block.gather, block.forward, block, block.fetch) +
+                ahead_of(head.gather, block.forward, block, head.fetch)
           : embedding.gather + embedding.fetch +
                 blocks * std::max(0.0, waits_for_place(block.gather + block.fetch, block.unpack, block.forward) -
                                            lanes.tail) +

@@ -27,6 +27,9 @@ struct ShardedPart {
   double regather = 0;            ///< and of its gather in backward
   double fetch = 0, refetch = 0;  ///< of its shard from the host, before each of the two
   double unpack = 0;  ///< of a gather in int8: its last kernel, all that has to wait for the parameters' place
+  /// What a second of a gather (in backward: of a gather or a reduction) takes from the part's own collectives on the
+  /// same links or NICs, in the mean over its passes.
+  double crowding = 0, crowding_back = 0;
 };
 
 /// Of a gather that may not begin before its place is free, what shows beside `cover` seconds before that.

@@ -50,6 +50,19 @@ TEST(EngineTime, PartsAreGatheredBesideTheOneBefore) {
   EXPECT_DOUBLE_EQ(shown.backward, 1 + 0 + 2 * 2 + 0 + 2);  // head; head's and a gather; both; the last; embedding
 }
 
+// Half of each pass is collectives on the links that the gather wants too: a second of it costs them half a second.
+TEST(EngineTime, GathersTakeLinksFromThePartsOwnCollectives) {
+  const ShardedPart ends{.forward = 1, .backward = 1},
+      block{.forward = 8, .backward = 8, .gather = 2, .regather = 2, .crowding = 0.5, .crowding_back = 0.25};
+  const ShardLanes lanes{.overlap = true};
+  const AddedSeconds t = shown_shards(ends, block, 4, ends, lanes);
+  EXPECT_DOUBLE_EQ(t.forward, 1 + 3 * 0.5 * 2);      // beside the embedding 1 of 2 shows
+  EXPECT_DOUBLE_EQ(t.backward, 0 + 3 * (0.25 * 2));  // beside the head nothing: 2 of its passes are one
+  ShardedPart large = block;
+  large.gather = 10;  // longer than the block, whose collectives take 4 from it
+  EXPECT_DOUBLE_EQ(shown_shards(ends, large, 4, ends, lanes).forward, 9 + 3 * (10 - 8 + 0.5 * 8));
+}
+
 // Two blocks may not live at once: a gather begins when the block behind is through, beside its reduction.
 TEST(EngineTime, BlocksTooLargeToPrefetchWaitForTheirPlace) {
   const ShardedPart ends{.forward = 1, .backward = 1, .gather = 1, .reduce = 1, .regather = 1},

@@ -115,6 +115,7 @@ struct Estimator::State {
   void add_part(StageTime& t, const PartCosts& part, const Plan& plan, double count) const;
   void add_engine_gathers(StageTime& t, const Plan& plan, const ModelCosts& costs, const Stage& stage) const;
   ShardedPart experts_of(const PartCosts&, const Plan&, const ShardedPart& block) const;
+  void crowd(ShardedPart&, const PartCosts&, const Plan&, const StageTime& own, const ShardMoves&) const;
   double scalars(const Plan&) const;
   BothWays tensor_time(const PartCosts& part, const Plan& plan) const;
   double again_time(const PartCosts& part, const Plan& plan) const;
