@@ -151,7 +151,7 @@ void Estimator::State::add_engine_gathers(StageTime& t, const Plan& plan, const 
     p.regather = moves.regather(shared).seconds + gather_experts;
     p.reduce = moves.reduce(shared).seconds + summed(shared, group) + moves.reduce(dealt_out, expert_group).seconds +
                summed(dealt_out, expert_group);
-    p.unpack = moves.unpack(std::max(shared, dealt_out));
+    p.unpack = moves.unpack(std::max(shared, dealt_out)), p.pack = moves.pack(shared);
     crowd(p, part, plan, own, moves);
     note_shards(plan, part.parameters, p, count, is_end);
     if (!offloads_parameters(plan)) return p;
@@ -174,6 +174,10 @@ void Estimator::State::add_engine_gathers(StageTime& t, const Plan& plan, const 
       .waits = prefetches              ? 0
                : plan.zero_plus_plus() ? 1
                                        : 0.5,
+      // The first sums lie apart, where they need no other type; all later ones are made where the gradients were.
+      .leaves = plan.quantized_gradients && framework.reduce_bytes == framework.gradient_bytes
+                    ? 1 / static_cast<double>(plan.micro_batches())
+                    : 0,
       .tail = plan.tp == 1 ? 0 : tensor_time(of_block, plan).forward / std::max(1.0, of_block.traffic.calls.forward),
       .slow = interference(),
       .share = moves.share(of_block.parameters)};

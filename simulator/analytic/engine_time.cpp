@@ -32,8 +32,13 @@ AddedSeconds shown_shards(const ShardedPart& embedding, const ShardedPart& block
   if (!lanes.overlap) {  // compute waits for each reduction; the next gather runs beside it where memory has room
     const double fetch = block.unpack > 0 ? 0 : block.refetch,
                  place = waits_for_place(block.regather + block.refetch - fetch, block.unpack, block.backward);
-    const double inside = 0.5 * (lanes.together(place, block.reduce) + place + block.reduce);
-    t.backward = place + lanes.together(blocks > 1 ? place : 0, head.reduce) + (blocks - 1) * inside + block.reduce +
+    const auto waits = [&](const ShardedPart& part) {  // what is packed may travel beside the next block
+      if (lanes.leaves <= 0) return part.reduce;
+      return (1 - lanes.leaves) * part.reduce +
+             lanes.leaves * (part.pack + beside(part.reduce - part.pack, block.backward, block));
+    };
+    const double reduce = waits(block), inside = 0.5 * (lanes.together(place, reduce) + place + reduce);
+    t.backward = place + lanes.together(blocks > 1 ? place : 0, waits(head)) + (blocks - 1) * inside + block.reduce +
                  embedding.reduce + blocks * fetch;
     return t;
   }

@@ -27,6 +27,7 @@ struct ShardedPart {
   double regather = 0;            ///< and of its gather in backward
   double fetch = 0, refetch = 0;  ///< of its shard from the host, before each of the two
   double unpack = 0;  ///< of a gather in int8: its last kernel, all that has to wait for the parameters' place
+  double pack = 0;    ///< of a reduction in int4: its first kernels, which are through with the gradients then
   /// What a second of a gather (in backward: of a gather or a reduction) takes from the part's own collectives on the
   /// same links or NICs, in the mean over its passes.
   double crowding = 0, crowding_back = 0;
@@ -46,6 +47,7 @@ struct ShardLanes {
   bool runs_ahead = true;  ///< gathers of forward do, overlap or not; else each begins `tail` before its part
   double waits =
       0;  ///< part of backward's gathers, with overlap, that begin when the block behind gives back its place
+  double leaves = 0;  ///< part of the micro-batches whose reductions are through with the gradients once packed
   double tail = 0;
   double slow = 0;
   double share = 1;  ///< of links or NICs that a gather or a reduction draws while it is alone

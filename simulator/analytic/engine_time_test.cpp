@@ -88,5 +88,16 @@ TEST(EngineTime, WithoutOverlapReductionsAreWaitedFor) {
   EXPECT_DOUBLE_EQ(t.backward, 2 + 2 + 0.5 * (2 + 4) + 2 + 1);
 }
 
+// In int4, of the first micro-batch of two: packed, gradients are waited for no longer.
+TEST(EngineTime, WithoutOverlapPackedReductionsAreNotWaitedFor) {
+  ShardedPart ends{.forward = 1, .backward = 1, .reduce = 2, .pack = 0.5},
+      block{.forward = 9, .backward = 9, .reduce = 4, .pack = 1};
+  ShardLanes lanes{.runs_ahead = false, .leaves = 0.5, .share = 0.5};
+  const double head = 0.5 * 2 + 0.5 * 0.5, inside = 0.5 * 4 + 0.5 * 1;
+  EXPECT_DOUBLE_EQ(shown_shards(ends, block, 3, ends, lanes).backward, head + 2 * inside + 4 + 2);
+  lanes.leaves = 0;
+  EXPECT_DOUBLE_EQ(shown_shards(ends, block, 3, ends, lanes).backward, 2 + 2 * 4 + 4 + 2);
+}
+
 }  // namespace
 }  // namespace shardscope

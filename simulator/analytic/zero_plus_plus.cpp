@@ -74,17 +74,25 @@ Moved ShardMoves::reduce(double elements, Placement group) const {
 }
 
 Moved ShardMoves::reduce(double elements) const {
-  const double near = groups_.near.ranks;
-  if (!plan_.quantized_gradients || near <= 1 || near >= groups_.shards.ranks) return reduce(elements, groups_.shards);
+  if (!plan_.quantized_gradients || !hops()) return reduce(elements, groups_.shards);
   Moved m;
   if (elements <= 0) return m;
-  // Into the order of their owners; DeepSpeed's kernel quantises them in that order.
-  for (int i = 0; framework_.engine && i < static_cast<int>(near); ++i) {
-    kernel(m, elements / near * 2 * framework_.reduce_bytes);
-  }
+  m.seconds = ordered(elements);
   hop(m, elements, groups_.near);
-  hop(m, elements / near, groups_.across());
+  hop(m, elements / groups_.near.ranks, groups_.across());
   return m;
+}
+
+/// Copies into the order of their owners; DeepSpeed's kernel quantises them in that order.
+double ShardMoves::ordered(double elements) const {
+  const double near = groups_.near.ranks;
+  return framework_.engine ? near * gpu_.traffic(elements / near * 2 * framework_.reduce_bytes) : 0;
+}
+
+double ShardMoves::pack(double elements) const {
+  if (!plan_.quantized_gradients || elements <= 0 || groups_.shards.ranks <= 1) return 0;
+  const double quantized = gpu_.traffic(elements * (framework_.reduce_bytes + kInt4 + kScales));
+  return hops() && framework_.engine ? ordered(elements) : quantized;
 }
 
 double ShardMoves::share(double elements) const {

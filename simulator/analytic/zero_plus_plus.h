@@ -42,6 +42,7 @@ class ShardMoves {
   double unpack(double elements) const;   ///< seconds of what ends a gather in int8; 0: it is not
   double keep(double elements) const;     ///< seconds of making the second copy, once a step
   Moved reduce(double elements, Placement) const;
+  double pack(double elements) const;   ///< seconds of what begins a reduction in int4; 0: it is not
   Moved reduce(double elements) const;  ///< of what is not dealt out: in two hops where there are two
 
   /// Of links or NICs that one of the two lanes draws, so that both at once take share * (gather + reduction) at least.
@@ -51,6 +52,8 @@ class ShardMoves {
   void move(Moved&, Exchange, double bytes, Placement) const;
   void kernel(Moved& m, double bytes) const { m.seconds += gpu_.traffic(bytes); }
   void hop(Moved&, double elements, Placement) const;
+  double ordered(double elements) const;
+  bool hops() const { return groups_.near.ranks > 1 && groups_.near.ranks < groups_.shards.ranks; }
 
   const NetworkModel& network_;
   const GpuModel& gpu_;

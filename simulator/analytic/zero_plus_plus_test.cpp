@@ -67,9 +67,11 @@ TEST_F(ZeroPlusPlusTest, GradientsTravelInInt4InTwoHopsWhereHpzSaysWhatIsNear) {
            network.all_to_all(elements * kScale, group) + gpu.traffic(elements * (0.5 + kScale + 2 / group.ranks));
   };
   EXPECT_NEAR(moves().reduce(kElements).seconds, hop(kElements, {32, 1}), 1e-9);
+  EXPECT_DOUBLE_EQ(moves().pack(kElements), gpu.traffic(kElements * (2.5 + kScale)));
   plan.hpz = 8;
   EXPECT_NEAR(moves().reduce(kElements).seconds,
               8 * gpu.traffic(kElements / 8 * 4) + hop(kElements, {8, 1}) + hop(kElements / 8, {4, 8}), 1e-9);
+  EXPECT_DOUBLE_EQ(moves().pack(kElements), 8 * gpu.traffic(kElements / 8 * 4));
   EXPECT_DOUBLE_EQ(reduce_buffer_bytes(plan, framework, kElements, true), kElements * (1 + kScale + 2));
   framework = find_framework(default_frameworks(), "deepspeed");  // quantises in that order at once, by nodes
   plan.hpz = 1;
