@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -10,6 +11,7 @@
 #include "cli/text_table.h"
 #include "core/spec/json_tree.h"
 #include "simulator/planner/plots.h"
+#include "simulator/planner/space.h"
 #include "simulator/planner/whatif.h"
 
 namespace shardscope::cli {
@@ -69,13 +71,24 @@ Json side_json(const Estimate& e, const PlanCase& c) {
   return json;
 }
 
+std::string place_of(const PlanCase& c) {
+  return fmt::format("{} x {} under {}", c.plan.gpus, c.target.gpu.name, c.framework.name);
+}
+
+/// The closed form computes what it is told to; a framework that has no such thing is worth a word.
+std::string unsupported(const PlanCase& c) {
+  return find_unsupported(c.plan, c.workload.model.layers, limits_of(c.framework));
+}
+
 Json json_of(const PlanCase& base, const PlanCase& changed, const Estimate& from, const Estimate& to,
              const Waterfall& w) {
   Json json{{"before", side_json(from, base)},
             {"after", side_json(to, changed)},
             {"step_time_change", w.to / w.from - 1},
             {"waterfall", Json::array()},
-            {"rest_s", w.rest}};
+            {"rest_s", w.rest},
+            {"unsupported", nullptr}};
+  if (const std::string without = unsupported(changed); !without.empty()) json["unsupported"] = without;
   for (const WaterfallStep& s : w.steps) {
     json["waterfall"].push_back(
         {{"term", to_string(s.term)}, {"before_s", s.from}, {"after_s", s.to}, {"change_s", s.change()}});
@@ -90,6 +103,7 @@ Json json_of(const PlanCase& base, const PlanCase& changed, const Estimate& from
 void write_svg(const std::string& path, const Waterfall& w) {
   std::vector<Change> changes;
   for (const WaterfallStep& s : w.steps) changes.push_back({std::string(title_of(s.term)), s.change()});
+  if (std::abs(w.rest) > 1e-9) changes.push_back({"all else", w.rest});
   std::ofstream out(path, std::ios::binary);
   out << waterfall_svg("seconds of a step", w.from, changes, w.to) << std::flush;
   if (!out) throw Error(ErrorKind::kIo, fmt::format("{}: cannot be written", path));
@@ -106,8 +120,6 @@ void refuse_unchanged(const Options& options, const Estimate& from, const Estima
                           printable(fmt::format("{}", fmt::join(options.set, " --set ")))));
 }
 
-std::string devices_of(const PlanCase& c) { return fmt::format("{} x {}", c.plan.gpus, c.target.gpu.name); }
-
 void run(const Options& options) {
   HardwareCatalog catalog = default_catalog();
   if (!options.hardware.empty()) overlay(catalog, options.hardware);
@@ -121,9 +133,10 @@ void run(const Options& options) {
   if (options.json) {
     fmt::print("{}\n", json_of(base, changed, from, to, w).dump());
   } else {
-    const std::string before = devices_of(base), after = devices_of(changed);
+    const std::string before = place_of(base), after = place_of(changed), without = unsupported(changed);
     fmt::print("{} on {}{}: step time by term\n\n{}\n{}", base.model, before, before == after ? "" : ", then " + after,
                waterfall_text(w), memory_text(from, to, base, changed));
+    if (!without.empty()) fmt::print("  {} does not run {}: estimated as if it did\n", changed.framework.name, without);
   }
 }
 

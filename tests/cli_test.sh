@@ -954,6 +954,7 @@ check 'files of a plan: the same tokens a step' json_ok predicted.out 'd["tokens
 check 'whatif on a plan' bash -c "'$shardscope' whatif plan.out --set links.nic_gbps=800 --set gpu=b200 --svg change.svg --json >whatif.out"
 check 'whatif sums up' json_ok whatif.out 'abs(d["before"]["step_time_s"] + d["rest_s"] + sum(s["change_s"] for s in d["waterfall"]) -
   d["after"]["step_time_s"]) < 1e-9 and d["step_time_change"] < 0'
+check 'whatif says what the framework does not run' bash -c "'$shardscope' whatif plan.out --set framework=megatron --set zero.stage=3 | grep -q 'megatron does not run ZeRO 3'"
 check 'whatif on a job' "$shardscope" whatif job.json --cluster dgx-a100:8 --set zero.stage=3
 check 'plan --fit' bash -c "'$shardscope' plan --fit --model llama-2-13b --gpus dgx-a100:8 --json >fit.out"
 check 'plan --fit recommends what fits' json_ok fit.out 'd["rows"][d["recommended"]]["fits"] and not d["rows"][0]["fits"] and d["rows"][0]["zero"] == 0'

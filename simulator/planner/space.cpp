@@ -57,6 +57,11 @@ std::vector<std::int64_t> micro_batches(const Plan& layout, const SpaceLimits& l
   return sizes;
 }
 
+bool has_stages(std::int64_t layers, std::int64_t parts, const SpaceLimits& limits) {
+  if (!limits.even_stages || layers % parts == 0) return true;
+  return limits.ends_are_layers && ends_fill_stages(layers, parts);
+}
+
 class Layouts {
  public:
   Layouts(const Workload& workload, const Target& target, int gpus, std::int64_t batch, const SpaceLimits& limits)
@@ -109,16 +114,11 @@ class Layouts {
     }
   }
 
-  bool has_stages(std::int64_t layers, std::int64_t parts) const {
-    if (!limits_.even_stages || layers % parts == 0) return true;
-    return limits_.ends_are_layers && ends_fill_stages(layers, parts);
-  }
-
   void add_chunks() {
     const std::int64_t layers = workload_.model.layers;
     const int most = plan_.pp == 1 ? 1 : limits_.max_vpp;
     for (int vpp = 1; vpp <= most && plan_.pp * vpp <= layers; ++vpp) {
-      if (!has_stages(layers, std::int64_t{plan_.pp} * vpp)) continue;
+      if (!has_stages(layers, std::int64_t{plan_.pp} * vpp, limits_)) continue;
       plan_.vpp = vpp;
       if (!whole_groups(plan_, limits_.first_micro_batch())) continue;
       plan_.schedule = vpp == 1 ? PipelineSchedule::k1F1B : PipelineSchedule::kInterleaved;
@@ -141,6 +141,22 @@ class Layouts {
 
 bool ends_fill_stages(std::int64_t layers, std::int64_t parts) {
   return layers % parts != 0 && (layers + 2) % parts == 0 && (layers + 2) / parts >= 2;  // no part without a layer
+}
+
+std::string find_unsupported(const Plan& p, std::int64_t layers, const SpaceLimits& limits) {
+  // Larger sizes than a search goes to are no matter: only what may not be at all.
+  const auto lacks = [](int most, int size) { return most == 1 && size > 1; };
+  if (!limits.zero[static_cast<std::size_t>(p.zero)]) return fmt::format("ZeRO {}", p.zero);
+  if (lacks(limits.max_pp, p.pp)) return fmt::format("pp {}", p.pp);
+  if (lacks(limits.max_vpp, p.vpp)) return fmt::format("vpp {}", p.vpp);
+  if (lacks(limits.max_cp, p.cp)) return fmt::format("cp {}", p.cp);
+  if (lacks(limits.max_ulysses, p.ulysses)) return fmt::format("ulysses {}", p.ulysses);
+  if (p.ulysses > 1 && limits.ulysses_alone && p.tp * p.pp > 1) return "ulysses beside tp or pp";
+  if (std::find(limits.offload.begin(), limits.offload.end(), p.offload) == limits.offload.end())
+    return fmt::format("offload {}", to_string(p.offload));
+  if (p.pp > 1 && !has_stages(layers, std::int64_t{p.pp} * p.vpp, limits))
+    return fmt::format("{} layers in {} stages", layers, p.pp * p.vpp);
+  return "";
 }
 
 SpaceLimits limits_of(const FrameworkSpec& framework) {

@@ -48,6 +48,9 @@ SpaceLimits limits_of(const FrameworkSpec&);
 /// --account-for-embedding-in-pipeline-split and --account-for-loss-in-pipeline-split. Llama 3 405B has 126 layers.
 bool ends_fill_stages(std::int64_t layers, std::int64_t parts);
 
+/// What of the plan its framework cannot run, by its limits: "ZeRO 3"; empty where it can.
+std::string find_unsupported(const Plan&, std::int64_t layers, const SpaceLimits&);
+
 /// micro_batch 1, stage 0, nothing else set. Interleaved ones have micro-batches in whole groups of pp.
 std::vector<Plan> list_layouts(const Workload&, const Target&, int gpus, std::int64_t global_batch, const SpaceLimits&);
 

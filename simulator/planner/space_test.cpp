@@ -97,6 +97,18 @@ TEST(Space, DeepSpeedsUlyssesStandsAlone) {
   EXPECT_GT(with, 0);
 }
 
+TEST(Space, SaysWhatAFrameworkCannotRun) {
+  const auto lacks = [](const char* framework, const Plan& plan) {
+    return find_unsupported(plan, 32, candidate_for_test("llama-3-8b", 8192, "dgx-h100", framework).limits);
+  };
+  EXPECT_EQ(lacks("megatron", {.dp = 8, .zero = 3}), "ZeRO 3");
+  EXPECT_EQ(lacks("megatron", {.pp = 3, .zero = 1}), "32 layers in 3 stages");
+  EXPECT_EQ(lacks("fsdp2", {.pp = 2, .zero = 3}), "pp 2");
+  EXPECT_EQ(lacks("deepspeed", {.tp = 2, .ulysses = 2, .zero = 1}), "ulysses beside tp or pp");
+  EXPECT_EQ(lacks("megatron", {.zero = 1, .offload = Offload::kOptimizer}), "offload optimizer-cpu");
+  EXPECT_EQ(lacks("shardscope", {.pp = 3, .zero = 3, .offload = Offload::kParameters}), "");
+}
+
 // 126 layers, 128 with the embedding and the loss: 16 stages of 8, as Meta trained it.
 TEST(Space, TheEndsOfAModelCountAsLayersWhereThatMakesStagesEven) {
   const Candidate c = candidate_for_test("llama-3-405b", 8192, "dgx-h100", "megatron");
