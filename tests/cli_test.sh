@@ -915,6 +915,9 @@ refuses '--latency .* cannot be met' plan --serve --model llama-3-70b --prompt-t
 refuses 'BASE|base' whatif
 refuses 'has no cluster' whatif job.json --set zero.stage=1
 refuses 'zero.stage' whatif job.json --cluster dgx-a100:8 --set zero.stge=1
+refuses 'hpz 3 does not divide the 2' whatif job.json --cluster dgx-a100:8 --set zero.stage=3 --set zero.hpz=3
+refuses 'ZeRO\+\+.* need ZeRO-3' whatif job.json --cluster dgx-a100:8 --set zero.stage=2 --set zero.quantized_weights=true
+refuses 'ZeRO\+\+.* not known' whatif job.json --cluster dgx-a100:8 --set zero.stage=3 --set zero.hpz=2 --set framework=fsdp2
 refuses 'parallel.sp=false: changes nothing' whatif job.json --cluster dgx-a100:8 --set parallel.sp=false
 refuses '12 GPUs: .*whole nodes of 8' whatif job.json --cluster dgx-a100:8 --set gpus=12
 refuses '--rps requires --serve' "${plan[@]}" --rps 3

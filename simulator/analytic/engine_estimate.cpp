@@ -73,10 +73,11 @@ ShardedPart Estimator::State::experts_of(const PartCosts& part, const Plan& plan
                 .kernels = block.kernels,
                 .gather = moves_of(plan).gather(bytes, group).seconds};
   if (group.ranks > 1) {
+    e.pack = moves_of(plan).pack_in_one(bytes);
     e.reduce = moves_of(plan).reduce(bytes, group).seconds +
                gpu.traffic(bytes / group.ranks * (framework.reduce_bytes + 2 * framework.gradient_bytes));
   }
-  e.regather = e.gather;
+  e.regather = e.gather, e.unpack = moves_of(plan).unpack(bytes);
   if (offloads_parameters(plan)) e.fetch = e.refetch = copied(plan, bytes / group.ranks * framework.gather_bytes, 1);
   return e;
 }
@@ -86,7 +87,7 @@ void Estimator::State::note_shards(const Plan& plan, double parameters, const Sh
                                    bool is_end) const {
   if (notes == nullptr) return;
   const Placement group = shard_group(plan);
-  const double gathered = parameters * (plan.quantized_weights ? 1 : framework.gather_bytes);
+  const double gathered = gathered_bytes(plan, parameters);
   note(TimeTerm::kData, plan.quantized_weights ? "all-gather of parameters in int8" : "all-gather of parameters",
        gathered, group.ranks, p.gather, (is_end || plan.hpz > 1 ? 1 : 2) * count);
   if (plan.hpz > 1 && !is_end) {
@@ -95,7 +96,7 @@ void Estimator::State::note_shards(const Plan& plan, double parameters, const Sh
          plan.hpz, p.regather, count);
   }
   note(TimeTerm::kData, plan.quantized_gradients ? "all-to-all of gradients in int4" : "reduce-scatter of gradients",
-       parameters * (plan.quantized_gradients ? 0.5 : framework.reduce_bytes), group.ranks, p.reduce, count);
+       reduced_bytes(plan, parameters), group.ranks, p.reduce, count);
 }
 
 /// Where collectives of tensor and context parallelism and gathers want more of the same links or NICs than there is,
@@ -188,6 +189,8 @@ void Estimator::State::add_engine_gathers(StageTime& t, const Plan& plan, const 
     rest.forward -= experts.forward, rest.backward -= experts.backward;
     rest.gather -= experts.gather, rest.reduce -= experts.reduce, rest.fetch -= experts.fetch;
     rest.regather -= experts.regather, rest.refetch -= experts.refetch;
+    const double shared = costs.mixture.parameters - costs.mixture.expert_parameters;
+    rest.unpack = moves.unpack(shared);
   }
   AddedSeconds more =
       shown_shards(part_of(costs.embedding, 1, true), rest, stage.blocks(), part_of(costs.head, 1, true), lanes);
@@ -246,7 +249,7 @@ void Estimator::State::add_engine_ends(Estimate& e, const Plan& plan, const Mode
                reduce = moves_of(plan).reduce(costs.embedding.parameters).seconds;
   e[TimeTerm::kData] += gather + (framework.overlaps_gathers ? reduce : 0);
   if (offloads_parameters(plan)) e[TimeTerm::kData] += copied(plan, gathered / shards.ranks, 1);
-  note(TimeTerm::kData, "first all-gather", gathered, shards.ranks, gather, 1);
+  note(TimeTerm::kData, "first all-gather", gathered_bytes(plan, costs.embedding.parameters), shards.ranks, gather, 1);
   const Placement copies{group.ranks / shards.ranks, group.stride * shards.ranks};
   // Part by part behind the last micro-batch's reductions; compute does not wait for them.
   const double parts = static_cast<double>(workload.model.layers) + 2,

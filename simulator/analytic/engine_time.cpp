@@ -3,6 +3,17 @@
 #include <cmath>
 
 namespace shardscope {
+namespace {
+
+/// Without overlap compute waits for a reduction, but for what travels beside the next part once it is packed.
+/// `taken`: what a second of that costs the other's.
+double waited(const ShardedPart& part, double cover, double taken, const ShardLanes& lanes) {
+  if (lanes.leaves <= 0) return part.reduce;
+  const double away = part.reduce - part.pack;
+  return (1 - lanes.leaves) * part.reduce + lanes.leaves * (part.pack + std::max(away - cover, taken * away));
+}
+
+}  // namespace
 
 AddedSeconds shown_shards(const ShardedPart& embedding, const ShardedPart& block, double blocks,
                           const ShardedPart& head, const ShardLanes& lanes) {
@@ -32,11 +43,8 @@ AddedSeconds shown_shards(const ShardedPart& embedding, const ShardedPart& block
   if (!lanes.overlap) {  // compute waits for each reduction; the next gather runs beside it where memory has room
     const double fetch = block.unpack > 0 ? 0 : block.refetch,
                  place = waits_for_place(block.regather + block.refetch - fetch, block.unpack, block.backward);
-    const auto waits = [&](const ShardedPart& part) {  // what is packed may travel beside the next block
-      if (lanes.leaves <= 0) return part.reduce;
-      return (1 - lanes.leaves) * part.reduce +
-             lanes.leaves * (part.pack + beside(part.reduce - part.pack, block.backward, block));
-    };
+    const double taken = lanes.slow * block.kernels + block.crowding_back;
+    const auto waits = [&](const ShardedPart& part) { return waited(part, block.backward, taken, lanes); };
     const double reduce = waits(block), inside = 0.5 * (lanes.together(place, reduce) + place + reduce);
     t.backward = place + lanes.together(blocks > 1 ? place : 0, waits(head)) + (blocks - 1) * inside + block.reduce +
                  embedding.reduce + blocks * fetch;
@@ -58,10 +66,40 @@ AddedSeconds shown_shards(const ShardedPart& embedding, const ShardedPart& block
   return t;
 }
 
+namespace {
+
+/// shown_experts() without overlap: nothing but messages in int8 and int4 hides.
+AddedSeconds waited_experts(const ShardedPart& rest, const ShardedPart& experts, bool again, const ShardLanes& lanes) {
+  const auto fetched = [](const ShardedPart& part, double cover, double gather, double fetch) {
+    return part.unpack > 0 ? waits_for_place(fetch + gather, part.unpack, cover) : fetch + gather;
+  };
+  const auto both = [&](const ShardedPart& part, double cover) {
+    const double fetch = part.unpack > 0 ? 0 : part.refetch,
+                 gather = fetched(part, cover, part.regather, part.refetch - fetch);
+    return fetch + lanes.together(gather, waited(part, cover, lanes.slow * part.kernels, lanes));
+  };
+  AddedSeconds t;
+  t.forward = fetched(experts, rest.forward, experts.gather, experts.fetch) +
+              fetched(rest, experts.forward, rest.gather, rest.fetch);
+  const double first = again ? rest.forward : 0;
+  t.backward = both(rest, experts.backward);
+  if (!again) {
+    t.backward += both(experts, rest.backward);
+    return t;
+  }
+  t.backward += fetched(rest, rest.backward - first, rest.regather, rest.refetch) +
+                fetched(experts, first, experts.regather, experts.refetch) +
+                waited(experts, rest.backward - first, lanes.slow * rest.kernels, lanes);
+  return t;
+}
+
+}  // namespace
+
 AddedSeconds shown_experts(const ShardedPart& rest, const ShardedPart& experts, bool again, const ShardLanes& lanes) {
   const auto beside = [&](double work, double cover, const ShardedPart& part, double fetch) {
-    return lanes.overlap ? std::max(fetch + work - cover, lanes.slow * part.kernels * work) : fetch + work;
+    return std::max(fetch + work - cover, lanes.slow * part.kernels * work);
   };
+  if (!lanes.overlap) return waited_experts(rest, experts, again, lanes);
   AddedSeconds t;
   t.forward = beside(experts.gather, rest.forward, rest, experts.fetch) +
               beside(rest.gather, experts.forward, experts, rest.fetch);

@@ -99,5 +99,21 @@ TEST(EngineTime, WithoutOverlapPackedReductionsAreNotWaitedFor) {
   EXPECT_DOUBLE_EQ(shown_shards(ends, block, 3, ends, lanes).backward, 2 + 2 * 4 + 4 + 2);
 }
 
+// Experts that are dealt out: in int8 and int4 only what ends a gather and begins a reduction shows.
+TEST(EngineTime, WithoutOverlapMessagesOfExpertsHideOncePacked) {
+  ShardedPart part{.forward = 9, .backward = 9, .gather = 4, .reduce = 3, .regather = 4};
+  ShardLanes lanes{.leaves = 1, .share = 0};
+  part.pack = 3;  // all of it is waited for
+  AddedSeconds t = shown_experts(part, part, false, lanes);
+  EXPECT_DOUBLE_EQ(t.forward, 4 + 4);
+  EXPECT_DOUBLE_EQ(t.backward, 4 + 4);  // beside the reductions
+  part.unpack = 0.5, part.pack = 1;
+  t = shown_experts(part, part, false, lanes);
+  EXPECT_DOUBLE_EQ(t.forward, 0.5 + 0.5);
+  EXPECT_DOUBLE_EQ(t.backward, 1 + 1);
+  part.backward = 18;  // half of it forward again
+  EXPECT_DOUBLE_EQ(shown_experts(part, part, true, lanes).backward, 1 + 0.5 + 0.5 + 1);
+}
+
 }  // namespace
 }  // namespace shardscope

@@ -265,8 +265,9 @@ void Estimator::State::add_data(Estimate& e, const Plan& plan, const ModelCosts&
     const double block = std::max(costs.dense.parameters, costs.mixture.parameters);
     const double gather = moves_of(plan).gather(block, shards).seconds, reduce = moves_of(plan).reduce(block).seconds;
     if (framework.overlaps_gathers) data += gather + reduce;  // the first, the last; else all of them show
-    note(TimeTerm::kData, "first all-gather", block * framework.gather_bytes, shards.ranks, gather, 1);
-    note(TimeTerm::kData, "last reduce-scatter", block * framework.reduce_bytes, shards.ranks, reduce, 1);
+    note(TimeTerm::kData, "first all-gather", gathered_bytes(plan, block), shards.ranks, gather, 1);
+    note(TimeTerm::kData, plan.quantized_gradients ? "last all-to-all" : "last reduce-scatter",
+         reduced_bytes(plan, block), shards.ranks, reduce, 1);
     const double bytes = p.all() * framework.reduce_bytes / shards.ranks, all = network.all_reduce(bytes, copies);
     data += exposed(all, t.backward * overlap);
     note(TimeTerm::kData, "all-reduce between copies", bytes, copies.ranks, all, 1);

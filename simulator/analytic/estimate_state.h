@@ -109,6 +109,13 @@ struct Estimator::State {
       notes->moves.push_back({term, what, bytes, ranks, seconds, times});
   }
   void note_part(const PartCosts& part, const Plan&, double count) const;
+  /// Of a whole message, without scales.
+  double gathered_bytes(const Plan& p, double elements) const {
+    return elements * (p.quantized_weights ? 1 : framework.gather_bytes);
+  }
+  double reduced_bytes(const Plan& p, double elements) const {
+    return elements * (p.quantized_gradients ? 0.5 : framework.reduce_bytes);
+  }
   void note_shards(const Plan&, double parameters, const ShardedPart&, double count, bool is_end) const;
   void note_stage(const Plan&, const ModelCosts&, const Stage& slowest);
 

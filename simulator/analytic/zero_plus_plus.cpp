@@ -89,10 +89,13 @@ double ShardMoves::ordered(double elements) const {
   return framework_.engine ? near * gpu_.traffic(elements / near * 2 * framework_.reduce_bytes) : 0;
 }
 
+double ShardMoves::pack_in_one(double elements) const {
+  return plan_.quantized_gradients ? gpu_.traffic(elements * (framework_.reduce_bytes + kInt4 + kScales)) : 0;
+}
+
 double ShardMoves::pack(double elements) const {
   if (!plan_.quantized_gradients || elements <= 0 || groups_.shards.ranks <= 1) return 0;
-  const double quantized = gpu_.traffic(elements * (framework_.reduce_bytes + kInt4 + kScales));
-  return hops() && framework_.engine ? ordered(elements) : quantized;
+  return hops() && framework_.engine ? ordered(elements) : pack_in_one(elements);
 }
 
 double ShardMoves::share(double elements) const {

@@ -42,8 +42,9 @@ class ShardMoves {
   double unpack(double elements) const;   ///< seconds of what ends a gather in int8; 0: it is not
   double keep(double elements) const;     ///< seconds of making the second copy, once a step
   Moved reduce(double elements, Placement) const;
-  double pack(double elements) const;   ///< seconds of what begins a reduction in int4; 0: it is not
-  Moved reduce(double elements) const;  ///< of what is not dealt out: in two hops where there are two
+  double pack_in_one(double elements) const;  ///< of what is dealt out
+  double pack(double elements) const;         ///< seconds of what begins a reduction in int4; 0: it is not
+  Moved reduce(double elements) const;        ///< of what is not dealt out: in two hops where there are two
 
   /// Of links or NICs that one of the two lanes draws, so that both at once take share * (gather + reduction) at least.
   double share(double elements) const;
