@@ -329,6 +329,26 @@ class Moments {
           .buckets = (now + next) * f_.reduce_bytes,
           .workspace = peak.bytes - peak.again});
   }
+  /// With overlap the copies' memory, as large as the largest bucket, stays from the first to the last of them, beside
+  /// the backward of the blocks in between.
+  template <class Gradients>
+  void behind_copies(double first, double largest, const Gradients& gradients) {
+    const Stage& s = chunks_.chunk(chunks_.shape.chunks - 1);
+    const PartTapes& part = s.mixture > 0 ? tapes_.mixture : tapes_.dense;
+    const double head = s.last ? costs_.head.parameters : 0, n = s.blocks(),
+                 apart = buckets_.dealt_out > 0 ? costs_.mixture.expert_parameters : 0;
+    const double through = std::ceil(std::max(0.0, first - head) / std::max(1.0, block_ - apart) - 1e-9);
+    for (const double j : {through, n - 1}) {
+      for (int i = 0; i < part.backward.count && j >= through && j < n; ++i) {
+        const TapePeak& peak = part.backward.peaks[static_cast<std::size_t>(i)];
+        take({.gradients = gradients(head + j * block_ + peak.gradients + peak.expert_gradients, head + j * block_),
+              .activations = (n - j) * part.forward.net,
+              .recomputed = peak.again,
+              .buckets = largest * f_.reduce_bytes,
+              .workspace = peak.bytes - peak.again});
+      }
+    }
+  }
   void copies() {
     const Stage& s = chunks_.chunk(chunks_.shape.chunks - 1);
     const double first = buckets_.count > 1 ? buckets_.first.parameters : buckets_.all(),
@@ -337,15 +357,16 @@ class Moments {
     const auto kept = [&](double done) {
       return std::max(0.0, 1 - done / std::max(1.0, parameters_of_chunk(s).all())) * kept_of(s);
     };
-    const auto gradients = [&](double done) {  // in the last micro-batch of several, what is offloaded goes
-      return several_ ? (all - (offloads_ ? std::min(all, done) : 0)) * f_.gradient_bytes : gradients_of({done, 0});
+    const auto gradients = [&](double done, double gone) {  // in the last of several micro-batches, offloaded ones go
+      return several_ ? (all - (offloads_ ? std::min(all, gone) : 0)) * f_.gradient_bytes : gradients_of({done, 0});
     };
     const bool is_head = s.last && first <= costs_.head.parameters;
-    take({.gradients = gradients(is_head ? first : first + 1),
+    take({.gradients = gradients(is_head ? first : first + 1, 0),
           .activations = kept(is_head ? 0 : first),
           .buckets = first * f_.reduce_bytes,
           .workspace = row_});
-    take({.gradients = gradients(first + next),
+    if (f_.overlaps_gradients) return behind_copies(first, std::max(first, later), gradients);
+    take({.gradients = gradients(first + next, first),
           .activations = kept(first + next),
           .buckets = next * f_.reduce_bytes,
           .workspace = row_});

@@ -142,8 +142,7 @@ class InPlaceReducer {
     const bool casts = c_.dtypes().communication != c_.dtypes().gradient;
     Region work = whole;
     if (casts) {
-      const std::string name = "cast." + c_.program().buffer(life.buffer).name;
-      work = c_.program().whole(c_.add(name, c_.dtypes().communication, whole.count, Category::kBucket));
+      work = cast_of(life, whole);
       emit(Copy{whole, work}, Lane::kReduce);
     }
     if (chunk.stage == 0) {
@@ -153,6 +152,25 @@ class InPlaceReducer {
     }
     c_.reduced[life.chunk] = c_.slice(chunk, whole);
     if (casts) emit(Copy{c_.slice(chunk, work), c_.reduced[life.chunk]}, Lane::kReduce);
+  }
+
+  /// Where a chunk is reduced in another dtype. With overlap all of them, one after the other on their lane, have the
+  /// memory of the largest, and nobody else has it in between: compute would wait for a reduction to get it.
+  Region cast_of(const Life& life, const Region& whole) {
+    const DType dtype = c_.dtypes().communication;
+    if (!c_.plan.overlap) {
+      const std::string name = "cast." + c_.program().buffer(life.buffer).name;
+      return c_.program().whole(c_.add(name, dtype, whole.count, Category::kBucket));
+    }
+    if (!cast_.valid()) cast_ = c_.add("cast.grad", dtype, largest_cast(), Category::kBucket);
+    return c_.program().whole(cast_).part(0, whole.count);
+  }
+  std::int64_t largest_cast() const {
+    std::int64_t most = 0;
+    for (const Chunk& chunk : c_.chunks) {
+      if (!chunk.shards_gradients() && c_.group(chunk).size() > 1) most = std::max(most, chunk.elements);
+    }
+    return most;
   }
 
   /// Stages 2 and 3: only the slice stays, summed over micro-batches. The whole is in the dtype of communication.
@@ -184,6 +202,7 @@ class InPlaceReducer {
   std::vector<Life> lives_;
   std::map<std::pair<std::size_t, int>, std::size_t> index_;
   Region in_flight_;
+  BufferId cast_;
 };
 
 }  // namespace
