@@ -281,7 +281,12 @@ double Estimator::State::engine_reductions(const Plan& plan, const Stage& stage,
        mean * framework.reduce_bytes, data_group(plan).ranks, reduced(plan, mean, data_group(plan)),
        (plan.zero == 2 ? m : 1) * buckets.count);
   // Experts' gradients come evenly, between the others.
-  const double experts = reduced(plan, buckets.dealt_out, expert_data_group(plan));
+  // Compute waits for a bucket's copy to the host, and so for the experts' copies before it on that lane; buckets go
+  // through all chunks of a rank, and not every one completes some.
+  const double completes =
+      walks_schedule(plan) ? std::min(1.0, buckets.all() / static_cast<double>(framework.bucket_elements)) : 1;
+  const double experts = reduced(plan, buckets.dealt_out, expert_data_group(plan)) +
+                         (waits_for_copies(plan) ? completes * experts_down(plan, buckets.dealt_out) : 0);
   const auto one = [&](const Bucket& bucket) {
     const double down = waits_for_copies(plan) ? gradients_down(plan, bucket.parameters) : 0;
     return reduced(plan, bucket.parameters, data_group(plan)) + bucket.work * experts + down;

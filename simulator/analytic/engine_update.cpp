@@ -72,6 +72,13 @@ double Estimator::State::gradients_down(const Plan& plan, double parameters) con
   return copied(plan, parameters / data_group(plan).ranks * framework.gradient_bytes, 1);
 }
 
+/// Likewise of experts that are dealt out, which have buckets of their own.
+double Estimator::State::experts_down(const Plan& plan, double parameters) const {
+  const double own = parameters / std::max(1.0, expert_data_group(plan).ranks);
+  return copied(plan, own * framework.gradient_bytes,
+                std::ceil(parameters / static_cast<double>(framework.bucket_elements)));
+}
+
 /// What is offloaded: gradients of the last micro-batch go down as they are reduced; the last of them shows.
 double Estimator::State::shown_gradients_down(const Plan& plan, const ModelCosts& costs, const Stage& stage,
                                               double backward) {

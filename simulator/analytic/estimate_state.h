@@ -183,6 +183,7 @@ struct Estimator::State {
   double updated_and_sent(const Plan&, const UpdatePieces&) const;
   bool waits_for_copies(const Plan&) const;
   double gradients_down(const Plan&, double parameters) const;
+  double experts_down(const Plan&, double parameters) const;
   double shown_gradients_down(const Plan&, const ModelCosts&, const Stage&, double backward);
   double engine_host_step(const Plan&, const UpdatePieces&, double before) const;
   struct EngineUpdate {
