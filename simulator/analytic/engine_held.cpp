@@ -11,13 +11,18 @@ namespace {
 
 double sum(const std::vector<double>& list) { return std::accumulate(list.begin(), list.end(), 0.0); }
 
+/// Whether a chunk at `a` has all gradients that it has at `b`, also where complete ones leave the device.
+bool has_gradients_of(std::uint8_t a, std::uint8_t b) {
+  return a == b || (a == HeldMoment::kComplete ? b == 0 : b == HeldMoment::kComplete ? a == 2 : a > b);
+}
+
 /// Whether `b` has nothing that `a` has not too. Chunks are alike, but for the first and the last of a rank.
 bool covers(const HeldMoment& a, const HeldMoment& b) {
   if (a.chunk != b.chunk || a.kind != b.kind || a.sent < b.sent) return false;
   if (sum(a.held) < sum(b.held) || sum(a.pending) < sum(b.pending)) return false;
   if (a.held.front() < b.held.front() || a.held.back() < b.held.back()) return false;
   for (std::size_t c = 0; c < a.begun.size(); ++c) {
-    if (a.begun[c] < b.begun[c]) return false;
+    if (!has_gradients_of(a.begun[c], b.begun[c])) return false;
   }
   return true;
 }
@@ -36,23 +41,26 @@ std::vector<HeldMoment> moments_of(const PipelineShape& shape, int rank) {
                  .begun = std::vector<std::uint8_t>(chunks)};
   PipelinePlan plan(shape);
   const std::vector<Action>& actions = plan.actions(rank);
-  std::vector<double> arrive(actions.size() + 1);  // by action: sent messages that are known to have arrived then
+  std::vector<int> left(chunks, shape.micro_batches);  // whose gradients are still to come
+  std::vector<double> arrive(actions.size() + 1);      // by action: sent messages that are known to have arrived then
   for (std::size_t i = 0; i < actions.size(); ++i) {
     const Action& a = actions[i];
     now.sent -= arrive[i];
     const auto c = static_cast<std::size_t>(a.chunk);
     now.kind = a.kind, now.chunk = a.chunk;
+    const bool completes = a.kind != ActionKind::kForward && a.kind != ActionKind::kInput && --left[c] == 0;
+    const std::uint8_t whole = completes ? HeldMoment::kComplete : 2;
     if (a.kind == ActionKind::kForward) {
       ++now.held[c];
       add(all, now);
     } else if (a.kind == ActionKind::kWeight) {
       add(all, now);
-      --now.pending[c], now.begun[c] = 2;
+      --now.pending[c], now.begun[c] = whole;
     } else {
       const bool puts_off = a.kind == ActionKind::kInput;
       add(all, now);
       --now.held[c];
-      now.begun[c] = puts_off ? std::max<std::uint8_t>(now.begun[c], 1) : 2;
+      now.begun[c] = puts_off ? std::max<std::uint8_t>(now.begun[c], 1) : whole;
       if (puts_off) ++now.pending[c];
     }
     const std::optional<int> target = plan.target(a.kind, stage_at(shape, rank, a.chunk));

@@ -22,8 +22,11 @@ struct HeldMoment {
   int chunk = 0;
   double sent = 0;           ///< messages that have left, but may not have arrived yet (core/program/passes/messages.h)
   std::vector<double> held;  ///< by chunk
-  std::vector<double> pending;      ///< by chunk: whose weights are put off
-  std::vector<std::uint8_t> begun;  ///< by chunk: 2 has gradients already, 1 those that are not put off (norms, biases)
+  std::vector<double> pending;  ///< by chunk: whose weights are put off
+  /// By chunk: 2 has gradients already, 1 those that are not put off (norms, biases), kComplete those of all
+  /// micro-batches.
+  std::vector<std::uint8_t> begun;
+  static constexpr std::uint8_t kComplete = 3;
 };
 
 /// Stages times ranks of schedules that are gone through action by action: the planner asks often.

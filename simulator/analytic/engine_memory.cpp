@@ -101,7 +101,7 @@ class Moments {
   Elements begun_before(const HeldMoment& h) const {
     Elements done;
     for (std::size_t c = 0; c < h.begun.size(); ++c) {
-      if (h.begun[c] < begins()) continue;
+      if (h.begun[c] < begins() || (offloads_ && h.begun[c] == HeldMoment::kComplete)) continue;  // or gone
       const Elements chunk = parameters_of_chunk(chunks_.chunk(static_cast<int>(c)));
       done.shared += chunk.shared, done.experts += chunk.experts;
     }
