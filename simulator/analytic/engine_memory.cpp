@@ -241,6 +241,13 @@ class Moments {
     const double before = ends ? buckets_.count > 2 ? between : first : done <= first + between ? first : between;
     return buckets(ends ? last : between, before, false);
   }
+  /// Likewise of experts that are dealt out, whose buckets are apart: there whole from the first gradient on.
+  double expert_buckets(double done) const {
+    if (zero_ != 2 || buckets_.dealt_out <= 0 || done <= 0 || c_.experts <= 1) return 0;
+    const double first = std::min(bucket_, buckets_.dealt_out),
+                 next = done > first ? std::min(bucket_, buckets_.dealt_out - first) : 0;
+    return f_.reduce_bytes * (next <= 0 ? first : f_.overlaps_gradients ? first + next : next);
+  }
   /// Blocks that the first bucket of stage 2 spans: the next one lies beside it then.
   double behind_first_bucket(double block) const {
     if (zero_ != 2 || buckets_.count <= 1) return 0;
@@ -249,11 +256,11 @@ class Moments {
   double head_buckets(const Elements& done) const {
     const double tensor = costs_.head.parameters;
     if (zero_ == 3) return buckets(tensor, costs_.embedding.parameters, true);
-    return of_buckets(done.all());
+    return of_buckets(buckets_.dealt_out > 0 ? done.shared : done.all());
   }
   double block_buckets(const Elements& done, double before) const {
     if (zero_ == 3) return buckets(block_, before > 0 || !stage_.last ? block_ : costs_.head.parameters, false);
-    return of_buckets(done.all());
+    return of_buckets(buckets_.dealt_out > 0 ? done.shared : done.all()) + expert_buckets(done.experts);
   }
 
   /// Stage 3: a part of the model that is in work, and the blocks gathered ahead.
