@@ -128,6 +128,13 @@ void Estimator::State::crowd(ShardedPart& p, const PartCosts& part, const Plan& 
   }
 }
 
+/// The gradient of the last weight of a dense block, with which its backward begins.
+double Estimator::State::first_product(const PartCosts& block, const Plan& plan) const {
+  if (block.expert_parameters > 0) return 0;
+  const double last = static_cast<double>(workload.model.intermediate) * workload.model.hidden / plan.tp;
+  return block.weight_gradient * last / block.parameters;
+}
+
 /// ZeRO-3 of our own engine, part by part in their order.
 void Estimator::State::add_engine_gathers(StageTime& t, const Plan& plan, const ModelCosts& costs,
                                           const Stage& stage) const {
@@ -165,16 +172,14 @@ void Estimator::State::add_engine_gathers(StageTime& t, const Plan& plan, const 
   const ShardedPart block = part_of(mixed ? costs.mixture : costs.dense, stage.blocks(), false);
   // What full recompute drops leaves room for the next gather where the last one was, so that it waits for that.
   const PartCosts& of_block = mixed ? costs.mixture : costs.dense;
-  // Blocks of which two may not live at once are gathered when their turn comes: whether a place is free before that
-  // hangs on addresses, but not where ZeRO++ keeps its messages apart. Read off the events.
   const bool prefetches =
       framework.overlaps_gathers && 2 * of_block.parameters <= static_cast<double>(framework.live_elements);
   const ShardLanes lanes{
       .overlap = framework.overlaps_gathers,
       .runs_ahead = prefetches || (plan.recompute != Recompute::kFull && !offloads_parameters(plan)),
-      .waits = prefetches              ? 0
-               : plan.zero_plus_plus() ? 1
-                                       : 0.5,
+      .waits = framework.overlaps_gathers && !prefetches,
+      .apart = plan.zero_plus_plus(),
+      .first_product = plan.recompute == Recompute::kFull ? 0 : first_product(of_block, plan),
       // The first sums lie apart, where they need no other type; all later ones are made where the gradients were.
       .leaves = plan.quantized_gradients && framework.reduce_bytes == framework.gradient_bytes
                     ? 1 / static_cast<double>(plan.micro_batches())

@@ -55,14 +55,23 @@ AddedSeconds shown_shards(const ShardedPart& embedding, const ShardedPart& block
                        std::max(0.0, blocks - 2) * beside(middle, block.backward, block, block.refetch) +
                        (blocks > 1 ? beside(block.reduce, block.backward, block) : 0) +
                        beside(block.reduce, embedding.backward, embedding);
-  if (lanes.waits <= 0) return {t.forward, ahead};
+  if (!lanes.waits) return {t.forward, ahead};
+  if (!lanes.apart) {
+    // A gather is waited for, not the reduction that it shares links with.
+    const double again = block.refetch + lanes.together(block.regather, std::min(block.regather, block.reduce));
+    t.forward = std::max(1.0, blocks - 1) * (block.gather + block.fetch) + head.gather + head.fetch;
+    t.backward = beside(block.regather, head.forward + head.backward, head, block.refetch) +
+                 std::max(0.0, blocks - 1) * beside(again, lanes.first_product, block) +
+                 beside(block.reduce, embedding.backward, embedding);
+    return t;
+  }
   const double place = waits_for_place(block.regather + block.refetch, block.unpack, block.backward);
   const auto after = [&](double reduce) { return std::max(place, lanes.share * (place + std::min(place, reduce))); };
   const double waiting = place + (blocks > 1 ? after(head.reduce) : 0) +
                          std::max(0.0, blocks - 2) * after(block.reduce) +
                          (blocks - 1) * beside(block.reduce, block.backward + place, block) +
                          beside(block.reduce, embedding.backward, embedding);
-  t.backward = lanes.waits * waiting + (1 - lanes.waits) * ahead;
+  t.backward = waiting;
   return t;
 }
 

@@ -45,9 +45,11 @@ struct AddedSeconds {
 struct ShardLanes {
   bool overlap = false;    ///< overlap_comm
   bool runs_ahead = true;  ///< gathers of forward do, overlap or not; else each begins `tail` before its part
-  double waits =
-      0;  ///< part of backward's gathers, with overlap, that begin when the block behind gives back its place
-  double leaves = 0;  ///< part of the micro-batches whose reductions are through with the gradients once packed
+  /// Two blocks may not live at once (stage3_max_live_parameters), with overlap: none is gathered ahead. With ZeRO++ a
+  /// block's place is free when the one behind gives it back, `apart` from messages; else it is when that has ended.
+  bool waits = false, apart = false;
+  double first_product = 0;  ///< seconds of backward of a block before it needs its parameters
+  double leaves = 0;         ///< part of the micro-batches whose reductions are through with the gradients once packed
   double tail = 0;
   double slow = 0;
   double share = 1;  ///< of links or NICs that a gather or a reduction draws while it is alone

@@ -67,15 +67,18 @@ TEST(EngineTime, GathersTakeLinksFromThePartsOwnCollectives) {
 TEST(EngineTime, BlocksTooLargeToPrefetchWaitForTheirPlace) {
   const ShardedPart ends{.forward = 1, .backward = 1, .gather = 1, .reduce = 1, .regather = 1},
       block{.forward = 9, .backward = 9, .gather = 3, .reduce = 2, .regather = 3};
-  ShardLanes lanes{.overlap = true, .waits = 1};
+  ShardLanes lanes{.overlap = true, .waits = true, .apart = true};
   const double end = 1;  // of the last reduction, behind the embedding's backward
   EXPECT_DOUBLE_EQ(shown_shards(ends, block, 4, ends, lanes).backward, 3 + (3 + 1) + 2 * (3 + 2) + end);
-  lanes.waits = 0.5;  // half of the gathers find another place: then only the first shows, beside the head
-  EXPECT_DOUBLE_EQ(shown_shards(ends, block, 4, ends, lanes).backward, 0.5 * 18 + 0.5 * (1 + end));
   ShardedPart packed = block;
   packed.unpack = 0.5;  // all that waits
-  lanes.waits = 1;
   EXPECT_DOUBLE_EQ(shown_shards(ends, packed, 4, ends, lanes).backward, 0.5 + 1 + 2 * 1 + end);
+  // Else when the block behind has ended: in forward all but the second, in backward all but the first, which the head
+  // hides but for a second of it, each beside a reduction of two seconds and a product of one.
+  lanes.apart = false, lanes.first_product = 1;
+  const AddedSeconds t = shown_shards(ends, block, 4, ends, lanes);
+  EXPECT_DOUBLE_EQ(t.forward, 3 * 3 + 1);
+  EXPECT_DOUBLE_EQ(t.backward, 1 + 3 * (3 + 2 - 1) + end);
 }
 
 TEST(EngineTime, WithoutOverlapReductionsAreWaitedFor) {

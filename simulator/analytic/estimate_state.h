@@ -120,6 +120,7 @@ struct Estimator::State {
   void note_stage(const Plan&, const ModelCosts&, const Stage& slowest);
 
   void add_part(StageTime& t, const PartCosts& part, const Plan& plan, double count) const;
+  double first_product(const PartCosts& block, const Plan&) const;
   void add_engine_gathers(StageTime& t, const Plan& plan, const ModelCosts& costs, const Stage& stage) const;
   ShardedPart experts_of(const PartCosts&, const Plan&, const ShardedPart& block) const;
   void crowd(ShardedPart&, const PartCosts&, const Plan&, const StageTime& own, const ShardMoves&) const;
