@@ -114,6 +114,39 @@ std::int64_t bucket_peak(const Job& job) {
   return peak.peak_by_category.bytes[0][static_cast<std::size_t>(Category::kBucket)] / 4;
 }
 
+// Gradients in fp32 that travel in bf16 are reduced in copies. With overlap these have memory of their own, as large as
+// the largest bucket, and no op of backward's compute waits for a reduction; without it each has a buffer and is waited
+// for.
+TEST(ZeroTextbook, ComputeDoesNotWaitForCopiesThatAreReducedBesideIt) {
+  for (const bool overlap : {true, false}) {
+    Job job = make_job(0, ZeroMode::kTextbook);
+    job.training.precision.kind = Precision::kBf16;
+    job.training.precision.grad_accum_dtype = "fp32";
+    job.training.zero.reduce_bucket_size = 2000;  // several buckets in a layer of 12.7 thousand
+    job.training.zero.overlap_comm = overlap;
+    const Program p = lower(job, 0);
+    std::int64_t copies = 0, largest = 0, bytes = 0, waits = 0;
+    for (const Buffer& b : p.buffers) {
+      if (b.category == Category::kBucket) ++copies, bytes += b.bytes();
+      if (b.category == Category::kGradient) largest = std::max(largest, b.elements);
+    }
+    for (const Instruction& in : p.instructions) {
+      if (in.label.phase != Phase::kBackward || in.lane != Lane::kCompute) continue;
+      for (const OpId before : in.after) {
+        waits += p.instructions[static_cast<std::size_t>(before.index)].lane == Lane::kReduce ? 1 : 0;
+      }
+    }
+    if (overlap) {
+      EXPECT_EQ(copies, 1);
+      EXPECT_EQ(bytes, 2 * largest);
+      EXPECT_EQ(waits, 0);
+    } else {
+      EXPECT_GT(copies, 3);
+      EXPECT_GE(waits, copies);
+    }
+  }
+}
+
 TEST(ZeroTextbook, PrefetchCostsOneLayerMoreAndIsIssuedEarlier) {
   Job job = make_job(3, ZeroMode::kTextbook);
   job.training.zero.overlap_comm = false;
