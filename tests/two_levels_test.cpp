@@ -15,7 +15,7 @@ namespace shardscope {
 namespace {
 
 /// Who gets whose memory, and so waits for whom, is not in the formulas of time. Above the largest differences seen.
-constexpr double kMostTime = 0.2, kMostMemory = 0.15, kMostPlusPlus = 0.35;
+constexpr double kMostTime = 0.2, kMostMemory = 0.15;
 
 struct Spread {
   double median = 0, p90 = 0, worst = 0;
@@ -79,7 +79,7 @@ TEST(TwoLevels, TheClosedFormIsNearTheEventsOverRandomJobs) {
   EXPECT_GE(within(0.05, rest.memory), 0.97);
 }
 
-/// Second copies, int8 and int4; without overlap what is gathered waits for places that other buffers decide on.
+/// Second copies, int8 and int4, beside whatever else.
 TEST(TwoLevels, TheClosedFormIsNearTheEventsWithZeroPlusPlus) {
   std::mt19937 random(20261126);
   Compared errors;
@@ -87,12 +87,13 @@ TEST(TwoLevels, TheClosedFormIsNearTheEventsWithZeroPlusPlus) {
     const LevelsChoice choice = draw_zero_plus_plus(random);
     const LevelsErrors e = errors_of(choice);
     errors.time.push_back(e.time), errors.memory.push_back(e.memory);
-    EXPECT_LT(std::abs(e.time), kMostPlusPlus) << choice;
+    EXPECT_LT(std::abs(e.time), kMostTime) << choice;
     EXPECT_LT(std::abs(e.memory), kMostMemory) << choice;
   }
   const Spread time = spread_of("time, ZeRO++", errors.time), bytes = spread_of("memory, ZeRO++", errors.memory);
   EXPECT_LT(time.median, 0.01);
-  EXPECT_GE(within(0.05, errors.time), 0.9);
+  EXPECT_LT(time.p90, 0.045);
+  EXPECT_GE(within(0.05, errors.time), 0.92);
   EXPECT_LT(bytes.median, 0.002);
   EXPECT_GE(within(0.05, errors.memory), 0.96);
 }
