@@ -7,6 +7,15 @@
 #include "simulator/analytic/estimate_state.h"
 
 namespace shardscope {
+namespace {
+
+/// Whether two stages are of the same parts, wherever they stand.
+bool is_alike(const Stage& a, const Stage& b) {
+  return a.dense == b.dense && a.mixture == b.mixture && a.first == b.first && a.last == b.last;
+}
+
+}  // namespace
+
 /// A block computed again, with the collectives in it.
 double Estimator::State::again_time(const PartCosts& part, const Plan& plan) const {
   const Placement group{static_cast<double>(plan.tp), 1};
@@ -221,7 +230,14 @@ double Estimator::State::schedule_length(const Plan& plan, const ModelCosts& cos
   const double once = constants.micro_batch_ms * 1e-3 / chunks_of(plan.schedule, plan.vpp);
   const bool reduces = data_group(plan).ranks > 1 && plan.zero < 2;
   walked.clear();
+  const Stage* before = nullptr;
   for (const Stage& stage : stage_maker.chunks(plan)) {
+    const bool same = before != nullptr && is_alike(*before, stage);  // most are
+    before = &stage;
+    if (same) {
+      walked.push_back(walked.back());
+      continue;
+    }
     const auto sum = [&](auto member) {
       return stage.dense * dense.*member + stage.mixture * mixture.*member + (stage.first ? embedding.*member : 0) +
              (stage.last ? head.*member : 0);

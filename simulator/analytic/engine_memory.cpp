@@ -32,6 +32,7 @@ class Moments {
         p_(r.parameters),
         c_(r.copies),
         buckets_(r.parts.buckets),
+        by_chunk_(r.parts.by_chunk),
         zero_(stage_in_use(r.plan, r.copies)) {
     several_ = plan_.micro_batches() > 1;
     offloads_ = plan_.offload != Offload::kNone;
@@ -40,6 +41,11 @@ class Moments {
     const double alone = plan_.ep > 1 && c_.experts <= 1 ? costs_.mixture.expert_parameters : 0;
     block_ = std::max(costs_.dense.parameters, costs_.mixture.parameters - alone);
     bucket_ = std::min(p_.all(), static_cast<double>(f_.bucket_elements));
+    by_chunk_.clear();
+    for (int c = 0; c < chunks_.shape.chunks; ++c) {
+      const Stage& chunk = chunks_.chunk(c);
+      by_chunk_.push_back({kept_of(chunk), put_off(chunk)});
+    }
     plus_plus_ = zero_ == 3 && plan_.zero_plus_plus();
     packs_gradients_ = plus_plus_ && plan_.quantized_gradients;
     dealt_out_ = plan_.ep > 1 && c_.experts > 1 ? costs_.mixture.expert_parameters : 0;
@@ -87,14 +93,17 @@ class Moments {
             experts};
   }
 
+  double kept_here(const HeldMoment& h) const { return by_chunk_[static_cast<std::size_t>(h.chunk)].kept; }
+  double put_off_here(const HeldMoment& h) const { return by_chunk_[static_cast<std::size_t>(h.chunk)].put_off; }
+
   /// Of all micro-batches but the one in work.
   double others(const HeldMoment& h) const {
     double bytes = h.sent * row_;
     for (std::size_t c = 0; c < h.held.size(); ++c) {
-      const Stage& chunk = chunks_.chunk(static_cast<int>(c));
+      const ChunkBytes& chunk = by_chunk_[c];
       const double now = static_cast<int>(c) == h.chunk ? 1 : 0, weights = h.kind == ActionKind::kWeight ? now : 0;
-      bytes += (h.held[c] - now + weights) * kept_of(chunk);
-      if (h.pending[c] > weights) bytes += (h.pending[c] - weights) * put_off(chunk);
+      bytes += (h.held[c] - now + weights) * chunk.kept;
+      if (h.pending[c] > weights) bytes += (h.pending[c] - weights) * chunk.put_off;
     }
     return bytes;
   }
@@ -112,7 +121,7 @@ class Moments {
 
   void forward(const HeldMoment& h) {
     const Stage& s = chunks_.chunk(h.chunk);
-    const double held = others(h) + kept_of(s), gradients = gradients_of(begun_before(h));
+    const double held = others(h) + kept_here(h), gradients = gradients_of(begun_before(h));
     const auto in_block = [&](const PartTapes& part) {
       const double before = held + (s.last ? -tapes_.head.forward.net : row_) - part.forward.net;
       take({.gradients = gradients,
@@ -131,7 +140,7 @@ class Moments {
     const auto pass = [&](const PartTapes& part) -> const Tape& {
       return halves ? part.input : weights ? part.weight : part.backward;
     };
-    const double start = others(h) + (weights ? put_off(s) : kept_of(s));
+    const double start = others(h) + (weights ? put_off_here(h) : kept_here(h));
     const bool begun = h.begun[static_cast<std::size_t>(h.chunk)] >= begins();
     // What comes is not there yet. Stages 2 and 3 begin anew with every micro-batch.
     Elements done = zero_ >= 2 ? Elements{} : begun_before(h);
@@ -396,6 +405,7 @@ class Moments {
   const StageParameters& p_;
   const Copies& c_;
   const Buckets& buckets_;
+  std::vector<ChunkBytes>& by_chunk_;
   Moment best_;
   int zero_;
   double row_ = 0, block_ = 0, bucket_ = 0;

@@ -3,7 +3,8 @@
 // summed from what the tapes say of activations (activation_tape.h) and from the lifetimes that core/program/passes
 // give gradients, buckets and gathered parameters in the textbook mode.
 //
-//   fill_engine_memory(estimate, {plan, stage, costs, framework, parameters, copies, {tapes, buckets, chunks}});
+//   fill_engine_memory(estimate, {plan, stage, costs, framework, parameters, copies, {tapes, buckets, chunks,
+//   memory}});
 //
 // Moments: forward and backward of each chunk of a pipeline, at the head, the last blocks and the first; the end of a
 // bucket; the update. Left out: padding, and scalars.
@@ -15,11 +16,17 @@
 
 namespace shardscope {
 
+/// Of a micro-batch in one chunk: bytes that forward leaves, and those that wait for weights' gradients.
+struct ChunkBytes {
+  double kept = 0, put_off = 0;
+};
+
 /// Where a rank's memory comes from, beside its plan.
 struct EngineParts {
   const ModelTapes& tapes;
   const Buckets& buckets;
   const HeldChunks& chunks;
+  std::vector<ChunkBytes>& by_chunk;  ///< filled here; the caller's for its memory
 };
 
 struct EngineRank {

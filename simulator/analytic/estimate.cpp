@@ -347,7 +347,7 @@ void Estimator::State::fill_memory_of(Estimate& e, const Plan& plan, const Stage
   if (!stage_maker.has_stages(plan)) chunks.shape.chunks = 1;
   if (chunks.shape.chunks > 1) chunks.stages = &stage_maker.chunks(plan);
   chunks.moments = &held_table.of(chunks.shape, chunks.rank);
-  const EngineParts parts{tapes_of(plan, costs), bucket_maker.of(stage, plan.tp, plan.ep), chunks};
+  const EngineParts parts{tapes_of(plan, costs), bucket_maker.of(stage, plan.tp, plan.ep), chunks, chunk_bytes};
   fill_memory(e, plan, stage, costs, workload, target, framework, constants, &parts);
 }
 

@@ -66,6 +66,7 @@ struct Estimator::State {
   ScheduleWalk schedule_walk;
   std::vector<WalkedStage> walked;
   HeldTable held_table;
+  std::vector<ChunkBytes> chunk_bytes;
   std::unordered_map<std::uint64_t, ModelCosts> known;
   std::unordered_map<std::uint64_t, ModelTapes> known_tapes;  ///< of our own engine
   EstimateNotes* notes = nullptr;                             ///< where wanted

@@ -13,6 +13,13 @@ constexpr double kMiB = 1 << 20;
 constexpr double kSwitchGain = 445.0 / 352.0;
 constexpr double kLeafPorts = 32;  // to NICs, of a leaf switch of 64 (Quantum-2, Spectrum-4); half go to the core
 
+/// Of what is not below 0 and below 2^63; std::floor and std::ceil are calls of the library.
+double rounded_down(double x) { return static_cast<double>(static_cast<std::int64_t>(x)); }
+double rounded_up(double x) {
+  const double down = rounded_down(x);
+  return x > down ? down + 1 : down;
+}
+
 /// Hops of a tree's longest way.
 double up_and_down(double nodes) { return 2 * std::log2(nodes); }
 
@@ -43,7 +50,7 @@ NetworkModel::NetworkModel(const Target& target, const DeviceConstants& device, 
 }
 
 double NetworkModel::members_in_domain(Placement p) const {
-  return std::clamp(std::floor(domain_ / p.stride), 1.0, p.ranks);
+  return std::clamp(rounded_down(domain_ / p.stride), 1.0, p.ranks);
 }
 
 /// All-reduces of little data go up and down a tree, or through switches that sum; gathers and scatters have only
@@ -63,7 +70,7 @@ NetworkModel NetworkModel::alone() const {
 double NetworkModel::nic_rate(double bytes_per_rank, Placement p) const {
   double rate = nic_;
   if (alone_ && sharers_ > 1) {
-    const double own = std::clamp(std::floor(sharers_ / p.stride), 1.0, p.ranks);
+    const double own = std::clamp(rounded_down(sharers_ / p.stride), 1.0, p.ranks);
     rate = std::max(nic_, std::min(nic_ * sharers_ / own, most_));
   }
   return core_share(p) * rate * bytes_per_rank / (bytes_per_rank + fabric_.half_mib * kMiB);
@@ -72,7 +79,7 @@ double NetworkModel::nic_rate(double bytes_per_rank, Placement p) const {
 /// Part of the NICs' rate that the network's core has for the group; from its first to its last node it may share a
 /// leaf switch. Of a message's two ranks, too.
 double NetworkModel::core_share(Placement p) const {
-  const double nodes = std::floor((std::max(p.ranks, 2.0) - 1) * p.stride / node_) + 1;
+  const double nodes = rounded_down((std::max(p.ranks, 2.0) - 1) * p.stride / node_) + 1;
   return nodes > leaf_ ? 1 / crowding_ : 1;
 }
 
@@ -103,7 +110,7 @@ double NetworkModel::start_of_gather(Placement p) const {
   return p.ranks <= 1 ? 0 : latency(p.ranks, nodes_of(p), nodes_of(p) - 1);
 }
 
-double NetworkModel::nodes_of(Placement p) const { return std::ceil(p.ranks / members_in_domain(p)); }
+double NetworkModel::nodes_of(Placement p) const { return rounded_up(p.ranks / members_in_domain(p)); }
 
 /// `copies`: bytes that cross the network over bytes that arrive.
 Transfer NetworkModel::exchange(double bytes, Placement p, double copies) const {
