@@ -66,15 +66,15 @@ TEST(TwoLevels, TheClosedFormIsNearTheEventsOverRandomJobs) {
   const Spread plain_time = spread_of("time, plain", plain.time),
                plain_bytes = spread_of("memory, plain", plain.memory);
   EXPECT_LT(plain_time.median, 0.006);
-  EXPECT_LT(plain_time.p90, 0.03);
-  EXPECT_GE(within(0.05, plain.time), 0.98);
+  EXPECT_LT(plain_time.p90, 0.025);
+  EXPECT_GE(within(0.05, plain.time), 0.99);
   EXPECT_LT(plain_bytes.median, 0.0005);
   EXPECT_LT(plain_bytes.p90, 0.02);
   EXPECT_GE(within(0.05, plain.memory), 0.99);
   const Spread time = spread_of("time, the rest", rest.time), bytes = spread_of("memory, the rest", rest.memory);
-  EXPECT_LT(time.median, 0.012);
-  EXPECT_LT(time.p90, 0.06);
-  EXPECT_GE(within(0.05, rest.time), 0.88);
+  EXPECT_LT(time.median, 0.008);
+  EXPECT_LT(time.p90, 0.045);
+  EXPECT_GE(within(0.05, rest.time), 0.93);
   EXPECT_LT(bytes.median, 0.001);
   EXPECT_GE(within(0.05, rest.memory), 0.97);
 }
