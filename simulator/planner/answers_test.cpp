@@ -40,7 +40,17 @@ TEST(Fit, HigherStagesFitWhereLowerDoNot) {
       EXPECT_GE(r.estimate.step_time_s, 0.98 * best.estimate.step_time_s);
     }
   }
-  EXPECT_THAT(table.why, Not(IsEmpty()));
+  EXPECT_THAT(table.why, HasSubstr("fits with 5 % of the device left"));
+}
+
+// As `plan` does: the fastest variant of ZeRO-3 that fits here leaves less.
+TEST(Fit, WhatIsRecommendedLeavesATwentiethOfTheDevice) {
+  const Candidate c = candidate_for_test("llama-2-13b", 4096, "dgx-a100", "deepspeed");
+  for (const std::int64_t batch : {64, 384}) {
+    const FitTable table = fit(c, 8, batch);
+    ASSERT_TRUE(table.recommended.has_value());
+    EXPECT_LE(table.rows[*table.recommended].estimate.used, 0.95 * c.target.gpu.memory.value);
+  }
 }
 
 TEST(Fit, OffloadTakesMemoryFromTheDeviceToTheHost) {

@@ -12,7 +12,13 @@ double gigabytes(double bytes) { return bytes / 1e9; }
 
 bool needs_drive(Offload o) { return o == Offload::kOptimizerNvme || o == Offload::kParametersNvme; }
 
-/// The fastest variant of one stage and offload that fits; if none does, that of the least memory.
+/// Leaves a twentieth of the device, as what `plan` recommends does.
+bool is_safe(const FitRow& r, const Target& target) {
+  return r.fits && headroom_level(r.estimate.used, target.gpu.memory.value) >= 1;
+}
+
+/// The fastest variant of one stage and offload of those that fit safely, or else that fit; if none does, that of the
+/// least memory.
 std::optional<FitRow> best_row(Estimator& estimator, const Plan& layout, const std::vector<Variant>& variants, int zero,
                                Offload offload) {
   std::optional<FitRow> best;
@@ -22,8 +28,8 @@ std::optional<FitRow> best_row(Estimator& estimator, const Plan& layout, const s
     FitRow row{plan, estimator.estimate(plan), false, {}};
     row.problem = find_memory_problem(row.estimate, estimator.target(), plan.gpus);
     row.fits = row.problem.empty();
-    const auto rank = [](const FitRow& r) {
-      return std::tuple(!r.fits, r.fits ? r.estimate.step_time_s : r.estimate.used);
+    const auto rank = [&](const FitRow& r) {
+      return std::tuple(!r.fits, !is_safe(r, estimator.target()), r.fits ? r.estimate.step_time_s : r.estimate.used);
     };
     if (!best || rank(row) < rank(*best)) best = row;
   }
@@ -62,17 +68,20 @@ std::vector<std::string> find_advice(const Candidate& c, int gpus, std::int64_t 
   return advice;
 }
 
-std::string reason(const FitTable& table) {
+std::string reason(const FitTable& table, const Target& target) {
   const FitRow& best = table.rows[*table.recommended];
+  const bool safe = is_safe(best, target);
   const FitRow* second = nullptr;
   for (const FitRow& row : table.rows) {
-    if (&row == &best || !row.fits) continue;
+    if (&row == &best || !row.fits || is_safe(row, target) != safe) continue;
     if (second == nullptr || row.estimate.step_time_s < second->estimate.step_time_s) second = &row;
   }
-  if (second == nullptr) return "the only one that fits";
+  const std::string_view fits =
+      safe ? "fits with 5 % of the device left" : "fits, with less than 5 % of the device left";
+  if (second == nullptr) return fmt::format("the only one that {}", fits);
   const double slower = second->estimate.step_time_s / best.estimate.step_time_s - 1;
   return fmt::format(
-      "the {} that fits; next is ZeRO {}{} at {:+.1f} %", slower > 0.01 ? "fastest" : "simplest of the fastest",
+      "the {} that {}; next is ZeRO {}{} at {:+.1f} %", slower > 0.01 ? "fastest" : "simplest of the fastest", fits,
       second->plan.zero,
       second->plan.offload == Offload::kNone ? std::string() : fmt::format(" with {}", to_string(second->plan.offload)),
       100 * slower);
@@ -107,13 +116,16 @@ FitTable fit(const Candidate& candidate, int gpus, std::int64_t global_batch) {
       if (const auto row = best_row(estimator, layout, variants, zero, offload)) table.rows.push_back(*row);
     }
   }
+  const Target& target = candidate.target;
+  const bool any_safe =
+      std::any_of(table.rows.begin(), table.rows.end(), [&](const FitRow& r) { return is_safe(r, target); });
   for (std::size_t i = 0; i < table.rows.size(); ++i) {
-    if (!table.rows[i].fits) continue;
+    if (!table.rows[i].fits || (any_safe && !is_safe(table.rows[i], target))) continue;
     const double bar = table.recommended ? 0.99 * table.rows[*table.recommended].estimate.step_time_s : 1e300;
     if (table.rows[i].estimate.step_time_s < bar) table.recommended = i;
   }
   if (table.recommended) {
-    table.why = reason(table);
+    table.why = reason(table, target);
   } else {
     table.advice = find_advice(candidate, gpus, global_batch);
   }

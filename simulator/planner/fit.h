@@ -1,6 +1,6 @@
 #pragma once
 // Will this model train on what I have, with which ZeRO stage and offload? Every stage with and without offload, each
-// at its fastest micro-batch and recomputation that fits.
+// at its fastest micro-batch and recomputation that fits and leaves 5 % of the device, or else that fits.
 //
 //   const FitTable table = fit(candidate, 8, 64);
 //   if (table.recommended) table.rows[*table.recommended].plan ...; else table.advice
@@ -22,7 +22,8 @@ struct FitRow {
 
 struct FitTable {
   std::vector<FitRow> rows;
-  std::optional<std::size_t> recommended;  ///< the fastest that fits; of equals (1 %) the lowest stage, without offload
+  std::optional<std::size_t> recommended;  ///< the fastest that fits, with 5 % left where any has; of equals (1 %) the
+                                           ///< lowest stage, without offload
   std::string why;
   std::vector<std::string> advice;  ///< if nothing fits: what would
 };
