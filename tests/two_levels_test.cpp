@@ -40,6 +40,14 @@ struct Compared {
   std::vector<double> time, memory;
 };
 
+/// One job, none of which may be far off.
+void compare(const LevelsChoice& choice, Compared& errors) {
+  const LevelsErrors e = errors_of(choice);
+  errors.time.push_back(e.time), errors.memory.push_back(e.memory);
+  EXPECT_LT(std::abs(e.time), kMostTime) << choice;
+  EXPECT_LT(std::abs(e.memory), kMostMemory) << choice;
+}
+
 /// So many random jobs of which `wanted` holds.
 template <class Wanted>
 Compared compare(int count, const Wanted& wanted) {
@@ -48,10 +56,7 @@ Compared compare(int count, const Wanted& wanted) {
   while (static_cast<int>(errors.time.size()) < count) {
     const LevelsChoice choice = draw_levels(random);
     if (!wanted(choice)) continue;
-    const LevelsErrors e = errors_of(choice);
-    errors.time.push_back(e.time), errors.memory.push_back(e.memory);
-    EXPECT_LT(std::abs(e.time), kMostTime) << choice;
-    EXPECT_LT(std::abs(e.memory), kMostMemory) << choice;
+    compare(choice, errors);
   }
   return errors;
 }
@@ -84,11 +89,7 @@ TEST(TwoLevels, TheClosedFormIsNearTheEventsWithZeroPlusPlus) {
   std::mt19937 random(20261126);
   Compared errors;
   for (int i = 0; i < 100; ++i) {
-    const LevelsChoice choice = draw_zero_plus_plus(random);
-    const LevelsErrors e = errors_of(choice);
-    errors.time.push_back(e.time), errors.memory.push_back(e.memory);
-    EXPECT_LT(std::abs(e.time), kMostTime) << choice;
-    EXPECT_LT(std::abs(e.memory), kMostMemory) << choice;
+    compare(draw_zero_plus_plus(random), errors);
   }
   const Spread time = spread_of("time, ZeRO++", errors.time), bytes = spread_of("memory, ZeRO++", errors.memory);
   EXPECT_LT(time.median, 0.01);

@@ -85,7 +85,6 @@ TEST(Space, FrameworksKeepToWhatTheyCanRun) {
   }
 }
 
-/// Megatron-LM stops at a last group of fewer than pp micro-batches, and so does our own lowering.
 TEST(Space, DeepSpeedsUlyssesStandsAlone) {
   const Candidate c = candidate_for_test("llama-3-8b", 8192, "dgx-h100", "deepspeed");
   int with = 0;
@@ -122,6 +121,7 @@ TEST(Space, TheEndsOfAModelCountAsLayersWhereThatMakesStagesEven) {
   EXPECT_FALSE(ends_fill_stages(32, 16));
 }
 
+/// Megatron-LM stops at a last group of fewer than pp micro-batches, and so does our own lowering.
 TEST(Space, InterleavedPlansHaveWholeGroupsOfMicroBatches) {
   int interleaved = 0, others = 0;
   for (const char* framework : {"megatron", "shardscope"}) {
